@@ -1,0 +1,1 @@
+"""HOW: plan, build and pack; fetching sources; the engines a step runs in."""

@@ -1,0 +1,222 @@
+"""Runs one step: looks its key up, else opens a box, runs the script, keeps what it made."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from threading import Lock
+from typing import Any
+
+from builders.engines.engine import Box, Command, Engine
+from builders.environment import environment
+from builders.plan import Stage, Step, action_key
+from builders.report import Report
+from builders.sources.cache import Cache
+from builders.sources.unpack import unpack
+from builders.toolchain import Toolchain
+from builders.tree import pack_tree, unpack_tree
+from recipes.errors import FromscratchError, StepError
+
+LOG_LINES = 30
+FEW = 4
+"""A step that makes this many files or fewer made products: each is kept by itself."""
+
+SECONDS = 3600.0
+"""Longest time one step may take."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a step made."""
+
+    key: str
+    output: str
+    """sha256 of a tar (see `builders.tree`) in the cache."""
+    files: Mapping[str, str]
+    """Name to sha256 of the files in it, each in the cache by itself too; empty when there are many."""
+    engine: str
+    isolated: bool
+    seconds: float
+    cached: bool
+
+    @classmethod
+    def read(cls, key: str, entry: Mapping[str, Any]) -> "Outcome":
+        """Return what the cache remembers."""
+        return cls(
+            key=key,
+            output=entry["output"],
+            files=entry["files"],
+            engine=entry["engine"],
+            isolated=entry["isolated"],
+            seconds=entry["seconds"],
+            cached=True,
+        )
+
+
+class Lazily:
+    """An engine that is made when the first step really runs: looking for one costs time."""
+
+    def __init__(self, make: Callable[[], Engine]) -> None:
+        self._make = make
+        self._lock = Lock()
+        self._engine: Engine | None = None
+
+    def get(self) -> Engine:
+        """Return the engine, making it once. Raises EngineError when there is none."""
+        with self._lock:
+            if self._engine is None:
+                self._engine = self._make()
+            return self._engine
+
+
+class Builder:
+    """All that running a step takes."""
+
+    def __init__(
+        self,
+        *,
+        cache: Cache,
+        toolchain: Toolchain,
+        engine: Lazily,
+        report: Report,
+        logs: Path,
+        rebuild: frozenset[str] = frozenset(),
+    ) -> None:
+        """``rebuild`` names the recipes whose cached results are not looked at."""
+        self.cache = cache
+        self.toolchain = toolchain
+        self.engine = engine
+        self.report = report
+        self.logs = logs
+        self.rebuild = rebuild
+
+    def look_up(self, step: Step, inputs: Mapping[str, Outcome]) -> Outcome | None:
+        """Return the remembered outcome, if its bytes are still good."""
+        if step.recipe.name in self.rebuild:
+            return None
+        key = self.key(step, inputs)
+        entry = self.cache.get_action(key)
+        if entry is None:
+            return None
+        outcome = Outcome.read(key, entry)
+        blobs = (outcome.output, *outcome.files.values())
+        return outcome if all(self.cache.blob(blob) for blob in blobs) else None
+
+    def run(self, step: Step, inputs: Mapping[str, Outcome]) -> Outcome:
+        """Run the step, whatever the cache says, and remember what it made. Thread-safe.
+
+        Raises StepError with the end of the log when the script fails.
+        """
+        key = self.key(step, inputs)
+        # Two runs that want the same step: the second waits, then finds the result.
+        with self.cache.lock(key):
+            if step.recipe.name not in self.rebuild and (found := self.look_up(step, inputs)):
+                return found
+            engine = self.engine.get()
+            self.report.step_started(step.name)
+            began = time.monotonic()
+            log = self.logs / f"{step.slug}-{key[:8]}.log"
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_bytes(b"")
+            with self.cache.scratch() as scratch, engine.box() as box:
+                needs = self._put(step, inputs, box, scratch)
+                command = Command(
+                    argv=("sh", "-c", f'umask 022; exec sh "$RECIPE/{_script(step)}"'),
+                    env=environment(step, box, self.toolchain, needs),
+                    log=log,
+                    seconds=SECONDS,
+                )
+                if code := box.run(command):
+                    raise _failed(step, code, log)
+                made = scratch / "made"
+                box.get(PurePosixPath("out"), made)
+                outcome = self._keep(step, key, made, scratch, engine, time.monotonic() - began)
+            self.report.step_finished(step.name, outcome.seconds, cached=False)
+            return outcome
+
+    def key(self, step: Step, inputs: Mapping[str, Outcome]) -> str:
+        """The step's action key."""
+        digests = {name: outcome.output for name, outcome in inputs.items()}
+        return action_key(step, digests, self.toolchain)
+
+    def _put(
+        self, step: Step, inputs: Mapping[str, Outcome], box: Box, scratch: Path
+    ) -> dict[str, PurePosixPath]:
+        """Put everything into the box; return where the step sees its needs."""
+        folders = scratch / "folders"
+        for name in ("work", "out"):
+            (folders / name).mkdir(parents=True)
+            box.put(folders / name, PurePosixPath(name))
+        if step.stage is Stage.PACK:
+            box.put(PACK_SCRIPT.parent, PurePosixPath("recipe"))
+        else:
+            box.put(step.recipe.folder, PurePosixPath("recipe"))
+            source = step.release.source
+            archive = self.cache.blob(source.sha256)
+            if archive is None:
+                msg = f"The source {source.filename} is not in the cache any more."
+                raise StepError(msg, why="it was removed during the build", next="run again")
+            top = unpack(
+                archive, scratch / "source", epoch=step.release.epoch, label=source.filename
+            )
+            box.put(top, PurePosixPath("src"))
+        for name, outcome in inputs.items():
+            blob = self.cache.blob(outcome.output)
+            if blob is None:
+                msg = f"What '{name}' made is not in the cache any more."
+                raise StepError(msg, why="it was removed during the build", next="run again")
+            unpack_tree(blob, scratch / "needs" / name)
+            box.put(scratch / "needs" / name, PurePosixPath("needs") / name)
+        return {name: box.root / "needs" / name for name in inputs}
+
+    def _keep(
+        self, step: Step, key: str, made: Path, scratch: Path, engine: Engine, seconds: float
+    ) -> Outcome:
+        files = [path for path in made.rglob("*") if path.is_file()] if made.is_dir() else []
+        if not files:
+            msg = f"{step.name} ended well but made nothing."
+            raise StepError(msg, why=f"{_script(step)} wrote no file to $OUT")
+        archive = scratch / "made.tar"
+        pack_tree(made, archive)
+        few = files if len(files) <= FEW else []
+        outcome = Outcome(
+            key=key,
+            output=self.cache.put_file(archive, move=True).sha256,
+            files={path.name: self.cache.put_file(path).sha256 for path in few},
+            engine=engine.name.value,
+            isolated=engine.isolated,
+            seconds=round(seconds, 3),
+            cached=False,
+        )
+        self.cache.put_action(
+            key,
+            {
+                "step": step.name,
+                "output": outcome.output,
+                "files": dict(outcome.files),
+                "engine": outcome.engine,
+                "isolated": outcome.isolated,
+                "seconds": outcome.seconds,
+            },
+        )
+        return outcome
+
+
+PACK_SCRIPT = Path(__file__).parent / "packing" / "pack.sh"
+
+
+def _script(step: Step) -> str:
+    match step.stage:
+        case Stage.BUILD:
+            return "build.sh"
+        case Stage.CHECKS:
+            return "checks.sh"
+        case Stage.PACK:
+            return PACK_SCRIPT.name
+
+
+def _failed(step: Step, code: int, log: Path) -> FromscratchError:
+    lines = log.read_text("utf-8", "replace").splitlines()
+    tail = "\n".join(f"    {line}" for line in lines[-LOG_LINES:])
+    msg = f"{step.name} failed with exit code {code}. The end of its log:\n{tail}"
+    return StepError(msg, next=f"read the whole log: {log}")

@@ -1,0 +1,1 @@
+"""Where a step runs: one Protocol, three engines."""

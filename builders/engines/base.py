@@ -1,0 +1,132 @@
+"""The builder image: a base user land that lends sh and coreutils, and our toolchain. Made once per toolchain.
+
+Output bytes do not depend on the base, so any glibc user land will do: an image by digest when the settings name one,
+else Debian's own packages by mmdebstrap.
+"""
+
+import hashlib
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builders.engines.docker import as_root, engine_errors, has_image
+from builders.engines.engine import Stop
+from builders.engines.process import end_family
+from builders.toolchain import INSIDE, Toolchain
+from recipes.errors import EngineError, MissingToolError, RecipeError
+
+if TYPE_CHECKING:
+    import docker
+
+REPOSITORY = "fromscratch-builder"
+BOOTSTRAP = "mmdebstrap"
+PACKAGES = "libstdc++6"
+"""What the wheels' cmake and ninja need beyond an essential Debian."""
+
+SECONDS = 900
+BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
+
+
+def builder_image(
+    client: "docker.DockerClient",
+    toolchain: Toolchain,
+    *,
+    base: str,
+    mirrors: tuple[str, ...],
+    scratch: Path,
+    stop: Stop,
+) -> str:
+    """Return the tag of the builder image, making it when it is missing.
+
+    ``base`` is a registry image by digest, or ''. ``mirrors`` are Debian base URLs. Raises EngineError
+    when neither an image nor a bootstrap tool can be had, RecipeError when ``base`` has no digest.
+    """
+    if base and not BY_DIGEST.fullmatch(base):
+        msg = f"The base image '{base}' is not named by its digest."
+        raise RecipeError(msg, next="write it as name@sha256:<64 hex digits>")
+    identity = hashlib.sha256(f"{toolchain.digest} {base} {PACKAGES}".encode()).hexdigest()
+    tag = f"{REPOSITORY}:{identity[:16]}"
+    if not has_image(client, tag):
+        scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="base-", dir=scratch) as folder:
+            archive = Path(folder) / "base.tar"
+            if base:
+                _export(client, base, archive)
+            else:
+                _bootstrap(archive, mirrors, stop)
+            with tarfile.open(archive, "a") as tar:
+                for place, path in toolchain.parts():
+                    tar.add(path, arcname=str(INSIDE / place).lstrip("/"), filter=_lean)
+            with engine_errors():
+                repository, _, name = tag.partition(":")
+                client.api.import_image_from_file(str(archive), repository=repository, tag=name)
+    return tag
+
+
+def _lean(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Leave out what no step reads: bytecode, CMake's manual."""
+    return None if "__pycache__" in member.name else as_root(member)
+
+
+def _export(client: "docker.DockerClient", base: str, archive: Path) -> None:
+    with engine_errors():
+        client.images.pull(base)
+        container = client.containers.create(base, ["true"])
+        try:
+            with archive.open("wb") as file:
+                for piece in container.export():
+                    file.write(piece)
+        finally:
+            container.remove(force=True, v=True)
+
+
+def _bootstrap(archive: Path, mirrors: tuple[str, ...], stop: Stop) -> None:
+    if shutil.which(BOOTSTRAP) is None:
+        purpose = "make the base of the builder image (or name one: FROMSCRATCH_BASE_IMAGE)"
+        raise MissingToolError(program=BOOTSTRAP, package=BOOTSTRAP, purpose=purpose)
+    words = [
+        BOOTSTRAP,
+        "--quiet",
+        "--variant=essential",
+        f"--include={PACKAGES}",
+        "--format=tar",
+        _suite(),
+        str(archive),
+    ]
+    words += [mirror for mirror in mirrors[:1] if mirror]
+    process = subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+    waited = 0
+    stderr = b""
+    try:
+        while True:
+            try:
+                _, stderr = process.communicate(timeout=1)
+                break
+            except subprocess.TimeoutExpired:
+                waited += 1
+                if stop or waited > SECONDS:
+                    msg = "mmdebstrap was stopped before the base was complete."
+                    raise EngineError(msg) from None
+    finally:
+        end_family(process)
+    if process.returncode:
+        said = stderr.decode("utf-8", "replace").strip().splitlines()[-3:]
+        msg = f"mmdebstrap could not make a base: {' / '.join(said)}"
+        raise EngineError(
+            msg, why="the Debian mirror is out of reach", next="--engine sandbox needs no base"
+        )
+
+
+def _suite() -> str:
+    """The suite of the machine, since its mirror surely has it."""
+    with Path("/etc/os-release").open(encoding="utf-8") as lines:
+        for line in lines:
+            if line.startswith("VERSION_CODENAME="):
+                return line.partition("=")[2].strip().strip('"')
+    return "stable"

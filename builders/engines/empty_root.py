@@ -1,0 +1,184 @@
+"""Empty roots to try finished programs in: only the program, uid 65532, read-only, no /tmp, the machine's loopback."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from builders.engines.docker import LABEL, engine_errors, write_tar
+from builders.engines.process import end_family
+from builders.engines.walls import Bind, Wall, shut_in
+from recipes.target import Target
+
+if TYPE_CHECKING:
+    import docker
+
+USER = 65532
+"""The "nonroot" user of distroless images."""
+
+PROGRAM = PurePosixPath("/program")
+QEMU = PurePosixPath("/qemu")
+LATE = 124
+
+
+class Ran(NamedTuple):
+    """How one run ended; code 124 when it had to be ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WalledRoom:
+    """An empty root behind a wall."""
+
+    wall: Wall
+    files: Mapping[PurePosixPath, Path]
+    launcher: tuple[str, ...]
+    empty: Path
+
+    def run(self, args: Sequence[str], *, seconds: float) -> Ran:
+        """Run the program with an empty environment."""
+        binds = [Bind(path=path, place=place) for place, path in self.files.items()]
+        words = shut_in(
+            self.wall,
+            [*self.launcher, str(PROGRAM), *args],
+            binds=binds,
+            network=True,
+            user=USER,
+            temporary=False,
+            processes=False,
+            empty=self.empty,
+        )
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={"PATH": os.defpath},
+            start_new_session=True,
+        )
+        try:
+            stdout, stderr = process.communicate(timeout=seconds)
+            code = process.returncode
+        except subprocess.TimeoutExpired:
+            end_family(process)
+            stdout, stderr = process.communicate()
+            code = LATE
+        finally:
+            end_family(process)
+        return Ran(code, stdout.decode("utf-8", "replace"), stderr.decode("utf-8", "replace"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WalledPlace:
+    """Empty roots without a daemon; for a foreign target with its qemu inside."""
+
+    wall: Wall
+    scratch: Path
+    emulator: Path | None = None
+
+    @property
+    def how(self) -> str:
+        """What the manifest says."""
+        return "qemu" if self.emulator else "sandbox"
+
+    @contextmanager
+    def open(self, files: Mapping[PurePosixPath, Path]) -> Iterator[WalledRoom]:
+        """Make an empty root with these files."""
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f"room-{os.getpid()}-", dir=self.scratch) as name:
+            folder = Path(name)
+            program = folder / "program"
+            shutil.copyfile(files[PROGRAM], program)  # a blob of the cache is not executable
+            program.chmod(0o755)
+            inside = {**files, PROGRAM: program}
+            launcher: tuple[str, ...] = ()
+            if self.emulator:
+                inside[QEMU] = self.emulator
+                launcher = (str(QEMU),)
+            empty = folder / "empty"
+            empty.mkdir()
+            yield WalledRoom(wall=self.wall, files=inside, launcher=launcher, empty=empty)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DockerRoom:
+    """A scratch image; every run is a container of it."""
+
+    client: "docker.DockerClient"
+    image: str
+
+    def run(self, args: Sequence[str], *, seconds: float) -> Ran:
+        """Run the program in a fresh container."""
+        import requests  # noqa: PLC0415
+
+        with engine_errors():
+            container: Any = self.client.containers.create(
+                self.image,
+                [str(PROGRAM), *args],
+                user=str(USER),
+                read_only=True,
+                network_mode="host",  # the servers listen on the machine's loopback
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges"],
+                labels={LABEL: str(os.getpid())},
+            )
+            try:
+                container.start()
+                try:
+                    code = int(container.wait(timeout=seconds)["StatusCode"])
+                except (requests.ReadTimeout, requests.ConnectionError):
+                    code = LATE
+                stdout = container.logs(stdout=True, stderr=False).decode("utf-8", "replace")
+                stderr = container.logs(stdout=False, stderr=True).decode("utf-8", "replace")
+            finally:
+                container.remove(force=True, v=True)
+        return Ran(code, stdout, stderr)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DockerPlace:
+    """Scratch containers of a local engine."""
+
+    client: "docker.DockerClient"
+    scratch: Path
+    how: str = "docker"
+
+    @contextmanager
+    def open(self, files: Mapping[PurePosixPath, Path]) -> Iterator[DockerRoom]:
+        """Make a scratch image with these files; it is removed at the end."""
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        tag = f"smoke-{os.getpid()}-{os.urandom(4).hex()}"
+        with tempfile.TemporaryDirectory(prefix=f"room-{os.getpid()}-", dir=self.scratch) as name:
+            parts = []
+            for place, path in files.items():
+                copy = Path(name) / place.name
+                shutil.copyfile(path, copy)
+                copy.chmod(0o755)
+                parts.append((copy, PurePosixPath(place.name)))
+            archive = Path(name) / "root.tar"
+            with archive.open("wb") as file:
+                write_tar(file, parts)
+            with engine_errors():
+                self.client.api.import_image_from_file(
+                    str(archive), repository="fromscratch-smoke", tag=tag
+                )
+        image = f"fromscratch-smoke:{tag}"
+        try:
+            yield DockerRoom(client=self.client, image=image)
+        finally:
+            with engine_errors():
+                self.client.images.remove(image, force=True)
+
+
+def emulator(target: Target) -> Path | None:
+    """Return the static qemu for ``target``, or None when it is not installed."""
+    found = shutil.which(f"qemu-{target.qemu}-static")
+    return Path(found) if found else None

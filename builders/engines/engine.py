@@ -1,0 +1,101 @@
+"""What a step needs of the place it runs in: three verbs. Paths inside are PurePosixPath, outside Path."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from threading import Event
+from typing import Protocol
+
+from recipes.errors import FromscratchError, StepError
+
+
+class EngineName(StrEnum):
+    """The engines a user can name; ``auto`` takes the first that works, in this order."""
+
+    AUTO = "auto"
+    DOCKER = "docker"
+    SANDBOX = "sandbox"
+    HOST = "host"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One run inside a box."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    """The whole environment: nothing of the caller's leaks in."""
+    log: Path
+    """Where both output streams go."""
+    seconds: float
+    """Deadline."""
+
+
+class Box(Protocol):
+    """A fresh place for one step. Its root is seen as `root` by what runs inside."""
+
+    @property
+    def root(self) -> PurePosixPath:
+        """The step's own folder as the step sees it."""
+        ...
+
+    @property
+    def toolchain(self) -> PurePosixPath:
+        """The toolchain as the step sees it."""
+        ...
+
+    def put(self, path: Path, inside: PurePosixPath) -> None:
+        """Copy a file or a folder in, to ``inside`` below the root. Before `run` only."""
+        ...
+
+    def run(self, command: Command) -> int:
+        """Run once and return the exit code. Raises Stopped or StepError (deadline)."""
+        ...
+
+    def get(self, inside: PurePosixPath, path: Path) -> None:
+        """Copy a folder below the root out, to ``path``. After `run` only."""
+        ...
+
+
+class Engine(Protocol):
+    """Where steps run."""
+
+    @property
+    def name(self) -> EngineName:
+        """What the manifest calls it."""
+        ...
+
+    @property
+    def isolated(self) -> bool:
+        """False when a step could see the network or change the machine."""
+        ...
+
+    def box(self) -> AbstractContextManager[Box]:
+        """Open a fresh box; leaving it removes everything, whatever happened."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """Tells every running step to end: set by Ctrl-C and by the first failure."""
+
+    event: Event = field(default_factory=Event)
+
+    def __bool__(self) -> bool:
+        return self.event.is_set()
+
+
+class Stopped(FromscratchError):
+    """The step was ended because the run is over; never shown as the cause."""
+
+    code = StepError.code
+
+
+def overdue(command: Command) -> StepError:
+    """The error for a step that ran into its deadline."""
+    msg = f"'{' '.join(command.argv[:2])}' did not end within {command.seconds:.0f} s."
+    return StepError(
+        msg, why="a hanging program or a very slow machine", next=f"read {command.log}"
+    )

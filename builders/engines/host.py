@@ -1,0 +1,64 @@
+"""The engine without walls: steps run as ordinary programs of this machine. The last resort."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from builders.engines.engine import Command, EngineName, Stop
+from builders.engines.folder import FolderBox
+from builders.engines.process import run_process
+from builders.toolchain import Toolchain
+
+
+class HostBox(FolderBox):
+    """A folder, seen as what it is."""
+
+    @property
+    def root(self) -> PurePosixPath:
+        """The folder itself."""
+        return PurePosixPath(self.folder / "box")
+
+    @property
+    def toolchain(self) -> PurePosixPath:
+        """Links beside the box."""
+        return PurePosixPath(self.folder / "toolchain")
+
+    def put(self, path: Path, inside: PurePosixPath) -> None:
+        """Copy in, below the box's own folder."""
+        super().put(path, PurePosixPath("box") / inside)
+
+    def get(self, inside: PurePosixPath, path: Path) -> None:
+        """Copy out, from below the box's own folder."""
+        super().get(PurePosixPath("box") / inside, path)
+
+    def run(self, command: Command) -> int:
+        """Run as an ordinary program."""
+        for place, path in self.parts.parts():
+            link = Path(self.toolchain) / place
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path)
+        cwd = Path(self.root)
+        cwd.mkdir(exist_ok=True)
+        return run_process(command.argv, command, env=command.env, cwd=cwd, stop=self.stop)
+
+
+class HostEngine:
+    """Nothing is hidden from a step but the environment."""
+
+    name = EngineName.HOST
+    isolated = False
+
+    def __init__(self, toolchain: Toolchain, scratch: Path, stop: Stop) -> None:
+        self.toolchain = toolchain
+        self.scratch = scratch
+        self.stop = stop
+
+    @contextmanager
+    def box(self) -> Iterator[HostBox]:
+        """Open a box in a fresh folder."""
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        prefix = f"host-{os.getpid()}-"
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=self.scratch) as folder:
+            yield HostBox(Path(folder).resolve(), self.toolchain, self.stop)

@@ -1,0 +1,50 @@
+"""The whole environment of a step: all that a build script is told."""
+
+import os
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from builders.engines.engine import Box
+from builders.plan import Step
+from builders.toolchain import BOX, INSIDE, Toolchain
+
+
+def environment(
+    step: Step, box: Box, toolchain: Toolchain, needs: Mapping[str, PurePosixPath]
+) -> dict[str, str]:
+    """Return the variables of the build scripts; ``needs`` are paths as the step sees them."""
+    root, tools, target = box.root, box.toolchain, step.target
+    # A no-op where paths are fixed already; what makes the host engine's bytes the same.
+    maps = f"-ffile-prefix-map={root}={BOX} -ffile-prefix-map={tools}={INSIDE}"
+    return {
+        "PATH": f"{tools}/bin:/usr/bin:/bin",
+        "HOME": f"{root}/work",
+        "TMPDIR": f"{root}/work",
+        "LC_ALL": "C",
+        "TZ": "UTC",
+        "SOURCE_DATE_EPOCH": str(step.release.epoch),
+        "PKG_CONFIG": "/bin/false",
+        "BOX": str(root),
+        "TOOLCHAIN": str(tools),
+        "SRC": f"{root}/src",
+        "WORK": f"{root}/work",
+        "OUT": f"{root}/out",
+        "RECIPE": f"{root}/recipe",
+        "VERSION": step.release.version,
+        "JOBS": str(os.cpu_count() or 1),
+        "TARGET": target.value,
+        "TRIPLE": target.triple,
+        "ZIG_CPU": target.cpu,
+        "CLANG_TARGET": target.clang,
+        "PROCESSOR": target.triple.partition("-")[0],
+        "MUSL_ARCH": target.musl_arch,
+        "KERNEL_ARCH": target.kernel_arch,
+        "CFLAGS": " ".join([*toolchain.compile_flags, maps]),
+        "LDFLAGS": " ".join(toolchain.link_flags),
+        "SWITCHES": " ".join(
+            f"-D{key}={value}" for key, value in sorted(step.variant.switches.items())
+        ),
+        "METHOD": step.method.value,
+        "SYSROOT": str(needs.get("musl", "")),
+        **{f"NEED_{name.upper()}": str(path) for name, path in needs.items()},
+    }

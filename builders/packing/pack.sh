@@ -1,0 +1,14 @@
+#!/bin/sh
+# Pack one program with UPX, test it, and unpack it again: what comes back is judged as well.
+# In: NEED_PLAIN (folder with the program), NEED_UPX, METHOD (nrv or lzma), OUT. Out: OUT/packed, OUT/unpacked
+set -eu
+case $METHOD in
+nrv) flags="--best --nrv2b" ;; # the quickest of the three NRV stubs
+lzma) flags="--best --lzma" ;;
+*) echo "unknown method '$METHOD'" && exit 2 ;;
+esac
+set -- "$NEED_PLAIN"/*
+# shellcheck disable=SC2086
+"$NEED_UPX/upx" -q $flags -o "$OUT/packed" "$1"
+"$NEED_UPX/upx" -q -t "$OUT/packed"
+"$NEED_UPX/upx" -q -d -o "$OUT/unpacked" "$OUT/packed"

@@ -1,0 +1,213 @@
+"""What has to run, in which order, and the key under which each result is remembered."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from graphlib import TopologicalSorter
+from pathlib import PurePosixPath
+
+from builders.toolchain import Toolchain
+from recipes.errors import UsageError
+from recipes.model import Kind, PackMethod, Product, Recipe, Release, Variant
+from recipes.target import Target
+
+FORMAT = 1
+"""Part of every action key: raised when the meaning of a step changes without its inputs."""
+
+
+class Stage(StrEnum):
+    """What a step does for its recipe."""
+
+    CHECKS = "checks"
+    """Ask the platform questions that all variants share."""
+    BUILD = "build"
+    PACK = "pack"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One node of the plan. Equal steps are the same step."""
+
+    stage: Stage
+    recipe: Recipe
+    release: Release
+    variant: Variant
+    target: Target
+    needs: tuple[tuple[str, "Step"], ...]
+    """Name as the script sees it (``NEED_<NAME>``), and the step that makes it."""
+
+    @property
+    def name(self) -> str:
+        """``curl:http 8.21.0 linux/amd64``, with the stage where it is not the build."""
+        product = ":".join(filter(None, (self.recipe.name, self.variant.name)))
+        stage = "" if self.stage is Stage.BUILD else f" {self.stage.value}"
+        return f"{product} {self.release.version} {self.target.value}{stage}"
+
+    @property
+    def slug(self) -> str:
+        """The name as a file name."""
+        return self.name.replace("/", "-").replace(":", "-").replace(" ", "-")
+
+    @property
+    def method(self) -> PackMethod:
+        """How a pack step packs."""
+        return self.recipe.pack
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A product for a target, with the release that will be built."""
+
+    product: Product
+    release: Release
+    target: Target
+    build: Step
+    pack: Step | None
+
+
+def plan(
+    products: Iterable[tuple[Product, Target]],
+    recipes: Mapping[str, Recipe],
+    releases: Mapping[str, Release],
+    *,
+    native: Target,
+) -> tuple[Wanted, ...]:
+    """Return what to build for each product and target.
+
+    ``releases`` says which release of each recipe, ``native`` where tools run. Raises UsageError for a
+    target that a recipe does not support, with the recipe's reason.
+    """
+
+    def build(recipe: Recipe, variant: Variant, target: Target) -> Step:
+        if target in recipe.unsupported:
+            reason = recipe.unsupported[target]
+            msg = f"{recipe.name} cannot be built for {target}: {reason}"
+            raise UsageError(msg, next="inv list shows what can")
+        target = native if recipe.kind is Kind.TOOL else target
+        needs = [
+            (need, build(recipes[need], recipes[need].variants[0], target))
+            for need in variant.needs
+        ]
+        release = releases[recipe.name]
+        if recipe.checks:
+            checks = Step(
+                stage=Stage.CHECKS,
+                recipe=recipe,
+                release=release,
+                variant=_nameless(variant),
+                target=target,
+                needs=tuple((name, step) for name, step in needs if name == "musl"),
+            )
+            needs.append(("checks", checks))
+        return Step(
+            stage=Stage.BUILD,
+            recipe=recipe,
+            release=release,
+            variant=variant,
+            target=target,
+            needs=tuple(needs),
+        )
+
+    wanted: list[Wanted] = []
+    for product, target in products:
+        made = build(product.recipe, product.variant, target)
+        pack = None
+        if product.recipe.pack is not PackMethod.NONE and target not in product.recipe.unpackable:
+            upx = recipes["upx"]
+            pack = Step(
+                stage=Stage.PACK,
+                recipe=product.recipe,
+                release=made.release,
+                variant=product.variant,
+                target=target,
+                needs=(("plain", made), ("upx", build(upx, upx.variants[0], native))),
+            )
+        wanted.append(
+            Wanted(product=product, release=made.release, target=target, build=made, pack=pack)
+        )
+    return tuple(wanted)
+
+
+def needed_recipes(
+    products: Iterable[Product], recipes: Mapping[str, Recipe]
+) -> tuple[Recipe, ...]:
+    """Return every recipe that these products take part of, the packer included; by name."""
+    found: dict[str, Recipe] = {}
+
+    def visit(recipe: Recipe, variant: Variant) -> None:
+        found[recipe.name] = recipe
+        for need in variant.needs:
+            visit(recipes[need], recipes[need].variants[0])
+
+    for product in products:
+        visit(product.recipe, product.variant)
+        if product.recipe.pack is not PackMethod.NONE:
+            visit(recipes["upx"], recipes["upx"].variants[0])
+    return tuple(found[name] for name in sorted(found))
+
+
+def in_order(wanted: Iterable[Wanted]) -> tuple[Step, ...]:
+    """Return every step once, each after what it needs."""
+    sorter: TopologicalSorter[Step] = TopologicalSorter()
+
+    def add(step: Step) -> None:
+        needs = [need for _, need in step.needs]
+        sorter.add(step, *needs)
+        for need in needs:
+            add(need)
+
+    for want in wanted:
+        add(want.build)
+        if want.pack:
+            add(want.pack)
+    return tuple(sorter.static_order())
+
+
+def action_key(step: Step, inputs: Mapping[str, str], toolchain: Toolchain) -> str:
+    """Return the sha256 of everything that can change the step's result.
+
+    ``inputs`` maps the names of `Step.needs` to the sha256 of what those steps made: a rebuilt
+    dependency with the same bytes changes nothing. The engine is no part of it: all engines make the
+    same bytes.
+    """
+    facts = {
+        "format": FORMAT,
+        "stage": step.stage,
+        "recipe": step.recipe.name,
+        "version": step.release.version,
+        "epoch": step.release.epoch,
+        "source": step.release.source.sha256,
+        "target": step.target,
+        "inputs": dict(inputs),
+        "toolchain": toolchain.digest,
+    }
+    match step.stage:
+        case Stage.BUILD | Stage.CHECKS:
+            facts["switches"] = dict(step.variant.switches)
+            facts["files"] = [
+                [
+                    str(PurePosixPath(path.relative_to(step.recipe.folder))),
+                    _sha256(path.read_bytes()),
+                ]
+                for path in step.recipe.files
+            ]
+        case Stage.PACK:
+            facts["method"] = step.method
+            del facts["source"], facts["toolchain"]
+    return _sha256(json.dumps(facts, sort_keys=True).encode())
+
+
+def _nameless(variant: Variant) -> Variant:
+    """The variant that all variants share: none of its switches."""
+    return Variant(
+        name="", summary="", default=False, needs=("musl",), embeds=(), switches={}, expect=None
+    )
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

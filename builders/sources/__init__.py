@@ -1,0 +1,1 @@
+"""Where sources come from: mirrors, fetching, the content-addressed cache, unpacking."""

@@ -1,0 +1,437 @@
+"""The content-addressed cache: bytes under their sha256, results of steps under their action key.
+
+```
+<root>/cas/<2 hex>/<sha256>    the bytes, read-only
+<root>/seen/<2 hex>/<sha256>   what the file looked like when it was last hashed
+<root>/ac/<key>                JSON: the result of an action, with its own checksum
+<root>/part/<sha256>.*         downloads that can be resumed
+<root>/locks/, <root>/tmp/     locks are held by the kernel: the files that stay behind mean nothing
+```
+
+Every file appears by one rename, so that a reader meets all of it or nothing. A damaged entry is
+found when it is asked for, removed, and reported as absent.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from builders.sources.disk import CHUNK, disk_errors
+from recipes.errors import SourceError
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+KEY = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,199}")
+STALE = 86400.0
+"""Seconds after which a temporary file belongs to nobody: its writer crashed."""
+
+
+class WrongBytesError(SourceError):
+    """A file is not what was pinned; it was not stored."""
+
+    def __init__(self, subject: str, *, expected: str, actual: str) -> None:
+        super().__init__(
+            f"{subject} is not what was pinned.\n"
+            f"    expected sha256 {expected}\n"
+            f"    actual sha256   {actual}"
+        )
+        self.expected = expected
+        self.actual = actual
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digest:
+    """The name of some bytes: sha256 in lower-case hex, and how many there are."""
+
+    sha256: str
+    size: int
+
+
+class EntryKind(StrEnum):
+    """What the cache holds."""
+
+    BLOB = "blob"
+    ACTION = "action"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One thing in the cache. ``size`` in bytes, ``used`` in seconds since 1970."""
+
+    kind: EntryKind
+    name: str
+    size: int
+    used: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damaged:
+    """An entry that `Cache.verify` found damaged and removed."""
+
+    kind: EntryKind
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruned:
+    """What `Cache.prune` took away. ``size`` in bytes."""
+
+    entries: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A cache below ``root``. Making one touches nothing; folders appear when something is put.
+
+    Safe for any number of threads and processes at once. Raises StorageError when the disk is
+    full, read-only or not ours.
+    """
+
+    root: Path
+
+    def blob(self, sha256: str) -> Path | None:
+        """Return the file with these bytes, read-only and verified, or None."""
+        path = self._blob_path(sha256)
+        with disk_errors(path):
+            try:
+                found = _stamp(path.lstat())
+            except FileNotFoundError:
+                return None
+            # Hashing everything at every use would cost a warm build its 0.3 s. A file that was
+            # right once is taken to be right as long as size, mtime, inode and ctime stand still:
+            # a program that writes to it moves ctime, and cannot set it back. Not noticed: bits
+            # that rot on the disk, and a write in the same clock tick as the hashing (the file
+            # is read-only). `verify` always hashes.
+            if self._seen(sha256) == found:
+                with contextlib.suppress(OSError):
+                    os.utime(self._seen_path(sha256))
+                return path
+            return path if self._rehash(path) is None else None
+
+    def put_file(self, path: Path, *, move: bool = False, expect: str | None = None) -> Digest:
+        """Store a file's bytes; with ``move`` the file is gone afterwards.
+
+        Raises WrongBytesError, and leaves the file where it is, when ``expect`` is not its sha256.
+        """
+        with disk_errors(self.root):
+            scratch = self._folder("tmp")
+            if move and path.lstat().st_dev == scratch.stat().st_dev:
+                digest = _hash(path)
+                _compare(path, digest, expect)
+                self._install(path, digest)
+                return digest
+            with path.open("rb") as file, self._temporary() as (copy, temporary):
+                state = hashlib.sha256()
+                size = 0
+                while chunk := file.read(CHUNK):
+                    state.update(chunk)
+                    size += len(chunk)
+                    copy.write(chunk)
+                copy.close()
+                digest = Digest(sha256=state.hexdigest(), size=size)
+                _compare(path, digest, expect)
+                self._install(temporary, digest)
+            if move:
+                path.unlink()
+            return digest
+
+    def put_bytes(self, data: bytes) -> Digest:
+        """Store ``data``."""
+        digest = Digest(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+        with disk_errors(self.root), self._temporary() as (file, temporary):
+            file.write(data)
+            file.close()
+            self._install(temporary, digest)
+        return digest
+
+    def get_action(self, key: str) -> dict[str, Any] | None:
+        """Return what `put_action` stored under ``key``, or None.
+
+        The blobs it names may be gone or damaged all the same: ask `blob` for each.
+        """
+        path = self._action_path(key)
+        with disk_errors(path):
+            try:
+                value = _decode(path.read_bytes(), key)
+            except FileNotFoundError:
+                return None
+            except ValueError:
+                _remove(path)
+                return None
+            with contextlib.suppress(OSError):
+                os.utime(path)
+            return value
+
+    def put_action(self, key: str, value: Mapping[str, object]) -> None:
+        """Store the result of an action. Put the blobs it names first: no crash makes it lie."""
+        path = self._action_path(key)
+        with disk_errors(path), self._temporary() as (file, temporary):
+            file.write(_encode(key, value))
+            file.close()
+            _settle(temporary)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.replace(path)
+
+    @contextlib.contextmanager
+    def lock(self, name: str, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+        """Keep every other holder of this name, in any thread or process, outside the block.
+
+        ``waiting`` is called once when there is somebody to wait for. The kernel holds the lock:
+        it ends with its process, however that ends. Not reentrant.
+        """
+        # Imported here: it is slow, and a warm run needs no lock.
+        from filelock import FileLock, Timeout  # noqa: PLC0415
+
+        with disk_errors(self.root):
+            lock = FileLock(self._folder("locks") / f"{_checked(KEY, name)}.lock")
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                if waiting is not None:
+                    waiting()
+                lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def part(self, sha256: str) -> Path:
+        """Return where a download of these bytes grows; hold the lock ``fetch-<sha256>`` for it."""
+        with disk_errors(self.root):
+            return self._folder("part") / _checked(SHA256, sha256)
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Lend an empty folder on the cache's own file system; it is removed after the block."""
+        with disk_errors(self.root):
+            folder = tempfile.TemporaryDirectory(dir=self._folder("tmp"))
+        with folder as name:
+            yield Path(name)
+
+    def entries(self) -> list[Entry]:
+        """Return all entries, blobs first, by name. Nothing is hashed."""
+        with disk_errors(self.root):
+            return [*self._blobs(), *self._actions()]
+
+    def prune(self, *, max_age: float, now: float | None = None) -> Pruned:
+        """Remove what was not used for ``max_age`` seconds; 0 removes everything.
+
+        Downloads that another run is at, and its temporary files, are left alone.
+        """
+        limit = (time.time() if now is None else now) - max_age
+        old = [entry for entry in self.entries() if entry.used <= limit]
+        with disk_errors(self.root):
+            # Actions first: an action without blobs is a lie, a blob without action only waste.
+            for entry in sorted(old, key=lambda entry: entry.kind):
+                match entry.kind:
+                    case EntryKind.ACTION:
+                        _remove(self._action_path(entry.name))
+                    case EntryKind.BLOB:
+                        self._forget(entry.name)
+            self._prune_parts(limit)
+            for path in _files(self.root / "tmp", "*"):
+                if path.lstat().st_mtime <= min(limit, time.time() - STALE):
+                    _remove(path)
+        return Pruned(entries=len(old), size=sum(entry.size for entry in old))
+
+    def verify(self) -> list[Damaged]:
+        """Hash everything, remove what is damaged and return it."""
+        damaged = []
+        with disk_errors(self.root):
+            for path in _files(self.root / "cas", "*/*"):
+                if (reason := self._rehash(path)) is not None:
+                    damaged.append(Damaged(kind=EntryKind.BLOB, name=path.name, reason=reason))
+            for path in _files(self.root / "ac", "*"):
+                try:
+                    _decode(path.read_bytes(), path.name)
+                except FileNotFoundError:
+                    continue
+                except ValueError as error:
+                    _remove(path)
+                    damaged.append(
+                        Damaged(kind=EntryKind.ACTION, name=path.name, reason=str(error))
+                    )
+        return damaged
+
+    def _blob_path(self, sha256: str) -> Path:
+        return self.root / "cas" / _checked(SHA256, sha256)[:2] / sha256
+
+    def _seen_path(self, sha256: str) -> Path:
+        return self.root / "seen" / sha256[:2] / sha256
+
+    def _action_path(self, key: str) -> Path:
+        return self.root / "ac" / _checked(KEY, key)
+
+    def _folder(self, name: str) -> Path:
+        folder = self.root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @contextlib.contextmanager
+    def _temporary(self) -> Iterator[tuple[Any, Path]]:
+        """Lend an open file; whatever is still there under its name afterwards is removed."""
+        number, name = tempfile.mkstemp(dir=self._folder("tmp"))
+        path = Path(name)
+        try:
+            with os.fdopen(number, "wb") as file:
+                yield file, path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _install(self, path: Path, digest: Digest) -> None:
+        target = self._blob_path(digest.sha256)
+        if self.blob(digest.sha256) is not None:
+            path.unlink()
+            return
+        path.chmod(0o444)
+        # The folder is not synced: after a power cut the blob may be missing, which is no lie.
+        _settle(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
+        self._remember(digest.sha256, _stamp(target.lstat()))
+
+    def _rehash(self, path: Path) -> str | None:
+        """Hash a blob. None: it is good, and remembered. Else it was removed, for this reason."""
+        try:
+            with path.open("rb") as file:
+                before = _stamp(os.fstat(file.fileno()))
+                actual = hashlib.file_digest(file, "sha256").hexdigest()
+                after = _stamp(os.fstat(file.fileno()))
+        except FileNotFoundError:
+            return "vanished"
+        except IsADirectoryError:
+            actual, before, after = "a folder", [], []
+        if actual == path.name:
+            if before == after:
+                self._remember(path.name, after)
+            return None
+        self._forget(path.name)
+        _remove(path)
+        return f"its sha256 is {actual}"
+
+    def _seen(self, sha256: str) -> list[int] | None:
+        try:
+            seen = json.loads(self._seen_path(sha256).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return seen if isinstance(seen, list) else None
+
+    def _remember(self, sha256: str, stamp: list[int]) -> None:
+        # A cache that cannot be written to is still good to read from, only slower.
+        with contextlib.suppress(OSError), self._temporary() as (file, temporary):
+            file.write(json.dumps(stamp).encode())
+            file.close()
+            path = self._seen_path(sha256)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.replace(path)
+
+    def _forget(self, sha256: str) -> None:
+        _remove(self.root / "cas" / sha256[:2] / sha256)
+        _remove(self._seen_path(sha256))
+
+    def _blobs(self) -> Iterator[Entry]:
+        for path in _files(self.root / "cas", "*/*"):
+            with contextlib.suppress(FileNotFoundError):
+                state = path.lstat()
+                used = state.st_mtime
+                with contextlib.suppress(FileNotFoundError):
+                    used = self._seen_path(path.name).lstat().st_mtime
+                yield Entry(kind=EntryKind.BLOB, name=path.name, size=state.st_size, used=used)
+
+    def _actions(self) -> Iterator[Entry]:
+        for path in _files(self.root / "ac", "*"):
+            with contextlib.suppress(FileNotFoundError):
+                state = path.lstat()
+                yield Entry(
+                    kind=EntryKind.ACTION,
+                    name=path.name,
+                    size=state.st_size,
+                    used=state.st_mtime,
+                )
+
+    def _prune_parts(self, limit: float) -> None:
+        from filelock import FileLock, Timeout  # noqa: PLC0415
+
+        for path in _files(self.root / "part", "*"):
+            lock = self._folder("locks") / f"fetch-{path.name.partition('.')[0]}.lock"
+            with contextlib.suppress(Timeout, FileNotFoundError), FileLock(lock, blocking=False):
+                if path.lstat().st_mtime <= limit:
+                    _remove(path)
+
+
+def _checked(pattern: re.Pattern[str], name: str) -> str:
+    if not pattern.fullmatch(name):
+        msg = f"'{name}' cannot name an entry of the cache."
+        raise ValueError(msg)
+    return name
+
+
+def _stamp(state: os.stat_result) -> list[int]:
+    return [state.st_size, state.st_mtime_ns, state.st_ino, state.st_ctime_ns]
+
+
+def _hash(path: Path) -> Digest:
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return Digest(sha256=sha256, size=file.tell())
+
+
+def _compare(path: Path, digest: Digest, expect: str | None) -> None:
+    if expect is not None and digest.sha256 != expect:
+        subject = f"'{path.name}'"
+        raise WrongBytesError(subject, expected=expect, actual=digest.sha256)
+
+
+def _settle(path: Path) -> None:
+    """Make the bytes reach the disk before the name does."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        import shutil  # noqa: PLC0415 - never needed in a healthy cache
+
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    return sorted(folder.glob(pattern))
+
+
+def _canonical(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _encode(key: str, value: Mapping[str, object]) -> bytes:
+    check = hashlib.sha256(_canonical(value)).hexdigest()
+    return _canonical({"version": 1, "key": key, "sha256": check, "value": dict(value)})
+
+
+def _decode(data: bytes, key: str) -> dict[str, Any]:
+    """Undo `_encode`; raises ValueError when the entry is damaged or belongs to another key."""
+    entry = json.loads(data)
+    if not isinstance(entry, dict) or entry.get("version") != 1 or entry.get("key") != key:
+        msg = "it is not the entry of this key"
+        raise ValueError(msg)
+    value = entry.get("value")
+    check = hashlib.sha256(_canonical(value)).hexdigest()
+    if not isinstance(value, dict) or entry.get("sha256") != check:
+        msg = "its checksum is wrong"
+        raise ValueError(msg)
+    return value

@@ -1,0 +1,198 @@
+"""Unpack an archive as if it were hostile: inside one folder or not at all."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import assert_never
+
+from builders.sources.archive import Member, MemberKind, Unreadable, members
+from builders.sources.disk import disk_errors
+from recipes.errors import SourceError
+
+MAX_BYTES = 2 << 30
+MAX_FILES = 100_000
+MAX_NAME = 255
+MAX_PATH = 1024
+LATEST = (1 << 32) - 1
+"""Not every file system can store a time after 2106."""
+OVERHEAD = 4096
+"""Bytes of headers and padding that a tar may spend on each file."""
+
+
+def unpack(
+    archive: Path,
+    into: Path,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_files: int = MAX_FILES,
+    epoch: int | None = None,
+    label: str = "",
+) -> Path:
+    """Unpack a .tar.gz, .tar.bz2, .tar.xz or .zip into the new folder ``into``; return its top.
+
+    The top is the one folder that the archive consists of, or ``into`` when it is not so. Modes
+    become 0755 and 0644; times are the archive's, or ``epoch`` (seconds since 1970) for all.
+    ``into`` must not exist, or be empty; its parent must exist. ``label`` names the archive in
+    messages.
+
+    Raises SourceError, and leaves nothing behind, for: paths or links that lead outside, anything
+    but files, folders and links, names that are too long or come twice, more than ``max_bytes``
+    or ``max_files`` (counted while unpacking, whatever the headers say), damage.
+    """
+    with disk_errors(into):
+        scratch = Path(tempfile.mkdtemp(prefix=f".{into.name}-", dir=into.parent))
+    try:
+        tree = _Tree(scratch, max_bytes=max_bytes, max_files=max_files, epoch=epoch)
+        max_read = max_bytes + OVERHEAD * (max_files + 1)
+        try:
+            with disk_errors(scratch), members(archive, max_read=max_read) as found:
+                tree.take(found)
+        except Unreadable as error:
+            msg = f"'{label or archive.name}' was not unpacked: {error}."
+            raise SourceError(
+                msg,
+                why="the archive is damaged or hostile: a pin of the wrong file",
+                next="compare the recipe's pin with what upstream signed",
+            ) from error
+        with disk_errors(into):
+            scratch.replace(into)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    top = list(into.iterdir())
+    return top[0] if len(top) == 1 and top[0].is_dir() and not top[0].is_symlink() else into
+
+
+class _Tree:
+    """What has been unpacked so far, and what that forbids from now on."""
+
+    def __init__(self, root: Path, *, max_bytes: int, max_files: int, epoch: int | None) -> None:
+        self._root = root
+        self._left = max_bytes
+        self._max_bytes = max_bytes
+        self._max_files = max_files
+        self._epoch = epoch
+        self._kinds: dict[PurePosixPath, MemberKind] = {}
+        self._times: dict[PurePosixPath, int] = {}
+        self._links: dict[PurePosixPath, str] = {}
+
+    def take(self, found: Iterable[Member]) -> None:
+        """Unpack everything."""
+        for member in found:
+            path = _path(member.name)
+            self._times[path] = member.mtime
+            self._folder(path.parent)
+            match member.kind:
+                case MemberKind.FOLDER:
+                    self._folder(path)
+                case MemberKind.FILE:
+                    self._declare(path, member.kind)
+                    self._write(path, member.chunks, member.size, executable=member.executable)
+                case MemberKind.HARDLINK:
+                    self._copy(path, member.target)
+                case MemberKind.SYMLINK:
+                    self._declare(path, member.kind)
+                    self._links[path] = member.target
+                case MemberKind.OTHER:
+                    raise _refused(path, f"is a {member.kind}")
+                case _:
+                    assert_never(member.kind)
+        self._link()
+        self._set_times()
+
+    def _declare(self, path: PurePosixPath, kind: MemberKind) -> None:
+        if path == PurePosixPath():
+            raise _refused(path, "has no name")
+        if path in self._kinds:
+            raise _refused(path, "comes twice")
+        if len(self._kinds) >= self._max_files:
+            raise _refused(path, f"is one too many: no more than {self._max_files} are allowed")
+        self._kinds[path] = kind
+
+    def _folder(self, path: PurePosixPath) -> None:
+        for folder in [*reversed(path.parents), path]:
+            if folder == PurePosixPath() or self._kinds.get(folder) is MemberKind.FOLDER:
+                continue
+            if folder in self._kinds:
+                raise _refused(path, f"goes through '{folder}', a {self._kinds[folder]}")
+            self._declare(folder, MemberKind.FOLDER)
+            (self._root / folder).mkdir()
+
+    def _write(
+        self, path: PurePosixPath, chunks: Iterable[bytes], size: int, *, executable: bool
+    ) -> None:
+        if size > self._left:
+            raise self._too_big(path)
+        place = self._root / path
+        with place.open("xb") as file:
+            for chunk in chunks:
+                self._left -= len(chunk)
+                if self._left < 0:
+                    raise self._too_big(path)
+                file.write(chunk)
+        place.chmod(0o755 if executable else 0o644)
+
+    def _copy(self, path: PurePosixPath, target: str) -> None:
+        """Write a hard link as a file of its own: it can only mean one that is already here."""
+        original = _path(target)
+        if self._kinds.get(original) is not MemberKind.FILE:
+            raise _refused(path, f"is a hard link to '{target}', which is no file before it")
+        place = self._root / original
+        state = place.stat()
+        self._declare(path, MemberKind.FILE)
+        with place.open("rb") as file:
+            chunks = iter(lambda: file.read(OVERHEAD), b"")
+            self._write(path, chunks, state.st_size, executable=bool(state.st_mode & 0o111))
+
+    def _link(self) -> None:
+        """Make the symbolic links, last: nothing was ever written through one.
+
+        A target is first judged as text, then as the kernel sees it: ``a/b`` may be a link, and
+        ``a/b/..`` not be ``a``.
+        """
+        for path, target in self._links.items():
+            _inside(path, target)
+            (self._root / path).symlink_to(target)
+        root = os.path.realpath(self._root)
+        for path, target in self._links.items():
+            place = os.path.realpath(self._root / path)
+            if os.path.commonpath([root, place]) != root:
+                raise _refused(path, f"is a link to '{target}', which leads outside")
+
+    def _set_times(self) -> None:
+        """Set times and folder modes, deepest first: writing into a folder moves its time."""
+        for path in sorted(self._kinds, key=lambda path: len(path.parts), reverse=True):
+            place = self._root / path
+            if self._kinds[path] is MemberKind.FOLDER:
+                place.chmod(0o755)
+            time = self._times.get(path, 0) if self._epoch is None else self._epoch
+            time = min(max(time, 0), LATEST)
+            os.utime(place, (time, time), follow_symlinks=False)
+        self._root.chmod(0o755)
+
+    def _too_big(self, path: PurePosixPath) -> Unreadable:
+        return _refused(path, f"is too big: more than {self._max_bytes} bytes in all")
+
+
+def _refused(path: PurePosixPath, reason: str) -> Unreadable:
+    return Unreadable(f"member '{path}' {reason}")
+
+
+def _path(name: str) -> PurePosixPath:
+    """Return a member's path below the root; raises Unreadable for one that is not below."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name:
+        raise _refused(path, "leads outside")
+    if len(os.fsencode(name)) > MAX_PATH or any(len(os.fsencode(p)) > MAX_NAME for p in path.parts):
+        raise _refused(PurePosixPath(f"{name[:40]}..."), "has too long a name")
+    return path
+
+
+def _inside(path: PurePosixPath, target: str) -> None:
+    goal = os.path.normpath(path.parent / target) if target else ".."
+    if PurePosixPath(target).is_absolute() or goal.split("/")[0] == ".." or "\0" in target:
+        raise _refused(path, f"is a link to '{target}', which leads outside")
+    if len(os.fsencode(target)) > MAX_PATH:
+        raise _refused(path, "is a link with too long a target")

@@ -1,0 +1,94 @@
+"""The toolchain of every step: where its parts lie on this machine, what they are, how they are called."""
+
+import hashlib
+import sysconfig
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from recipes.errors import EngineError
+
+INSIDE = PurePosixPath("/toolchain")
+"""Where an isolated step sees it."""
+
+BOX = PurePosixPath("/box")
+"""The root of a step's own files, in every isolated engine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toolchain:
+    """clang, lld, cmake and ninja out of the installed wheels, and our scripts around them."""
+
+    packages: Path
+    """The folder that the wheels were installed into (``site-packages``)."""
+    programs: Path
+    """The folder of the installed scripts (``.venv/bin``)."""
+    scripts: Path
+    """`recipes/toolchain`."""
+
+    @classmethod
+    def installed(cls, recipes: Path) -> "Toolchain":
+        """Return the toolchain beside the running Python."""
+        paths = sysconfig.get_paths()
+        return cls(
+            packages=Path(paths["purelib"]),
+            programs=Path(paths["scripts"]),
+            scripts=recipes / "toolchain",
+        )
+
+    def parts(self) -> Iterator[tuple[PurePosixPath, Path]]:
+        """Yield (place below the toolchain's folder, file or folder of this machine).
+
+        Raises EngineError when a wheel is not installed.
+        """
+        parts = [
+            (PurePosixPath("zig"), self.packages / "ziglang"),
+            (PurePosixPath("cmake/bin"), self.packages / "cmake/data/bin"),
+            (PurePosixPath("cmake/share"), self.packages / "cmake/data/share"),
+            (PurePosixPath("bin/ninja"), self.programs / "ninja"),
+        ]
+        names = ("cc", "ld", "ar", "ranlib", "configure", "toolchain.cmake")
+        parts += [(PurePosixPath("bin") / name, self.scripts / name) for name in names]
+        for place, path in parts:
+            if not path.exists():
+                msg = f"The toolchain lacks '{place}': {path} does not exist."
+                raise EngineError(
+                    msg,
+                    why="the virtual environment is damaged",
+                    next="rm -r .venv, then run again",
+                )
+            yield place, path
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 over all that can change what a step makes: the wheels' files and our scripts.
+
+        The wheels are known by their RECORD (https://packaging.python.org/en/latest/specifications/
+        recording-installed-packages/): pip wrote it from files whose hash was locked.
+        """
+        digest = hashlib.sha256()
+        for wheel in sorted(self._settings["wheels"]):
+            (record,) = self.packages.glob(f"{wheel}-*.dist-info/RECORD")
+            for line in sorted(record.read_text("utf-8").splitlines()):
+                # Not what pip adds by itself: bytecode (no hash), launchers that name this Python.
+                if "sha256=" in line and ".dist-info/" not in line and not line.startswith("../"):
+                    digest.update(line.encode() + b"\n")
+        for path in sorted(self.scripts.iterdir()):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+        return digest.hexdigest()
+
+    @cached_property
+    def compile_flags(self) -> tuple[str, ...]:
+        """What every compilation gets."""
+        return tuple(self._settings["compile"]["flags"])
+
+    @cached_property
+    def link_flags(self) -> tuple[str, ...]:
+        """What every link gets."""
+        return tuple(self._settings["link"]["flags"])
+
+    @cached_property
+    def _settings(self) -> dict[str, dict[str, list[str]]]:
+        return tomllib.loads((self.scripts / "toolchain.toml").read_text("utf-8"))

@@ -1,0 +1,44 @@
+"""A step's output folder as one file: a tar whose bytes depend on nothing but names, modes and contents."""
+
+import tarfile
+from pathlib import Path, PurePosixPath
+
+from recipes.errors import StepError
+
+
+def pack_tree(folder: Path, archive: Path) -> None:
+    """Write ``folder`` as a tar: sorted, no owner, no time, modes 0644 or 0755.
+
+    Raises StepError for anything that is neither a file nor a folder.
+    """
+    with tarfile.open(archive, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for path in sorted(folder.rglob("*")):
+            member = tarfile.TarInfo(str(PurePosixPath(path.relative_to(folder))))
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                msg = f"A step left something that is no file and no folder: {member.name}"
+                raise StepError(msg)
+            if path.is_dir():
+                member.type = tarfile.DIRTYPE
+                member.mode = 0o755
+                tar.addfile(member)
+            else:
+                state = path.stat()
+                member.size = state.st_size
+                member.mode = 0o755 if state.st_mode & 0o100 else 0o644
+                with path.open("rb") as file:
+                    tar.addfile(member, file)
+
+
+def unpack_tree(archive: Path, folder: Path) -> None:
+    """Write a tar made by `pack_tree` to ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            place = folder / member.name
+            if member.isdir():
+                place.mkdir(exist_ok=True)
+            elif content := tar.extractfile(member):
+                with place.open("wb") as file:
+                    while piece := content.read(1 << 20):
+                        file.write(piece)
+                place.chmod(member.mode)

@@ -1,0 +1,21 @@
+"""Rows as aligned columns of plain text."""
+
+from collections.abc import Iterable, Sequence
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table; columns whose cells all look like numbers are aligned to the right."""
+    body = [list(row) for row in rows]
+    lines = [list(head), *body]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    right = [
+        bool(body)
+        and all(line[column].replace(",", "").replace(".", "").isdecimal() for line in body)
+        for column in range(len(head))
+    ]
+
+    def show(line: Sequence[str]) -> str:
+        cells = zip(line, widths, right, strict=True)
+        return "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in cells).rstrip()
+
+    return "\n".join([show(head), "  ".join("-" * width for width in widths), *map(show, body)])

@@ -1,0 +1,1 @@
+"""WHO GETS IT: the manifest and what is made from it."""

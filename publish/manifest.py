@@ -1,0 +1,104 @@
+"""`artifacts/manifest.json`: what was made, from what, where, and whether it is good. Other programs read it."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from recipes.errors import RecipeError
+
+VERSION = 1
+NAME = "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """One source that went into an artifact."""
+
+    name: str
+    version: str
+    sha256: str
+    url: str
+    """Where the bytes came from."""
+    licence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """One file of `artifacts/files/`. Sizes in bytes, times in seconds."""
+
+    product: str
+    release: str
+    target: str
+    packed: bool
+    path: str
+    size: int
+    sha256: str
+    engine: str
+    isolated: bool
+    key: str
+    seconds: dict[str, float]
+    verdict: dict[str, Any]
+    smoke: dict[str, Any]
+    inputs: tuple[Input, ...]
+    cached: bool = False
+    """Not written: only the run that made the artifact knows."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The manifest's entry."""
+        entry = asdict(self)
+        del entry["cached"]
+        entry["inputs"] = list(entry["inputs"])
+        return entry
+
+
+def read_manifest(folder: Path) -> list[dict[str, Any]]:
+    """Return the entries of the manifest in ``folder``; none when there is no manifest.
+
+    Raises RecipeError when it is not one, or of a version that this program does not know.
+    """
+    path = folder / NAME
+    try:
+        data = json.loads(path.read_text("utf-8"))
+        if data["version"] != VERSION:
+            msg = f"{path} has version {data['version']}; this program knows version {VERSION}."
+            raise RecipeError(msg, next="inv clean, then build again")
+        entries: list[dict[str, Any]] = data["artifacts"]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        msg = f"{path} cannot be read: {error}"
+        raise RecipeError(msg, next="inv clean, then build again") from error
+    return entries
+
+
+def write_manifest(folder: Path, artifacts: Iterable[Artifact]) -> None:
+    """Put ``artifacts`` into the manifest; entries of other files that are still there stay."""
+    entries = {entry["path"]: entry for entry in read_manifest(folder)}
+    entries |= {artifact.path: artifact.as_dict() for artifact in artifacts}
+    kept = [entries[path] for path in sorted(entries) if (folder / path).is_file()]
+    text = json.dumps({"version": VERSION, "artifacts": kept}, indent=2) + "\n"
+    path = folder / NAME
+    if path.is_file() and path.read_text("utf-8") == text:
+        return
+    replace(path, text.encode())
+
+
+def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with open(number, "wb") as file:  # noqa: PTH123 - the file is open already
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(mode)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

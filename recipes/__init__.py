@@ -1,0 +1,1 @@
+"""WHAT is built: recipes as data, the targets, and the errors every room raises."""

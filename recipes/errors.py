@@ -1,0 +1,95 @@
+"""Every error a user can meet, in one place, each with its own exit code.
+
+A message is a small paragraph: what happened, the likely cause, what to do next.
+Only ``tasks.py`` turns an error into an exit code; a traceback is shown with ``--debug`` alone.
+"""
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every ``inv`` command; other programs rely on them."""
+
+    DONE = 0
+    REFUSED = 1
+    USAGE = 2
+    RECIPE = 3
+    SOURCE = 4
+    STEP = 5
+    ENGINE = 6
+    PUBLISH = 7
+    INTERRUPTED = 130
+
+
+class FromscratchError(Exception):
+    """Root of what a user can correct: ``what`` happened, ``why`` likely, what to do ``next``."""
+
+    code: ClassVar[ExitCode]
+
+    def __init__(self, what: str, *, why: str = "", next: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.next = next
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.why:
+            lines.append(f"  likely cause: {self.why}")
+        if self.next:
+            lines.append(f"  next step:    {self.next}")
+        return "\n".join(lines)
+
+
+class VerdictError(FromscratchError):
+    """A file failed verification or a smoke run."""
+
+    code = ExitCode.REFUSED
+
+
+class UsageError(FromscratchError):
+    """The command line asks for something that does not exist."""
+
+    code = ExitCode.USAGE
+
+
+class RecipeError(FromscratchError):
+    """A recipe or a setting is wrong."""
+
+    code = ExitCode.RECIPE
+
+
+class SourceError(FromscratchError):
+    """A pinned source could not be had, or is not what was pinned."""
+
+    code = ExitCode.SOURCE
+
+
+class StepError(FromscratchError):
+    """A build step failed; the message names the log."""
+
+    code = ExitCode.STEP
+
+
+class EngineError(FromscratchError):
+    """No engine, or no tool, to run a step with."""
+
+    code = ExitCode.ENGINE
+
+
+class MissingToolError(EngineError):
+    """A program of the machine is missing; says which package brings it."""
+
+    def __init__(self, *, program: str, package: str, purpose: str) -> None:
+        super().__init__(
+            f"'{program}' was not found; it is needed to {purpose}.",
+            why=f"the package '{package}' is not installed",
+            next=f"apt-get install -y {package}",
+        )
+
+
+class PublishError(FromscratchError):
+    """An artifact could not be published."""
+
+    code = ExitCode.PUBLISH

@@ -1,0 +1,300 @@
+"""Reads `recipes/<name>/recipe.toml` into values; what is unknown, missing or unpinned is an error."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, TypeVar
+
+from recipes.errors import RecipeError, UsageError
+from recipes.model import (
+    Expectations,
+    Kind,
+    Linkage,
+    PackMethod,
+    Product,
+    Recipe,
+    Release,
+    Signature,
+    Source,
+    Trial,
+    Variant,
+)
+from recipes.target import Target
+
+HERE = Path(__file__).parent
+
+_T = TypeVar("_T")
+_WORD = re.compile(r"[A-Za-z0-9_.+/:,-]*")
+
+
+def load_recipes(folder: Path = HERE) -> dict[str, Recipe]:
+    """Return every recipe below ``folder`` by name, in alphabetical order.
+
+    Raises RecipeError when one of them is wrong or needs a recipe that does not exist.
+    """
+    paths = sorted(folder.glob("*/recipe.toml"))
+    recipes = {recipe.name: recipe for recipe in map(load_recipe, paths)}
+    for recipe in recipes.values():
+        for variant in recipe.variants:
+            for need in variant.needs:
+                if need not in recipes:
+                    msg = f"{recipe.folder / 'recipe.toml'}: needs '{need}', which is no recipe."
+                    raise RecipeError(msg, why=_guess(need, recipes) or "a typing error")
+    return recipes
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read one recipe. Raises RecipeError, always naming the file."""
+    try:
+        table = _Table(tomllib.loads(path.read_text("utf-8")), str(path))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        msg = f"{path}: {error}"
+        raise RecipeError(msg, why="not a TOML file") from error
+    try:
+        return _recipe(table, path.parent)
+    except ValueError as error:
+        msg = f"{path}: {error}"
+        raise RecipeError(msg) from error
+
+
+def find_product(name: str, recipes: Mapping[str, Recipe]) -> Product:
+    """Return the product ``name`` (``curl:http``). Raises UsageError with a guess.
+
+    A bare name means the recipe's nameless variant, or its first one.
+    """
+    recipe_name, _, variant_name = name.partition(":")
+    products = list_products(recipes)
+    for product in products:
+        if product.name == name:
+            return product
+    if not variant_name:
+        for product in products:
+            if product.recipe.name == recipe_name:
+                return product
+    names = [product.name for product in products]
+    msg = f"Unknown product '{name}'.{_guess(name, names)}"
+    raise UsageError(msg, next=f"choose one of: {', '.join(names)} (see `inv list`)")
+
+
+def list_products(recipes: Mapping[str, Recipe]) -> tuple[Product, ...]:
+    """Every variant of every program, in the order of the recipes."""
+    return tuple(
+        Product(recipe=recipe, variant=variant)
+        for recipe in recipes.values()
+        if recipe.kind is Kind.PROGRAM
+        for variant in recipe.variants
+    )
+
+
+def _guess(word: str, known: Mapping[str, object] | list[str] | set[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" Perhaps you meant '{near[0]}'." if near else ""
+
+
+class _Table:
+    """A TOML table that remembers what was read, so that the rest is an error."""
+
+    def __init__(self, data: dict[str, Any], where: str) -> None:
+        self.data = data
+        self.where = where
+        self.known: set[str] = set()
+
+    def take(self, key: str, kind: type[_T], default: _T | None = None) -> _T:
+        """Return the value of ``key``; without a default it must be there."""
+        self.known.add(key)
+        if key not in self.data:
+            if default is None:
+                msg = f"{self.where}: '{key}' is missing."
+                raise RecipeError(msg)
+            return default
+        value = self.data[key]
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            msg = f"{self.where}: '{key}' must be {_NOUNS[kind]}, not {value!r}."
+            raise RecipeError(msg)
+        return value
+
+    def words(self, key: str) -> tuple[str, ...]:
+        """Return a list of strings, empty when absent."""
+        values = self.take(key, list, [])
+        if not all(isinstance(value, str) for value in values):
+            msg = f"{self.where}: '{key}' must be a list of strings, not {values!r}."
+            raise RecipeError(msg)
+        return tuple(values)
+
+    def pairs(self, key: str) -> dict[str, str]:
+        """Return a table of strings, empty when absent."""
+        values = self.take(key, dict, {})
+        for name, value in values.items():
+            if not isinstance(value, str):
+                msg = f"{self.where}: '{key}.{name}' must be a string, not {value!r}."
+                raise RecipeError(msg)
+        return values
+
+    def table(self, key: str) -> "_Table":
+        """Return a table inside this one."""
+        return _Table(self.take(key, dict), f"{self.where}: {key}")
+
+    def done(self) -> None:
+        """Refuse the keys nobody asked for."""
+        for key in self.data:
+            if key not in self.known:
+                msg = f"{self.where}: unknown key '{key}'.{_guess(key, self.known)}"
+                raise RecipeError(msg, next=f"known here: {', '.join(sorted(self.known))}")
+
+
+_NOUNS: Mapping[type, str] = {
+    str: "a string",
+    int: "a whole number",
+    bool: "true or false",
+    list: "a list",
+    dict: "a table",
+    date: "a date",
+}
+
+
+def _recipe(table: _Table, folder: Path) -> Recipe:
+    name = table.take("name", str)
+    if name != folder.name:
+        msg = f"{table.where}: the name '{name}' is not the folder's name '{folder.name}'."
+        raise RecipeError(msg)
+    kind = Kind(table.take("kind", str))
+    common = table.pairs("common")
+    needs = table.words("needs")
+    variants = table.take("variants", dict, {})
+    if kind is Kind.PROGRAM and not variants:
+        msg = f"{table.where}: a program needs at least one [variants.NAME]."
+        raise RecipeError(msg)
+    recipe = Recipe(
+        name=name,
+        kind=kind,
+        summary=table.take("summary", str),
+        homepage=table.take("homepage", str),
+        folder=folder,
+        releases=_releases(table, name),
+        update=table.pairs("update"),
+        variants=tuple(
+            _variant(key, _Table(value, f"{table.where}: variants.{key}"), common=common)
+            for key, value in variants.items()
+        )
+        or (_only_variant(needs, common),),
+        checks=table.take("checks", bool, False),
+        pack=PackMethod(table.take("pack", str, PackMethod.NONE.value)),
+        unpackable={Target.parse(key): why for key, why in table.pairs("unpackable").items()},
+        unsupported={Target.parse(key): why for key, why in table.pairs("unsupported").items()},
+        smoke=tuple(
+            _trial(_Table(entry, f"{table.where}: smoke[{index}]"), variants)
+            for index, entry in enumerate(table.take("smoke", list, []))
+        ),
+    )
+    table.done()
+    if not {"rule", "frozen"} & set(recipe.update):
+        msg = f"{table.where}: 'update' must say by which rule the pin moves, or why it is frozen."
+        raise RecipeError(msg)
+    for script in (recipe.script, *([folder / "checks.sh"] if recipe.checks else [])):
+        if not script.is_file():
+            msg = f"{table.where}: {script.name} is missing."
+            raise RecipeError(msg)
+    return recipe
+
+
+def _releases(table: _Table, name: str) -> tuple[Release, ...]:
+    entries = table.take("releases", list)
+    if not entries:
+        msg = f"{table.where}: no release is pinned."
+        raise RecipeError(msg)
+    return tuple(
+        _release(_Table(entry, f"{table.where}: releases[{index}]"), name)
+        for index, entry in enumerate(entries)
+    )
+
+
+def _release(table: _Table, name: str) -> Release:
+    version = table.take("version", str)
+    signature = None
+    if "signature" in table.data:
+        signed = table.table("signature")
+        signature = Signature(url=signed.take("url", str), key=signed.take("key", str))
+        signed.done()
+    else:
+        table.take("unsigned", str)  # the reason, for the reader
+    release = Release(
+        version=version,
+        date=table.take("date", date),
+        licence=table.take("licence", str),
+        signature=signature,
+        source=Source(
+            name=name,
+            version=version,
+            filename=table.take("filename", str),
+            urls=table.words("urls"),
+            debian=table.take("debian", str, "") or None,
+            pypi=table.take("pypi", str, "") or None,
+            size=table.take("size", int),
+            sha256=table.take("sha256", str),
+        ),
+    )
+    table.done()
+    if version not in release.source.filename:
+        # Humans forget to change one of the two.
+        msg = f"{table.where}: the file name '{release.source.filename}' lacks '{version}'."
+        raise RecipeError(msg)
+    return release
+
+
+def _trial(table: _Table, variants: Mapping[str, object]) -> Trial:
+    trial = Trial(
+        args=table.words("args"),
+        code=table.take("code", int, 0),
+        stdout=table.take("stdout", str, ""),
+        variants=table.words("variants"),
+    )
+    table.done()
+    for name in trial.variants:
+        if name not in variants:
+            msg = f"{table.where}: '{name}' is no variant.{_guess(name, variants)}"
+            raise RecipeError(msg)
+    return trial
+
+
+def _variant(name: str, table: _Table, *, common: Mapping[str, str]) -> Variant:
+    expect = table.table("expect")
+    variant = Variant(
+        name=name,
+        summary=table.take("summary", str),
+        default=table.take("default", bool, False),
+        needs=table.words("needs"),
+        embeds=table.words("embeds"),
+        switches={**common, **table.pairs("switches")},
+        expect=Expectations(
+            linkage=Linkage(expect.take("linkage", str, Linkage.STATIC.value)),
+            max_size=expect.take("max_size", int),
+            protocols=expect.words("protocols"),
+            features=expect.words("features"),
+            forbidden=expect.words("forbidden"),
+        ),
+    )
+    expect.done()
+    table.done()
+    for key, value in variant.switches.items():
+        if not _WORD.fullmatch(key) or not _WORD.fullmatch(value):
+            msg = f"{table.where}: the switch {key} = {value!r} is not one word."
+            raise RecipeError(msg, why="switches reach the build script as words")
+    if missing := set(variant.embeds) - set(variant.needs):
+        msg = f"{table.where}: embeds {', '.join(missing)} without needing it."
+        raise RecipeError(msg)
+    return variant
+
+
+def _only_variant(needs: tuple[str, ...], switches: Mapping[str, str]) -> Variant:
+    return Variant(
+        name="",
+        summary="",
+        default=False,
+        needs=needs,
+        embeds=(),
+        switches=switches,
+        expect=None,
+    )

@@ -1,0 +1,214 @@
+"""What a recipe says, as values. Everything here is data: nothing is fetched, run or written."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+
+from recipes.errors import RecipeError
+from recipes.target import Target
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+FINGERPRINT = re.compile(r"[0-9A-F]{40}")
+
+
+class Kind(StrEnum):
+    """What comes out of a recipe, and who uses it."""
+
+    LIBRARY = "library"
+    """Built for the target, linked into programs."""
+    TOOL = "tool"
+    """Built for the building machine, run by later steps."""
+    PROGRAM = "program"
+    """Built for the target, verified, packed, published."""
+
+
+class Linkage(StrEnum):
+    """How a program is laid out: both are static, they differ in the load address."""
+
+    STATIC = "static"
+    """``ET_EXEC`` at a fixed address: the smallest."""
+    STATIC_PIE = "static-pie"
+    """``ET_DYN`` that relocates itself: address randomisation for some bytes more."""
+
+
+class PackMethod(StrEnum):
+    """How UPX packs. LZMA is smaller and costs 10 ms CPU and more at every start, NRV 3 ms."""
+
+    NRV = "nrv"
+    LZMA = "lzma"
+    NONE = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One pinned download: it cannot be written down without its size in bytes and its sha256."""
+
+    name: str
+    version: str
+    filename: str
+    urls: tuple[str, ...]
+    """Upstream's own URL first, then upstream's other homes."""
+    debian: str | None = None
+    """The same bytes below a Debian mirror's base URL: ``pool/main/…``."""
+    pypi: str | None = None
+    """The same bytes as a wheel of Python's package index: ``name==version``."""
+    size: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        """Refuse what is not fully pinned."""
+        where = f"{self.name} {self.version}"
+        if not SHA256.fullmatch(self.sha256):
+            msg = f"{where}: sha256 must be 64 lower-case hex digits, not '{self.sha256}'."
+            raise RecipeError(msg, next="hash the file with sha256sum and check its signature")
+        if self.size <= 0:
+            msg = f"{where}: size must be the file's exact size in bytes, not {self.size}."
+            raise RecipeError(msg)
+        if not (self.urls or self.debian or self.pypi):
+            msg = f"{where}: no url, no Debian path and no package: nobody could fetch it."
+            raise RecipeError(msg)
+        if "/" in self.filename or self.filename in {"", ".", ".."}:
+            msg = f"{where}: '{self.filename}' is not a plain file name."
+            raise RecipeError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """Who signed a source: checked when a pin is made or moved, recorded for everyone else."""
+
+    url: str
+    key: str
+    """OpenPGP fingerprint of the primary key, 40 upper-case hex digits."""
+
+    def __post_init__(self) -> None:
+        """Refuse key ids and other abbreviations: they can be collided."""
+        if not FINGERPRINT.fullmatch(self.key):
+            msg = f"'{self.key}' is not an OpenPGP fingerprint (40 upper-case hex digits)."
+            raise RecipeError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """One version of a recipe, fully pinned."""
+
+    version: str
+    date: date
+    """Upstream's release day; midnight UTC of it is the build's clock."""
+    licence: str
+    """SPDX expression."""
+    source: Source
+    signature: Signature | None
+
+    @property
+    def epoch(self) -> int:
+        """``SOURCE_DATE_EPOCH`` in seconds: https://reproducible-builds.org/specs/source-date-epoch/."""
+        return (self.date - date(1970, 1, 1)).days * 86400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectations:
+    """What a finished program must be and do; `verify` enforces all of it."""
+
+    linkage: Linkage = Linkage.STATIC
+    max_size: int
+    """Bytes of the plain file for linux/amd64, embedded data excluded (see `Variant.embeds`)."""
+    protocols: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One run of a finished program in an empty root, and what it must do."""
+
+    args: tuple[str, ...]
+    """Words, with ``{places}`` to be filled in by whoever runs it."""
+    code: int
+    stdout: str
+    """Must be part of what it prints; ``{version}`` is the release."""
+    variants: tuple[str, ...]
+    """Only these; empty: all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One way to build a program."""
+
+    name: str
+    summary: str
+    default: bool
+    """Part of ``inv build`` without a product."""
+    needs: tuple[str, ...]
+    """Recipes whose output this build takes in."""
+    embeds: tuple[str, ...]
+    """Those of `needs` whose data goes into the file as it is; not counted in the size budget."""
+    switches: Mapping[str, str]
+    """Handed to the build script as ``SWITCHES``: ``-DNAME=VALUE`` each."""
+    expect: Expectations | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One folder of `recipes/`."""
+
+    name: str
+    kind: Kind
+    summary: str
+    homepage: str
+    folder: Path
+    releases: tuple[Release, ...]
+    """Newest first; the later ones are fallbacks."""
+    update: Mapping[str, str]
+    """How the pin moves: ``{"rule": …}``, or ``{"frozen": reason}``."""
+    variants: tuple[Variant, ...]
+    """Never empty: a recipe without variants has one nameless one."""
+    checks: bool
+    """True when ``checks.sh`` answers the platform questions once for all variants."""
+    pack: PackMethod
+    unpackable: Mapping[Target, str]
+    """Targets whose files UPX cannot pack, with the reason."""
+    unsupported: Mapping[Target, str]
+    """Targets that cannot be built, with the reason."""
+    smoke: tuple[Trial, ...]
+    """What a finished program is tried with."""
+
+    @property
+    def script(self) -> Path:
+        """The build script."""
+        return self.folder / "build.sh"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that a step may read of the recipe's folder: everything but the recipe itself."""
+        paths = (path for path in self.folder.rglob("*") if path.is_file())
+        return tuple(sorted(path for path in paths if path.name != "recipe.toml"))
+
+    def variant(self, name: str) -> Variant | None:
+        """Return the variant called ``name``."""
+        return next((variant for variant in self.variants if variant.name == name), None)
+
+    def release(self, version: str) -> Release | None:
+        """Return the pinned release ``version``."""
+        return next((release for release in self.releases if release.version == version), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """What a user can ask for: a program, one of its variants."""
+
+    recipe: Recipe
+    variant: Variant
+
+    @property
+    def name(self) -> str:
+        """``curl:https``, or plain ``curl`` where the variant has no name."""
+        return f"{self.recipe.name}:{self.variant.name}" if self.variant.name else self.recipe.name
+
+    def file_name(self, release: str, target: Target, *, packed: bool) -> PurePosixPath:
+        """The artifact's path below ``artifacts/``: part of the contract."""
+        slug = self.name.replace(":", "-")
+        suffix = ".upx" if packed else ""
+        return PurePosixPath("files") / f"{slug}-{release}-{target.slug}{suffix}"

@@ -1,0 +1,69 @@
+#!/bin/sh
+# The sysroot: musl as a static library, the kernel's headers, compiler-rt. musl's own Makefile needs make, which not every
+# machine has; its rules are few, so they are written down for ninja here.
+# In: TOOLCHAIN, SRC, WORK, OUT, VERSION, CLANG_TARGET, TRIPLE, ZIG_CPU, MUSL_ARCH, KERNEL_ARCH, CFLAGS.
+set -eu
+zig=$TOOLCHAIN/zig/zig
+headers=$TOOLCHAIN/zig/lib/libc/include
+mkdir -p "$OUT/lib" "$OUT/include/bits" "$WORK/internal" "$WORK/obj"
+
+# Headers, as musl's Makefile installs them.
+cp -R "$SRC/include/." "$OUT/include/"
+rm "$OUT/include/alltypes.h.in"
+cp "$SRC"/arch/generic/bits/*.h "$OUT/include/bits/"
+cp "$SRC/arch/$MUSL_ARCH"/bits/*.h "$OUT/include/bits/"
+sed -f "$SRC/tools/mkalltypes.sed" "$SRC/arch/$MUSL_ARCH/bits/alltypes.h.in" "$SRC/include/alltypes.h.in" \
+    >"$OUT/include/bits/alltypes.h"
+cp "$SRC/arch/$MUSL_ARCH/bits/syscall.h.in" "$OUT/include/bits/syscall.h"
+sed -n 's/__NR_/SYS_/p' "$SRC/arch/$MUSL_ARCH/bits/syscall.h.in" >>"$OUT/include/bits/syscall.h"
+printf '#define VERSION "%s"\n' "$VERSION" >"$WORK/internal/version.h"
+
+# One object a function, so that a program takes only what it calls. Not LTO: the compiler itself emits calls to memcpy and
+# its kin after LTO has decided that nobody calls them.
+flags="$CFLAGS -fno-lto -mllvm -enable-machine-outliner=always -std=c99 -ffreestanding -frounding-math -D_XOPEN_SOURCE=700
+    -I$SRC/arch/$MUSL_ARCH -I$SRC/arch/generic -I$WORK/internal -I$SRC/src/include -I$SRC/src/internal"
+{
+    echo "rule cc"
+    # shellcheck disable=SC2086,SC2116
+    echo "  command = $zig clang $CLANG_TARGET --no-default-config -nostdinc $(echo $flags) -I$OUT/include -c \$in -o \$out"
+    objects=
+    for file in "$SRC"/src/*/*.c "$SRC"/src/malloc/mallocng/*.c "$SRC"/src/*/"$MUSL_ARCH"/*.[csS]; do
+        test -e "$file" || continue
+        folder=${file%/*}
+        name=${file##*/}
+        name=${name%.*}
+        case $folder in
+        */"$MUSL_ARCH") place=${folder#"$SRC/src/"} ;;
+        *)
+            place=${folder#"$SRC/src/"}
+            for ending in c s S; do # the architecture's own version replaces the generic one
+                if test -e "$folder/$MUSL_ARCH/$name.$ending"; then continue 2; fi
+            done
+            ;;
+        esac
+        object=$WORK/obj/$(echo "$place/$name" | tr / -).o
+        echo "build $object: cc $file"
+        objects="$objects $object"
+    done
+    for name in crt1 rcrt1 Scrt1; do echo "build $OUT/lib/$name.o: cc $SRC/crt/$name.c"; done
+    for name in crti crtn; do
+        file=$SRC/crt/$MUSL_ARCH/$name.s
+        test -e "$file" || file=$SRC/crt/$name.c
+        echo "build $OUT/lib/$name.o: cc $file"
+    done
+} >"$WORK/build.ninja"
+ninja -C "$WORK"
+# shellcheck disable=SC2086
+"$zig" ar rcsD "$OUT/lib/libc.a" $(sed -n 's/^build \([^:]*\/obj\/[^:]*\): .*/\1/p' "$WORK/build.ninja")
+
+# What the compiler calls for arithmetic that the CPU lacks.
+export ZIG_GLOBAL_CACHE_DIR="$WORK/zig" ZIG_LOCAL_CACHE_DIR="$WORK/zig"
+"$zig" build-obj "$TOOLCHAIN/zig/lib/compiler_rt.zig" -target "$TRIPLE" -mcpu="$ZIG_CPU" -O ReleaseSmall -fstrip \
+    -fno-stack-check -fsingle-threaded -ffunction-sections -fdata-sections -fno-unwind-tables \
+    -femit-bin="$WORK/compiler_rt.o"
+"$zig" ar rcsD "$OUT/lib/libcompiler_rt.a" "$WORK/compiler_rt.o"
+
+# The kernel's headers, behind musl's own.
+for folder in any-linux-any "$KERNEL_ARCH-linux-any"; do
+    cp -Rn "$headers/$folder/." "$OUT/include/"
+done

@@ -1,0 +1,42 @@
+"""The committed files are what the generator writes, and the good ones are real programs."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from recipes.target import Target
+from tests.fixtures.make_elf import FOLDER, fixtures
+
+NATIVE = {
+    "good-amd64": Target.AMD64,
+    "good-amd64-static-pie": Target.AMD64,
+    "good-no-sections": Target.AMD64,
+    "good-run-time-paths": Target.AMD64,
+    "good-386": Target.I386,
+    "good-arm64": Target.ARM64,
+    "good-s390x": Target.S390X,
+    "packed": Target.AMD64,
+}
+
+
+def test_committed_fixtures_are_exactly_what_the_generator_writes() -> None:
+    committed = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
+    assert committed == fixtures()
+
+
+def test_fixtures_stay_tiny() -> None:
+    assert max(len(content) for content in fixtures().values()) < 4096
+
+
+@pytest.mark.parametrize(("name", "target"), NATIVE.items())
+def test_good_fixtures_run_on_the_machine_they_are_for(
+    tmp_path: Path, name: str, target: Target
+) -> None:
+    if not target.runs_natively:
+        pytest.skip(f"{target} does not run here without emulation")
+    program = tmp_path / name
+    shutil.copyfile(FOLDER / name, program)
+    program.chmod(0o755)
+    assert subprocess.run([program], check=False, timeout=10).returncode == 0

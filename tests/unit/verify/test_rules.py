@@ -1,0 +1,129 @@
+"""Rules that compare a file with what is expected of it."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from recipes.errors import RecipeError
+from recipes.target import Target
+from tests.fixtures.make_elf import FOLDER
+from verify.expectations import Expectations, Linkage
+from verify.facts import read_facts
+from verify.rules import RULES
+from verify.verdict import judge, judge_path
+
+GOOD = FOLDER / "good-amd64"
+PIE = FOLDER / "good-amd64-static-pie"
+PACKED = FOLDER / "packed"
+
+
+def broken(name: str, expectations: Expectations) -> set[str]:
+    return {finding.rule for finding in judge_path(FOLDER / name, expectations).findings}
+
+
+def test_rule_names_are_unique_and_kebab_case() -> None:
+    names = [rule.name for rule in RULES]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", name) for name in names)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_a_rule_explains_itself_in_one_sentence(rule: object) -> None:
+    explanation = getattr(rule, "explanation", "")
+    assert re.fullmatch(r"[A-Z][^|\n]*\.", explanation)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "expected"),
+    [
+        ("good-amd64", Target.AMD64, set()),
+        ("good-arm64", Target.ARM64, set()),
+        ("good-386", Target.I386, set()),
+        ("good-s390x", Target.S390X, set()),
+        ("good-amd64", Target.ARM64, {"machine"}),
+        ("good-amd64", Target.I386, {"machine", "elf-class"}),
+        ("good-386", Target.AMD64, {"machine", "elf-class"}),
+        ("good-amd64", Target.S390X, {"machine", "endianness"}),
+        ("good-s390x", Target.PPC64LE, {"machine", "endianness"}),
+        ("good-386", Target.S390X, {"machine", "elf-class", "endianness"}),
+    ],
+)
+def test_a_file_must_be_for_the_target(name: str, target: Target, expected: set[str]) -> None:
+    assert broken(name, Expectations(target=target)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "linkage", "good"),
+    [
+        ("good-amd64", Linkage.STATIC, True),
+        ("good-amd64", Linkage.STATIC_PIE, False),
+        ("good-amd64-static-pie", Linkage.STATIC_PIE, True),
+        ("good-amd64-static-pie", Linkage.STATIC, False),
+    ],
+)
+def test_an_executable_must_be_linked_as_expected(name: str, linkage: Linkage, good: bool) -> None:
+    assert broken(name, Expectations(linkage=linkage)) == (set() if good else {"elf-type"})
+
+
+def test_the_size_budget_may_be_used_up_and_not_exceeded() -> None:
+    size = GOOD.stat().st_size
+    assert judge_path(GOOD, Expectations(max_size=size))
+    verdict = judge_path(GOOD, Expectations(max_size=size - 1))
+    assert [finding.rule for finding in verdict.findings] == ["size-budget"]
+    assert not judge_path(GOOD, Expectations(max_size=0))
+
+
+@pytest.mark.parametrize(
+    ("name", "packed", "expected"),
+    [
+        ("packed", True, set()),
+        ("packed", None, set()),
+        ("packed", False, {"packed-as-expected"}),
+        ("good-amd64", False, set()),
+        ("good-amd64", True, {"packed-as-expected"}),
+        ("packed-then-stripped", True, {"packed-as-expected"}),
+    ],
+)
+def test_a_file_must_be_packed_as_expected(
+    name: str, packed: bool | None, expected: set[str]
+) -> None:
+    assert broken(name, Expectations(packed=packed, unpacked_judged=True)) == expected
+
+
+def test_a_packed_file_is_refused_until_what_is_inside_was_judged_too() -> None:
+    assert not judge_path(PACKED, Expectations(packed=True))
+    assert judge_path(PACKED, Expectations(packed=True, unpacked_judged=True))
+
+
+def test_the_build_folders_of_a_recipe_are_looked_for() -> None:
+    assert broken("good-run-time-paths", Expectations()) == set()
+    found = broken("good-run-time-paths", Expectations(build_paths=("/etc/ssl",)))
+    assert found == {"no-build-paths"}
+
+
+def test_build_folders_that_nobody_looked_for_are_a_finding() -> None:
+    verdict = judge(read_facts(GOOD), Expectations(build_paths=("/etc/ssl",)))
+    assert [finding.rule for finding in verdict.findings] == ["no-build-paths"]
+
+
+def test_a_build_folder_too_short_to_look_for_is_the_recipes_error() -> None:
+    for folder in ("/b", "build", "/", ""):
+        with pytest.raises(RecipeError, match="cannot be looked for"):
+            judge_path(GOOD, Expectations(build_paths=(folder,)))
+
+
+def test_loadable_segments_must_fit_the_address_space_and_memory() -> None:
+    facts = read_facts(GOOD)
+    load = facts.segments[0]
+    beyond = replace(load, vaddr=(1 << 64) - 0x1000, mem_size=0x2000)
+    shrunk = replace(load, mem_size=load.file_size - 1)
+    shifted = replace(load, vaddr=load.vaddr + 8)
+    for segment, message in (
+        (beyond, "address space"),
+        (shrunk, "in memory"),
+        (shifted, "page offset"),
+    ):
+        verdict = judge(replace(facts, segments=(segment, facts.segments[1])), Expectations())
+        told = [f.message for f in verdict.findings if f.rule == "loadable-segments"]
+        assert any(message in line for line in told)

@@ -1,0 +1,94 @@
+"""Paths of the building machine left in the bytes that are loaded into memory.
+
+They come from ``__FILE__``, from recorded configure arguments and from caches, name people and
+machines, and make bytes depend on the folder of the build. A run-time path is no such thing, so the
+patterns ask for more than an absolute path:
+
+* a *source or object file*, anywhere but where every machine has the same: ``/usr``, and the
+  prefixes that rustc puts in place of its own build folders;
+* something in the *home of a named person*: ``/home/ann/x``. ``/root/.netrc`` is not: a dot file of
+  root is configuration looked for at run time;
+* a *folder and a name in it* where builds happen, ``/build/curl/lib``, and one level more in
+  temporary folders: ``/tmp/.X11-unix/X0`` and ``/tmp/my.sock`` are sockets, ``/src/app.js`` is a
+  page of some server, and Python documents zipimport with ``/tmp/myimport.zip/…``.
+
+The folders that a recipe builds in can be named, and for them one name inside is enough.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from recipes.errors import RecipeError
+from verify.elf_file import ElfFile, Segment
+
+MAX_FOUND: Final = 20
+_WINDOW: Final = 1024 * 1024
+_LEAD: Final = 2  # what the look-behind looks at
+_LONGEST: Final = 4096
+
+_NAME: Final = r"[A-Za-z0-9._+@~-]{1,255}"
+_VISIBLE: Final = r"[A-Za-z0-9_+@~-][A-Za-z0-9._+@~-]{0,254}"
+# Not in the middle of a longer path or URL; only in "-I/x" may a letter stand before it.
+_START: Final = r"(?:(?<![A-Za-z0-9._~%+/\\-])|(?<=-[ILB]))"
+_SOURCE: Final = (
+    rf"/(?!usr/|rustc/|rust/deps/)(?:{_NAME}/){{1,64}}"
+    rf"{_NAME}\.(?:c|cc|cpp|cxx|h|hh|hpp|hxx|S|zig|rs|go|o|a)(?![A-Za-z0-9_./-])"
+)
+_PLACES: Final = (
+    rf"/(?:home|Users)/{_NAME}/{_NAME}",
+    rf"/root/{_VISIBLE}",
+    rf"/(?:var/)?tmp/{_VISIBLE}/{_NAME}/{_NAME}",
+    rf"/(?:builds?|buildroot|src|workspace|github|__w)/{_VISIBLE}/{_NAME}",
+)
+
+
+def compile_build_paths(folders: Iterable[str]) -> re.Pattern[bytes]:
+    """Return the pattern of build paths, with those under the absolute ``folders`` too.
+
+    Raises RecipeError for a folder too short to be told from chance: four bytes of machine code
+    look like any three-letter folder sooner or later.
+    """
+    places = list(_PLACES)
+    for folder in folders:
+        trimmed = folder.rstrip("/")
+        if not trimmed.startswith("/") or len(trimmed) < 4:
+            msg = f"Build folder '{folder}' cannot be looked for in a binary."
+            raise RecipeError(msg, next="name an absolute folder of four characters or more")
+        places.append(rf"{re.escape(trimmed)}/{_NAME}")
+    tree = rf"(?:{'|'.join(places)})(?:/{_NAME}){{0,64}}"
+    return re.compile(f"{_START}(?:{tree}|{_SOURCE})".encode())
+
+
+def find_build_paths(
+    elf: ElfFile, segments: tuple[Segment, ...], pattern: re.Pattern[bytes]
+) -> tuple[str, ...]:
+    """Return the first MAX_FOUND different build paths in the loadable bytes, in file order.
+
+    Reads every byte once, in windows, however the segments overlap.
+    """
+    found: dict[str, None] = {}
+    for start, end in _loadable_ranges(segments, elf.size):
+        for position in range(start, end, _WINDOW):
+            begin = max(start, position - _LEAD)
+            stop = min(end, position + _WINDOW)
+            window = elf.at(begin, min(end, stop + _LONGEST) - begin)
+            for match in pattern.finditer(window, position - begin):
+                if begin + match.start() >= stop:
+                    break
+                found[match.group().decode("ascii")] = None
+                if len(found) == MAX_FOUND:
+                    return tuple(found)
+    return tuple(found)
+
+
+def _loadable_ranges(segments: tuple[Segment, ...], size: int) -> list[tuple[int, int]]:
+    """Return the file ranges of the PT_LOAD segments, merged and cut to the file."""
+    ranges: list[tuple[int, int]] = []
+    loads = sorted((s.offset, min(s.file_end, size)) for s in segments if s.type == "PT_LOAD")
+    for start, end in loads:
+        if ranges and start <= ranges[-1][1]:
+            ranges[-1] = (ranges[-1][0], max(end, ranges[-1][1]))
+        elif start < end:
+            ranges.append((start, end))
+    return ranges

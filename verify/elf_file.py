@@ -1,0 +1,284 @@
+"""An ELF file as bounded bytes and header tables; malformed input is fenced here.
+
+pyelftools knows the structures of every class, byte order and machine, and is trusted with nothing
+else: it only ever sees a few bytes cut out for it, since its own walks over a file take the
+file's word for counts and offsets. Layout: https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader, BytesIO
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.structs import ELFStructs
+
+from recipes.errors import VerdictError
+from verify.printable import printable
+
+MAX_FILE_SIZE: Final = 512 * 1024 * 1024
+# The kernel's own limit, so no file that runs is refused:
+# https://elixir.bootlin.com/linux/v6.12/source/fs/binfmt_elf.c (load_elf_phdrs)
+MAX_SEGMENT_TABLE: Final = 64 * 1024
+_MAGIC: Final = b"\x7fELF"
+_LARGEST_HEADER: Final = 64
+_PREFIX_SEARCH: Final = 1024 * 1024
+
+
+class NotElfError(VerdictError):
+    """The path is not a readable regular file that begins as an ELF file does."""
+
+
+class MalformedElfError(VerdictError):
+    """The file begins as ELF, and its headers contradict themselves, the file or the limits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """One program header. Offsets, addresses and sizes in bytes; ``type`` as in ``PT_LOAD``."""
+
+    type: str
+    offset: int
+    vaddr: int
+    file_size: int
+    mem_size: int
+    align: int
+    readable: bool
+    writable: bool
+    executable: bool
+
+    @property
+    def file_end(self) -> int:
+        """The first file offset after the segment; no further than its offset when empty."""
+        return self.offset + self.file_size
+
+    @property
+    def vaddr_end(self) -> int:
+        """The first address after the segment."""
+        return self.vaddr + self.mem_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """The ELF header. ``machine``, ``type`` and ``os_abi`` as pyelftools names them."""
+
+    type: str
+    machine: str
+    os_abi: str
+    bits: int
+    little_endian: bool
+    entry: int
+    size: int
+    segments_offset: int
+    segments_count: int
+    segments_entry_size: int
+    sections_offset: int
+    sections_count: int
+    sections_entry_size: int
+    section_names_index: int
+
+    @property
+    def segments_end(self) -> int:
+        """The first file offset after the program header table."""
+        return self.segments_offset + self.segments_count * self.segments_entry_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElfFile:
+    """An open ELF file, valid inside ``open_elf``."""
+
+    path: Path
+    size: int
+    sha256: str
+    header: Header
+    file: BufferedReader
+    structs: ELFStructs
+
+    def at(self, offset: int, size: int) -> bytes:
+        """Return the bytes at ``offset``: up to ``size``, fewer where the file ends."""
+        if not 0 <= offset < self.size or size <= 0:
+            return b""
+        self.file.seek(offset)
+        return self.file.read(min(size, self.size - offset))
+
+    def entry_size(self, kind: Literal["Elf_Phdr", "Elf_Shdr", "Elf_Dyn"]) -> int:
+        """Return the size in bytes of one ``kind`` in this file's class."""
+        size: int = getattr(self.structs, kind).sizeof()
+        return size
+
+    def entries(
+        self, kind: Literal["Elf_Phdr", "Elf_Shdr", "Elf_Dyn"], table: bytes
+    ) -> list[Mapping[str, Any]]:
+        """Return the whole entries in ``table``; raises MalformedElfError."""
+        size = self.entry_size(kind)
+        struct = getattr(self.structs, kind)
+        with _fence(self.path):
+            return [
+                struct.parse(table[start : start + size])
+                for start in range(0, len(table) - size + 1, size)
+            ]
+
+    def segments(self) -> tuple[Segment, ...]:
+        """Return the program headers in file order; raises MalformedElfError."""
+        header = self.header
+        if header.segments_count == 0:
+            return ()
+        size = self.entry_size("Elf_Phdr")
+        if header.segments_entry_size != size:
+            wrong = header.segments_entry_size
+            msg = f"{_show(self.path)}: has program headers of {wrong} B, not {size} B."
+            raise MalformedElfError(msg, why="the file is damaged; no kernel would start it")
+        # 0xffff (PN_XNUM) means "more than fit": Linux does not run such files.
+        if size * header.segments_count > MAX_SEGMENT_TABLE:
+            msg = f"{_show(self.path)}: claims {header.segments_count} program headers."
+            raise MalformedElfError(msg, why="the file is damaged; no kernel would start it")
+        if header.segments_end > self.size:
+            msg = f"{_show(self.path)}: the program header table lies outside the file."
+            raise MalformedElfError(msg, why="the file is truncated", next="build or copy it again")
+        table = self.at(header.segments_offset, size * header.segments_count)
+        return tuple(
+            Segment(
+                type=_name("PT", row["p_type"]),
+                offset=row["p_offset"],
+                vaddr=row["p_vaddr"],
+                file_size=row["p_filesz"],
+                mem_size=row["p_memsz"],
+                align=row["p_align"],
+                readable=bool(row["p_flags"] & 4),
+                writable=bool(row["p_flags"] & 2),
+                executable=bool(row["p_flags"] & 1),
+            )
+            for row in self.entries("Elf_Phdr", table)
+        )
+
+
+@contextmanager
+def open_elf(path: Path) -> Iterator[ElfFile]:
+    """Open ``path`` and read its ELF header.
+
+    Never blocks (a FIFO is refused, not opened) and never reads more than MAX_FILE_SIZE bytes.
+    Raises NotElfError or MalformedElfError.
+    """
+    with _open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_FILE_SIZE:
+            msg = f"{_show(path)}: {size} B is more than the {MAX_FILE_SIZE} B that are looked at."
+            raise NotElfError(msg, next="check that this is the file you meant")
+        try:
+            start = file.read(_LARGEST_HEADER)
+            if not start.startswith(_MAGIC):
+                raise _not_elf(path, start + file.read(_PREFIX_SEARCH))
+            file.seek(0)
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            with _fence(path):
+                parsed = ELFFile(BytesIO(start))
+            yield ElfFile(
+                path=path,
+                size=size,
+                sha256=sha256,
+                header=_header(parsed),
+                file=file,
+                structs=parsed.structs,
+            )
+        except OSError as error:
+            msg = f"{_show(path)}: could not be read: {error.strerror}."
+            raise NotElfError(msg) from error
+
+
+@contextmanager
+def _open_regular(path: Path) -> Iterator[BufferedReader]:
+    """Open ``path`` for reading when it is a regular file.
+
+    Looked at before it is opened: opening a device can do things, opening a FIFO waits.
+    Looked at again afterwards: it may have been replaced in between, hence O_NONBLOCK too.
+    """
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode):
+            number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        else:
+            number = -1
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or str(error)
+        msg = f"{_show(path)}: could not be opened: {reason}."
+        raise NotElfError(msg, next="check the path and its permissions") from error
+    if number >= 0:
+        with open(number, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
+            mode = os.fstat(number).st_mode
+            if stat.S_ISREG(mode):
+                yield file
+                return
+    msg = f"{_show(path)}: is a {_kind(mode)}, not a regular file."
+    raise NotElfError(msg, next="name the file itself")
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFDIR: "folder",
+        stat.S_IFIFO: "FIFO",
+        stat.S_IFSOCK: "socket",
+        stat.S_IFCHR: "device",
+        stat.S_IFBLK: "device",
+    }
+    return kinds.get(stat.S_IFMT(mode), "special file")
+
+
+def _not_elf(path: Path, start: bytes) -> NotElfError:
+    found = start.find(_MAGIC)
+    if not start:
+        why = "the file is empty"
+    elif start.startswith(b"#!"):
+        why = "it is a script"
+    elif found > 0:
+        why = f"something was put in front: ELF begins at byte {found}"
+    else:
+        why = "it is data, or a program of another system"
+    return NotElfError(f"{_show(path)}: not an ELF file.", why=why)
+
+
+@contextmanager
+def _fence(path: Path) -> Iterator[None]:
+    """Turn whatever pyelftools raises into MalformedElfError.
+
+    On odd input that is ELFError, construct's errors, struct.error, UnicodeDecodeError, KeyError,
+    AssertionError, OverflowError …: no list of them is kept anywhere, so it is all of them.
+    """
+    try:
+        yield
+    except Exception as error:
+        msg = f"{_show(path)}: its ELF headers cannot be read ({printable(str(error))})."
+        raise MalformedElfError(msg, why="the file is truncated or damaged") from error
+
+
+def _header(parsed: ELFFile) -> Header:
+    raw: Mapping[str, Any] = parsed.header
+    return Header(
+        type=_name("ET", raw["e_type"]),
+        machine=_name("EM", raw["e_machine"]),
+        os_abi=_name("ELFOSABI", raw["e_ident"]["EI_OSABI"]),
+        bits=parsed.elfclass,
+        little_endian=parsed.little_endian,
+        entry=raw["e_entry"],
+        size=parsed.structs.Elf_Ehdr.sizeof(),
+        segments_offset=raw["e_phoff"],
+        segments_count=raw["e_phnum"],
+        segments_entry_size=raw["e_phentsize"],
+        sections_offset=raw["e_shoff"],
+        sections_count=raw["e_shnum"],
+        sections_entry_size=raw["e_shentsize"],
+        section_names_index=raw["e_shstrndx"],
+    )
+
+
+def _name(prefix: str, value: object) -> str:
+    """Return the name that pyelftools knows for ``value``, else one made of its number."""
+    return f"{prefix}_{value:#x}" if isinstance(value, int) else str(value)
+
+
+def _show(path: Path) -> str:
+    return printable(str(path))

@@ -1,0 +1,143 @@
+"""What is true of an ELF file, read once and judged elsewhere.
+
+All that must hold after packing comes from program headers and the dynamic segment: section headers
+may be gone, and then "no .dynamic section" says nothing about being static.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from verify.build_paths import compile_build_paths, find_build_paths
+from verify.dynamic import read_dynamic
+from verify.elf_file import ElfFile, MalformedElfError, NotElfError, Segment, open_elf
+from verify.packing import Packing, detect_packing
+from verify.printable import printable
+from verify.sections import Sections, read_sections
+
+__all__ = ["ElfFacts", "MalformedElfError", "NotElfError", "Packing", "Segment", "read_facts"]
+
+_PATH_MAX: Final = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElfFacts:
+    """Facts of one file. Sizes and offsets in bytes; None means that it could not be told.
+
+    ``machine``, ``elf_type`` and ``os_abi`` are pyelftools' names, as in ``ET_EXEC``.
+    ``dynamic_problem`` says why ``needed``, ``rpath`` and ``runpath`` cannot be relied on;
+    ``section_problem`` why symbols, debug information and appended data could not be looked for.
+    ``appended`` counts the bytes after everything that the headers describe.
+    """
+
+    path: Path
+    size: int
+    sha256: str
+    machine: str
+    bits: int
+    little_endian: bool
+    os_abi: str
+    elf_type: str
+    entry: int
+    segments: tuple[Segment, ...]
+    interpreter: str | None
+    dynamic_present: bool
+    dynamic_problem: str | None
+    needed: tuple[str, ...]
+    rpath: str | None
+    runpath: str | None
+    is_static_pie: bool
+    stack_executable: bool | None
+    relro: bool
+    section_problem: str | None
+    symbol_table: bool | None
+    debug_sections: tuple[str, ...] | None
+    build_paths: tuple[str, ...]
+    build_paths_sought: tuple[str, ...]
+    packing: Packing
+    appended: int | None
+
+    @property
+    def loads(self) -> tuple[Segment, ...]:
+        """The segments that are mapped, empty ones left out."""
+        return tuple(s for s in self.segments if s.type == "PT_LOAD" and s.mem_size > 0)
+
+
+def read_facts(path: Path, *, build_paths: tuple[str, ...] = ()) -> ElfFacts:
+    """Read the facts of ``path``, looking for ``build_paths`` beside the usual build folders.
+
+    Never hangs, and holds no more than about a megabyte of the file at a time. Raises NotElfError
+    (also for what is missing, unreadable, too big or no regular file), MalformedElfError, and
+    RecipeError for a build path that cannot be looked for.
+    """
+    pattern = compile_build_paths(build_paths)
+    with open_elf(path) as elf:
+        segments = elf.segments()
+        dynamic = read_dynamic(elf, segments)
+        sections = read_sections(elf)
+        packing = detect_packing(elf)
+        interpreter = _interpreter(elf, segments)
+        header = elf.header
+        return ElfFacts(
+            path=path,
+            size=elf.size,
+            sha256=elf.sha256,
+            machine=header.machine,
+            bits=header.bits,
+            little_endian=header.little_endian,
+            os_abi=header.os_abi,
+            elf_type=header.type,
+            entry=header.entry,
+            segments=segments,
+            interpreter=interpreter,
+            dynamic_present=dynamic.present,
+            dynamic_problem=dynamic.problem,
+            needed=dynamic.needed,
+            rpath=dynamic.rpath,
+            runpath=dynamic.runpath,
+            # A shared library also lacks an interpreter, yet never the dynamic segment;
+            # UPX leaves none, so in a packed file its absence is all there is to see.
+            is_static_pie=header.type == "ET_DYN"
+            and interpreter is None
+            and not dynamic.needed
+            and (dynamic.pie_flag or not dynamic.present),
+            stack_executable=_stack_executable(segments),
+            relro=any(s.type == "PT_GNU_RELRO" for s in segments),
+            section_problem=sections.problem,
+            symbol_table=sections.symbol_table,
+            debug_sections=sections.debug,
+            build_paths=find_build_paths(elf, segments, pattern),
+            build_paths_sought=build_paths,
+            packing=packing,
+            appended=_appended(elf, segments, sections, packing),
+        )
+
+
+def _interpreter(elf: ElfFile, segments: tuple[Segment, ...]) -> str | None:
+    """Return the path in PT_INTERP, empty when it cannot be read: the kernel would still try."""
+    for segment in segments:
+        if segment.type == "PT_INTERP":
+            raw = elf.at(segment.offset, min(segment.file_size, _PATH_MAX))
+            return printable(raw.partition(b"\0")[0])
+    return None
+
+
+def _stack_executable(segments: tuple[Segment, ...]) -> bool | None:
+    flags = [segment.executable for segment in segments if segment.type == "PT_GNU_STACK"]
+    return any(flags) if flags else None
+
+
+def _appended(
+    elf: ElfFile, segments: tuple[Segment, ...], sections: Sections, packing: Packing
+) -> int | None:
+    # UPX puts packed data that is never mapped, then its trailer, after the last segment.
+    # That nothing follows the trailer was seen when it was found at the very end.
+    if packing is Packing.UPX:
+        return 0
+    if sections.problem:
+        return None
+    ends = [s.file_end for s in segments if s.file_size > 0]
+    if segments:
+        ends.append(elf.header.segments_end)
+    described = max(elf.header.size, sections.end, *ends)
+    return max(0, elf.size - described)
