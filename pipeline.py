@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING
 from builders.build import Builder, Lazily, Outcome
 from builders.engines.choose import Chooser
 from builders.engines.engine import Engine, EngineName, Stop
-from builders.plan import Step, Wanted, in_order, needed_recipes, plan
-from builders.report import Report
+from builders.key import action_key
+from builders.plan import Stage, Step, Wanted, in_order, needed_recipes, plan
+from builders.report import Report, Stoppable
 from builders.schedule import run_plan
 from builders.sources.cache import Cache
+from builders.sources.client import Client, Trouble
 from builders.sources.fetch import Fetched, NotCached, Unavailable, fetch
 from builders.sources.mirrors import Mirrors
 from builders.toolchain import Toolchain
 from publish.manifest import Artifact, Input, read_manifest, write_manifest
-from recipes.errors import EngineError, UsageError, VerdictError
+from recipes.errors import EngineError, StepError, UsageError, VerdictError
 from recipes.load import HERE, find_product, list_products, load_recipes
 from recipes.model import Product, Recipe, Release
 from recipes.settings import Settings
@@ -123,6 +125,8 @@ class Pipeline:
         Raises VerdictError at the end when one of them is refused; the good ones are delivered first.
         """
         products, pins = self.select(request.products)
+        self.settings.choice("engine", EngineName)
+        jobs = self.settings.number("jobs", os.cpu_count() or 1)
         sources = self.fetch(needed_recipes(products, self.recipes), pins, exact=request.exact)
         releases = {name: release for name, (release, _) in sources.items()}
         wanted = plan(
@@ -137,9 +141,9 @@ class Pipeline:
             engine=self.engine,
             report=self.report,
             logs=self.cache_folder / "logs",
+            stop=self.stop,
             rebuild=frozenset(product.recipe.name for product in products if request.rebuild),
         )
-        jobs = self.settings.number("jobs", os.cpu_count() or 1)
         outcomes = run_plan(in_order(wanted), builder, jobs=jobs, stop=self.stop)
         made, refused = self.judge(wanted, outcomes, sources)
         self.deliver(made)
@@ -177,25 +181,31 @@ class Pipeline:
         """Return a release of each recipe whose source is in the cache now, the newest that can be had."""
         recipes = list(recipes)
         with ThreadPoolExecutor(max_workers=4, thread_name_prefix="fetch") as pool:
-            found = pool.map(
-                lambda recipe: self._fetch(recipe, pins.get(recipe.name), exact=exact), recipes
-            )
-            return {recipe.name: one for recipe, one in zip(recipes, found, strict=True)}
+            try:
+                found = pool.map(
+                    lambda recipe: self._fetch(recipe, pins.get(recipe.name), exact=exact), recipes
+                )
+                return {recipe.name: one for recipe, one in zip(recipes, found, strict=True)}
+            except BaseException:
+                self.stop.event.set()
+                raise
 
     def _fetch(self, recipe: Recipe, pin: str | None, *, exact: bool) -> tuple[Release, Fetched]:
         candidates = [release for release in recipe.releases if pin in {None, release.version}]
         offline = self.settings.flag("offline")
         for index, release in enumerate(candidates):
+            progress = Stoppable(self.report.download(), self.stop)
             try:
                 fetched = fetch(
                     release.source,
                     self.cache,
                     self.mirrors,
                     offline=offline,
-                    progress=self.report.download(),
+                    client=Client(sleep=progress.sleep),
+                    progress=progress,
                 )
             except (Unavailable, NotCached) as error:
-                gone = isinstance(error, NotCached) or error.gone
+                gone = all(failure.trouble is Trouble.GONE for failure in error.failures)
                 if exact or not gone or index + 1 == len(candidates):
                     raise
                 self.report.warn(
@@ -290,20 +300,40 @@ class Pipeline:
         verdict = judge_path(path, expectations)
         if verdict.facts is None or verdict.facts.packing is Packing.NONE:
             return verdict
-        upx = shutil.which("upx")
-        if upx is None:
-            return verdict
         with self.cache.scratch() as scratch:
+            upx = self._upx(scratch)
+            if upx is None:
+                return verdict
             unpacked = scratch / "unpacked"
-            done = subprocess.run(
-                [upx, "-q", "-d", "-o", unpacked, path],
-                capture_output=True,
-                timeout=120,
-                check=False,
-            )
-            if done.returncode or not judge_path(unpacked, expectations):
+            words = [str(upx), "-q", "-d", "-o", str(unpacked), str(path)]
+            try:
+                subprocess.run(words, capture_output=True, timeout=120, check=True)
+            except subprocess.SubprocessError:
+                return verdict  # it says that nobody could look inside
+            if not judge_path(unpacked, expectations):
                 return verdict
         return judge_path(path, replace(expectations, unpacked_judged=True))
+
+    def _upx(self, scratch: Path) -> Path | None:
+        """Return UPX: the one that was built here, made to run in ``scratch``, else the machine's."""
+        recipe = self.recipes["upx"]
+        for release in recipe.releases:
+            step = Step(
+                stage=Stage.BUILD,
+                recipe=recipe,
+                release=release,
+                variant=recipe.variants[0],
+                target=Target.native(),
+                needs=(),
+            )
+            made = self.cache.get_action(action_key(step, {}, self.toolchain))
+            if made and (blob := self.cache.blob(made["files"]["upx"])):
+                upx = scratch / "upx"
+                shutil.copyfile(blob, upx)
+                upx.chmod(0o755)
+                return upx
+        found = shutil.which("upx")
+        return Path(found) if found else None
 
     def smoke_all(self) -> list[tuple[str, Smoke]]:
         """Try out every file of the manifest again; nothing remembered is believed."""
@@ -330,8 +360,7 @@ class Pipeline:
         self.report.close()
 
     def _find_engine(self) -> Engine:
-        wanted = EngineName(self.settings["engine"])
-        engine = self.chooser.choose(wanted)
+        engine = self.chooser.choose(self.settings.choice("engine", EngineName))
         if not engine.isolated:
             self.report.warn("steps run on this machine without isolation (engine 'host')")
         return engine
@@ -362,11 +391,11 @@ class Judge:
         """Judge one file; return its manifest entry and what is wrong with it."""
         step = want.pack if packed and want.pack else want.build
         outcome = self.outcomes[step]
-        sha256 = outcome.files["packed"] if packed else next(iter(outcome.files.values()))
+        sha256 = outcome.files["packed"] if packed else self.program(want)
         file = self.blob(sha256)
         expectations = self.expect(want, packed=packed)
         unpacked = self.blob(outcome.files["unpacked"]) if packed else None
-        plain = self.blob(next(iter(self.outcomes[want.build].files.values())))
+        plain = self.blob(self.program(want))
         verdict = self.proofs.verdict(file, expectations, unpacked=unpacked, original=plain)
         smoke = Smoke.not_run("refused before")
         if verdict["ok"]:
@@ -401,6 +430,14 @@ class Judge:
             cached=outcome.cached,
         )
         return artifact, findings
+
+    def program(self, want: Wanted) -> str:
+        """The sha256 of the one file that a program's build makes."""
+        files = self.outcomes[want.build].files
+        if len(files) != 1:
+            msg = f"{want.build.name} made {len(files) or 'many'} files where one program is expected."
+            raise StepError(msg, next=f"put one file into $OUT: {want.product.recipe.script}")
+        return next(iter(files.values()))
 
     def expect(self, want: Wanted, *, packed: bool) -> "Expectations":
         """What the recipe says the file must be."""

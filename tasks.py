@@ -226,13 +226,31 @@ def test(context: Context, only: list[str], match: str = "", fast: bool = False)
     _run(context, words)
 
 
+@task(help={"check": "change nothing; exit code 1 when something is stale"})
+def docs(_: Context, check: bool = False) -> None:
+    """Make the tables of README.md and docs/ anew from recipes, rules, settings and artifacts/."""
+    from publish.pages import rewrite  # noqa: PLC0415 - pyelftools is not needed to build
+
+    pipeline = _pipeline()
+    done = rewrite(ROOT, pipeline.recipes, pipeline.manifest(), check=check)
+    for note in done.notes:
+        print(f"note: {note}")
+    for block in done.stale:
+        print(f"{block} {'is stale: run inv docs' if check else 'made anew'}")
+    if check and done.stale:
+        raise Exit(code=ExitCode.REFUSED)
+
+
 @task(help={"fix": "mend what can be mended"})
 def check(context: Context, fix: bool = False) -> None:
-    """Lint, format, types, direction of imports: what a change must pass."""
+    """Lint, format, types, direction of imports, generated pages: what a change must pass."""
     python = [sys.executable, "-m"]
     _run(context, [*python, "ruff", "check", *(["--fix"] if fix else []), "."])
     _run(context, [*python, "ruff", "format", *([] if fix else ["--check"]), "."])
     _run(context, [*python, "mypy", "."])
+    linter = Path(sys.executable).with_name("lint-imports")
+    _run(context, [str(linter), "--no-cache", "--no-logo"])
+    docs(context, check=not fix)
 
 
 @task(
@@ -244,7 +262,7 @@ def check(context: Context, fix: bool = False) -> None:
 )
 def bench(context: Context, json: bool = False, rounds: str = "200", quick: bool = False) -> None:
     """Measure sizes, times and memory beside the reference figures."""
-    words = [sys.executable, str(ROOT / "tests" / "bench.py"), "--rounds", rounds]
+    words = [sys.executable, "-m", "tests.bench", "--rounds", rounds]
     _run(context, [*words, *(["--json"] if json else []), *(["--quick"] if quick else [])])
 
 
@@ -255,7 +273,9 @@ def _run(context: Context, words: list[str]) -> None:
         raise Exit(code=done.exited if done else ExitCode.REFUSED)
 
 
-namespace = Collection(build, fetch, list_, verify, smoke, doctor, cache, clean, test, check, bench)
+namespace = Collection(
+    build, fetch, list_, verify, smoke, doctor, cache, clean, test, check, docs, bench
+)
 program = Inv(name="inv", binary="inv", namespace=namespace, version="0.1.0")
 
 if __name__ == "__main__":

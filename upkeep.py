@@ -90,10 +90,8 @@ def overview(pipeline: Pipeline) -> list[dict[str, Any]]:
 
 def examine(pipeline: Pipeline) -> dict[str, Any]:
     """Everything a bug report should say about this machine."""
-    try:
-        auto = next(one.name.value for one in pipeline.chooser.candidates() if one.works)
-    except EngineError as error:
-        auto = error.what
+    candidates = list(pipeline.chooser.candidates())
+    auto = next(one.name.value for one in candidates if one.works)
     tools = [
         ("docker", "docker.io", "looking at what the docker engine does"),
         ("bwrap", "bubblewrap", "the sandbox engine"),
@@ -122,8 +120,7 @@ def examine(pipeline: Pipeline) -> dict[str, Any]:
     )
     return {
         "engines": [
-            {"name": one.name.value, "works": one.works, "reason": one.reason}
-            for one in pipeline.chooser.candidates()
+            {"name": one.name.value, "works": one.works, "reason": one.reason} for one in candidates
         ],
         "auto": auto,
         "tools": found,
@@ -208,12 +205,14 @@ def sweep(pipeline: Pipeline, *, cache: bool) -> list[str]:
     if manifest.exists():
         manifest.unlink()
         lines.append(f"removed {manifest}")
-    boxes = pipeline.cache_folder / "boxes"
-    for left in sorted(boxes.glob("*-*")) if boxes.is_dir() else []:
-        parts = left.name.split("-")
-        if len(parts) > 1 and parts[1].isdecimal() and _alive(int(parts[1])):
+    root = pipeline.cache_folder
+    for left in sorted([*root.glob("boxes/*-*"), *root.glob("tmp/*")]):
+        if any(part.isdecimal() and _alive(int(part)) for part in left.name.split("-")[:2]):
             continue  # another run is at work in there
-        shutil.rmtree(left, ignore_errors=True)
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
         lines.append(f"removed {left}")
     lines += _sweep_containers()
     if cache and pipeline.cache_folder.is_dir():
@@ -223,18 +222,20 @@ def sweep(pipeline: Pipeline, *, cache: bool) -> list[str]:
 
 
 def _sweep_containers() -> list[str]:
-    from builders.engines.docker import LABEL, connect  # noqa: PLC0415
+    from builders.engines.docker import LABEL, connect, engine_errors  # noqa: PLC0415
 
     try:
         client = connect()
     except EngineError:
         return []
     lines = []
-    for container in client.containers.list(all=True, filters={"label": LABEL}):
-        owner = container.labels[LABEL]
-        if not (owner.isdecimal() and _alive(int(owner))):
-            container.remove(force=True, v=True)
-            lines.append(f"removed container {container.name}")
+    labelled = {"label": LABEL}
+    with engine_errors():
+        for one in client.containers.list(all=True, filters=labelled, ignore_removed=True):
+            owner = one.labels[LABEL]
+            if not (owner.isdecimal() and _alive(int(owner))):
+                one.remove(force=True, v=True)
+                lines.append(f"removed container {one.name}")
     return lines
 
 

@@ -1,15 +1,18 @@
 """Runs one step: looks its key up, else opens a box, runs the script, keeps what it made."""
 
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Any
 
-from builders.engines.engine import Box, Command, Engine
+from builders.engines.engine import Box, Command, Engine, Stop, Stopped
 from builders.environment import environment
-from builders.plan import Stage, Step, action_key
+from builders.key import PACK_SCRIPT, action_key
+from builders.plan import Stage, Step
 from builders.report import Report
 from builders.sources.cache import Cache
 from builders.sources.unpack import unpack
@@ -18,11 +21,20 @@ from builders.tree import pack_tree, unpack_tree
 from recipes.errors import FromscratchError, StepError
 
 LOG_LINES = 30
+LINE = 240
+"""Characters of a log's line that a message shows: a compiler's command line is longer than a screen."""
+
+FULL = 1 << 20
+"""Bytes: a disk with less room than this is taken to be full."""
+
 FEW = 4
 """A step that makes this many files or fewer made products: each is kept by itself."""
 
 SECONDS = 3600.0
 """Longest time one step may take."""
+
+PAUSE = 0.1
+"""Seconds between two looks at a step that another run is at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +92,7 @@ class Builder:
         engine: Lazily,
         report: Report,
         logs: Path,
+        stop: Stop | None = None,
         rebuild: frozenset[str] = frozenset(),
     ) -> None:
         """``rebuild`` names the recipes whose cached results are not looked at."""
@@ -88,6 +101,7 @@ class Builder:
         self.engine = engine
         self.report = report
         self.logs = logs
+        self.stop = Stop() if stop is None else stop
         self.rebuild = rebuild
 
     def look_up(self, step: Step, inputs: Mapping[str, Outcome]) -> Outcome | None:
@@ -109,7 +123,7 @@ class Builder:
         """
         key = self.key(step, inputs)
         # Two runs that want the same step: the second waits, then finds the result.
-        with self.cache.lock(key):
+        with self._alone(step, key):
             if step.recipe.name not in self.rebuild and (found := self.look_up(step, inputs)):
                 return found
             engine = self.engine.get()
@@ -122,7 +136,9 @@ class Builder:
                 needs = self._put(step, inputs, box, scratch)
                 command = Command(
                     argv=("sh", "-c", f'umask 022; exec sh "$RECIPE/{_script(step)}"'),
-                    env=environment(step, box, self.toolchain, needs),
+                    env=environment(
+                        step, self.toolchain, needs, root=box.root, tools=box.toolchain
+                    ),
                     log=log,
                     seconds=SECONDS,
                 )
@@ -133,6 +149,26 @@ class Builder:
                 outcome = self._keep(step, key, made, scratch, engine, time.monotonic() - began)
             self.report.step_finished(step.name, outcome.seconds, cached=False)
             return outcome
+
+    @contextmanager
+    def _alone(self, step: Step, key: str) -> Iterator[None]:
+        """Keep every other run away from this step. Waits for it, unless everything is to stop."""
+        told = False
+        while not self.stop:
+            with ExitStack() as stack:
+                try:
+                    stack.enter_context(self.cache.lock(key, waiting=_busy))
+                except _Busy:
+                    pass
+                else:
+                    yield
+                    return
+            if not told:
+                self.report.note(f"wait    {step.name}: another run is at it")
+                told = True
+            self.stop.event.wait(PAUSE)
+        msg = f"Stopped: {step.name}"
+        raise Stopped(msg)
 
     def key(self, step: Step, inputs: Mapping[str, Outcome]) -> str:
         """The step's action key."""
@@ -150,7 +186,10 @@ class Builder:
         if step.stage is Stage.PACK:
             box.put(PACK_SCRIPT.parent, PurePosixPath("recipe"))
         else:
-            box.put(step.recipe.folder, PurePosixPath("recipe"))
+            # Without what is no part of the key; see `Recipe.files`.
+            unkeyed = shutil.ignore_patterns("recipe.toml")
+            shutil.copytree(step.recipe.folder, scratch / "recipe", ignore=unkeyed)
+            box.put(scratch / "recipe", PurePosixPath("recipe"))
             source = step.release.source
             archive = self.cache.blob(source.sha256)
             if archive is None:
@@ -172,7 +211,7 @@ class Builder:
     def _keep(
         self, step: Step, key: str, made: Path, scratch: Path, engine: Engine, seconds: float
     ) -> Outcome:
-        files = [path for path in made.rglob("*") if path.is_file()] if made.is_dir() else []
+        files = sorted(path for path in made.rglob("*") if path.is_file())
         if not files:
             msg = f"{step.name} ended well but made nothing."
             raise StepError(msg, why=f"{_script(step)} wrote no file to $OUT")
@@ -202,7 +241,12 @@ class Builder:
         return outcome
 
 
-PACK_SCRIPT = Path(__file__).parent / "packing" / "pack.sh"
+class _Busy(Exception):
+    """Somebody else holds the lock."""
+
+
+def _busy() -> None:
+    raise _Busy
 
 
 def _script(step: Step) -> str:
@@ -217,6 +261,12 @@ def _script(step: Step) -> str:
 
 def _failed(step: Step, code: int, log: Path) -> FromscratchError:
     lines = log.read_text("utf-8", "replace").splitlines()
-    tail = "\n".join(f"    {line}" for line in lines[-LOG_LINES:])
+    tail = "\n".join(f"    {line[:LINE]}" for line in lines[-LOG_LINES:])
     msg = f"{step.name} failed with exit code {code}. The end of its log:\n{tail}"
-    return StepError(msg, next=f"read the whole log: {log}")
+    # Compilers say little about it, and their log had no room either.
+    full = shutil.disk_usage(log.parent).free < FULL
+    return StepError(
+        msg,
+        why=f"the disk is full: {log.parent.parent}" if full else "",
+        next=f"read the whole log: {log}",
+    )

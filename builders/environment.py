@@ -4,16 +4,23 @@ import os
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from builders.engines.engine import Box
-from builders.plan import Step
+from builders.plan import Stage, Step
 from builders.toolchain import BOX, INSIDE, Toolchain
 
 
 def environment(
-    step: Step, box: Box, toolchain: Toolchain, needs: Mapping[str, PurePosixPath]
+    step: Step,
+    toolchain: Toolchain,
+    needs: Mapping[str, PurePosixPath],
+    *,
+    root: PurePosixPath = BOX,
+    tools: PurePosixPath = INSIDE,
 ) -> dict[str, str]:
-    """Return the variables of the build scripts; ``needs`` are paths as the step sees them."""
-    root, tools, target = box.root, box.toolchain, step.target
+    """Return the variables of the build scripts.
+
+    ``root``, ``tools`` and ``needs`` are the box, the toolchain and the needs as the step sees them.
+    """
+    target = step.target
     # A no-op where paths are fixed already; what makes the host engine's bytes the same.
     maps = f"-ffile-prefix-map={root}={BOX} -ffile-prefix-map={tools}={INSIDE}"
     return {
@@ -30,6 +37,7 @@ def environment(
         "WORK": f"{root}/work",
         "OUT": f"{root}/out",
         "RECIPE": f"{root}/recipe",
+        "VARIANT": step.variant.name,
         "VERSION": step.release.version,
         "JOBS": str(os.cpu_count() or 1),
         "TARGET": target.value,
@@ -44,7 +52,12 @@ def environment(
         "SWITCHES": " ".join(
             f"-D{key}={value}" for key, value in sorted(step.variant.switches.items())
         ),
-        "METHOD": step.method.value,
+        "METHOD": step.method.value if step.stage is Stage.PACK else "",
         "SYSROOT": str(needs.get("musl", "")),
-        **{f"NEED_{name.upper()}": str(path) for name, path in needs.items()},
+        **{f"NEED_{variable(name)}": str(path) for name, path in needs.items()},
     }
+
+
+def variable(name: str) -> str:
+    """The part of a variable's name that stands for a need: ``CPYTHON_HOST`` for ``cpython:host``."""
+    return "".join(letter if letter.isalnum() else "_" for letter in name).upper()

@@ -1,20 +1,13 @@
-"""What has to run, in which order, and the key under which each result is remembered."""
+"""What has to run, and in which order."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from graphlib import TopologicalSorter
-from pathlib import PurePosixPath
 
-from builders.toolchain import Toolchain
 from recipes.errors import UsageError
 from recipes.model import Kind, PackMethod, Product, Recipe, Release, Variant
 from recipes.target import Target
-
-FORMAT = 1
-"""Part of every action key: raised when the meaning of a step changes without its inputs."""
 
 
 class Stage(StrEnum):
@@ -84,11 +77,11 @@ def plan(
     """
 
     def build(recipe: Recipe, variant: Variant, target: Target) -> Step:
+        target = native if recipe.kind is Kind.TOOL else target
         if target in recipe.unsupported:
             reason = recipe.unsupported[target]
             msg = f"{recipe.name} cannot be built for {target}: {reason}"
             raise UsageError(msg, next="inv list shows what can")
-        target = native if recipe.kind is Kind.TOOL else target
         needs = [
             (need, build(recipes[need], recipes[need].variants[0], target))
             for need in variant.needs
@@ -168,46 +161,8 @@ def in_order(wanted: Iterable[Wanted]) -> tuple[Step, ...]:
     return tuple(sorter.static_order())
 
 
-def action_key(step: Step, inputs: Mapping[str, str], toolchain: Toolchain) -> str:
-    """Return the sha256 of everything that can change the step's result.
-
-    ``inputs`` maps the names of `Step.needs` to the sha256 of what those steps made: a rebuilt
-    dependency with the same bytes changes nothing. The engine is no part of it: all engines make the
-    same bytes.
-    """
-    facts = {
-        "format": FORMAT,
-        "stage": step.stage,
-        "recipe": step.recipe.name,
-        "version": step.release.version,
-        "epoch": step.release.epoch,
-        "source": step.release.source.sha256,
-        "target": step.target,
-        "inputs": dict(inputs),
-        "toolchain": toolchain.digest,
-    }
-    match step.stage:
-        case Stage.BUILD | Stage.CHECKS:
-            facts["switches"] = dict(step.variant.switches)
-            facts["files"] = [
-                [
-                    str(PurePosixPath(path.relative_to(step.recipe.folder))),
-                    _sha256(path.read_bytes()),
-                ]
-                for path in step.recipe.files
-            ]
-        case Stage.PACK:
-            facts["method"] = step.method
-            del facts["source"], facts["toolchain"]
-    return _sha256(json.dumps(facts, sort_keys=True).encode())
-
-
 def _nameless(variant: Variant) -> Variant:
     """The variant that all variants share: none of its switches."""
     return Variant(
         name="", summary="", default=False, needs=("musl",), embeds=(), switches={}, expect=None
     )
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

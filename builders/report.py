@@ -2,7 +2,9 @@
 
 from typing import Protocol
 
+from builders.engines.engine import Stop, Stopped
 from builders.sources.client import Progress, Silent
+from recipes.model import Source
 
 
 class Report(Protocol):
@@ -26,6 +28,43 @@ class Report(Protocol):
 
     def close(self) -> None:
         """The run is over: put the display away."""
+
+
+class Stoppable:
+    """A `Progress` that ends its fetch when everything is to stop."""
+
+    def __init__(self, progress: Progress, stop: Stop) -> None:
+        self.progress = progress
+        self.stop = stop
+
+    def started(self, source: Source, url: str) -> None:
+        """Pass it on."""
+        self._look()
+        self.progress.started(source, url)
+
+    def advanced(self, size: int) -> None:
+        """Pass it on."""
+        self._look()
+        self.progress.advanced(size)
+
+    def note(self, text: str) -> None:
+        """Pass it on."""
+        self._look()
+        self.progress.note(text)
+
+    def finished(self) -> None:
+        """Pass it on."""
+        self.progress.finished()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait before the next try, but not longer than there will be one."""
+        self.stop.event.wait(seconds)
+        self._look()
+
+    def _look(self) -> None:
+        if self.stop:
+            msg = "Stopped: fetching"
+            raise Stopped(msg)
 
 
 class Quiet:

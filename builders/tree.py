@@ -3,7 +3,7 @@
 import tarfile
 from pathlib import Path, PurePosixPath
 
-from recipes.errors import StepError
+from builders.engines.engine import not_a_file
 
 
 def pack_tree(folder: Path, archive: Path) -> None:
@@ -11,12 +11,11 @@ def pack_tree(folder: Path, archive: Path) -> None:
 
     Raises StepError for anything that is neither a file nor a folder.
     """
-    with tarfile.open(archive, "w", format=tarfile.USTAR_FORMAT) as tar:
+    with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
         for path in sorted(folder.rglob("*")):
             member = tarfile.TarInfo(str(PurePosixPath(path.relative_to(folder))))
             if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                msg = f"A step left something that is no file and no folder: {member.name}"
-                raise StepError(msg)
+                raise not_a_file(member.name)
             if path.is_dir():
                 member.type = tarfile.DIRTYPE
                 member.mode = 0o755

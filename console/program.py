@@ -6,11 +6,13 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from invoke import Exit, ParseError, Program, UnexpectedExit
 
+from builders.sources.disk import StorageError, disk_errors
 from recipes.errors import ExitCode, FromscratchError, UsageError
 
 
@@ -24,7 +26,9 @@ class Inv(Program):
             words.remove("--debug")
             os.environ["FROMSCRATCH_DEBUG"] = "1"
         # What ends a service or a CI job is Ctrl-C by another name.
-        signal.signal(signal.SIGTERM, _interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _interrupt)
         sys.exit(self.outcome(words))
 
     def outcome(self, argv: list[str]) -> int:
@@ -37,6 +41,7 @@ class Inv(Program):
             self.parse_cleanup()
             self.update_config()
             self.execute()
+            sys.stdout.flush()  # a reader that has gone away is found out here, not at exit
         except FromscratchError as error:
             _explain(error)
             return error.code
@@ -56,6 +61,13 @@ class Inv(Program):
             # Whoever read our output has seen enough: `inv list | head`.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return ExitCode.DONE
+        except OSError as error:
+            try:
+                with disk_errors(Path.cwd()):
+                    raise error
+            except StorageError as storage:
+                _explain(storage)
+                return storage.code
         return ExitCode.DONE
 
     def parse_tasks(self) -> None:
@@ -85,14 +97,14 @@ def spread(context: Any, words: Sequence[str]) -> list[str]:
             result += [flag, word]
             continue
         result.append(word)
-        argument = context.flags.get(word)
-        if argument is not None and argument.takes_value:
+        # Not `get`, which knows no short names: https://github.com/bitprophet/lexicon
+        if word in context.flags and context.flags[word].takes_value:
             result += [value for value in [next(rest, None)] if value is not None]
     return result
 
 
 def _explain(error: FromscratchError) -> None:
-    if os.environ.get("FROMSCRATCH_DEBUG"):
+    if os.environ.get("FROMSCRATCH_DEBUG", "0") != "0":
         traceback.print_exception(error)
     print(
         f"error: {error}\n  exit code:    {int(error.code)} ({error.code.name.lower()})",
@@ -101,4 +113,7 @@ def _explain(error: FromscratchError) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    # One is enough: a second one would interrupt the tidying up.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -20,10 +20,12 @@ class PlainDownload:
         self.name = ""
         self.began = 0.0
         self.size = 0
+        self.whole = 0
 
     def started(self, source: Source, url: str) -> None:
         """Say where from."""
-        self.name, self.began, self.size = source.filename, time.monotonic(), 0
+        self.name, self.began = source.filename, time.monotonic()
+        self.size, self.whole = 0, source.size
         self.report.note(f"fetch   {source.filename} from {url}")
 
     def advanced(self, size: int) -> None:
@@ -31,11 +33,14 @@ class PlainDownload:
         self.size += size
 
     def note(self, text: str) -> None:
-        """Say it."""
+        """Say it; what came so far was for nothing, or is counted again."""
+        self.size = 0
         self.report.note(f"fetch   {text}")
 
     def finished(self) -> None:
-        """Say how much and how long."""
+        """Say how much and how long, if it went well."""
+        if not self.whole or self.size != self.whole:
+            return
         seconds = time.monotonic() - self.began
         self.report.note(f"fetched {self.name} ({self.size:,} bytes in {seconds:.1f} s)")
 

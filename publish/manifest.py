@@ -1,5 +1,6 @@
 """`artifacts/manifest.json`: what was made, from what, where, and whether it is good. Other programs read it."""
 
+import fcntl
 import json
 import os
 import tempfile
@@ -66,7 +67,7 @@ def read_manifest(folder: Path) -> list[dict[str, Any]]:
         if data["version"] != VERSION:
             msg = f"{path} has version {data['version']}; this program knows version {VERSION}."
             raise RecipeError(msg, next="inv clean, then build again")
-        entries: list[dict[str, Any]] = data["artifacts"]
+        entries: list[dict[str, Any]] = [entry for entry in data["artifacts"] if entry["path"]]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -76,7 +77,20 @@ def read_manifest(folder: Path) -> list[dict[str, Any]]:
 
 
 def write_manifest(folder: Path, artifacts: Iterable[Artifact]) -> None:
-    """Put ``artifacts`` into the manifest; entries of other files that are still there stay."""
+    """Put ``artifacts`` into the manifest; entries of other files that are still there stay.
+
+    Runs at the same time wait for each other, so that none loses what another has added.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        _merge(folder, artifacts)
+    finally:
+        os.close(handle)  # and the lock with it
+
+
+def _merge(folder: Path, artifacts: Iterable[Artifact]) -> None:
     entries = {entry["path"]: entry for entry in read_manifest(folder)}
     entries |= {artifact.path: artifact.as_dict() for artifact in artifacts}
     kept = [entries[path] for path in sorted(entries) if (folder / path).is_file()]

@@ -4,7 +4,9 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
+from enum import StrEnum
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +28,11 @@ from recipes.target import Target
 
 HERE = Path(__file__).parent
 
+PACKER = "upx"
+"""The recipe of the tool that packs."""
+
 _T = TypeVar("_T")
+_E = TypeVar("_E", bound=StrEnum)
 _WORD = re.compile(r"[A-Za-z0-9_.+/:,-]*")
 
 
@@ -42,8 +48,26 @@ def load_recipes(folder: Path = HERE) -> dict[str, Recipe]:
             for need in variant.needs:
                 if need not in recipes:
                     msg = f"{recipe.folder / 'recipe.toml'}: needs '{need}', which is no recipe."
-                    raise RecipeError(msg, why=_guess(need, recipes) or "a typing error")
+                    msg += _guess(need, recipes)
+                    raise RecipeError(msg, next=f"choose one of: {', '.join(recipes)}")
+        if recipe.pack is not PackMethod.NONE and PACKER not in recipes:
+            msg = f"{recipe.folder / 'recipe.toml'}: 'pack' needs the recipe '{PACKER}'."
+            raise RecipeError(msg)
+    _refuse_cycles(recipes)
     return recipes
+
+
+def _refuse_cycles(recipes: Mapping[str, Recipe]) -> None:
+    needs = {
+        recipe.name: {need for variant in recipe.variants for need in variant.needs}
+        for recipe in recipes.values()
+    }
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        circle = " needs ".join(reversed(error.args[1]))
+        msg = f"Recipes need each other in a circle: {circle}."
+        raise RecipeError(msg) from error
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -55,9 +79,11 @@ def load_recipe(path: Path) -> Recipe:
         raise RecipeError(msg, why="not a TOML file") from error
     try:
         return _recipe(table, path.parent)
-    except ValueError as error:
-        msg = f"{path}: {error}"
-        raise RecipeError(msg) from error
+    except RecipeError as error:
+        if error.what.startswith(str(path)):
+            raise
+        msg = f"{path}: {error.what}"  # values that refuse to be made do not know where they stand
+        raise RecipeError(msg, why=error.why, next=error.next) from error
 
 
 def find_product(name: str, recipes: Mapping[str, Recipe]) -> Product:
@@ -111,7 +137,9 @@ class _Table:
                 raise RecipeError(msg)
             return default
         value = self.data[key]
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        # Subclasses that mean something else: true is no number, a moment is no day.
+        odd = isinstance(value, datetime) or (kind is int and isinstance(value, bool))
+        if odd or not isinstance(value, kind):
             msg = f"{self.where}: '{key}' must be {_NOUNS[kind]}, not {value!r}."
             raise RecipeError(msg)
         return value
@@ -137,12 +165,41 @@ class _Table:
         """Return a table inside this one."""
         return _Table(self.take(key, dict), f"{self.where}: {key}")
 
+    def tables(self, key: str, *, optional: bool = False) -> list["_Table"]:
+        """Return a list of tables."""
+        entries = self.take(key, list, [] if optional else None)
+        return [_inner(entry, f"{self.where}: {key}[{i}]") for i, entry in enumerate(entries)]
+
+    def choice(self, key: str, kind: type[_E], default: _E | None = None) -> _E:
+        """Return one word out of a closed set."""
+        word = self.take(key, str, None if default is None else default.value)
+        known = [member.value for member in kind]
+        if word not in known:
+            msg = f"{self.where}: '{key}' cannot be '{word}'.{_guess(word, known)}"
+            raise RecipeError(msg, next=f"choose one of: {', '.join(known)}")
+        return kind(word)
+
+    def reasons(self, key: str) -> dict[Target, str]:
+        """Return a table of targets with a reason each, empty when absent."""
+        try:
+            return {Target.parse(name): why for name, why in self.pairs(key).items()}
+        except UsageError as error:
+            msg = f"{self.where}: {key}: {error.what}"
+            raise RecipeError(msg, next=error.next) from error
+
     def done(self) -> None:
         """Refuse the keys nobody asked for."""
         for key in self.data:
             if key not in self.known:
                 msg = f"{self.where}: unknown key '{key}'.{_guess(key, self.known)}"
                 raise RecipeError(msg, next=f"known here: {', '.join(sorted(self.known))}")
+
+
+def _inner(value: object, where: str) -> _Table:
+    if not isinstance(value, dict):
+        msg = f"{where} must be a table, not {value!r}."
+        raise RecipeError(msg)
+    return _Table(value, where)
 
 
 _NOUNS: Mapping[type, str] = {
@@ -160,7 +217,7 @@ def _recipe(table: _Table, folder: Path) -> Recipe:
     if name != folder.name:
         msg = f"{table.where}: the name '{name}' is not the folder's name '{folder.name}'."
         raise RecipeError(msg)
-    kind = Kind(table.take("kind", str))
+    kind = table.choice("kind", Kind)
     common = table.pairs("common")
     needs = table.words("needs")
     variants = table.take("variants", dict, {})
@@ -176,18 +233,15 @@ def _recipe(table: _Table, folder: Path) -> Recipe:
         releases=_releases(table, name),
         update=table.pairs("update"),
         variants=tuple(
-            _variant(key, _Table(value, f"{table.where}: variants.{key}"), common=common)
+            _variant(key, _inner(value, f"{table.where}: variants.{key}"), common=common)
             for key, value in variants.items()
         )
         or (_only_variant(needs, common),),
         checks=table.take("checks", bool, False),
-        pack=PackMethod(table.take("pack", str, PackMethod.NONE.value)),
-        unpackable={Target.parse(key): why for key, why in table.pairs("unpackable").items()},
-        unsupported={Target.parse(key): why for key, why in table.pairs("unsupported").items()},
-        smoke=tuple(
-            _trial(_Table(entry, f"{table.where}: smoke[{index}]"), variants)
-            for index, entry in enumerate(table.take("smoke", list, []))
-        ),
+        pack=table.choice("pack", PackMethod, PackMethod.NONE),
+        unpackable=table.reasons("unpackable"),
+        unsupported=table.reasons("unsupported"),
+        smoke=tuple(_trial(entry, variants) for entry in table.tables("smoke", optional=True)),
     )
     table.done()
     if not {"rule", "frozen"} & set(recipe.update):
@@ -201,14 +255,16 @@ def _recipe(table: _Table, folder: Path) -> Recipe:
 
 
 def _releases(table: _Table, name: str) -> tuple[Release, ...]:
-    entries = table.take("releases", list)
-    if not entries:
+    releases = tuple(_release(entry, name) for entry in table.tables("releases"))
+    if not releases:
         msg = f"{table.where}: no release is pinned."
         raise RecipeError(msg)
-    return tuple(
-        _release(_Table(entry, f"{table.where}: releases[{index}]"), name)
-        for index, entry in enumerate(entries)
-    )
+    versions = [release.version for release in releases]
+    for version in versions:
+        if versions.count(version) > 1:
+            msg = f"{table.where}: the release '{version}' is pinned twice."
+            raise RecipeError(msg)
+    return releases
 
 
 def _release(table: _Table, name: str) -> Release:
@@ -218,8 +274,9 @@ def _release(table: _Table, name: str) -> Release:
         signed = table.table("signature")
         signature = Signature(url=signed.take("url", str), key=signed.take("key", str))
         signed.done()
-    else:
-        table.take("unsigned", str)  # the reason, for the reader
+    elif not table.take("unsigned", str):  # the reason, for the reader
+        msg = f"{table.where}: 'unsigned' must say why there is no signature."
+        raise RecipeError(msg)
     release = Release(
         version=version,
         date=table.take("date", date),
@@ -237,7 +294,7 @@ def _release(table: _Table, name: str) -> Release:
         ),
     )
     table.done()
-    if version not in release.source.filename:
+    if not version or version not in release.source.filename:
         # Humans forget to change one of the two.
         msg = f"{table.where}: the file name '{release.source.filename}' lacks '{version}'."
         raise RecipeError(msg)
@@ -269,7 +326,7 @@ def _variant(name: str, table: _Table, *, common: Mapping[str, str]) -> Variant:
         embeds=table.words("embeds"),
         switches={**common, **table.pairs("switches")},
         expect=Expectations(
-            linkage=Linkage(expect.take("linkage", str, Linkage.STATIC.value)),
+            linkage=expect.choice("linkage", Linkage, Linkage.STATIC),
             max_size=expect.take("max_size", int),
             protocols=expect.words("protocols"),
             features=expect.words("features"),

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
-from recipes.errors import RecipeError
+from recipes.errors import FromscratchError, RecipeError, UsageError
 
 FILE = "fromscratch.toml"
 PREFIX = "FROMSCRATCH_"
+
+_E = TypeVar("_E", bound=StrEnum)
 
 
 class Origin(StrEnum):
@@ -52,6 +55,7 @@ SETTINGS = (
     Setting(name="offline", default="", help="1: fetch nothing from the network"),
     Setting(name="python", default="", help="the Python that ./inv makes its environment with"),
     Setting(name="debug", default="", help="1: show tracebacks"),
+    Setting(name="test_docker", default="", help="1: tests that need Docker fail without it"),
 )
 
 
@@ -98,14 +102,30 @@ class Settings:
         return self[name].lower() not in {"", "0", "false", "no", "off"}
 
     def number(self, name: str, default: int) -> int:
-        """A positive whole number. Raises RecipeError."""
+        """A positive whole number. Raises UsageError for a flag, else RecipeError."""
         text = self[name]
         if not text:
             return default
-        if not text.isdecimal() or int(text) < 1:
+        if not (text.isascii() and text.isdecimal()) or int(text) < 1:
             msg = f"'{name}' must be a whole number from 1, not '{text}'."
-            raise RecipeError(msg, why=f"it was set by: {self.values[name][1]}")
+            raise self._wrong(name, msg)
         return int(text)
+
+    def choice(self, name: str, kind: type[_E]) -> _E:
+        """One word out of a closed set. Raises UsageError for a flag, else RecipeError."""
+        text, known = self[name], [member.value for member in kind]
+        if text not in known:
+            near = difflib.get_close_matches(text, known, n=1, cutoff=0.5)
+            guess = f" Perhaps you meant '{near[0]}'." if near else ""
+            msg = f"Unknown {name} '{text}'.{guess}"
+            raise self._wrong(name, msg, next=f"choose one of: {', '.join(known)}")
+        return kind(text)
+
+    def _wrong(self, name: str, what: str, *, next: str = "") -> FromscratchError:
+        origin = self.values[name][1]
+        if origin is Origin.FLAG:
+            return UsageError(what, next=next)
+        return RecipeError(what, why=f"it was set by: {origin}", next=next)
 
 
 def _read_file(path: Path) -> dict[str, str]:

@@ -125,7 +125,7 @@ class Target(StrEnum):
             case Target.S390X:
                 return "--target=s390x-linux-musl -march=z10"
             case Target.LOONG64:
-                return "--target=loongarch64-linux-musl -mabi=lp64d"
+                return "--target=loongarch64-linux-musl -mabi=lp64d -msimd=none"
             case Target.MIPS64LE:
                 return "--target=mips64el-linux-muslabi64 -march=mips64r2"
 

@@ -65,7 +65,10 @@ class Proofs:
         target: Target,
         run: Callable[[], Smoke],
     ) -> Smoke:
-        """Return how a smoke run ended, running it when that is not known. Not run is not remembered."""
+        """Return how a smoke run ended, running it when that is not known.
+
+        Only a whole success is remembered: a failure may have been the machine's (a timeout under load).
+        """
         trials = [asdict(trial) for trial in product.recipe.smoke]
         promised = asdict(product.variant.expect) if product.variant.expect else None
         key = self._key(
@@ -80,7 +83,7 @@ class Proofs:
                 failures=tuple(known.get("failures", ())),
             )
         result = run()
-        if result.ran:
+        if result.ran and result.ok and not result.skipped:
             self.memory.put_action(key, result.as_dict())
         return result
 

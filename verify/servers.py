@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +20,10 @@ SLOW = 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class Servers:
-    """What a trial's words can name, and the certificate file of the TLS servers' CA."""
+    """What a trial's words can name, and the certificate file of the TLS servers' CA.
+
+    ``http6`` is not among the places of a machine without IPv6.
+    """
 
     places: dict[str, str]
     ca: Path
@@ -128,7 +131,8 @@ def serving() -> Iterator[Servers]:
             return server.server_address
 
         places["http"] = f"http://127.0.0.1:{start(_Server(('127.0.0.1', 0), _Handler))[1]}"
-        places["http6"] = f"http://[::1]:{start(_Server6(('::1', 0), _Handler))[1]}"
+        with suppress(OSError):  # a machine without IPv6
+            places["http6"] = f"http://[::1]:{start(_Server6(('::1', 0), _Handler))[1]}"
         start(_UnixServer("\0" + name, _Handler))  # type: ignore[arg-type]
         for key, certificate in certificates.items():
             server = _Server(("127.0.0.1", 0), _Handler)

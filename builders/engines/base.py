@@ -5,6 +5,7 @@ else Debian's own packages by mmdebstrap.
 """
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -52,7 +53,7 @@ def builder_image(
     tag = f"{REPOSITORY}:{identity[:16]}"
     if not has_image(client, tag):
         scratch.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="base-", dir=scratch) as folder:
+        with tempfile.TemporaryDirectory(prefix=f"base-{os.getpid()}-", dir=scratch) as folder:
             archive = Path(folder) / "base.tar"
             if base:
                 _export(client, base, archive)

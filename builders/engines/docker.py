@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from threading import Thread
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from builders.engines.engine import Command, EngineName, Stop, Stopped, overdue
+from builders.engines.engine import Command, EngineName, Stop, Stopped, not_a_file, overdue
 from builders.toolchain import BOX, INSIDE
 from recipes.errors import EngineError
 
@@ -183,8 +183,7 @@ def extract(tar: tarfile.TarFile, member: tarfile.TarInfo, top: str, into: Path)
                 file.write(piece)
         place.chmod(member.mode & 0o777)
     else:
-        msg = f"A step left something that is no file and no folder: '{member.name}'."
-        raise EngineError(msg)
+        raise not_a_file(member.name)
 
 
 def is_local(client: "docker.DockerClient") -> bool:

@@ -43,8 +43,10 @@ class WalledRoom:
     launcher: tuple[str, ...]
     empty: Path
 
-    def run(self, args: Sequence[str], *, seconds: float) -> Ran:
-        """Run the program with an empty environment."""
+    def run(
+        self, args: Sequence[str], *, seconds: float, env: Mapping[str, str] | None = None
+    ) -> Ran:
+        """Run the program with ``env`` and nothing else of this process's environment but PATH."""
         binds = [Bind(path=path, place=place) for place, path in self.files.items()]
         words = shut_in(
             self.wall,
@@ -61,7 +63,7 @@ class WalledRoom:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={"PATH": os.defpath},
+            env={"PATH": os.defpath, **(env or {})},
             start_new_session=True,
         )
         try:

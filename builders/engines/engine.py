@@ -93,6 +93,12 @@ class Stopped(FromscratchError):
     code = StepError.code
 
 
+def not_a_file(name: str) -> StepError:
+    """The error for a step that left a link, a device or a hole where files and folders should be."""
+    msg = f"A step left something that is no file and no folder: '{name}'."
+    return StepError(msg, why="only plain files can be an output; copy what a link names")
+
+
 def overdue(command: Command) -> StepError:
     """The error for a step that ran into its deadline."""
     msg = f"'{' '.join(command.argv[:2])}' did not end within {command.seconds:.0f} s."

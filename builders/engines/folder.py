@@ -4,7 +4,8 @@ import shutil
 from abc import ABC, abstractmethod
 from pathlib import Path, PurePosixPath
 
-from builders.engines.engine import Command, Stop
+from builders.engines.engine import Command, Stop, not_a_file
+from builders.sources.disk import disk_errors
 from builders.toolchain import Toolchain
 
 
@@ -33,12 +34,18 @@ class FolderBox(ABC):
     def put(self, path: Path, inside: PurePosixPath) -> None:
         """Copy a file or a folder in."""
         place = self.folder / inside
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            shutil.copytree(path, place, symlinks=True, dirs_exist_ok=True)
-        else:
-            shutil.copy2(path, place)
+        with disk_errors(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                shutil.copytree(path, place, symlinks=True, dirs_exist_ok=True)
+            else:
+                shutil.copy2(path, place)
 
     def get(self, inside: PurePosixPath, path: Path) -> None:
-        """Copy a folder out."""
-        shutil.copytree(self.folder / inside, path, symlinks=True, dirs_exist_ok=True)
+        """Copy a folder out. What a step left is not trusted: no link is followed, no device read."""
+        place = self.folder / inside
+        for one in (place, *sorted(place.rglob("*"))):
+            if one.is_symlink() or not (one.is_dir() or one.is_file()):
+                raise not_a_file(str(one.relative_to(self.folder)))
+        with disk_errors(path):
+            shutil.copytree(place, path, dirs_exist_ok=True)

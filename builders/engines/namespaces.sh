@@ -1,7 +1,7 @@
 #!/bin/sh
 # What bubblewrap does, with util-linux alone: a new root out of read-only binds, then one program in it.
 # Runs as (mapped) root inside fresh mount, pid and network namespaces made by unshare(1).
-# Arguments: ROOT (empty folder), then binds as MODE:SOURCE:PLACE (ro or rw), "--", the program.
+# Arguments: ROOT (empty folder), then binds as MODE:PLACE:SOURCE (ro or rw; SOURCE may hold colons), "--", the program.
 set -eu
 root=$1
 shift
@@ -9,8 +9,8 @@ mount -t tmpfs -o mode=755 fromscratch "$root"
 while [ "$1" != -- ]; do
     mode=${1%%:*}
     rest=${1#*:}
-    source=${rest%%:*}
-    place=$root${rest#*:}
+    source=${rest#*:}
+    place=$root${rest%%:*}
     if [ "$mode" = ln ]; then
         ln -s "$source" "$place"
     else

@@ -83,8 +83,8 @@ def shut_in(
     words += ["--ipc", "--uts", *([] if network else ["--net"])]
     words += ["sh", str(SCRIPT), str(empty)]
     for bind in binds:
-        words.append(f"{'rw' if bind.writable else 'ro'}:{bind.path}:{bind.place}")
-    words += [f"ln:{target}:{name}" for target, name in links]
+        words.append(f"{'rw' if bind.writable else 'ro'}:{bind.place}:{bind.path}")
+    words += [f"ln:{name}:{target}" for target, name in links]
     if processes:
         words += [f"rw:/dev/{name}:/dev/{name}" for name in ("null", "zero", "random", "urandom")]
     inside = "; ".join(

@@ -5,7 +5,8 @@
 <root>/seen/<2 hex>/<sha256>   what the file looked like when it was last hashed
 <root>/ac/<key>                JSON: the result of an action, with its own checksum
 <root>/part/<sha256>.*         downloads that can be resumed
-<root>/locks/, <root>/tmp/     locks are held by the kernel: the files that stay behind mean nothing
+<root>/tmp/<pid>-*             what that process is at
+<root>/locks/                  held by the kernel: the files that stay behind mean nothing
 ```
 
 Every file appears by one rename, so that a reader meets all of it or nothing. A damaged entry is
@@ -214,7 +215,7 @@ class Cache:
     def scratch(self) -> Iterator[Path]:
         """Lend an empty folder on the cache's own file system; it is removed after the block."""
         with disk_errors(self.root):
-            folder = tempfile.TemporaryDirectory(dir=self._folder("tmp"))
+            folder = tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=self._folder("tmp"))
         with folder as name:
             yield Path(name)
 
@@ -280,7 +281,7 @@ class Cache:
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[tuple[Any, Path]]:
         """Lend an open file; whatever is still there under its name afterwards is removed."""
-        number, name = tempfile.mkstemp(dir=self._folder("tmp"))
+        number, name = tempfile.mkstemp(prefix=f"{os.getpid()}-", dir=self._folder("tmp"))
         path = Path(name)
         try:
             with os.fdopen(number, "wb") as file:

@@ -2,6 +2,8 @@
 
 import contextlib
 import errno
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,14 +27,19 @@ def disk_errors(where: Path) -> Iterator[None]:
         yield
     except OSError as error:
         path = error.filename if isinstance(error.filename, str) else where
-        msg = f"'{path}': {error.strerror or error}."
-        if error.errno in FULL:
+        number, said = error.errno, error.strerror or str(error)
+        if isinstance(error, shutil.Error):
+            # One error for many files: (source, copy, reason), the reason in words only.
+            said = str(error.args[0][0][2])
+            number = errno.ENOSPC if os.strerror(errno.ENOSPC) in said else None
+        msg = f"'{path}': {said}."
+        if number in FULL:
             raise StorageError(
                 msg,
                 why="the disk, or the quota on it, is full",
                 next="make room (inv cache prune), or name another folder in FROMSCRATCH_CACHE",
             ) from error
-        if error.errno in FORBIDDEN:
+        if number in FORBIDDEN:
             raise StorageError(
                 msg,
                 why="the folder belongs to somebody else, or its file system is read-only",

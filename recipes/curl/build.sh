@@ -1,6 +1,7 @@
 #!/bin/sh
 # One curl, static. In: SRC, WORK, OUT, RECIPE, SWITCHES, NEED_CHECKS; NEED_MBEDTLS and NEED_CACERT when the variant has them.
 set -eu
+# shellcheck source=recipes/curl/switches.sh
 . "$RECIPE/switches.sh"
 set --
 if [ -n "${NEED_MBEDTLS:-}" ]; then

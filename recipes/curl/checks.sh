@@ -2,6 +2,7 @@
 # Ask the platform questions once per (curl, target, toolchain): a CMake initial cache for all variants.
 # In: SRC, WORK, OUT, RECIPE. Out: OUT/checks.cmake
 set -eu
+# shellcheck source=recipes/curl/switches.sh
 . "$RECIPE/switches.sh"
 # shellcheck disable=SC2086
 configure -S "$SRC" -B "$WORK/checks" $common -DCURL_ENABLE_SSL=OFF

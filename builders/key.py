@@ -1,0 +1,56 @@
+"""The key under which a step's result is remembered: the sha256 of everything that can change it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from builders.environment import environment
+from builders.plan import Stage, Step
+from builders.toolchain import BOX, Toolchain
+
+FORMAT = 2
+"""Part of every key: raised when the meaning of a step changes without its inputs."""
+
+PACK_SCRIPT = Path(__file__).parent / "packing" / "pack.sh"
+
+
+def action_key(step: Step, inputs: Mapping[str, str], toolchain: Toolchain) -> str:
+    """Return the sha256 of everything that can change the step's result.
+
+    ``inputs`` maps the names of `Step.needs` to the sha256 of what those steps made: a rebuilt
+    dependency with the same bytes changes nothing. The engine is no part of it: all engines make the
+    same bytes.
+    """
+    facts = {
+        "format": FORMAT,
+        "stage": step.stage,
+        "recipe": step.recipe.name,
+        "version": step.release.version,
+        "epoch": step.release.epoch,
+        "source": step.release.source.sha256,
+        "target": step.target,
+        "inputs": dict(inputs),
+        "toolchain": toolchain.digest,
+    }
+    match step.stage:
+        case Stage.BUILD | Stage.CHECKS:
+            # All that the script is told: switches, flags of the target and the toolchain, versions.
+            told = environment(step, toolchain, {name: BOX / "needs" / name for name in inputs})
+            facts["environment"] = {name: told[name] for name in told if name != "JOBS"}
+            facts["files"] = [
+                [
+                    str(PurePosixPath(path.relative_to(step.recipe.folder))),
+                    _sha256(path.read_bytes()),
+                ]
+                for path in step.recipe.files
+            ]
+        case Stage.PACK:
+            facts["method"] = step.method
+            facts["script"] = _sha256(PACK_SCRIPT.read_bytes())
+            del facts["source"], facts["toolchain"]
+    return _sha256(json.dumps(facts, sort_keys=True).encode())
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

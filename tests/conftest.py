@@ -1,0 +1,47 @@
+"""What the tests of every folder share: a test that this machine cannot run says so."""
+
+import functools
+import gc
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+import pytest
+
+from builders.engines.docker import connect
+from builders.engines.walls import Wall, try_wall
+from recipes.errors import EngineError
+
+
+@functools.cache
+def docker_trouble() -> str:
+    """'' when a Docker engine answers, else why not."""
+    trouble = ""
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", ResourceWarning
+        )  # the SDK loses the socket that it failed with
+        try:
+            connect().close()
+        except EngineError as error:
+            trouble = error.what
+        gc.collect()
+    return trouble
+
+
+@functools.cache
+def sandbox_trouble() -> str:
+    """'' when a sandbox works here, else why none does."""
+    with tempfile.TemporaryDirectory() as scratch:
+        troubles = [try_wall(wall, Path(scratch)) for wall in Wall]
+    return "" if "" in troubles else "; ".join(troubles)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("docker") and (trouble := docker_trouble()):
+        if os.environ.get("FROMSCRATCH_TEST_DOCKER"):
+            pytest.fail(f"FROMSCRATCH_TEST_DOCKER is set, but: {trouble}", pytrace=False)
+        pytest.skip(trouble)
+    if item.get_closest_marker("sandbox") and (trouble := sandbox_trouble()):
+        pytest.skip(trouble)

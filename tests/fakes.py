@@ -1,0 +1,365 @@
+"""Stand-ins that record what they are told: an engine that runs Python functions, a report that keeps
+every line, and a small world of recipes with sources of a few bytes."""
+
+import hashlib
+import io
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from threading import Lock
+
+from builders.build import Builder, Lazily
+from builders.engines.engine import Command, Engine, EngineName, Stop, Stopped
+from builders.engines.folder import FolderBox
+from builders.plan import Step, Wanted, plan
+from builders.report import Quiet
+from builders.sources.cache import Cache
+from builders.toolchain import BOX, INSIDE, Toolchain
+from recipes.load import find_product, load_recipes
+from recipes.model import Recipe
+from recipes.target import Target
+
+# --- recipes ---------------------------------------------------------------------------------------
+
+RELEASE = """
+[[releases]]
+version = "{version}"
+date = {date}
+licence = "MIT"
+filename = "{filename}"
+urls = ["{url}"]
+size = {size}
+sha256 = "{sha256}"
+unsigned = "nobody signs what exists only in tests"
+"""
+
+HEAD = """
+name = "{name}"
+kind = "{kind}"
+summary = "{name} of the small world"
+homepage = "https://{name}.invalid/"
+update = {{ frozen = "it never moves" }}
+"""
+
+HELLO = """
+pack = "nrv"
+checks = true
+common = { COMMON = "1" }
+
+[variants.plain]
+summary = "says hello"
+default = true
+needs = ["musl"]
+[variants.plain.switches]
+LOUD = "OFF"
+[variants.plain.expect]
+max_size = 100_000
+
+[variants.secure]
+summary = "says hello to those it knows"
+needs = ["musl", "tls", "data"]
+embeds = ["data"]
+[variants.secure.switches]
+TLS = "ON"
+[variants.secure.expect]
+max_size = 100_000
+
+[unsupported]
+"linux/mips64le" = "nobody says hello there"
+
+[unpackable]
+"linux/s390x" = "UPX does not know it"
+
+[[smoke]]
+args = ["--version"]
+stdout = "hello {version}"
+"""
+
+
+@dataclass(frozen=True)
+class World:
+    """A folder with recipes, and a mirror folder with their sources."""
+
+    folder: Path
+
+    @property
+    def recipes(self) -> Path:
+        return self.folder / "recipes"
+
+    @property
+    def mirror(self) -> Path:
+        return self.folder / "mirror"
+
+    def archive(self, name: str, version: str) -> Path:
+        return self.mirror / f"{name}-{version}.tar.gz"
+
+    def add(
+        self, name: str, kind: str, body: str = "", *, versions: Sequence[str] = ("1.0",)
+    ) -> None:
+        """Add a recipe; ``body`` is TOML after its head."""
+        folder = self.recipes / name
+        folder.mkdir(parents=True)
+        (folder / "build.sh").write_text(f"# makes {name}\n", "utf-8")
+        (folder / "checks.sh").write_text("# asks the platform\n", "utf-8")
+        before, bracket, after = body.partition("\n[")
+        releases = "".join(self._release(name, version) for version in versions)
+        text = HEAD.format(name=name, kind=kind) + before + releases + bracket + after
+        (folder / "recipe.toml").write_text(text, "utf-8")
+
+    def _release(self, name: str, version: str) -> str:
+        path = self.archive(name, version)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = f"the source of {name} {version}\n".encode()
+        with tarfile.open(path, "w:gz") as tar:
+            member = tarfile.TarInfo(f"{name}-{version}/source.c")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+        data = path.read_bytes()
+        return RELEASE.format(
+            version=version,
+            date=f"2026-01-{int(version.partition('.')[0]):02}",
+            filename=path.name,
+            url=f"file://{path}",
+            size=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+        )
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Change a recipe's text; ``old`` must be there."""
+        path = self.recipes / name / "recipe.toml"
+        text = path.read_text("utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new), "utf-8")
+
+    def load(self) -> dict[str, Recipe]:
+        return load_recipes(self.recipes)
+
+    def plan(
+        self,
+        *names: str,
+        target: Target = Target.AMD64,
+        native: Target = Target.AMD64,
+        releases: Mapping[str, str] | None = None,
+    ) -> tuple[Wanted, ...]:
+        """Plan products with every recipe's newest release, or the one named in ``releases``."""
+        recipes = self.load()
+        chosen = {name: recipe.releases[0] for name, recipe in recipes.items()}
+        for name, version in (releases or {}).items():
+            found = recipes[name].release(version)
+            assert found is not None
+            chosen[name] = found
+        wanted = [(find_product(name, recipes), target) for name in names]
+        return plan(wanted, recipes, chosen, native=native)
+
+
+def small_world(folder: Path) -> World:
+    """A C library, TLS, some data, a packer, and the program ``hello`` in two variants and releases."""
+    world = World(folder)
+    world.add("musl", "library")
+    world.add("tls", "library", 'needs = ["musl"]\n')
+    world.add("data", "library")
+    world.add("upx", "tool", 'needs = ["musl"]\n')
+    world.add("hello", "program", HELLO, versions=("2.0", "1.0"))
+    return world
+
+
+def fake_toolchain(folder: Path) -> Toolchain:
+    """A toolchain of the right shape whose programs do nothing."""
+    packages, programs, scripts = folder / "packages", folder / "bin", folder / "scripts"
+    for name in ("ziglang", "cmake/data/bin", "cmake/data/share"):
+        (packages / name).mkdir(parents=True)
+    for wheel in ("ziglang", "cmake", "ninja"):
+        info = packages / f"{wheel}-1.dist-info"
+        info.mkdir()
+        (info / "RECORD").write_text(f"{wheel}/program,sha256=abc,3\n", "utf-8")
+    programs.mkdir()
+    (programs / "ninja").write_text("", "utf-8")
+    scripts.mkdir()
+    for name in ("cc", "ld", "ar", "ranlib", "configure", "toolchain.cmake"):
+        (scripts / name).write_text("", "utf-8")
+    settings = '[wheels]\nziglang = ""\ncmake = ""\nninja = ""\n'
+    settings += '[compile]\nflags = ["-Oz"]\n[link]\nflags = ["-s"]\n'
+    (scripts / "toolchain.toml").write_text(settings, "utf-8")
+    return Toolchain(packages=packages, programs=programs, scripts=scripts)
+
+
+# --- engine ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Running:
+    """What a fake step is given in place of a shell."""
+
+    step: str
+    """The step's name as a file name: ``hello-plain-2.0-linux-amd64``."""
+    command: Command
+    folder: Path
+    stop: Stop
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "out"
+
+    def say(self, text: str) -> None:
+        """Add to the log."""
+        with self.command.log.open("a", encoding="utf-8") as log:
+            log.write(text)
+
+    def make(self, name: str, data: bytes) -> None:
+        (self.out / name).write_bytes(data)
+
+    def until_stopped(self) -> int:
+        """Behave as a long step in a real engine: run until everything is to stop."""
+        if not self.stop.event.wait(20):
+            msg = "nobody stopped this step"
+            raise AssertionError(msg)
+        msg = f"Stopped: {self.step}"
+        raise Stopped(msg)
+
+
+Script = Callable[[Running], int]
+
+
+def make_something(running: Running) -> int:
+    """The step that works: what it makes depends on nothing but its name."""
+    if running.step.endswith("-pack"):
+        running.make("packed", b"packed")
+        running.make("unpacked", b"unpacked")
+    else:
+        running.make("result", running.step.encode())
+    return 0
+
+
+class FakeBox(FolderBox):
+    """A real folder, in which a function runs instead of a program."""
+
+    root = BOX
+    toolchain = INSIDE
+    engine: "FakeEngine"
+
+    def run(self, command: Command) -> int:
+        step = command.log.stem.rpartition("-")[0]
+        with self.engine.lock:
+            self.engine.ran.append(step)
+            self.engine.commands[step] = command
+        running = Running(step=step, command=command, folder=self.folder, stop=self.stop)
+        try:
+            return self.engine.script(running)
+        finally:
+            with self.engine.lock:
+                self.engine.ended.append(step)
+
+
+@dataclass
+class FakeEngine:
+    """Runs ``script`` for every step, and remembers which steps began and ended."""
+
+    folder: Path
+    toolchain_: Toolchain
+    script: Script = make_something
+    stop: Stop = field(default_factory=Stop)
+    ran: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+    commands: dict[str, Command] = field(default_factory=dict)
+    open_boxes: int = 0
+    lock: Lock = field(default_factory=Lock)
+    name: EngineName = EngineName.SANDBOX
+    isolated: bool = True
+
+    @contextmanager
+    def box(self) -> Iterator[FakeBox]:
+        with self.lock:
+            self.open_boxes += 1
+            folder = self.folder / f"box-{len(list(self.folder.glob('box-*')))}"
+            folder.mkdir(parents=True)
+        box = FakeBox(folder, self.toolchain_, self.stop)
+        box.engine = self
+        try:
+            yield box
+        finally:
+            with self.lock:
+                self.open_boxes -= 1
+
+
+class Lines(Quiet):
+    """A report that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.warnings: list[str] = []
+        self.started: list[str] = []
+        self.finished: list[str] = []
+
+    def step_started(self, name: str) -> None:
+        self.started.append(name)
+
+    def step_finished(self, name: str, seconds: float, *, cached: bool) -> None:
+        self.finished.append(name)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+@dataclass
+class Workshop:
+    """A world, a cache that holds its sources, and a fake engine."""
+
+    world: World
+    cache: Cache
+    toolchain: Toolchain
+    engine: FakeEngine
+    stop: Stop
+    report: Lines = field(default_factory=Lines)
+
+    @classmethod
+    def open(cls, folder: Path, script: Script = make_something) -> "Workshop":
+        world = small_world(folder / "world")
+        cache = Cache(folder / "cache")
+        for archive in world.mirror.iterdir():
+            cache.put_file(archive)
+        toolchain, stop = fake_toolchain(folder / "toolchain"), Stop()
+        engine = FakeEngine(folder / "boxes", toolchain, script, stop)
+        return cls(world=world, cache=cache, toolchain=toolchain, engine=engine, stop=stop)
+
+    def builder(self, *, rebuild: Sequence[str] = (), engine: Engine | None = None) -> Builder:
+        return Builder(
+            cache=Cache(self.cache.root),
+            toolchain=self.toolchain,
+            engine=Lazily(lambda: engine or self.engine),
+            report=self.report,
+            logs=self.cache.root / "logs",
+            stop=self.stop,
+            rebuild=frozenset(rebuild),
+        )
+
+
+def names(steps: Sequence[Step]) -> list[str]:
+    """The steps' names without what is always the same here."""
+    return [step.name.replace(" linux/amd64", "") for step in steps]
+
+
+def wait_for_threads(prefix: str) -> None:
+    """Return when no thread of that name is left; fail when one is after some seconds.
+
+    An interrupt that comes while a pool starts a thread keeps the pool from waiting for just that one.
+    """
+    deadline = time.monotonic() + 10
+    while left := [one for one in threading.enumerate() if one.name.startswith(prefix)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.01)
+
+
+def below(folder: Path) -> dict[str, bytes]:
+    """Every file below ``folder`` with its contents."""
+    return {
+        str(PurePosixPath(path.relative_to(folder))): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

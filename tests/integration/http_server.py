@@ -1,0 +1,208 @@
+"""Loopback servers that answer with what they were asked: plain, TLS, a unix socket, a proxy."""
+
+import base64
+import contextlib
+import gzip
+import hashlib
+import json
+import re
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+BASIC = "Basic " + base64.b64encode(b"user:secret").decode()
+NONCE = "dcd98b7102dd2f0e8b11d0f600bfb0c093"
+SLOW = 5.0
+PLAIN = b"a body that would shrink" * 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One request as it came in."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: str
+
+
+class Handler(BaseHTTPRequestHandler):
+    """``/status/404`` answers so, ``/echo`` with the request as JSON, the others as their names say."""
+
+    protocol_version = "HTTP/1.1"
+
+    def handle_one_request(self) -> None:
+        # TLS: a client that turns away in the middle of the handshake is not worth a traceback.
+        with contextlib.suppress(OSError):
+            super().handle_one_request()
+            return
+        self.close_connection = True
+
+    def do_GET(self) -> None:
+        length = int(self.headers.get("Content-Length", "0"))
+        body = self.rfile.read(length).decode("latin-1")
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        asked = Asked(method=self.command, path=self.path, headers=headers, body=body)
+        server = self.server
+        assert isinstance(server, Server)
+        server.asked.append(asked)
+        path = urlsplit(self.path).path
+        if path.startswith("/status/"):
+            status = int(path.rpartition("/")[2])
+            self.answer(status, b"ok" if status < 300 else b"no")
+        elif path == "/redirect":
+            self.answer(301, b"", Location="/echo")
+        elif path == "/loop":
+            self.answer(302, b"", Location="/loop")
+        elif path == "/slow":
+            time.sleep(SLOW)
+            self.answer(200, b"late")
+        elif path == "/flaky":
+            often = sum(one.path == self.path for one in server.asked)
+            self.answer(200 if often > 2 else 503, b"ok" if often > 2 else b"no")
+        elif path == "/gzip":
+            self.answer(200, gzip.compress(PLAIN), Content_Encoding="gzip")
+        elif path == "/set-cookie":
+            self.answer(302, b"", Location="/echo", Set_Cookie="flavour=oats; Path=/")
+        elif path == "/basic" and headers.get("authorization") != BASIC:
+            self.answer(401, b"", WWW_Authenticate='Basic realm="test"')
+        elif path.startswith("/digest/") and not digest_is_right(headers.get("authorization", "")):
+            algorithm = path.rpartition("/")[2]
+            challenge = f'Digest realm="test", nonce="{NONCE}", qop="auth", algorithm={algorithm}'
+            self.answer(401, b"", WWW_Authenticate=challenge)
+        else:
+            self.answer(200, json.dumps(vars(asked)).encode(), X_Server="loopback")
+
+    do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
+
+    def do_CONNECT(self) -> None:
+        """Join both ends, as a proxy does."""
+        server = self.server
+        assert isinstance(server, Server)
+        server.asked.append(Asked(method="CONNECT", path=self.path, headers={}, body=""))
+        host, _, port = self.path.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=5) as far:
+            self.send_response(200)
+            self.end_headers()
+            pairs = {self.connection: far, far: self.connection}
+            while ready := select.select(list(pairs), [], [], 5)[0]:
+                for end in ready:
+                    if not (data := end.recv(65536)):
+                        self.close_connection = True
+                        return
+                    pairs[end].sendall(data)
+
+    def answer(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def address_string(self) -> str:
+        return "client"
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: Any, family: socket.AddressFamily = socket.AF_INET) -> None:
+        self.address_family = family
+        self.asked: list[Asked] = []
+        self.context: ssl.SSLContext | None = None
+        super().__init__(address, Handler)
+
+    def server_bind(self) -> None:
+        """Without asking a resolver for our own name."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = "localhost", 0
+
+    @property
+    def port(self) -> int:
+        port = self.socket.getsockname()[1]
+        assert isinstance(port, int)
+        return port
+
+    def get_request(self) -> tuple[Any, Any]:
+        connection, address = super().get_request()
+        if self.context:
+            connection.settimeout(10)
+            connection = self.context.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+        return connection, address
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that hang up are the point of some tests."""
+
+
+@dataclass
+class Servers:
+    """Starts servers; all of them end with the block."""
+
+    stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def plain(self, host: str = "127.0.0.1") -> Server:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return self._start(Server((host, 0), family))
+
+    def unix(self, path: Path) -> Server:
+        server = self._start(Server(str(path), socket.AF_UNIX))
+        path.chmod(0o777)  # the program is not us
+        return server
+
+    def tls(self, context: ssl.SSLContext) -> Server:
+        server = Server(("127.0.0.1", 0))
+        server.context = context
+        return self._start(server)
+
+    def closed(self) -> int:
+        """A port that is taken, and that nobody listens on."""
+        held = self.stack.enter_context(socket.socket())
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        assert isinstance(port, int)
+        return port
+
+    def _start(self, server: Server) -> Server:
+        self.stack.enter_context(server)
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        self.stack.callback(server.shutdown)
+        return server
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[Servers]:
+    servers = Servers()
+    with servers.stack:
+        yield servers
+
+
+def digest_is_right(header: str) -> bool:
+    """Check RFC 7616 with qop=auth for user:secret."""
+    said: dict[str, str] = dict(re.findall(r'(\w+)="?([^",]*)"?', header.removeprefix("Digest ")))
+    if said.get("nonce") != NONCE:
+        return False
+
+    def hashed(*words: str) -> str:
+        name = said["algorithm"].replace("-", "").lower()
+        return hashlib.new(name, ":".join(words).encode(), usedforsecurity=False).hexdigest()
+
+    first, second = hashed("user", "test", "secret"), hashed("GET", said["uri"])
+    wanted = hashed(first, NONCE, said["nc"], said["cnonce"], said["qop"], second)
+    return said.get("response") == wanted

@@ -1,0 +1,82 @@
+"""The sandbox needs no root: everything runs as a user who owns nothing but a cache."""
+
+import json
+import os
+import shutil
+import subprocess
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.command import Inv, by_path
+from tests.integration.conftest import Built
+from tests.integration.known import Known, all_but
+
+NOBODY = 65534
+PYTHON = Path("/usr/bin/python3")
+
+pytestmark = [
+    pytest.mark.builds,
+    pytest.mark.sandbox,
+    pytest.mark.skipif(os.getuid() != 0, reason="runs as an ordinary user already"),
+    pytest.mark.skipif(not PYTHON.exists(), reason=f"no {PYTHON}, which any user may run"),
+]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where everybody may look; pytest's own folders are for one user."""
+    with tempfile.TemporaryDirectory(prefix="fromscratch-test-") as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
+
+
+@pytest.fixture
+def python(folder: Path) -> Path:
+    """A virtual environment like ours, where everybody may read it."""
+    subprocess.run([PYTHON, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+    (packages,) = (folder / "venv").glob("lib/python*/site-packages")
+    ours = sysconfig.get_paths()
+    # 650 MB: as links where that is possible.
+    for how in ("-al", "-a"):
+        words = ["cp", how, f"{ours['purelib']}/.", packages]
+        if subprocess.run(words, check=False, capture_output=True).returncode == 0:
+            break
+    shutil.copy2(Path(ours["scripts"]) / "ninja", folder / "venv/bin/ninja")
+    return folder / "venv/bin/python"
+
+
+def test_an_ordinary_user_builds_in_the_sandbox(
+    built: Built, known: Known, mirror: Path, project: Path, folder: Path, python: Path
+) -> None:
+    for original, name in ((project, "project"), (mirror, "mirror")):
+        shutil.copytree(original, folder / name)
+        (folder / name).chmod(0o755)
+    home = folder / "home"
+    known.copy(home / "cache", all_but("curl:mini"))
+    subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", home], check=True)
+    inv = Inv(
+        folder=home,
+        settings={
+            "cache": str(home / "cache"),
+            "artifacts": str(home / "artifacts"),
+            "mirrors": f"file://{folder / 'mirror'}",
+            "offline": "1",
+        },
+        words=(
+            *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
+            *("--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"),
+            *(str(python), str(folder / "project/tasks.py")),
+        ),
+    ).environ(HOME=str(home), PYTHONDONTWRITEBYTECODE="1", DOCKER_HOST="unix:///nowhere")
+    done = inv("build", "curl:mini", "--engine", "sandbox", "--json")
+    assert done.code == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert by_path(made).items() <= built.sha256.items()
+    assert all(entry["smoke"]["ok"] for entry in made)
+    assert any(step.startswith("curl:mini") for step in done.started)
+    assert "'auto' would use: sandbox" in inv("doctor").stdout

@@ -1,0 +1,20 @@
+from pathlib import Path
+
+import pytest
+
+from builders.engines.walls import Wall, try_wall
+from builders.toolchain import Toolchain
+from tests.fakes import fake_toolchain
+
+
+@pytest.fixture
+def toolchain(tmp_path: Path) -> Toolchain:
+    return fake_toolchain(tmp_path / "toolchain")
+
+
+@pytest.fixture(scope="session", params=Wall)
+def wall(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Wall:
+    """Each wall that works on this machine; where one does not, the reason is shown."""
+    if trouble := try_wall(request.param, tmp_path_factory.mktemp("try")):
+        pytest.skip(trouble)
+    return Wall(request.param)

@@ -1,0 +1,198 @@
+"""Boxes for real: small shell commands behind each wall that works here, and on the bare machine."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from builders.engines.engine import Command, Engine, Stop, Stopped
+from builders.engines.host import HostEngine
+from builders.engines.sandbox import SandboxEngine
+from builders.engines.walls import Wall
+from builders.toolchain import Toolchain
+from recipes.errors import StepError
+from tests.fakes import below
+
+PATH = "/usr/bin:/bin"
+Run = Callable[[str], str]
+
+
+class Shell:
+    """Runs one script in a fresh box that holds a folder ``in`` and an empty folder ``out``."""
+
+    def __init__(self, engine: Engine, folder: Path) -> None:
+        self.engine = engine
+        self.folder = folder
+        self.log = folder / "log"
+        (folder / "in" / "sub").mkdir(parents=True)
+        (folder / "in" / "sub" / "file").write_text("content", "utf-8")
+        (folder / "out").mkdir()
+
+    def code(self, script: str, *, seconds: float = 20, **env: str) -> int:
+        self.log.write_bytes(b"")
+        with self.engine.box() as box:
+            box.put(self.folder / "in", PurePosixPath("in"))
+            box.put(self.folder / "out", PurePosixPath("out"))
+            command = Command(
+                argv=("sh", "-c", script),
+                env={"PATH": PATH, "BOX": str(box.root), "TOOLS": str(box.toolchain), **env},
+                log=self.log,
+                seconds=seconds,
+            )
+            code = box.run(command)
+            box.get(PurePosixPath("out"), self.folder / "made")
+        return code
+
+    def say(self, script: str) -> str:
+        """Return what a script prints; it must end well."""
+        code = self.code(script)
+        said = self.log.read_text("utf-8")
+        assert code == 0, said
+        return said
+
+
+@pytest.fixture
+def stop() -> Stop:
+    return Stop()
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, toolchain: Toolchain, wall: Wall, stop: Stop) -> Shell:
+    engine = SandboxEngine(toolchain, tmp_path / "boxes", stop, wall=wall)
+    return Shell(engine, tmp_path / "shell")
+
+
+@pytest.fixture
+def host(tmp_path: Path, toolchain: Toolchain, stop: Stop) -> Shell:
+    return Shell(HostEngine(toolchain, tmp_path / "boxes", stop), tmp_path / "shell")
+
+
+@pytest.mark.sandbox
+class TestSandbox:
+    def test_there_is_no_network(self, sandbox: Shell) -> None:
+        lines = sandbox.say("cat /proc/net/dev").splitlines()[2:]
+        assert [line.partition(":")[0].strip() for line in lines] == ["lo"]
+
+    def test_nothing_personal_is_seen(self, sandbox: Shell, tmp_path: Path) -> None:
+        places = f"/home /root /etc/passwd /etc/hosts /var /run {Path.cwd()} {tmp_path}"
+        assert sandbox.say(f"for p in {places}; do test ! -e $p || echo $p; done") == ""
+
+    def test_temporary_files_are_its_own(self, sandbox: Shell) -> None:
+        assert sandbox.say("ls -A /tmp; echo mine > /tmp/file; ls -A /tmp") == "file\n"
+
+    def test_the_box_is_always_in_the_same_place_and_can_be_written_to(
+        self, sandbox: Shell
+    ) -> None:
+        said = sandbox.say('pwd; echo "$BOX"; cat in/sub/file; echo made > out/file')
+        assert said == "/box\n/box\ncontent"
+        assert below(sandbox.folder / "made") == {"file": b"made\n"}
+
+    def test_everything_else_is_read_only(self, sandbox: Shell) -> None:
+        places = "/file /usr/file /toolchain/bin/file /toolchain/bin/cc /toolchain/zig/file"
+        script = f"for p in {places}; do (echo x > $p) 2>/dev/null && echo $p; done; true"
+        assert sandbox.say(script) == ""
+
+    def test_the_toolchain_is_there(self, sandbox: Shell) -> None:
+        said = sandbox.say('cd "$TOOLS"; pwd; ls bin')
+        assert said.split() == [
+            "/toolchain",
+            *sorted(["ar", "cc", "configure", "ld", "ninja", "ranlib", "toolchain.cmake"]),
+        ]
+
+    def test_nothing_of_our_environment_gets_in(
+        self, sandbox: Shell, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SECRET_TOKEN", "hush")
+        names = {line.partition("=")[0] for line in sandbox.say("env").splitlines()}
+        assert names - {"PWD", "SHLVL", "_", "OLDPWD"} == {"PATH", "BOX", "TOOLS"}
+
+    def test_other_processes_are_not_seen(self, sandbox: Shell) -> None:
+        assert len(sandbox.say("ls -d /proc/[0-9]*").split()) < 8
+        assert sandbox.code(f"test -e /proc/{os.getpid()}/cmdline && kill -0 {os.getppid()}") != 0
+
+    def test_devices_that_programs_expect_are_there(self, sandbox: Shell) -> None:
+        assert sandbox.say("echo x > /dev/null; head -c 3 /dev/zero | wc -c").strip() == "3"
+        assert sandbox.code("head -c 1 /dev/urandom > out/byte") == 0
+
+    def test_no_disk_can_be_reached(self, sandbox: Shell) -> None:
+        assert sandbox.say("ls /dev | grep -E '^(sd|vd|nvme|loop|mem)' || true") == ""
+        assert sandbox.code("mknod out/disk b 8 0") != 0
+
+    def test_the_exit_code_comes_through(self, sandbox: Shell) -> None:
+        assert sandbox.code("exit 42") == 42
+
+    def test_a_daemon_that_hides_itself_ends_with_its_step(self, sandbox: Shell) -> None:
+        sandbox.code("setsid sh -c 'while :; do echo alive >> /box/out/signs; sleep 0.05; done' &")
+        folder = Path(sandbox.folder).parent / "boxes"
+        assert [path for path in folder.iterdir() if path.name != "empty"] == []
+
+    def test_a_deadline_ends_a_step(self, sandbox: Shell) -> None:
+        with pytest.raises(StepError, match="did not end within"):
+            sandbox.code("setsid sleep 61.25 & sleep 61.25", seconds=0.5)
+        _nobody_runs("61.25")
+
+    def test_stop_ends_a_step(self, sandbox: Shell, stop: Stop) -> None:
+        threading.Timer(0.3, stop.event.set).start()
+        with pytest.raises(Stopped):
+            sandbox.code("setsid sleep 62.25 & sleep 62.25")
+        _nobody_runs("62.25")
+
+    def test_nothing_is_left_of_a_box(self, sandbox: Shell, tmp_path: Path) -> None:
+        sandbox.code("mkdir -p work/deep; chmod 000 work/deep; echo x > out/x")
+        left = [path.name for path in (tmp_path / "boxes").iterdir()]
+        assert left == ["empty"]
+        assert list((tmp_path / "boxes" / "empty").iterdir()) == []
+
+
+def test_the_host_lends_a_folder_and_says_where(host: Shell, tmp_path: Path) -> None:
+    said = host.say('pwd; echo "$BOX"; echo "$TOOLS"; cat in/sub/file; echo x > "$BOX/out/x"')
+    here, box, tools, content = said.splitlines()
+    assert here == box
+    assert Path(box).is_relative_to(tmp_path / "boxes")
+    assert Path(tools).parent == Path(box).parent
+    assert content == "content"
+    assert below(host.folder / "made") == {"x": b"x\n"}
+    assert list((tmp_path / "boxes").iterdir()) == []
+
+
+def test_the_host_has_the_toolchain_under_the_same_names(host: Shell) -> None:
+    assert "ninja" in host.say('ls "$TOOLS/bin"').split()
+    assert host.say('ls "$TOOLS"').split() == ["bin", "cmake", "zig"]
+
+
+def test_the_host_hides_our_environment_and_says_that_it_hides_nothing_else(
+    host: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_TOKEN", "hush")
+    assert "hush" not in host.say("env")
+    assert not host.engine.isolated
+
+
+def test_what_is_put_into_a_box_is_a_copy(host: Shell) -> None:
+    host.code("echo changed > in/sub/file")
+    assert (host.folder / "in" / "sub" / "file").read_text("utf-8") == "content"
+
+
+def _nobody_runs(word: str) -> None:
+    """Wait until no process of this machine has ``word`` among its arguments."""
+    deadline = time.monotonic() + 5
+    left = _running(word)
+    while left and time.monotonic() < deadline:
+        time.sleep(0.02)
+        left = _running(word)
+    assert left == []
+
+
+def _running(word: str) -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if words[:1] == [b"sleep"] and word.encode() in words:
+            found.append(path.parent.name)
+    return found

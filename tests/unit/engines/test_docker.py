@@ -1,0 +1,245 @@
+"""The docker engine against an engine made of Python objects, and archives that mean no good."""
+
+import io
+import tarfile
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from builders.engines.base import builder_image
+from builders.engines.docker import DockerEngine, engine_errors, extract, write_tar
+from builders.engines.engine import Command, Stop, Stopped
+from builders.toolchain import Toolchain
+from recipes.errors import EngineError, ExitCode, FromscratchError, RecipeError, StepError
+from tests.fakes import below
+from tests.unit.engines.docker_fakes import FakeContainer, FakeDocker
+
+BASE = f"debian@sha256:{'a' * 64}"
+
+
+def tar_of(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    with io.BytesIO() as file:
+        with tarfile.open(fileobj=file, mode="w") as tar:
+            for member, data in members:
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+        return file.getvalue()
+
+
+def member(name: str, type_: bytes = tarfile.REGTYPE, *, mode: int = 0o644) -> tarfile.TarInfo:
+    one = tarfile.TarInfo(name)
+    one.type, one.mode, one.linkname = type_, mode, "/etc/passwd"
+    return one
+
+
+def run(client: FakeDocker, folder: Path, *, stop: Stop | None = None, seconds: float = 20) -> int:
+    folder.mkdir(exist_ok=True)
+    (folder / "file").write_text("x", "utf-8")
+    engine = DockerEngine(client, "builder:1", Stop() if stop is None else stop)
+    with engine.box() as box:
+        box.put(folder, PurePosixPath("src"))
+        env = {"A": "1"}
+        command = Command(argv=("sh",), env=env, log=folder / "logs" / "log", seconds=seconds)
+        code = box.run(command)
+        box.get(PurePosixPath("out"), folder / "made")
+        return code
+
+
+def only(client: FakeDocker) -> FakeContainer:
+    (container,) = client.made
+    return container
+
+
+def test_a_step_runs_in_a_closed_container_that_is_removed(tmp_path: Path) -> None:
+    client = FakeDocker(code=3, output=tar_of((member("out", tarfile.DIRTYPE), b"")))
+    assert run(client, tmp_path / "src") == 3
+    options = only(client).options
+    assert options["network_mode"] == "none"
+    assert options["read_only"] is True
+    assert options["cap_drop"] == ["ALL"]
+    assert options["security_opt"] == ["no-new-privileges"]
+    assert options["pids_limit"] > 0
+    assert options["environment"] == {"A": "1"}
+    assert not {"mounts", "binds", "privileged", "devices"} & set(options)
+    # Anonymous: nothing of the machine that the engine runs on is mounted.
+    assert options["volumes"] == ["/box"]
+    assert only(client).removed == {"force": True, "v": True}
+
+
+def test_what_is_put_in_belongs_to_root(tmp_path: Path) -> None:
+    client = FakeDocker(output=tar_of((member("out", tarfile.DIRTYPE), b"")))
+    run(client, tmp_path / "src")
+    put = only(client).put
+    assert set(put) >= {"/box/src", "/box/src/file"}
+    assert {(one.uid, one.gid, one.uname, one.gname) for one in put.values()} == {(0, 0, "", "")}
+
+
+def test_what_it_says_goes_to_the_log_and_what_it_made_comes_out(tmp_path: Path) -> None:
+    client = FakeDocker(
+        output=tar_of(
+            (member("out", tarfile.DIRTYPE), b""),
+            (member("out/program", mode=0o755), b"\x7fELF"),
+            (member("out/deep/file"), b"x"),
+        )
+    )
+    run(client, tmp_path / "src")
+    assert (tmp_path / "src" / "logs" / "log").read_text("utf-8") == "said by the step\n"
+    assert below(tmp_path / "src" / "made") == {"program": b"\x7fELF", "deep/file": b"x"}
+    assert (tmp_path / "src" / "made" / "program").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_silent_step_is_waited_for(tmp_path: Path) -> None:
+    client = FakeDocker(waits=5, output=tar_of((member("out", tarfile.DIRTYPE), b"")))
+    assert run(client, tmp_path / "src") == 0
+    assert client.waits == 0
+
+
+def test_stop_ends_and_removes_the_container(tmp_path: Path) -> None:
+    client, stop = FakeDocker(waits=-1), Stop()
+    stop.event.set()
+    with pytest.raises(Stopped):
+        run(client, tmp_path / "src", stop=stop)
+    assert only(client).removed == {"force": True, "v": True}
+
+
+def test_a_deadline_ends_and_removes_the_container(tmp_path: Path) -> None:
+    client = FakeDocker(waits=-1)
+    with pytest.raises(StepError, match="did not end within"):
+        run(client, tmp_path / "src", seconds=0.05)
+    assert only(client).removed == {"force": True, "v": True}
+
+
+def test_an_engine_that_is_gone_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="stopped answering") as caught:
+        run(FakeDocker(dead=True), tmp_path / "src")
+    assert "--engine sandbox" in caught.value.next
+
+
+def test_an_engine_that_dies_during_a_step_is_told_as_such(tmp_path: Path) -> None:
+    client = FakeDocker(waits=-1)
+
+    def start() -> None:
+        client.dead = True
+
+    create = client.create
+
+    class Dying(FakeDocker):
+        def create(self, image: str, argv: list[str], **options: object) -> FakeContainer:
+            container = create(image, argv, **options)
+            container.start = start  # type: ignore[method-assign]
+            return container
+
+        def ping(self) -> bool:
+            return client.ping()
+
+    with pytest.raises(EngineError, match="stopped answering"):
+        run(Dying(waits=-1), tmp_path / "src")
+
+
+def test_errors_of_ours_pass_through_as_they_are() -> None:
+    error = Stopped("x")
+    with pytest.raises(Stopped) as caught, engine_errors():
+        raise error
+    assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("name", "type_", "code"),
+    [
+        ("out/../../escaped", tarfile.REGTYPE, ExitCode.ENGINE),
+        ("../escaped", tarfile.REGTYPE, ExitCode.ENGINE),
+        ("/escaped", tarfile.REGTYPE, ExitCode.ENGINE),
+        ("other/file", tarfile.REGTYPE, ExitCode.ENGINE),
+        ("", tarfile.REGTYPE, ExitCode.ENGINE),
+        ("out/..", tarfile.DIRTYPE, ExitCode.ENGINE),
+        ("out/link", tarfile.SYMTYPE, ExitCode.STEP),
+        ("out/link", tarfile.LNKTYPE, ExitCode.STEP),
+        ("out/disk", tarfile.BLKTYPE, ExitCode.STEP),
+        ("out/tty", tarfile.CHRTYPE, ExitCode.STEP),
+        ("out/pipe", tarfile.FIFOTYPE, ExitCode.STEP),
+        ("out", tarfile.SYMTYPE, ExitCode.STEP),
+    ],
+)
+def test_hostile_members_are_refused_and_nothing_is_written(
+    tmp_path: Path, name: str, type_: bytes, code: ExitCode
+) -> None:
+    into = tmp_path / "a" / "b" / "into"
+    archive = io.BytesIO(tar_of((member(name, type_), b"")))
+    with tarfile.open(fileobj=archive) as tar:
+        (one,) = tar.getmembers()
+        with pytest.raises(FromscratchError) as caught:
+            extract(tar, one, "out", into)
+    assert caught.value.code == code
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_special_modes_do_not_come_out(tmp_path: Path) -> None:
+    archive = io.BytesIO(tar_of((member("out/program", mode=0o6755), b"x")))
+    with tarfile.open(fileobj=archive) as tar:
+        extract(tar, tar.getmembers()[0], "out", tmp_path)
+    assert (tmp_path / "program").stat().st_mode & 0o7777 == 0o755
+
+
+def test_links_of_a_source_stay_links_in_the_archive(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("file")
+    archive = io.BytesIO()
+    write_tar(archive, [(tmp_path, PurePosixPath("src"))])
+    archive.seek(0)
+    with tarfile.open(fileobj=archive) as tar:
+        assert tar.getmember("src/link").issym()
+
+
+def image(client: FakeDocker, toolchain: Toolchain, folder: Path, *, base: str) -> str:
+    return builder_image(client, toolchain, base=base, mirrors=(), scratch=folder, stop=Stop())
+
+
+@pytest.mark.parametrize(
+    "base", ["debian", "debian:stable", f"debian:{'a' * 64}", "debian@sha256:abc", f" {BASE}"]
+)
+def test_a_base_that_could_move_is_refused(tmp_path: Path, toolchain: Toolchain, base: str) -> None:
+    client = FakeDocker()
+    with pytest.raises(RecipeError, match="not named by its digest"):
+        image(client, toolchain, tmp_path / "scratch", base=base)
+    assert client.pulled == []
+
+
+def test_the_builder_image_is_made_once_and_holds_base_and_toolchain(
+    tmp_path: Path, toolchain: Toolchain
+) -> None:
+    client = FakeDocker()
+    tag = image(client, toolchain, tmp_path / "scratch", base=BASE)
+    assert image(client, toolchain, tmp_path / "scratch", base=BASE) == tag
+    assert client.pulled == [BASE]
+    assert {"toolchain/bin/cc", "toolchain/bin/ninja", "toolchain/zig"} <= set(client.imported)
+    assert only(client).removed is not None
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_another_base_or_toolchain_is_another_image(tmp_path: Path, toolchain: Toolchain) -> None:
+    client = FakeDocker()
+    other = f"debian@sha256:{'b' * 64}"
+    tags = {image(client, toolchain, tmp_path / "scratch", base=base) for base in (BASE, other)}
+    (toolchain.scripts / "cc").write_text("# another one\n", "utf-8")
+    fresh = Toolchain(
+        packages=toolchain.packages, programs=toolchain.programs, scripts=toolchain.scripts
+    )
+    tags.add(image(client, fresh, tmp_path / "scratch", base=BASE))
+    assert len(tags) == 3
+
+
+def test_without_a_base_and_a_tool_to_make_one_the_package_is_named(
+    tmp_path: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EngineError, match="'mmdebstrap' was not found") as caught:
+        image(FakeDocker(), toolchain, tmp_path / "scratch", base="")
+    assert caught.value.next == "apt-get install -y mmdebstrap"
+
+
+def test_a_toolchain_that_is_not_whole_is_missed_by_part(
+    tmp_path: Path, toolchain: Toolchain
+) -> None:
+    (toolchain.programs / "ninja").unlink()
+    with pytest.raises(EngineError, match="lacks 'bin/ninja'") as caught:
+        image(FakeDocker(), toolchain, tmp_path / "scratch", base=BASE)
+    assert "rm -r .venv" in caught.value.next

@@ -1,0 +1,105 @@
+"""Empty roots for real: programs of a few instructions that ask the kernel one question each."""
+
+import struct
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from builders.engines.empty_root import LATE, PROGRAM, USER, Ran, WalledPlace
+from builders.engines.walls import Wall
+from recipes.target import Target
+from tests.fixtures.make_elf import AMD64, GOOD
+
+pytestmark = [
+    pytest.mark.sandbox,
+    pytest.mark.skipif(not Target.AMD64.runs_natively, reason="the programs are for linux/amd64"),
+]
+
+WRITE, OPEN, ACCESS, PAUSE, GETUID, GETGID = 1, 2, 21, 34, 102, 104
+ENOENT, EROFS = 2, 30
+O_WRONLY_O_CREAT = 0o101
+
+
+def program(number: int, text: str = "", numbers: Sequence[int] = (), *, answer: int) -> bytes:
+    """An ELF file that makes one system call and exits with 0 when the kernel gives ``answer``.
+
+    The call gets the address of ``text``, if there is one, then ``numbers``.
+    """
+    registers = [b"\xbf", b"\xbe", b"\xba"]  # mov edi/esi/edx, imm32
+    code = b"\xb8" + struct.pack("<I", number)  # mov eax, number
+    if number == WRITE:
+        code += b"\xbf\x01\0\0\0"  # to standard output
+        numbers = [len(text)]
+        registers = [b"\xba"]
+    elif text:
+        registers = registers[1:]
+    for register, value in zip(registers, numbers, strict=False):
+        code += register + struct.pack("<I", value)
+    ending = b"\x0f\x05"  # syscall
+    ending += b"\x3d" + struct.pack("<i", answer)  # cmp eax, answer
+    ending += b"\x40\x0f\x95\xc7\x40\x0f\xb6\xff"  # setne dil; movzx edi, dil
+    ending += b"\xb8\x3c\0\0\0\x0f\x05"  # mov eax, 60; syscall
+    lea = (b"\x48\x8d\x35" if number == WRITE else b"\x48\x8d\x3d") if text else b""
+    if lea:  # rsi or rdi: the text behind the code
+        lea += struct.pack("<i", len(ending))
+    code += lea + ending + text.encode() + b"\0"
+    return replace(GOOD, machine=replace(AMD64, exit=code)).build()
+
+
+def run(wall: Wall, folder: Path, elf: bytes, *, seconds: float = 20) -> Ran:
+    file, ca = folder / "file", folder / "ca"
+    file.write_bytes(elf)
+    file.chmod(0o400)  # as the cache keeps it
+    ca.write_text("certificate", "utf-8")
+    place = WalledPlace(wall=wall, scratch=folder / "scratch")
+    with place.open({PROGRAM: file, PurePosixPath("/ca.pem"): ca}) as room:
+        ran = room.run(["--version"], seconds=seconds)
+    assert list((folder / "scratch").iterdir()) == []
+    return ran
+
+
+def test_the_programs_of_this_test_can_tell_right_from_wrong(wall: Wall, tmp_path: Path) -> None:
+    assert run(wall, tmp_path, program(GETUID, answer=12345)).code == 1
+
+
+@pytest.mark.parametrize("question", [GETUID, GETGID])
+def test_it_runs_as_nobody(wall: Wall, tmp_path: Path, question: int) -> None:
+    ran = run(wall, tmp_path, program(question, answer=USER))
+    assert ran.code == 0, ran.stderr
+
+
+@pytest.mark.parametrize("path", ["/tmp", "/proc", "/dev", "/etc", "/usr"])
+def test_there_is_nothing_in_its_root(wall: Wall, tmp_path: Path, path: str) -> None:
+    ran = run(wall, tmp_path, program(ACCESS, path, [0], answer=-ENOENT))
+    assert ran.code == 0, ran.stderr
+
+
+@pytest.mark.parametrize("path", ["/program", "/ca.pem"])
+def test_what_was_handed_in_is_there(wall: Wall, tmp_path: Path, path: str) -> None:
+    ran = run(wall, tmp_path, program(ACCESS, path, [4], answer=0))
+    assert ran.code == 0, ran.stderr
+
+
+def test_it_cannot_write_anywhere(wall: Wall, tmp_path: Path) -> None:
+    ran = run(wall, tmp_path, program(OPEN, "/file", [O_WRONLY_O_CREAT, 0o644], answer=-EROFS))
+    assert ran.code == 0, ran.stderr
+
+
+def test_what_it_says_is_heard(wall: Wall, tmp_path: Path) -> None:
+    assert run(wall, tmp_path, program(WRITE, "hello\n", answer=6)) == Ran(0, "hello\n", "")
+
+
+def test_who_never_ends_is_ended(wall: Wall, tmp_path: Path) -> None:
+    began = time.monotonic()
+    ran = run(wall, tmp_path, program(PAUSE, answer=0), seconds=0.5)
+    assert ran.code == LATE
+    assert time.monotonic() - began < 10
+
+
+def test_what_is_no_program_fails_to_run(wall: Wall, tmp_path: Path) -> None:
+    ran = run(wall, tmp_path, b"no program")
+    assert ran.code not in {0, LATE}
+    assert ran.stderr

@@ -1,0 +1,121 @@
+"""The command lines that shut a program in, and what is said when they do not work."""
+
+import os
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from builders.engines.walls import Bind, Wall, shut_in, system_binds, try_wall
+
+EMPTY = Path("/cache/empty")
+BINDS = [
+    Bind(path=Path("/usr"), place=PurePosixPath("/usr")),
+    Bind(path=Path("/cache/box"), place=PurePosixPath("/box"), writable=True),
+]
+
+
+def words(wall: Wall, **options: object) -> list[str]:
+    return shut_in(
+        wall,
+        ["true", "-x"],
+        binds=BINDS,
+        links=[("usr/bin", "/bin")],
+        empty=EMPTY,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def pairs(line: list[str]) -> list[tuple[str, ...]]:
+    return list(zip(line, line[1:], line[2:], strict=False))
+
+
+def test_bubblewrap_gets_everything_unshared_and_the_root_closed_last() -> None:
+    line = words(Wall.BUBBLEWRAP)
+    assert line[0] == "bwrap"
+    assert {"--unshare-all", "--die-with-parent", "--new-session"} <= set(line)
+    assert "--share-net" not in line
+    assert ("--ro-bind", "/usr", "/usr") in pairs(line)
+    assert ("--bind", "/cache/box", "/box") in pairs(line)
+    assert ("--symlink", "usr/bin", "/bin") in pairs(line)
+    assert line[line.index("--remount-ro") + 1] == "/"
+    assert max(line.index("--bind"), line.index("--tmpfs")) < line.index("--remount-ro")
+    assert line[-3:] == ["--", "true", "-x"]
+
+
+def test_unshare_gets_the_same_through_our_script() -> None:
+    line = words(Wall.UNSHARE)
+    assert line[0] == "unshare"
+    assert {"--user", "--mount", "--pid", "--net", "--ipc", "--uts", "--kill-child"} <= set(line)
+    assert "ro:/usr:/usr" in line
+    assert "rw:/box:/cache/box" in line
+    assert "ln:/bin:usr/bin" in line
+    assert line[-3:] == [str(EMPTY), "true", "-x"]
+    inside = line[line.index("-ec") + 1]
+    assert "remount,bind,ro" in inside
+    assert '--root="$0"' in inside
+
+
+def test_a_program_that_needs_the_network_gets_the_network_and_no_more() -> None:
+    with_network = set(words(Wall.BUBBLEWRAP, network=True))
+    assert with_network - set(words(Wall.BUBBLEWRAP)) == {"--share-net"}
+    without = words(Wall.UNSHARE)
+    without.remove("--net")
+    assert words(Wall.UNSHARE, network=True) == without
+
+
+def test_a_user_is_mapped() -> None:
+    line = words(Wall.BUBBLEWRAP, user=65532)
+    assert line[line.index("--uid") + 1] == line[line.index("--gid") + 1] == "65532"
+    inside = words(Wall.UNSHARE, user=65532)
+    assert any("--map-user=65532 --map-group=65532" in word for word in inside)
+
+
+@pytest.mark.parametrize("wall", Wall)
+def test_an_empty_root_has_no_tmp_no_proc_no_dev(wall: Wall) -> None:
+    line = " ".join(words(wall, temporary=False, processes=False))
+    for name in ("/tmp", "/proc", "/dev"):
+        assert name in " ".join(words(wall))
+        assert name not in line
+
+
+def test_a_step_sees_programs_and_nothing_personal() -> None:
+    binds, links = system_binds()
+    seen = {str(bind.place) for bind in binds} | {name for _, name in links}
+    assert "/usr" in seen
+    assert not any(bind.writable for bind in binds)
+    assert not seen & {"/", "/etc", "/home", "/root", "/var", "/tmp", "/run"}
+
+
+@pytest.mark.parametrize(
+    ("wall", "package"), [(Wall.BUBBLEWRAP, "bubblewrap"), (Wall.UNSHARE, "util-linux")]
+)
+def test_a_wall_that_is_missing_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wall: Wall, package: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert f"apt-get install -y {package}" in try_wall(wall, tmp_path / "scratch")
+
+
+@pytest.mark.parametrize("wall", Wall)
+def test_a_wall_that_may_not_be_built_says_why_and_how_to_allow_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wall: Wall
+) -> None:
+    program = tmp_path / ("bwrap" if wall is Wall.BUBBLEWRAP else "unshare")
+    program.write_text("#!/bin/sh\necho first >&2\necho 'Operation not permitted' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.defpath}")
+    said = try_wall(wall, tmp_path / "scratch")
+    assert "Operation not permitted" in said
+    assert "sysctl kernel.apparmor_restrict_unprivileged_userns=0" in said
+    assert "--security-opt seccomp=unconfined" in said
+
+
+@pytest.mark.parametrize("wall", Wall)
+def test_a_wall_that_fails_without_a_word_is_no_good_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wall: Wall
+) -> None:
+    program = tmp_path / ("bwrap" if wall is Wall.BUBBLEWRAP else "unshare")
+    program.write_text("#!/bin/sh\nexit 7\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.defpath}")
+    assert "exit code 7" in try_wall(wall, tmp_path / "scratch")

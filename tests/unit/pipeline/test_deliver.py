@@ -1,0 +1,225 @@
+"""What comes out: good files with a true manifest; bad ones do not come out at all."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from builders.engines.empty_root import Ran
+from builders.engines.engine import EngineName
+from pipeline import Request
+from recipes.errors import ExitCode, FromscratchError, StepError, UsageError, VerdictError
+from recipes.target import Target
+from tests.fakes import Running
+from tests.fixtures.make_elf import FOLDER
+from tests.unit.pipeline.conftest import GOOD, PACKED, FakePlace, Yard, hello
+from upkeep import closing_table, overview, sweep
+
+UNSTRIPPED = (FOLDER / "unstripped").read_bytes()
+PLAIN, UPX = "hello-plain-2.0-linux-amd64", "hello-plain-2.0-linux-amd64.upx"
+
+
+def bad(*steps: str, data: bytes = UNSTRIPPED, name: str = "hello") -> object:
+    """A script that makes something bad in these steps."""
+
+    def script(running: Running) -> int:
+        code = hello(running)
+        if running.step in steps:
+            running.make(name, data)
+        return code
+
+    return script
+
+
+def manifest(yard: Yard) -> list[dict[str, object]]:
+    data = json.loads((yard.artifacts / "manifest.json").read_text("utf-8"))
+    entries: list[dict[str, object]] = data["artifacts"]
+    return entries
+
+
+def test_a_build_delivers_plain_and_packed_files_and_says_so(yard: Yard) -> None:
+    yard.place = FakePlace()
+    plain, packed = yard.build()
+    assert yard.files() == [PLAIN, UPX]
+    assert (yard.artifacts / "files" / PLAIN).read_bytes() == GOOD
+    assert (yard.artifacts / "files" / UPX).read_bytes() == PACKED
+    assert all(os.access(yard.artifacts / "files" / name, os.X_OK) for name in yard.files())
+    assert [entry["path"] for entry in manifest(yard)] == [f"files/{PLAIN}", f"files/{UPX}"]
+    assert manifest(yard)[0] == json.loads(json.dumps(plain.as_dict()))
+    assert [one.name for one in plain.inputs] == ["hello", "musl"]
+    assert [one.name for one in packed.inputs] == ["hello", "musl", "upx"]
+    assert plain.smoke == {"ran": True, "ok": True, "how": "sandbox"}
+
+
+def test_a_second_build_does_nothing_and_touches_nothing(yard: Yard) -> None:
+    yard.place = place = FakePlace()
+    yard.build()
+    steps = list(yard.engine.ran)
+    before = {name: (yard.artifacts / "files" / name).stat().st_mtime_ns for name in yard.files()}
+    again = yard.build()
+    assert yard.engine.ran == steps
+    assert all(artifact.cached for artifact in again)
+    assert len(place.tried) == 2  # each file once, in the first build
+    after = {name: (yard.artifacts / "files" / name).stat().st_mtime_ns for name in yard.files()}
+    assert after == before
+
+
+def test_a_file_that_somebody_changed_is_delivered_again(yard: Yard) -> None:
+    yard.build()
+    (yard.artifacts / "files" / PLAIN).write_bytes(b"changed")
+    (yard.artifacts / "files" / UPX).unlink()
+    yard.build()
+    assert (yard.artifacts / "files" / PLAIN).read_bytes() == GOOD
+    assert yard.files() == [PLAIN, UPX]
+
+
+def test_a_refused_file_is_not_delivered_and_the_good_ones_are(yard: Yard) -> None:
+    yard.engine.script = bad("hello-secure-2.0-linux-amd64")  # type: ignore[assignment]
+    with pytest.raises(VerdictError) as caught:
+        yard.build("hello:secure", "hello:plain")
+    assert caught.value.code == ExitCode.REFUSED
+    assert "files/hello-secure-2.0-linux-amd64: " in caught.value.what
+    assert "symbol" in caught.value.what
+    assert yard.files() == [PLAIN, UPX]
+    assert [entry["product"] for entry in manifest(yard)] == ["hello:plain", "hello:plain"]
+
+
+def test_a_packed_file_that_is_refused_leaves_the_plain_one(yard: Yard) -> None:
+    script = bad("hello-plain-2.0-linux-amd64-pack", name="packed", data=UNSTRIPPED)
+    yard.engine.script = script  # type: ignore[assignment]
+    with pytest.raises(VerdictError, match=UPX):
+        yard.build()
+    assert yard.files() == [PLAIN]
+
+
+def test_a_packed_file_that_unpacks_to_something_else_is_refused(yard: Yard) -> None:
+    other = (FOLDER / "good-run-time-paths").read_bytes()
+    script = bad("hello-plain-2.0-linux-amd64-pack", name="unpacked", data=other)
+    yard.engine.script = script  # type: ignore[assignment]
+    with pytest.raises(VerdictError, match="does not give back what was packed"):
+        yard.build()
+    assert yard.files() == [PLAIN]
+
+
+def test_a_program_that_is_too_big_is_refused(yard: Yard) -> None:
+    yard.world.edit("hello", "max_size = 100_000", "max_size = 100")
+    with pytest.raises(VerdictError, match="size"):
+        yard.build()
+    assert yard.files() == []
+
+
+def test_embedded_data_is_not_counted(yard: Yard) -> None:
+    def script(running: Running) -> int:
+        code = hello(running)
+        if running.step.startswith("data"):
+            running.make("result", b"x" * 10_000)
+        return code
+
+    yard.world.edit("hello", "max_size = 100_000", "max_size = 100")
+    yard.engine.script = script
+    assert [artifact.product for artifact in yard.build("hello:secure")] == ["hello:secure"] * 2
+
+
+def test_a_program_that_does_not_do_what_it_should_is_refused(yard: Yard) -> None:
+    yard.place = FakePlace(answer=Ran(139, "", "Segmentation fault"))
+    with pytest.raises(
+        VerdictError, match=r"smoke: --version: exit code 139, not 0 \(Segmentation"
+    ):
+        yard.build()
+    assert yard.files() == []
+
+
+def test_a_program_that_could_not_be_tried_is_not_called_good(yard: Yard) -> None:
+    yard.place = "qemu is not installed"
+    plain, packed = yard.build()
+    for artifact in (plain, packed):
+        assert artifact.smoke == {"ran": False, "ok": False, "how": "qemu is not installed"}
+    assert any("smoke not run: qemu is not installed" in text for text in yard.report.warnings)
+    lines = closing_table([plain]).splitlines()
+    assert lines[2].split()[5:8] == ["ok", "not", "run"]
+    assert [entry["smoke"] for entry in manifest(yard)] == [plain.smoke, packed.smoke]
+
+
+def test_a_program_that_could_not_be_tried_is_tried_as_soon_as_it_can_be(yard: Yard) -> None:
+    yard.place = "qemu is not installed"
+    yard.build()
+    yard.place = place = FakePlace()
+    assert all(artifact.smoke["ok"] for artifact in yard.build())
+    assert place.tried == [GOOD, PACKED]
+
+
+def test_without_isolation_the_manifest_says_so(yard: Yard) -> None:
+    yard.engine.name, yard.engine.isolated = EngineName.HOST, False
+    assert {(one.engine, one.isolated) for one in yard.build()} == {("host", False)}
+
+
+def test_a_program_of_two_files_is_no_program(yard: Yard) -> None:
+    script = bad("hello-plain-2.0-linux-amd64", name="README", data=b"read me")
+    yard.engine.script = script  # type: ignore[assignment]
+    with pytest.raises(StepError, match="made 2 files where one program is expected"):
+        yard.build()
+
+
+def test_a_step_that_fails_delivers_nothing(yard: Yard) -> None:
+    yard.engine.script = lambda _: 1
+    with pytest.raises(StepError):
+        yard.build()
+    assert not yard.artifacts.exists()
+
+
+def test_rebuild_makes_the_named_products_again(yard: Yard) -> None:
+    yard.build()
+    yard.engine.ran.clear()
+    yard.build("hello:plain", rebuild=True)
+    assert sorted(yard.engine.ran) == [
+        "hello-2.0-linux-amd64-checks",
+        "hello-plain-2.0-linux-amd64",
+        "hello-plain-2.0-linux-amd64-pack",
+    ]
+
+
+def test_no_product_means_the_default_ones(yard: Yard) -> None:
+    assert {artifact.product for artifact in yard.build()} == {"hello:plain"}
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [
+        ("engine", "sandbx", "Unknown engine 'sandbx'. Perhaps you meant 'sandbox'"),
+        ("jobs", "0", "'jobs' must be a whole number from 1"),
+    ],
+)
+def test_a_wrong_setting_is_found_before_anything_is_fetched(
+    yard: Yard, flag: str, value: str, said: str
+) -> None:
+    request = Request(targets=(Target.AMD64,))
+    with pytest.raises(FromscratchError, match=said) as caught:
+        yard.pipeline(**{flag: value}).build(request)
+    assert isinstance(caught.value, UsageError)
+    assert not (yard.folder / "cache").exists()
+
+
+def test_the_overview_tells_what_is_built(yard: Yard) -> None:
+    yard.build()
+    rows = {row["product"]: row for row in overview(yard.pipeline())}
+    assert rows["hello:plain"]["built"] == "linux/amd64"
+    assert rows["hello:secure"]["built"] == ""
+    assert rows["hello:plain"]["releases"] == ["2.0", "1.0"]
+
+
+def test_cleaning_takes_what_was_built_and_leaves_who_is_at_work(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    yard.build()
+    (yard.artifacts / "README.md").write_text("kept", "utf-8")
+    boxes = yard.folder / "cache" / "boxes"
+    dead, alive = boxes / "sandbox-2000000000-x", boxes / f"sandbox-{os.getpid()}-x"
+    for folder in (dead, alive):
+        folder.mkdir(parents=True)
+    lines = sweep(yard.pipeline(), cache=False)
+    assert f"removed {yard.artifacts / 'files'}" in lines
+    assert [path.name for path in yard.artifacts.iterdir()] == ["README.md"]
+    assert [path for path in (dead, alive) if path.exists()] == [alive]
+    assert Path(yard.folder / "cache" / "cas").is_dir()

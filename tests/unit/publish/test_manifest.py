@@ -1,0 +1,215 @@
+"""The manifest: whole, true, and kept by everybody who adds to it."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from publish.manifest import NAME, VERSION, Artifact, Input, read_manifest, write_manifest
+from publish.manifest import replace as write_whole
+from recipes.errors import RecipeError
+
+ARTIFACT = Artifact(
+    product="curl:http",
+    release="8.21.0",
+    target="linux/amd64",
+    packed=False,
+    path="files/curl-http-8.21.0-linux-amd64",
+    size=4,
+    sha256="0" * 64,
+    engine="docker",
+    isolated=True,
+    key="1" * 64,
+    seconds={"fetch": 0.0, "build": 1.5},
+    verdict={"ok": True, "findings": []},
+    smoke={"ran": True, "ok": True, "how": "docker"},
+    inputs=(
+        Input(
+            name="curl",
+            version="8.21.0",
+            sha256="2" * 64,
+            url="https://curl.invalid/curl.tar.gz",
+            licence="curl",
+        ),
+    ),
+)
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from publish.manifest import replace
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    replace(Path(sys.argv[1]), b"x" * 5000)
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+def made(folder: Path, name: str = "curl", **changes: object) -> Artifact:
+    """An artifact whose file is there."""
+    path = f"files/{name}"
+    (folder / "files").mkdir(exist_ok=True)
+    (folder / path).write_text(name, "utf-8")
+    return replace(ARTIFACT, path=path, **changes)  # type: ignore[arg-type]
+
+
+def paths(folder: Path) -> list[str]:
+    return [entry["path"] for entry in read_manifest(folder)]
+
+
+def test_no_manifest_is_an_empty_one(tmp_path: Path) -> None:
+    assert read_manifest(tmp_path / "nowhere") == []
+
+
+def test_what_is_written_is_the_contract(tmp_path: Path) -> None:
+    write_manifest(tmp_path, [made(tmp_path)])
+    data = json.loads((tmp_path / NAME).read_text("utf-8"))
+    assert set(data) == {"version", "artifacts"}
+    assert data["version"] == 1
+    (entry,) = data["artifacts"]
+    assert list(entry) == [
+        "product",
+        "release",
+        "target",
+        "packed",
+        "path",
+        "size",
+        "sha256",
+        "engine",
+        "isolated",
+        "key",
+        "seconds",
+        "verdict",
+        "smoke",
+        "inputs",
+    ]
+    assert list(entry["inputs"][0]) == ["name", "version", "sha256", "url", "licence"]
+
+
+def test_entries_of_other_files_stay_and_the_same_file_s_is_replaced(tmp_path: Path) -> None:
+    write_manifest(tmp_path, [made(tmp_path, "b"), made(tmp_path, "a")])
+    write_manifest(tmp_path, [made(tmp_path, "c"), made(tmp_path, "a", size=9)])
+    assert paths(tmp_path) == ["files/a", "files/b", "files/c"]
+    assert [entry["size"] for entry in read_manifest(tmp_path)] == [9, 4, 4]
+
+
+def test_entries_whose_file_is_gone_go_too(tmp_path: Path) -> None:
+    write_manifest(tmp_path, [made(tmp_path, "a"), made(tmp_path, "b")])
+    (tmp_path / "files" / "a").unlink()
+    write_manifest(tmp_path, [made(tmp_path, "c")])
+    assert paths(tmp_path) == ["files/b", "files/c"]
+
+
+def test_a_manifest_that_would_not_change_is_not_touched(tmp_path: Path) -> None:
+    artifacts = [made(tmp_path, "a"), made(tmp_path, "b")]
+    write_manifest(tmp_path, artifacts)
+    before = (tmp_path / NAME).stat()
+    write_manifest(tmp_path, reversed(artifacts))
+    after = (tmp_path / NAME).stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"version": 1}',
+        '{"version": 1, "artifacts": null}',
+        '{"version": 1, "artifacts": [1]}',
+        '{"version": 1, "artifacts": [{"product": "curl"}]}',
+    ],
+)
+def test_what_is_no_manifest_is_refused_and_left_alone(tmp_path: Path, text: str) -> None:
+    (tmp_path / NAME).write_text(text, "utf-8")
+    for action in (
+        lambda: read_manifest(tmp_path),
+        lambda: write_manifest(tmp_path, [made(tmp_path)]),
+    ):
+        with pytest.raises(RecipeError, match=NAME) as caught:
+            action()
+        assert "inv clean" in caught.value.next
+    assert (tmp_path / NAME).read_text("utf-8") == text
+
+
+def test_a_manifest_of_another_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_text(f'{{"version": {VERSION + 1}, "artifacts": []}}', "utf-8")
+    with pytest.raises(RecipeError, match="has version 2; this program knows version 1"):
+        read_manifest(tmp_path)
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    path.write_text("old", "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(path)],
+        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stdout == "File too large\n"
+    assert path.read_text("utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_take_its_place_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "taken"
+    path.mkdir()
+    with pytest.raises(OSError, match="taken"):
+        write_whole(path, b"x")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_reader_never_meets_half_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    contents = [letter * 200_000 for letter in (b"a", b"b")]
+    write_whole(path, contents[0])
+    stop = threading.Event()
+    odd: list[int] = []
+
+    def look() -> None:
+        while not stop.is_set():
+            data = path.read_bytes()
+            if data not in contents:
+                odd.append(len(data))
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for number in range(30):
+        write_whole(path, contents[number % 2])
+    stop.set()
+    reader.join()
+    assert odd == []
+
+
+def test_anybody_may_read_it(tmp_path: Path) -> None:
+    write_manifest(tmp_path, [made(tmp_path)])
+    assert (tmp_path / NAME).stat().st_mode & 0o777 == 0o644
+
+
+def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+    artifacts = [made(tmp_path, f"a{number:02}") for number in range(16)]
+    start = threading.Barrier(4)
+
+    def write(mine: list[Artifact]) -> None:
+        start.wait(10)
+        for artifact in mine:
+            write_manifest(tmp_path, [artifact])
+
+    threads = [threading.Thread(target=write, args=(artifacts[n::4],)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert paths(tmp_path) == [artifact.path for artifact in artifacts]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["files", NAME]

@@ -1,0 +1,210 @@
+"""Recipes: what cannot be written down, and what is said about it."""
+
+from pathlib import Path
+
+import pytest
+
+from recipes.errors import RecipeError, UsageError
+from recipes.load import HERE, find_product, list_products, load_recipe, load_recipes
+from recipes.model import Kind
+from recipes.target import Target
+from tests.fakes import World, small_world
+
+SHIPPED = sorted(path.parent.name for path in HERE.glob("*/recipe.toml"))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return small_world(tmp_path)
+
+
+def refusal(world: World) -> str:
+    with pytest.raises(RecipeError) as caught:
+        world.load()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_recipe_is_good(name: str) -> None:
+    recipe = load_recipes()[name]
+    assert recipe.releases
+    assert recipe.variants
+    for release in recipe.releases:
+        assert release.licence
+        assert release.epoch > 0
+
+
+def test_shipped_programs_say_how_big_they_may_be_and_are_tried_out() -> None:
+    for product in list_products(load_recipes()):
+        assert product.variant.expect is not None
+        assert product.variant.expect.max_size > 0
+        assert product.recipe.smoke
+
+
+def test_the_small_world_is_a_good_world(world: World) -> None:
+    recipes = world.load()
+    assert list(recipes) == ["data", "hello", "musl", "tls", "upx"]
+    hello = recipes["hello"]
+    assert hello.kind is Kind.PROGRAM
+    assert [release.version for release in hello.releases] == ["2.0", "1.0"]
+    assert dict(hello.variants[0].switches) == {"COMMON": "1", "LOUD": "OFF"}
+    assert hello.unsupported == {Target.MIPS64LE: "nobody says hello there"}
+    assert recipes["tls"].variants[0].name == ""
+
+
+BROKEN = {
+    "unknown key": ('pack = "nrv"', 'pakc = "nrv"', "unknown key 'pakc'. Perhaps you meant 'pack'"),
+    "unknown key of a release": ("licence =", "license =", "'licence' is missing"),
+    "one key too many": (
+        "unsigned =",
+        'flavour = "sweet"\nunsigned =',
+        "releases[0]: unknown key 'flavour'",
+    ),
+    "unknown key of a variant": (
+        "[variants.plain.switches]",
+        "[variants.plain.swiches]",
+        "variants.plain: unknown key 'swiches'. Perhaps you meant 'switches'",
+    ),
+    "unknown expectation": (
+        "max_size = 100_000",
+        "max_size = 100_000\nprotocol = []",
+        "unknown key 'protocol'. Perhaps you meant 'protocols'",
+    ),
+    "no sha256": ("sha256 =", "md5 =", "'sha256' is missing"),
+    "short sha256": ('sha256 = "', 'sha256 = "abc" # ', "sha256 must be 64 lower-case hex digits"),
+    "no size": ("size = ", "length = ", "'size' is missing"),
+    "size 0": ("size = ", "size = 0 # ", "size must be the file's exact size in bytes, not 0"),
+    "size true": ("size = ", "size = true # ", "'size' must be a whole number, not True"),
+    "no url": ("urls = [", "urls = [] # ", "nobody could fetch it"),
+    "url that is a number": ("urls = [", "urls = [1] # ", "'urls' must be a list of strings"),
+    "version not in the file name": ('version = "2.0"', 'version = "2.1"', "lacks '2.1'"),
+    "empty version": ('version = "2.0"', 'version = ""', "lacks ''"),
+    "file name with a folder": ('filename = "', 'filename = "../', "is not a plain file name"),
+    "unsigned without saying so": ("unsigned =", "# unsigned =", "'unsigned' is missing"),
+    "unsigned for no reason": (
+        'unsigned = "nobody signs what exists only in tests"',
+        'unsigned = ""',
+        "'unsigned' must say why there is no signature",
+    ),
+    "key id in place of a fingerprint": (
+        "unsigned =",
+        'signature = { url = "https://x.invalid/s", key = "DB71E12C2" } #',
+        "'DB71E12C2' is not an OpenPGP fingerprint",
+    ),
+    "unknown key of a signature": (
+        "unsigned =",
+        f'signature = {{ url = "x", key = "{"AB" * 20}", kye = "" }} #',
+        "unknown key 'kye'. Perhaps you meant 'key'",
+    ),
+    "date with a time": (
+        "date = 2026-01-02",
+        "date = 2026-01-02T00:00:00",
+        "'date' must be a date",
+    ),
+    "date in quotes": ("date = 2026-01-02", 'date = "2026-01-02"', "'date' must be a date"),
+    "unknown kind": ('kind = "program"', 'kind = "programm"', "Perhaps you meant 'program'"),
+    "unknown way to pack": ('pack = "nrv"', 'pack = "nvr"', "Perhaps you meant 'nrv'"),
+    "unknown linkage": (
+        "max_size = 100_000",
+        'max_size = 100_000\nlinkage = "static-pei"',
+        "Perhaps you meant 'static-pie'",
+    ),
+    "unknown need": ('needs = ["musl"]', 'needs = ["muls"]', "Perhaps you meant 'musl'"),
+    "embeds what it does not need": (
+        'embeds = ["data"]',
+        'embeds = ["upx"]',
+        "embeds upx without needing it",
+    ),
+    "trial of an unknown variant": (
+        'args = ["--version"]',
+        'args = ["--version"]\nvariants = ["secur"]',
+        "'secur' is no variant. Perhaps you meant 'secure'",
+    ),
+    "switch with a space": ('LOUD = "OFF"', 'LOUD = "very OFF"', "is not one word"),
+    "switch for the shell": ('LOUD = "OFF"', 'LOUD = "$(id)"', "is not one word"),
+    "name of a switch with a space": ('LOUD = "OFF"', '"LO UD" = "OFF"', "is not one word"),
+    "switch that is no string": ('LOUD = "OFF"', "LOUD = false", "switches.LOUD' must be a string"),
+    "no TOML": ('name = "hello"', 'name = "hello', "not a TOML file"),
+    "name of another folder": ('name = "hello"', 'name = "hullo"', "not the folder's name 'hello'"),
+    "list in place of a table": ("[unsupported]", "[[unsupported]]", "must be a table"),
+    "unknown target": (
+        '"linux/mips64le"',
+        '"linux/mips64el"',
+        "Perhaps you meant 'linux/mips64le'",
+    ),
+    "pin that moves by no rule": ("frozen =", "because =", "by which rule the pin moves"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "said"), BROKEN.values(), ids=BROKEN)
+def test_a_wrong_recipe_is_refused_by_name(world: World, old: str, new: str, said: str) -> None:
+    world.edit("hello", old, new)
+    message = refusal(world)
+    assert said in message
+    assert message.startswith(str(world.recipes / "hello" / "recipe.toml"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("releases", "[1]"), ("releases", '["x"]'), ("smoke", "[1]"), ("variants", "{ a = 1 }")],
+)
+def test_what_should_be_a_table_and_is_not_is_refused(tmp_path: Path, key: str, value: str) -> None:
+    world = World(tmp_path)
+    world.add("odd", "library")
+    path = world.recipes / "odd" / "recipe.toml"
+    text = path.read_text("utf-8")
+    if key == "releases":
+        text = text.partition("[[releases]]")[0]
+    path.write_text(f"{key} = {value}\n{text}", "utf-8")
+    assert "must be a table" in refusal(world)
+
+
+@pytest.mark.parametrize("missing", ["build.sh", "checks.sh"])
+def test_a_script_that_is_not_there_is_missed(world: World, missing: str) -> None:
+    (world.recipes / "hello" / missing).unlink()
+    assert f"{missing} is missing" in refusal(world)
+
+
+def test_a_release_can_be_pinned_once_only(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.add("odd", "library", versions=("1.0", "1.0"))
+    assert "'1.0' is pinned twice" in refusal(world)
+
+
+def test_recipes_cannot_need_each_other(world: World) -> None:
+    world.edit("musl", 'kind = "library"', 'kind = "library"\nneeds = ["tls"]')
+    assert "in a circle: " in refusal(world)
+
+
+def test_packing_takes_a_packer(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.add("odd", "library", 'pack = "nrv"\n')
+    assert "'pack' needs the recipe 'upx'" in refusal(world)
+
+
+def test_a_recipe_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(RecipeError, match=r"recipe\.toml"):
+        load_recipe(path)
+
+
+def test_a_bare_name_is_the_first_variant(world: World) -> None:
+    recipes = world.load()
+    assert find_product("hello", recipes).name == "hello:plain"
+    assert find_product("hello:secure", recipes).name == "hello:secure"
+
+
+@pytest.mark.parametrize(
+    ("word", "guess"),
+    [("hello:secur", "hello:secure"), ("helo:plain", "hello:plain"), ("hello:plan", "hello:plain")],
+)
+def test_an_unknown_product_is_met_with_a_guess(world: World, word: str, guess: str) -> None:
+    with pytest.raises(UsageError, match=f"Perhaps you meant '{guess}'") as caught:
+        find_product(word, world.load())
+    assert "hello:plain, hello:secure" in caught.value.next
+
+
+def test_libraries_and_tools_are_no_products(world: World) -> None:
+    with pytest.raises(UsageError):
+        find_product("musl", world.load())
