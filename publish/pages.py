@@ -1,0 +1,244 @@
+"""The generated parts of README.md and docs/: tables made from recipes, rules, settings and the manifest, never typed.
+
+A block stands between two HTML comments, each on a line of its own: ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from publish.manifest import replace
+from recipes.errors import ExitCode, RecipeError
+from recipes.load import list_products
+from recipes.model import Product, Recipe, Trial
+from recipes.settings import FILE, SETTINGS
+from recipes.target import Target
+from verify.verdict import explain
+
+Make = Callable[[str], str]
+"""Makes a block's text from its old text: a row that cannot be made now is kept."""
+
+SHOWN = Target.AMD64
+"""The platform of the sizes table: what else was built on this machine must not change the page."""
+
+_MARK = re.compile(r"<!-- ([a-z-]+):(begin|end) -->")
+
+CODES: Mapping[ExitCode, str] = {
+    ExitCode.DONE: "done",
+    ExitCode.REFUSED: "a file failed verification or a smoke run, a test failed, a bar of `bench` was missed",
+    ExitCode.USAGE: "the command line asks for something that does not exist",
+    ExitCode.RECIPE: "a recipe or a setting is wrong",
+    ExitCode.SOURCE: "a source could not be had, or is not what was pinned",
+    ExitCode.STEP: "a build step failed; the message names its log",
+    ExitCode.ENGINE: "no engine or tool to work with",
+    ExitCode.PUBLISH: "publishing failed",
+    ExitCode.INTERRUPTED: "interrupted by Ctrl-C or SIGTERM",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rewritten:
+    """What `rewrite` found: ``stale`` blocks as ``PAGE: NAME``, and ``notes`` on what it could not compare."""
+
+    stale: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def rewrite(
+    root: Path,
+    recipes: Mapping[str, Recipe],
+    manifest: Sequence[Mapping[str, Any]],
+    *,
+    check: bool = False,
+) -> Rewritten:
+    """Bring README.md and docs/*.md up to date; with ``check`` only say what is stale.
+
+    Raises RecipeError for a page whose marks are wrong.
+    """
+    blocks = make_blocks(recipes, manifest)
+    stale: list[str] = []
+    for path in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
+        old = path.read_text("utf-8")
+        name = path.relative_to(root).as_posix()
+        new = fill(old, blocks, where=name)
+        if new != old:
+            before, after = bodies(old), bodies(new)
+            stale += [f"{name}: {block}" for block in after if after[block] != before[block]]
+            if not check:
+                replace(path, new.encode())
+    missing = [one.name for one in list_products(recipes) if not _entries(one, manifest)]
+    note = f"sizes not compared, since artifacts/ lacks them for {SHOWN}: {', '.join(missing)}"
+    return Rewritten(stale=tuple(stale), notes=(note,) if missing else ())
+
+
+def fill(text: str, blocks: Mapping[str, Make], *, where: str = "page") -> str:
+    """Return ``text`` with every marked block made anew. Raises RecipeError for wrong marks."""
+    parts: list[str] = []
+    position = 0
+    for name, begin, end in _marked(text, where):
+        if name not in blocks:
+            near = difflib.get_close_matches(name, list(blocks), n=1, cutoff=0.5)
+            guess = f" Perhaps you meant '{near[0]}'." if near else ""
+            msg = f"{where}: there is no block '{name}'.{guess}"
+            raise RecipeError(msg, next=f"known: {', '.join(sorted(blocks))}")
+        parts += [text[position:begin], f"\n{blocks[name](text[begin:end].strip())}\n"]
+        position = end
+    return "".join([*parts, text[position:]])
+
+
+def bodies(text: str, *, where: str = "page") -> dict[str, str]:
+    """Return what stands in each block of a page."""
+    return {name: text[begin:end].strip() for name, begin, end in _marked(text, where)}
+
+
+def make_blocks(
+    recipes: Mapping[str, Recipe], manifest: Sequence[Mapping[str, Any]]
+) -> dict[str, Make]:
+    """Every block there is, by name."""
+    curl = recipes["curl"]
+    return {
+        "sizes": lambda old: sizes(list_products(recipes), manifest, old),
+        "dockerfile": lambda _: dockerfile(curl),
+        "rules": lambda _: explain(),
+        "settings": lambda _: settings(),
+        "exit-codes": lambda _: exit_codes(),
+        "variants": lambda _: variants(curl),
+        "switches": lambda _: switches(curl),
+        "trials": lambda _: trials(curl),
+        "targets": lambda _: targets(curl),
+        "licences": lambda _: licences(recipes),
+    }
+
+
+def sizes(products: Iterable[Product], manifest: Sequence[Mapping[str, Any]], old: str = "") -> str:
+    """Bytes of the newest release of each product, plain and packed; a product that is not built keeps its row."""
+    kept = {line.split("`")[1]: line for line in old.splitlines() if line.startswith("| `")}
+    head = _table(("product", "release", "plain", "packed", "what it is"), [])
+    rows = []
+    for product in products:
+        entries = _entries(product, manifest)
+        if entries:
+            cells = [f"{entries[form]:,}" if form in entries else "-" for form in (False, True)]
+            release = product.recipe.releases[0].version
+            rows.append(_row((f"`{product.name}`", release, *cells, product.variant.summary)))
+        elif product.name in kept:
+            rows.append(kept[product.name])
+    return "\n".join([head, *rows])
+
+
+def dockerfile(curl: Recipe) -> str:
+    """An image from scratch that checks its own health."""
+    program = next(one for one in list_products({curl.name: curl}) if one.variant.name == "mini")
+    path = program.file_name(curl.releases[0].version, SHOWN, packed=False)
+    return f"""```dockerfile
+FROM scratch
+COPY my-server /my-server
+COPY artifacts/{path} /curl
+HEALTHCHECK --interval=30s --timeout=3s CMD ["/curl", "-sf", "http://127.0.0.1:8080/health"]
+ENTRYPOINT ["/my-server"]
+```"""
+
+
+def settings() -> str:
+    """Every setting under its three names."""
+    rows = [
+        (f"`{one.variable}`", f"`{one.name}`", f"`{one.default}`" if one.default else "", one.help)
+        for one in SETTINGS
+    ]
+    return _table(("environment variable", f"key in `{FILE}`", "default", "what"), rows)
+
+
+def exit_codes() -> str:
+    """Every exit code of ``inv``."""
+    rows = [(str(int(code)), code.name.lower(), CODES[code]) for code in ExitCode]
+    return _table(("code", "name", "meaning"), rows)
+
+
+def variants(curl: Recipe) -> str:
+    """What each variant can and must not do: enforced by every build."""
+    rows = []
+    for variant in curl.variants:
+        expect = variant.expect
+        if expect is not None:
+            words = (expect.protocols, expect.features, expect.forbidden)
+            budget = f"{expect.max_size:,}"
+            rows.append((f"`{curl.name}:{variant.name}`", budget, *map(", ".join, words)))
+    return _table(("variant", "budget, bytes", "protocols", "features", "must lack"), rows)
+
+
+def switches(curl: Recipe) -> str:
+    """Every switch of curl's build, and what each variant sets it to."""
+    names = sorted({name for variant in curl.variants for name in variant.switches})
+    rows = [
+        (f"`{name}`", *(variant.switches.get(name, "") for variant in curl.variants))
+        for name in names
+    ]
+    return _table(("switch", *(f"`{variant.name}`" for variant in curl.variants)), rows)
+
+
+def trials(curl: Recipe) -> str:
+    """Every smoke run of a finished curl."""
+
+    def row(trial: Trial) -> tuple[str, str, str, str]:
+        only = ", ".join(f"`{name}`" for name in trial.variants) or "all"
+        printed = f"`{trial.stdout.strip()}`" if trial.stdout else ""
+        return (f"`curl {' '.join(trial.args)}`", only, str(trial.code), printed)
+
+    return _table(("run", "variants", "exit code", "prints"), map(row, curl.smoke))
+
+
+def targets(curl: Recipe) -> str:
+    """Every platform, and whether curl is built and packed for it."""
+    rows = []
+    for target in Target:
+        builds = f"no: {curl.unsupported[target]}" if target in curl.unsupported else "yes"
+        packs = "" if target in curl.unsupported else curl.unpackable.get(target, "yes")
+        rows.append((f"`{target}`", builds, packs, f"`{target.triple}`", target.cpu))
+    return _table(("target", "built", "packed", "triple", "CPU"), rows)
+
+
+def licences(recipes: Mapping[str, Recipe]) -> str:
+    """The licence of the newest release of every source."""
+    rows = [
+        (recipe.name, recipe.kind.value, recipe.releases[0].version, recipe.releases[0].licence)
+        for recipe in recipes.values()
+    ]
+    return _table(("source", "kind", "release", "licence (SPDX)"), rows)
+
+
+def _entries(product: Product, manifest: Iterable[Mapping[str, Any]]) -> dict[bool, int]:
+    """Bytes of a product's newest release by whether it is packed; empty when it is not built."""
+    release = product.recipe.releases[0].version
+    return {
+        bool(entry["packed"]): int(entry["size"])
+        for entry in manifest
+        if (entry["product"], entry["release"], entry["target"]) == (product.name, release, SHOWN)
+    }
+
+
+def _marked(text: str, where: str) -> list[tuple[str, int, int]]:
+    """Return (name, begin, end) of what stands between marks. Raises RecipeError."""
+    found: list[tuple[str, int, int]] = []
+    marks = list(_MARK.finditer(text))
+    for begin, end in zip(marks[::2], [*marks[1::2], None], strict=False):
+        wrong = end is None or (begin[2], end[2]) != ("begin", "end") or begin[1] != end[1]
+        if wrong or end is None or begin[1] in {name for name, _, _ in found}:
+            line = text.count("\n", 0, begin.start()) + 1
+            msg = f"{where}:{line}: the block '{begin[1]}' is not opened once and closed once."
+            raise RecipeError(
+                msg, next="write <!-- NAME:begin --> and <!-- NAME:end -->, each once"
+            )
+        found.append((begin[1], begin.end(), end.start()))
+    return found
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [_row(head), f"|{'---|' * len(head)}"]
+    return "\n".join([*lines, *map(_row, rows)])
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

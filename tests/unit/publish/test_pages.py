@@ -1,0 +1,300 @@
+"""The pages tell the truth: generated blocks are fresh, commands and links exist, every key is documented."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import ROOT
+from publish.pages import bodies, fill, make_blocks, rewrite, sizes
+from recipes import load
+from recipes.errors import ExitCode, RecipeError
+from recipes.load import find_product, list_products, load_recipe, load_recipes
+from recipes.model import Recipe
+from recipes.settings import SETTINGS
+from recipes.target import Target
+from tasks import namespace
+from verify.rules import RULES
+
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def recipes() -> dict[str, Recipe]:
+    return load_recipes()
+
+
+def entry(product: str, *, packed: bool = False, size: int = 1234, **other: Any) -> dict[str, Any]:
+    release = load_recipes()[product.partition(":")[0]].releases[0].version
+    return {
+        "product": product,
+        "release": release,
+        "target": "linux/amd64",
+        "packed": packed,
+        "size": size,
+        **other,
+    }
+
+
+def pages_in(folder: Path, readme: str, doc: str = "") -> Path:
+    (folder / "docs").mkdir()
+    (folder / "README.md").write_text(readme)
+    (folder / "docs" / "some.md").write_text(doc)
+    return folder
+
+
+class TestFill:
+    def test_replaces_only_what_is_between_the_marks(self) -> None:
+        text = "a\n<!-- x:begin -->\nold\n<!-- x:end -->\nz\n"
+        assert fill(text, {"x": lambda _: "new"}) == text.replace("old", "new")
+
+    def test_is_idempotent(self, recipes: dict[str, Recipe]) -> None:
+        blocks = make_blocks(recipes, [])
+        for page in PAGES:
+            once = fill(page.read_text("utf-8"), blocks)
+            assert fill(once, blocks) == once
+
+    def test_empty_block(self) -> None:
+        text = "<!-- x:begin --><!-- x:end -->"
+        assert fill(text, {"x": lambda _: "new"}) == "<!-- x:begin -->\nnew\n<!-- x:end -->"
+
+    def test_unknown_block_is_an_error_with_a_guess(self) -> None:
+        text = "<!-- size:begin -->\n<!-- size:end -->"
+        with pytest.raises(RecipeError, match="Perhaps you meant 'sizes'"):
+            fill(text, {"sizes": str})
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "<!-- x:begin -->",
+            "<!-- x:end -->",
+            "<!-- x:end --><!-- x:begin -->",
+            "<!-- x:begin --><!-- y:end -->",
+            "<!-- x:begin --><!-- x:begin --><!-- x:end -->",
+            "<!-- x:begin --><!-- x:end --><!-- x:begin --><!-- x:end -->",
+        ],
+    )
+    def test_wrong_marks_name_the_line(self, text: str) -> None:
+        with pytest.raises(RecipeError, match=r"page:\d+: the block"):
+            fill(f"\n{text}", {"x": str, "y": str})
+
+
+class TestRewrite:
+    def test_stale_is_said_and_nothing_written(
+        self, tmp_path: Path, recipes: dict[str, Recipe]
+    ) -> None:
+        stale = "<!-- settings:begin -->\nold\n<!-- settings:end -->\n"
+        root = pages_in(tmp_path, "nothing generated\n", stale)
+        done = rewrite(root, recipes, [], check=True)
+        assert done.stale == ("docs/some.md: settings",)
+        assert (root / "docs/some.md").read_text() == stale
+
+    def test_stale_is_mended(self, tmp_path: Path, recipes: dict[str, Recipe]) -> None:
+        root = pages_in(tmp_path, "<!-- rules:begin -->\n<!-- rules:end -->\n")
+        assert rewrite(root, recipes, []).stale == ("README.md: rules",)
+        assert rewrite(root, recipes, [], check=True).stale == ()
+
+    def test_without_a_manifest_sizes_are_kept_and_noted(
+        self, tmp_path: Path, recipes: dict[str, Recipe]
+    ) -> None:
+        root = pages_in(tmp_path, "<!-- sizes:begin -->\n<!-- sizes:end -->\n")
+        rewrite(root, recipes, [entry("curl:http")])
+        before = (root / "README.md").read_text()
+        done = rewrite(root, recipes, [])
+        assert "1,234" in before
+        assert (root / "README.md").read_text() == before
+        assert done.stale == ()
+        assert "curl:http" in done.notes[0]
+
+    def test_a_changed_size_is_stale(self, tmp_path: Path, recipes: dict[str, Recipe]) -> None:
+        root = pages_in(tmp_path, "<!-- sizes:begin -->\n<!-- sizes:end -->\n")
+        rewrite(root, recipes, [entry("curl:http")])
+        done = rewrite(root, recipes, [entry("curl:http", size=99)], check=True)
+        assert done.stale == ("README.md: sizes",)
+
+    def test_everything_built_needs_no_note(
+        self, tmp_path: Path, recipes: dict[str, Recipe]
+    ) -> None:
+        manifest = [entry(product.name) for product in list_products(recipes)]
+        assert rewrite(pages_in(tmp_path, ""), recipes, manifest).notes == ()
+
+
+class TestSizes:
+    def test_plain_and_packed_in_one_row(self, recipes: dict[str, Recipe]) -> None:
+        manifest = [entry("curl:http"), entry("curl:http", packed=True, size=77)]
+        (row,) = sizes(list_products(recipes), manifest).splitlines()[2:]
+        assert "| 1,234 | 77 |" in row
+
+    @pytest.mark.parametrize("other", [{"target": "linux/arm64"}, {"release": "0.1"}])
+    def test_other_targets_and_releases_are_not_shown(
+        self, recipes: dict[str, Recipe], other: dict[str, Any]
+    ) -> None:
+        assert len(sizes(list_products(recipes), [entry("curl:http", **other)]).splitlines()) == 2
+
+
+class TestBlocks:
+    def test_each_block_is_on_exactly_one_page(self, recipes: dict[str, Recipe]) -> None:
+        used = [name for page in PAGES for name in bodies(page.read_text("utf-8"))]
+        assert sorted(used) == sorted(make_blocks(recipes, []))
+
+    def test_no_block_is_stale(self, recipes: dict[str, Recipe]) -> None:
+        # Sizes change with every improvement: `./inv check` compares them, this does not.
+        assert rewrite(ROOT, recipes, [], check=True).stale == ()
+
+    def test_every_rule_is_listed(self) -> None:
+        body = bodies((ROOT / "docs/verifying.md").read_text("utf-8"))["rules"]
+        assert [row.split("`")[1] for row in body.splitlines()[2:]] == [r.name for r in RULES]
+
+    def test_every_setting_and_exit_code_is_listed(self) -> None:
+        found = bodies((ROOT / "docs/settings.md").read_text("utf-8"))
+        rows = found["settings"].splitlines()[2:]
+        assert [row.split("`")[1] for row in rows] == [one.variable for one in SETTINGS]
+        codes = [int(row.split("|")[1]) for row in found["exit-codes"].splitlines()[2:]]
+        assert codes == [int(code) for code in ExitCode]
+
+    def test_every_switch_variant_trial_and_target_of_curl_is_listed(
+        self, recipes: dict[str, Recipe]
+    ) -> None:
+        curl = recipes["curl"]
+        found = bodies((ROOT / "docs/curl.md").read_text("utf-8"))
+        rows = {name: body.splitlines()[2:] for name, body in found.items()}
+        switches = {name for variant in curl.variants for name in variant.switches}
+        assert len(rows["switches"]) == len(switches)
+        assert len(rows["variants"]) == len(curl.variants)
+        assert len(rows["trials"]) == len(curl.smoke)
+        assert len(rows["targets"]) == len(Target)
+
+    def test_every_row_has_as_many_cells_as_its_head(self) -> None:
+        for page in PAGES:
+            for name, body in bodies(page.read_text("utf-8")).items():
+                if body.startswith("|"):
+                    cells = {len(re.findall(r"(?<!\\)\|", row)) for row in body.splitlines()}
+                    assert len(cells) == 1, f"{page.name}: {name}"
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Every ``inv`` command line in a code block or in backticks, with its page."""
+    for page in PAGES:
+        text = page.read_text("utf-8")
+        blocks = [body for kind, body in FENCE.findall(text) if kind in {"sh", "console"}]
+        lines = [line for block in blocks for line in block.splitlines()]
+        lines += re.findall(r"`([^`\n]+)`", FENCE.sub("", text))
+        for line in lines:
+            if found := re.search(r"(?:^|\s)(?:\./)?inv (.+?)\s*(?:#.*)?$", line):
+                yield page.name, found[1]
+
+
+class TestCommands:
+    def test_there_are_some(self) -> None:
+        assert len(list(commands())) > 20
+
+    @pytest.mark.parametrize(("page", "line"), sorted(set(commands())))
+    def test_command_and_flags_exist(
+        self, page: str, line: str, recipes: dict[str, Recipe]
+    ) -> None:
+        tasks = {str(context.name): context for context in namespace.to_contexts()}
+        name, *words = line.split()
+        if name.startswith("--"):
+            assert name in {"--list", "--help", "--version"}
+            return
+        assert name in tasks
+        context = tasks[name]
+        while words:
+            word = words.pop(0)
+            if word.startswith("-"):
+                flag, _, value = word.partition("=")
+                assert flag in {*context.flags, "--help", "--debug"}
+                if flag in context.flags and context.flags[flag].takes_value and not value:
+                    taken = words.pop(0)
+                    if flag == "--target":
+                        assert [Target.parse(one) for one in taken.split(",")]
+            elif name in {"build", "fetch"} and not word.startswith("tini"):
+                product, _, version = word.partition("@")
+                assert find_product(product, recipes).name == product
+                assert not version or recipes[product.partition(":")[0]].release(version)
+
+    def test_every_command_is_in_the_readme(self) -> None:
+        told = {line.split()[0] for page, line in commands() if page == "README.md"}
+        assert {str(context.name) for context in namespace.to_contexts()} <= told
+
+
+def links() -> Iterator[tuple[Path, str]]:
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text("utf-8"))):
+            if not link.startswith(("https://", "http://")):
+                yield page, link
+
+
+class TestLinks:
+    @pytest.mark.parametrize(("page", "link"), sorted(set(links())))
+    def test_relative_link_resolves(self, page: Path, link: str) -> None:
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists()
+        if anchor:
+            titles = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in titles}
+            assert anchor in slugs
+
+
+class TestRecipePage:
+    PAGE = ROOT / "docs/add-a-recipe.md"
+
+    def test_every_key_is_documented_and_every_documented_key_exists(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        known: dict[str, set[str]] = {}
+        done = load._Table.done
+
+        def spy(table: load._Table) -> None:
+            known.setdefault(self.section(table.where), set()).update(table.known)
+            done(table)
+
+        monkeypatch.setattr(load._Table, "done", spy)
+        load_recipes()
+        assert self.documented() == known
+
+    @staticmethod
+    def section(where: str) -> str:
+        """The heading for what the loader calls ``…/recipe.toml: variants.mini: expect``."""
+        place = re.sub(r"\[\d+\]", "", where.rpartition("recipe.toml")[2]).strip(": ")
+        place = re.sub(r"variants\.[^:]+", "variants.NAME", place).replace(": ", ".")
+        if not place:
+            return "Top of the file"
+        return f"`[[{place}]]`" if place in {"releases", "smoke"} else f"`[{place}]`"
+
+    def documented(self) -> dict[str, set[str]]:
+        text = self.PAGE.read_text("utf-8").partition("## Every key")[2]
+        sections = re.split(r"^### (.+)$", text, flags=re.MULTILINE)[1:]
+        return {
+            title: {
+                key
+                for row in re.findall(r"^\| (`[^|]+) \|", body, re.MULTILINE)
+                for key in re.findall(r"`(\w+)`", row)
+            }
+            for title, body in zip(sections[::2], sections[1::2], strict=True)
+        }
+
+    def test_the_example_loads(self, tmp_path: Path) -> None:
+        folder = tmp_path / "tini"
+        folder.mkdir()
+        text = self.PAGE.read_text("utf-8")
+        for name, body in re.findall(
+            r"<!-- example: (\S+) -->\n```\w+\n(.*?)^```$", text, re.MULTILINE | re.DOTALL
+        ):
+            (folder / name).write_text(body)
+        recipe = load_recipe(folder / "recipe.toml")
+        assert [product.name for product in list_products({"tini": recipe})] == ["tini:init"]
+        for number in (recipe.releases[0].source.sha256, str(recipe.releases[0].source.size)):
+            assert text.count(number) == 2
+
+    def test_every_variable_of_a_script_is_documented(self) -> None:
+        text = self.PAGE.read_text("utf-8")
+        source = (ROOT / "builders/environment.py").read_text("utf-8")
+        names = set(re.findall(r'^        "([A-Z_]+)":', source, re.MULTILINE))
+        ours = names - {"PATH", "HOME", "TMPDIR", "LC_ALL", "TZ", "PKG_CONFIG"}
+        assert ours
+        assert {name for name in ours if f"`{name}`" not in text} == set()

@@ -1,0 +1,73 @@
+"""The measuring itself: what counts as missed, what a timed build may find in its cache, how a run is measured."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from builders.sources.cache import Cache
+from recipes.load import load_recipes
+from tests.bench import Case, Figure, peak, seed, serving, show, spend
+
+
+@pytest.mark.parametrize(
+    ("value", "state"),
+    [(9, "ok"), (10, "ok"), (11, "ok, aim missed"), (20, "ok, aim missed"), (21, "MISSED")],
+)
+def test_state(value: float, state: str) -> None:
+    assert Figure(name="x", unit="s", value=value, must=20, aim=10).state == state
+
+
+def test_what_was_not_measured_is_neither_good_nor_missed() -> None:
+    figure = Figure(name="x", unit="s", value=None, must=20, why="no engine")
+    assert figure.state == "not measured: no engine"
+    assert "not measured: no engine" in show([figure])
+
+
+def test_a_figure_without_a_bar_is_only_told() -> None:
+    assert Figure(name="x", unit="s", value=1).state == ""
+
+
+def test_seed_takes_sources_and_sysroot_and_nothing_of_curl(tmp_path: Path) -> None:
+    old, new = Cache(tmp_path / "old"), Cache(tmp_path / "new")
+    blobs = {name: old.put_bytes(name.encode()).sha256 for name in ("musl", "upx", "curl")}
+    for name, sha256 in blobs.items():
+        step = f"{name} 1 linux/amd64"
+        old.put_action(f"key-{name}", {"step": step, "output": sha256, "files": {}})
+    old.put_action("proof", {"ok": True, "findings": []})
+    old.put_action("origin-x", {"url": "https://x.example/"})
+    seed(old, new, load_recipes())
+    assert sorted(entry.name for entry in new.entries() if entry.name not in blobs.values()) == [
+        "key-musl",
+        "key-upx",
+        "origin-x",
+    ]
+    assert new.blob(blobs["musl"]) is not None
+    assert new.blob(blobs["curl"]) is None
+
+
+def test_spend_counts_time_and_checks_the_exit_code() -> None:
+    shell = shutil.which("sh") or "sh"
+    assert spend(Case(name="x", words=(shell, "-c", "exit 7"), code=7)) > 0
+    with pytest.raises(RuntimeError, match="ended with 7, not 0"):
+        spend(Case(name="x", words=(shell, "-c", "exit 7")))
+
+
+def test_peak_is_the_programs_own_and_not_this_pythons() -> None:
+    found = peak([shutil.which("true") or "true"])
+    if found is None:
+        pytest.skip("this process may not trace another")
+    resident, kept = found
+    assert 0 < kept <= resident < 10_000
+
+
+def test_the_server_ends_with_the_block() -> None:
+    with serving() as places:
+        folder = Path(places["ca"]).parent
+        assert places["http"].startswith("http://127.0.0.1:")
+        assert places["https"].startswith("https://127.0.0.1:")
+        assert folder.is_dir()
+    assert not folder.exists()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
