@@ -1,0 +1,279 @@
+"""The grpc check: one call of grpc.health.v1.Health/Check over hand-made HTTP/2 (RFC 9113).
+
+https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md and doc/health-checking.md
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from probe.errors import Unhealthy, Usage
+from probe.hpack import HeaderDecoder, encode_fields
+from probe.kinds import Callable, Steps
+from probe.network import open_server, server_target
+from probe.options import Options
+from probe.scheduler import Trace
+from probe.stream import Stream
+from probe.tls import start_tls
+from probe.url import percent_decode
+from probe.values import encode_text
+from probe.version import VERSION
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, CONTINUATION = (
+    0,
+    1,
+    3,
+    4,
+    5,
+    6,
+    7,
+    9,
+)
+END_STREAM, ACK, END_HEADERS, PADDED, PRIORITY = 1, 1, 4, 8, 32
+LARGEST_FRAME = 16384  # SETTINGS_MAX_FRAME_SIZE, which we leave at its default
+MOST_FRAMES = 256
+MOST_BLOCK_BYTES = 65536
+MOST_MESSAGE_BYTES = 4096
+SERVING_NAMES = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
+STATUS_NAMES = {
+    1: "CANCELLED",
+    2: "UNKNOWN",
+    3: "INVALID_ARGUMENT",
+    4: "DEADLINE_EXCEEDED",
+    5: "NOT_FOUND",
+    7: "PERMISSION_DENIED",
+    8: "RESOURCE_EXHAUSTED",
+    12: "UNIMPLEMENTED",
+    13: "INTERNAL",
+    14: "UNAVAILABLE",
+    16: "UNAUTHENTICATED",
+}
+STATUS_HINTS = {
+    5: "the server does not know this --service",
+    12: "the server has no health service",
+}
+RESERVED_METADATA = ("te", "content-type", "user-agent", "connection", "host")
+
+
+def prepare_grpc(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
+    """Check the options; return what to call the target, and the check."""
+    target = server_target(options, 0)
+    for name, value in options.pairs("metadata"):
+        if (
+            name.lower() in RESERVED_METADATA
+            or name.lower().startswith("grpc-")
+            or not value.isascii()
+        ):
+            msg = f"--metadata {name}: this one cannot be set, or not to this"
+            raise Usage(msg)
+    shown = f"{target} {options.text('service')}" if options.has("service") else target
+    return shown, lambda trace: _check_grpc(options, target, trace)
+
+
+def _check_grpc(options: Options, target: str, trace: Trace) -> Steps[str]:
+    stream = yield from open_server(options, 0, trace)
+    try:
+        if options.flag("tls"):
+            host = target.rpartition(":")[0].strip("[]")
+            yield from start_tls(stream, host or "localhost", options, b"h2")
+        trace.phase = f"waiting for the answer of {stream.peer}"
+        yield from stream.send(_call(options, target, trace.deadline - monotonic()))
+        answer = GrpcAnswer()
+        yield from _read_answer(stream, answer)
+        return _judge_answer(answer)
+    finally:
+        stream.close()
+
+
+def _call(options: Options, target: str, seconds: float) -> bytes:
+    """Return all that we have to say: preface, settings, request with HealthCheckRequest."""
+    authority = "localhost" if options.has("unix-socket") else target
+    fields = [
+        (":method", "POST"),
+        (":scheme", "https" if options.flag("tls") else "http"),
+        (":path", "/grpc.health.v1.Health/Check"),
+        (":authority", authority),
+        ("te", "trailers"),
+        ("content-type", "application/grpc"),
+        ("user-agent", options.text("user-agent") or f"fromscratch-probe/{VERSION}"),
+        ("grpc-timeout", f"{min(99999999, max(1, int(seconds * 1000)))}m"),
+        *[(name.lower(), value) for name, value in options.pairs("metadata")],
+    ]
+    block = encode_fields([(encode_text(name), encode_text(value)) for name, value in fields])
+    service = encode_text(options.text("service"))
+    if len(service) > 1024 or len(block) > LARGEST_FRAME:
+        msg = "the service name or the metadata are too long"
+        raise Usage(msg)
+    message = b"\x0a" + _varint(len(service)) + service if service else b""
+    data = b"\0" + len(message).to_bytes(4, "big") + message
+    return (
+        PREFACE
+        + _frame(SETTINGS, 0, 0, b"\0\2\0\0\0\0")  # SETTINGS_ENABLE_PUSH = 0
+        + _frame(HEADERS, END_HEADERS, 1, block)
+        + _frame(DATA, END_STREAM, 1, data)
+    )
+
+
+def _varint(number: int) -> bytes:
+    data = b""
+    while number >= 128:
+        data += (number & 127 | 128).to_bytes(1, "big")
+        number >>= 7
+    return data + number.to_bytes(1, "big")
+
+
+def _frame(kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:
+    head = len(payload).to_bytes(3, "big") + kind.to_bytes(1, "big") + flags.to_bytes(1, "big")
+    return head + stream_id.to_bytes(4, "big") + payload
+
+
+class GrpcAnswer:
+    """What has come of the response so far."""
+
+    def __init__(self) -> None:
+        self.fields: dict[bytes, bytes] = {}
+        self.message = bytearray()
+        self.ended = False
+        self.decoder = HeaderDecoder()
+        self.block = bytearray()  # of a header block that is not complete yet
+        self.block_flags = 0
+        self.in_block = False
+
+
+def _read_answer(stream: Stream, answer: GrpcAnswer) -> Steps[None]:
+    for number in range(MOST_FRAMES):
+        head = yield from stream.exactly(9)
+        size, kind, flags = int.from_bytes(head[:3], "big"), head[3], head[4]
+        stream_id = int.from_bytes(head[5:], "big") & 0x7FFFFFFF
+        if not number and (kind != SETTINGS or flags & ACK or stream_id):
+            what = "HTTP/1.1" if head.startswith(b"HTTP/") else f"not HTTP/2 (it sent {head!r})"
+            msg = f"{stream.peer} speaks {what}, so no gRPC here"
+            raise Unhealthy(msg)
+        if size > LARGEST_FRAME:
+            msg = f"{stream.peer} sent a frame of {size} bytes"
+            raise Unhealthy(msg)
+        payload = yield from stream.exactly(size)
+        if kind == SETTINGS and not flags & ACK:
+            yield from stream.send(_frame(SETTINGS, ACK, 0, b""))
+        elif kind == PING and not flags & ACK and size == 8:
+            yield from stream.send(_frame(PING, ACK, 0, payload))
+        else:
+            _take_frame(answer, kind, flags, stream_id, payload)
+        if answer.ended:
+            return
+    msg = f"{stream.peer} sent {MOST_FRAMES} frames and no answer"
+    raise Unhealthy(msg)
+
+
+def _take_frame(answer: GrpcAnswer, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
+    if answer.in_block != (kind == CONTINUATION) or kind == PUSH_PROMISE:
+        msg = f"HTTP/2 protocol error: frame of type {kind} out of place"
+        raise Unhealthy(msg)
+    if kind == GOAWAY:
+        last, code = (
+            int.from_bytes(payload[:4], "big") & 0x7FFFFFFF,
+            int.from_bytes(payload[4:8], "big"),
+        )
+        if last < 1 or code:
+            text = payload[8:100].decode("utf-8", "replace")
+            msg = f"the server ends the connection: GOAWAY, error {code} {text}"
+            raise Unhealthy(msg)
+    if stream_id != 1:
+        if kind in {DATA, HEADERS, CONTINUATION}:
+            msg = f"HTTP/2 protocol error: frame for stream {stream_id}"
+            raise Unhealthy(msg)
+        return
+    if kind == RST_STREAM:
+        msg = f"the server reset the call, HTTP/2 error {int.from_bytes(payload[:4], 'big')}"
+        raise Unhealthy(msg)
+    if kind in {HEADERS, CONTINUATION}:
+        _take_headers(answer, kind, flags, payload)
+    elif kind == DATA:
+        answer.message += _unpadded(payload, flags)
+        if len(answer.message) > MOST_MESSAGE_BYTES:
+            msg = f"an answer of more than {MOST_MESSAGE_BYTES} bytes"
+            raise Unhealthy(msg)
+        answer.ended = bool(flags & END_STREAM)
+
+
+def _take_headers(answer: GrpcAnswer, kind: int, flags: int, payload: bytes) -> None:
+    if kind == HEADERS:
+        payload = _unpadded(payload, flags)[5 if flags & PRIORITY else 0 :]
+        answer.block_flags = flags
+    answer.block += payload
+    if len(answer.block) > MOST_BLOCK_BYTES:
+        msg = f"a header block of more than {MOST_BLOCK_BYTES} bytes"
+        raise Unhealthy(msg)
+    answer.in_block = not flags & END_HEADERS
+    if answer.in_block:
+        return
+    answer.fields.update(answer.decoder.decode(bytes(answer.block)))
+    answer.block.clear()
+    answer.ended = bool(answer.block_flags & END_STREAM)
+
+
+def _unpadded(payload: bytes, flags: int) -> bytes:
+    if not flags & PADDED:
+        return payload
+    if not payload or payload[0] >= len(payload):
+        msg = "HTTP/2 protocol error: wrong padding"
+        raise Unhealthy(msg)
+    return payload[1 : len(payload) - payload[0]]
+
+
+def _judge_answer(answer: GrpcAnswer) -> str:
+    """Return SERVING, or raise with what was answered instead."""
+    http_status = answer.fields.get(b":status", b"missing").decode("utf-8", "replace")
+    code = answer.fields.get(b"grpc-status", b"")
+    if not code.isdigit() or len(code) > 4:
+        msg = f"no gRPC status in the answer (HTTP status {http_status})"
+        raise Unhealthy(msg)
+    number = int(code)
+    if number:
+        text = percent_decode(answer.fields.get(b"grpc-message", b"").decode("utf-8", "replace"))
+        told = f": {text[:300]}" if text else ""
+        hint = f" ({STATUS_HINTS[number]})" if number in STATUS_HINTS else ""
+        msg = f"gRPC status {number} {STATUS_NAMES.get(number, '')}{told}{hint}"
+        raise Unhealthy(msg)
+    serving = read_serving_status(bytes(answer.message))
+    name = SERVING_NAMES.get(serving, f"status {serving}")
+    if name != "SERVING":
+        raise Unhealthy(name)
+    return name
+
+
+def read_serving_status(message: bytes) -> int:
+    """Return field 1 of a HealthCheckResponse in its gRPC frame (protobuf leaves out a 0)."""
+    if len(message) < 5 or message[0] or int.from_bytes(message[1:5], "big") != len(message) - 5:
+        msg = f"a garbled gRPC message {message[:24]!r}"
+        raise Unhealthy(msg)
+    place, status = 5, 0
+    while place < len(message):
+        tag, place = _read_varint(message, place)
+        if tag & 7 == 0:
+            number, place = _read_varint(message, place)
+            status = number if tag >> 3 == 1 else status
+        elif tag & 7 == 2:
+            size, place = _read_varint(message, place)
+            place += size
+        elif tag & 7 in {1, 5}:
+            place += 8 if tag & 7 == 1 else 4
+        else:
+            place = len(message) + 1
+    if place > len(message):
+        msg = "a garbled HealthCheckResponse"
+        raise Unhealthy(msg)
+    return status
+
+
+def _read_varint(data: bytes, place: int) -> tuple[int, int]:
+    number = 0
+    for shift in range(0, 70, 7):
+        if place >= len(data):
+            break
+        number |= (data[place] & 127) << shift
+        place += 1
+        if data[place - 1] < 128:
+            return number, place
+    return 0, len(data) + 1

@@ -1,0 +1,176 @@
+"""The http check: request, redirects, verdict."""
+
+from __future__ import annotations
+
+from probe.address import check_host, known_addresses, split_host_port, unix_address
+from probe.errors import Unhealthy, Usage
+from probe.http import Response, body_length, build_request, read_body, read_response
+from probe.json_path import json_mismatch
+from probe.kinds import Callable, Steps
+from probe.network import connect_host
+from probe.options import Options, is_secret_name
+from probe.scheduler import Trace
+from probe.stream import Stream, open_stream
+from probe.tls import start_tls
+from probe.url import Url, join_url, parse_url, percent_decode
+from probe.values import base64_text, encode_text, parse_size, parse_status
+from probe.version import VERSION
+
+REDIRECTS = (301, 302, 303, 307, 308)
+OWN_FIELDS = ("content-length", "transfer-encoding", "connection")
+CREDENTIAL_FIELDS = ("authorization", "cookie", "proxy-authorization")
+
+
+def prepare_http(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
+    """Check the options; return what to call the target, and the check."""
+    if not options.has("url"):
+        msg = "http needs a URL (try: probe http http://localhost:8080/health)"
+        raise Usage(msg)
+    url = parse_url(options.text("url"))
+    url.port = options.count("port") or url.port
+    options.secrets += url.secrets()
+    known_addresses(url.host, options.family())
+    for name, _ in options.pairs("header"):
+        if name.lower() in OWN_FIELDS:
+            msg = f"--header {name}: the probe sets this one itself"
+            raise Usage(msg)
+    if options.has("connect-to"):
+        split_host_port(options.text("connect-to"), url.port)
+    if options.has("unix-socket"):
+        unix_address(options.text("unix-socket"))
+    if options.has("server-name"):
+        check_host(options.text("server-name"))
+    return url.shown(), lambda trace: check_http(options, url, trace)
+
+
+def check_http(options: Options, first: Url, trace: Trace) -> Steps[str]:
+    """Make the request, follow redirects as far as allowed, and judge the last response."""
+    url, follow = first, options.count("follow")
+    method = options.text("method") if options.has("method") or not options.has("body") else "POST"
+    body, hops = encode_text(options.text("body")), ""
+    while True:
+        same_origin = url.origin() == first.origin()
+        stream = yield from _open_url(options, url, same_origin, trace)
+        try:
+            fields = _request_fields(options, url, first, same_origin)
+            trace.phase = f"sending the request to {stream.peer}"
+            yield from stream.send(build_request(method, url.target, fields, body))
+            trace.phase = f"waiting for the response of {stream.peer}"
+            response = yield from read_response(stream)
+            _note_response(response, trace)
+            location = response.field(b"location")
+            if not (options.count("follow") and response.status in REDIRECTS and location):
+                return hops + (yield from _judge(options, response, method, stream))
+        finally:
+            stream.close()
+        url = _next_url(url, location, options)
+        hops += f"{response.status} to {url.shown()}, then "
+        if not follow:
+            msg = f"{hops}no more: --follow {options.count('follow')} redirects are used up"
+            raise Unhealthy(msg)
+        follow -= 1
+        if (response.status == 303 and method != "HEAD") or (
+            response.status < 303 and method == "POST"
+        ):
+            method, body = "GET", b""
+
+
+def _open_url(options: Options, url: Url, same_origin: bool, trace: Trace) -> Steps[Stream]:
+    """Connect to a URL; --unix-socket and --connect-to speak of the first origin only."""
+    if same_origin and options.has("unix-socket"):
+        stream = yield from open_stream([unix_address(options.text("unix-socket"))], trace)
+    else:
+        host, port = url.host, url.port
+        if same_origin and options.has("connect-to"):
+            host, port = split_host_port(options.text("connect-to"), port)
+        stream = yield from connect_host(host, port, options.family(), trace)
+    if url.scheme == "https":
+        try:
+            yield from start_tls(stream, url.host, options, b"")
+        except BaseException:
+            stream.close()
+            raise
+    return stream
+
+
+def _request_fields(
+    options: Options, url: Url, first: Url, same_origin: bool
+) -> list[tuple[str, str]]:
+    """Return the header: ours, with those of the user in the place of ours of the same name."""
+    given = options.pairs("header")
+    if not same_origin:
+        given = [pair for pair in given if pair[0].lower() not in (*CREDENTIAL_FIELDS, "host")]
+    names = [name.lower() for name, _ in given]
+    fields = [
+        ("Host", url.authority()),
+        ("User-Agent", options.text("user-agent") or f"fromscratch-probe/{VERSION}"),
+        ("Accept", "*/*"),
+    ]
+    credentials = options.text("basic-auth") or (
+        percent_decode(first.userinfo) if first.userinfo else ""
+    )
+    if credentials and same_origin:
+        encoded = base64_text(encode_text(credentials))
+        options.secrets.append(encoded)
+        fields.append(("Authorization", f"Basic {encoded}"))
+    fields = [pair for pair in fields if pair[0].lower() not in names] + given
+    return [*fields, ("Connection", "close")]
+
+
+def _next_url(url: Url, location: bytes | None, options: Options) -> Url:
+    try:
+        following = join_url(url, (location or b"").decode("utf-8", "surrogateescape"))
+    except Usage as error:
+        msg = f"redirected to a bad Location: {error}"
+        raise Unhealthy(msg) from None
+    if url.scheme == "https" and following.scheme == "http":
+        msg = f"redirected from https to {following.shown()}: not followed"
+        raise Unhealthy(msg)
+    options.secrets += following.secrets()
+    return following
+
+
+def _note_response(response: Response, trace: Trace) -> None:
+    if not trace.verbose:
+        return
+    trace.note(f"status {response.status} {response.reason.decode('utf-8', 'replace')}")
+    for name, value in response.fields:
+        key = name.decode("latin-1")
+        trace.note(f"{key}: {'***' if is_secret_name(key) else value.decode('utf-8', 'replace')}")
+
+
+def _judge(options: Options, response: Response, method: str, stream: Stream) -> Steps[str]:
+    """Return what was seen, or raise; the body is read only when an option asks for it."""
+    status, allowed = str(response.status), options.text("status")
+    length = body_length(response, method)
+    if not any(low <= response.status <= high for low, high in parse_status(allowed)):
+        msg = f"{status}, not in {allowed}"
+        raise Unhealthy(msg)
+    wanted = [name for name in ("contains", "not-contains", "json") if options.has(name)]
+    if not wanted:
+        return status
+    stream.trace.phase = f"reading the body from {stream.peer}"
+    limit = parse_size(options.text("max-body"), 1 << 40)
+    body, cut = (yield from read_body(stream, length, limit)) if length else (b"", False)
+    problem = _body_problem(options, body, cut, stream.trace)
+    if problem:
+        coding = response.field(b"content-encoding")
+        if coding:
+            problem += f" (the body is encoded: {coding.decode('utf-8', 'replace')})"
+        if cut:
+            problem += f" (only the first {limit} bytes were looked at, see --max-body)"
+        msg = f"{status}, but {problem}"
+        raise Unhealthy(msg)
+    return f"{status}, {' and '.join(wanted)} as expected"
+
+
+def _body_problem(options: Options, body: bytes, cut: bool, trace: Trace) -> str:
+    if options.has("contains") and encode_text(options.text("contains")) not in body:
+        return f"its {len(body)} bytes do not contain {options.text('contains')[:100]!r}"
+    if options.has("not-contains") and encode_text(options.text("not-contains")) in body:
+        return f"its body contains {options.text('not-contains')[:100]!r}"
+    if options.has("not-contains") and cut:
+        return "its body is too long to say what it does not contain"
+    if options.has("json"):
+        return json_mismatch(body, options.text("json"), trace)
+    return ""

@@ -1,0 +1,48 @@
+"""From a host name to a connection."""
+
+from __future__ import annotations
+
+from probe.address import known_addresses, socket_address, split_host_port, unix_address
+from probe.dns import resolve_name
+from probe.errors import Usage
+from probe.kinds import Steps
+from probe.options import Options
+from probe.scheduler import Trace
+from probe.stream import Stream, open_stream
+
+
+def connect_host(host: str, port: int, family: int, trace: Trace) -> Steps[Stream]:
+    """Connect to a host by name or address, trying all its addresses."""
+    found = known_addresses(host, family)
+    if found is None:
+        trace.phase = f"resolving {host}"
+        found = yield from resolve_name(host, family, trace)
+        trace.note(f"{host} is {', '.join(found)}")
+    stream = yield from open_stream([socket_address(address, port) for address in found], trace)
+    trace.note(f"connected to {stream.peer}")
+    return stream
+
+
+def server_target(options: Options, default_port: int) -> str:
+    """Say what `open_server` will connect to; checks the options on the way."""
+    path = options.text("unix-socket")
+    if path:
+        unix_address(path)
+        return path
+    address = options.text("address")
+    if not address and not default_port:
+        msg = f"{options.check} needs HOST:PORT (probe {options.check} --help)"
+        raise Usage(msg)
+    host, port = split_host_port(address, options.count("port") or default_port)
+    port = options.count("port") or port
+    known_addresses(host, options.family())
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def open_server(options: Options, default_port: int, trace: Trace) -> Steps[Stream]:
+    """Connect to the Unix socket or HOST:PORT that the options name."""
+    path = options.text("unix-socket")
+    if path:
+        return (yield from open_stream([unix_address(path)], trace))
+    host, port = split_host_port(options.text("address"), options.count("port") or default_port)
+    return (yield from connect_host(host, options.count("port") or port, options.family(), trace))

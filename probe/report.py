@@ -1,0 +1,168 @@
+"""What the run says: one line or JSON object, no more than Docker keeps, no credentials."""
+
+from __future__ import annotations
+
+from probe.kinds import Callable
+
+MOST_OUTPUT_BYTES = (
+    4096  # of which Docker keeps as many, and Podman 500: so the verdict comes first
+)
+LONGEST_TARGET = 160
+LONGEST_SEEN = 400
+SHORTEST_MASKED = 3  # replacing every "1" would tell more than it hides
+INVISIBLE = (
+    "\u00ad\u061c\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e"
+    "\u2066\u2067\u2068\u2069\ufeff"
+)
+
+
+class Outcome:
+    """One check and how it ended."""
+
+    def __init__(self, check: str, target: str) -> None:
+        self.check = check
+        self.target = target
+        self.healthy = False
+        self.seen = ""
+        self.seconds = 0.0
+        self.attempts = 1
+        self.notes: list[str] = []
+
+
+def masker(secrets: list[str]) -> Callable[[str], str]:
+    """Return a function that makes a text printable, with *** for every secret in it."""
+    known = sorted(
+        {secret for secret in secrets if len(secret) >= SHORTEST_MASKED}, key=len, reverse=True
+    )
+
+    def mask(text: str) -> str:
+        for secret in known:
+            text = text.replace(secret, "***")
+        return printable(text)
+
+    return mask
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal takes for more than text: controls, invisible characters."""
+    if text.isascii() and text.isprintable():
+        return text
+    pieces = []
+    for character in text:
+        code = ord(character)
+        if 0xDC80 <= code <= 0xDCFF:  # a byte that was no UTF-8
+            code -= 0xDC00
+        if 32 <= code < 127:
+            pieces.append(character)
+        elif character in "\r\n\t":
+            pieces.append({"\r": "\\r", "\n": "\\n", "\t": "\\t"}[character])
+        elif code < 0xA0 or (0xDC00 <= ord(character) <= 0xDCFF and code < 0x100):
+            pieces.append(f"\\x{code:02x}")
+        elif (
+            character in INVISIBLE
+            or 0xD800 <= code <= 0xDFFF
+            or 0xE000 <= code <= 0xF8FF
+            or code >= 0xE0000
+        ):
+            pieces.append(f"\\u{code:04x}")
+        else:
+            pieces.append(character)
+    return "".join(pieces)
+
+
+def clipped(text: str, limit: int) -> str:
+    """Cut a text in its middle: its beginning and its end say the most."""
+    if len(text) <= limit:
+        return text
+    tail = (limit - 3) // 3
+    return f"{text[: limit - 3 - tail]}...{text[len(text) - tail :]}"
+
+
+def duration_text(seconds: float) -> str:
+    """Write a duration: '0.4 ms', '3 ms', '1.25 s'."""
+    if seconds >= 1:
+        return f"{seconds:.2f} s"
+    return f"{seconds * 1000:.{0 if seconds >= 0.001 else 1}f} ms"
+
+
+def verdict_line(outcomes: list[Outcome], mask: Callable[[str], str]) -> str:
+    """Return the line for people."""
+    failed = [outcome for outcome in outcomes if not outcome.healthy]
+    passed = [outcome for outcome in outcomes if outcome.healthy]
+    texts = [_outcome_text(outcome, mask) for outcome in failed] + [
+        _outcome_text(outcome, mask) if not failed else f"passed: {_outcome_text(outcome, mask)}"
+        for outcome in passed
+    ]
+    verdict = "unhealthy: " if failed else "healthy: "
+    if len(outcomes) > 1:
+        verdict += f"{len(passed)} of {len(outcomes)} passed: "
+    return verdict + "; ".join(texts)
+
+
+def _outcome_text(outcome: Outcome, mask: Callable[[str], str]) -> str:
+    target = clipped(mask(outcome.target), LONGEST_TARGET)
+    seen = clipped(mask(outcome.seen), LONGEST_SEEN)
+    times = f" (attempt {outcome.attempts})" if outcome.attempts > 1 else ""
+    joint = " in" if outcome.healthy else ","
+    return f"{outcome.check} {target}: {seen}{times}{joint} {duration_text(outcome.seconds)}"
+
+
+def verbose_text(outcomes: list[Outcome], mask: Callable[[str], str]) -> str:
+    """Return the line for people, and below it what happened on the way."""
+    lines = [verdict_line(outcomes, mask)]
+    for outcome in outcomes:
+        for note in outcome.notes:
+            lines.append(f"  {outcome.check}: {clipped(mask(note), 200)}")
+    return "\n".join(lines)
+
+
+def json_report(outcomes: list[Outcome], mask: Callable[[str], str], error: str) -> str:
+    """Return the object for programs; its texts are cut until it fits."""
+    healthy = not error and all(outcome.healthy for outcome in outcomes)
+    limit = LONGEST_SEEN
+    while True:
+        checks = [_outcome_json(outcome, mask, limit) for outcome in outcomes]
+        problem = f', "error": {json_quoted(clipped(mask(error), limit))}' if error else ""
+        verdict = f'"version": 1, "healthy": {_json_truth(healthy)}{problem}'
+        text = f'{{{verdict}, "checks": [{", ".join(checks)}]}}'
+        if len(text) < MOST_OUTPUT_BYTES or limit < 8:
+            return text
+        limit = limit * 2 // 3
+
+
+def _outcome_json(outcome: Outcome, mask: Callable[[str], str], limit: int) -> str:
+    target = json_quoted(clipped(mask(outcome.target), limit))
+    seen = json_quoted(clipped(mask(outcome.seen), limit))
+    return (
+        f'{{"check": "{outcome.check}", "target": {target}, '
+        f'"healthy": {_json_truth(outcome.healthy)}, "seen": {seen}, '
+        f'"seconds": {outcome.seconds:.4f}, "attempts": {outcome.attempts}}}'
+    )
+
+
+def _json_truth(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def json_quoted(text: str) -> str:
+    """Write a JSON string in ASCII."""
+    pieces = []
+    for character in text:
+        code = ord(character)
+        if character in '"\\':
+            pieces.append("\\" + character)
+        elif 32 <= code < 127:
+            pieces.append(character)
+        elif code < 0x10000:
+            pieces.append(f"\\u{code:04x}")
+        else:
+            pieces.append(f"\\u{0xD7C0 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}")
+    return f'"{"".join(pieces)}"'
+
+
+def output_bytes(text: str) -> bytes:
+    """Return the text as bytes with its line end, cut to what is kept."""
+    data = text.encode("utf-8", "replace")
+    if len(data) >= MOST_OUTPUT_BYTES:
+        data = data[: MOST_OUTPUT_BYTES - 4].decode("utf-8", "ignore").encode() + b"..."
+    return data + b"\n"

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probe.address import known_addresses
+from probe.dns import encode_header, encode_question, parse_reply, read_resolv_conf, resolve_name
+from probe.errors import Unhealthy
+from tests.unit.probe.driver import drive
+
+A, CNAME, AAAA = 1, 5, 28
+Answer = Callable[[bytes], bytes | None]
+
+
+def question_of(query: bytes) -> tuple[str, int]:
+    labels, place = [], 12
+    while query[place]:
+        labels.append(query[place + 1 : place + 1 + query[place]].decode())
+        place += 1 + query[place]
+    return ".".join(labels), int.from_bytes(query[place + 1 : place + 3], "big")
+
+
+def reply(query: bytes, *records: bytes, code: int = 0, flags: int = 0x80) -> bytes:
+    head = query[:2] + bytes([flags, code]) + b"\0\1" + len(records).to_bytes(2, "big") + bytes(4)
+    return head + query[12:] + b"".join(records)
+
+
+def record(kind: int, data: bytes, owner: bytes = b"\xc0\x0c") -> bytes:
+    return owner + kind.to_bytes(2, "big") + b"\0\1\0\0\0\0" + len(data).to_bytes(2, "big") + data
+
+
+@contextmanager
+def name_server(answer: Answer, tcp: Answer | None = None) -> Iterator[int]:
+    """Answer on a loopback port by UDP, and by TCP if asked to."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port: int = listener.getsockname()[1]
+    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    datagrams.bind(("127.0.0.1", port))
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                query, peer = datagrams.recvfrom(4096)
+                if not query:  # shut down
+                    return
+                data = answer(query)
+                if data is not None:
+                    datagrams.sendto(data, peer)
+
+    def serve_tcp() -> None:
+        with suppress(OSError):
+            while tcp is not None:
+                connection, _ = listener.accept()
+                with connection:
+                    data = tcp(connection.recv(4096)[2:]) or b""
+                    connection.sendall(len(data).to_bytes(2, "big") + data)
+
+    for target in (serve, serve_tcp):
+        threading.Thread(target=target, daemon=True).start()
+    try:
+        yield port
+    finally:
+        for sock in (datagrams, listener):
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+
+
+def resolve(
+    tmp_path: Path, name: str, port: int, *, conf: str = "", family: int = 0, seconds: float = 3
+) -> list[str]:
+    path = tmp_path / "resolv.conf"
+    path.write_text(f"nameserver 127.0.0.1\n{conf}")
+    hosts = tmp_path / "hosts"
+    if not hosts.exists():
+        hosts.write_text("127.0.0.9 Known.example alias # comment\n::9 known.example\n")
+    return drive(
+        lambda trace: resolve_name(
+            name, family, trace, hosts=bytes(hosts), conf=bytes(path), port=port
+        ),
+        seconds,
+    )
+
+
+def both(query: bytes) -> bytes:
+    _, kind = question_of(query)
+    if kind == A:
+        return reply(query, record(A, b"\x0a\0\0\1"), record(A, b"\x0a\0\0\2"))
+    return reply(query, record(AAAA, bytes(15) + b"\1"))
+
+
+def test_addresses_of_both_families(tmp_path: Path) -> None:
+    with name_server(both) as port:
+        assert resolve(tmp_path, "app.example", port) == ["10.0.0.1", "10.0.0.2", "::1"]
+        assert resolve(tmp_path, "app.example", port, family=4) == ["10.0.0.1", "10.0.0.2"]
+        assert resolve(tmp_path, "app.example.", port, family=6) == ["::1"]
+
+
+def test_the_hosts_file_comes_first(tmp_path: Path) -> None:
+    assert resolve(tmp_path, "KNOWN.example", 1) == ["127.0.0.9", "::9"]
+    assert resolve(tmp_path, "alias", 1, family=4) == ["127.0.0.9"]
+
+
+def test_aliases_are_followed_within_the_answer(tmp_path: Path) -> None:
+    def answer(query: bytes) -> bytes:
+        _, kind = question_of(query)
+        target = b"\4real\7example\0"
+        loop = record(CNAME, b"\4loop\0", owner=b"\4loop\0")
+        chain = record(CNAME, target)
+        stray = record(A, b"\x0a\0\0\x63", owner=b"\5other\0")
+        found = record(A, b"\x0a\0\0\7", owner=target) if kind == A else loop
+        return reply(query, chain, stray, found)
+
+    with name_server(answer) as port:
+        assert resolve(tmp_path, "app.example", port) == ["10.0.0.7"]
+
+
+def test_search_domains_and_ndots(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def answer(query: bytes) -> bytes:
+        name, _ = question_of(query)
+        asked.append(name)
+        return both(query) if name == "db.two.example" else reply(query, code=3)
+
+    with name_server(answer) as port:
+        assert resolve(tmp_path, "db", port, conf="search one.example two.example\n", family=4)
+        assert asked == ["db.one.example", "db.two.example"]
+        asked.clear()
+        with pytest.raises(Unhealthy, match=r"a\.b does not resolve: no such name"):
+            resolve(tmp_path, "a.b", port, conf="search x\noptions ndots:2\n", family=4)
+        assert asked == ["a.b.x", "a.b"]
+
+
+def test_truncated_answers_are_asked_for_again_by_tcp(tmp_path: Path) -> None:
+    with name_server(lambda query: reply(query, flags=0x82), tcp=both) as port:
+        assert resolve(tmp_path, "big.example", port, family=4) == ["10.0.0.1", "10.0.0.2"]
+
+
+def test_forged_answers_do_not_count(tmp_path: Path) -> None:
+    def answer(query: bytes) -> bytes:
+        return bytes([query[0] ^ 1]) + both(query)[1:]
+
+    with (
+        name_server(answer) as port,
+        pytest.raises(TimeoutError, match=r"asking 127\.0\.0\.1 for app"),
+    ):
+        resolve(tmp_path, "app.example", port, seconds=0.3)
+
+
+def test_a_server_that_knows_no_aaaa_is_not_waited_for(tmp_path: Path) -> None:
+    with name_server(lambda query: both(query) if question_of(query)[1] == A else None) as port:
+        assert resolve(tmp_path, "app.example", port, seconds=0.9) == ["10.0.0.1", "10.0.0.2"]
+
+
+def test_a_lost_question_is_sent_again(tmp_path: Path) -> None:
+    lost = [True]
+    with name_server(lambda query: None if lost and lost.pop() else both(query)) as port:
+        assert resolve(tmp_path, "app.example", port, family=4)
+
+
+@pytest.mark.parametrize(
+    ("code", "text"), [(2, "server failure from 127.0.0.1"), (5, "refused"), (0, "no address")]
+)
+def test_failures(tmp_path: Path, code: int, text: str) -> None:
+    with (
+        name_server(lambda query: reply(query, code=code)) as port,
+        pytest.raises(Unhealthy, match=text),
+    ):
+        resolve(tmp_path, "app.example", port)
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    with name_server(both) as port:
+        pass
+    with pytest.raises(Unhealthy, match=r"connection refused from 127\.0\.0\.1"):
+        resolve(tmp_path, "app.example", port)
+    with pytest.raises(Unhealthy, match="no name server in"):
+        drive(lambda trace: resolve_name("app", 0, trace, hosts=b"/none", conf=b"/none"))
+    with pytest.raises(Unhealthy, match="no valid name"):
+        resolve(tmp_path, "a..b", port)
+    with pytest.raises(Unhealthy, match="no valid name"):
+        resolve(tmp_path, "a" * 64, port)
+
+
+def test_another_server_may_be_out_of_reach(tmp_path: Path) -> None:
+    with name_server(both) as port:
+        conf = "nameserver fe80::1%nowhere\nnameserver 127.0.0.8\n"
+        assert resolve(tmp_path, "app.example", port, conf=conf, family=4) == [
+            "10.0.0.1",
+            "10.0.0.2",
+        ]
+
+
+def test_resolv_conf(tmp_path: Path) -> None:
+    path = tmp_path / "resolv.conf"
+    path.write_text(
+        "# no\nnameserver 10.0.0.1 ; x\nnameserver ::1\nnameserver bad\noptions ndots:5 x\ndomain a.\n"
+    )
+    assert read_resolv_conf(bytes(path)) == (["10.0.0.1", "::1"], ["a"], 5)
+
+
+@given(st.binary(max_size=80), st.integers(0, 9))
+def test_any_reply_is_read_or_ignored(data: bytes, count: int) -> None:
+    query = encode_header(b"ab") + encode_question("a.example", A)
+    parse_reply(data, query)
+    garbled = reply(query, *[b""] * count) + data
+    parsed = parse_reply(garbled, query)
+    assert parsed is not None
+    assert all(known_addresses(address, 0) for address in parsed[2])
+
+
+def test_localhost_asks_nobody() -> None:
+    assert known_addresses("LocalHost.", 0) == ["127.0.0.1", "::1"]
+    assert known_addresses("app.localhost", 6) == ["::1"]
+    assert known_addresses("notlocalhost", 0) is None

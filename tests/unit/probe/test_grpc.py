@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probe.errors import Unhealthy
+from probe.grpc_check import read_serving_status
+from probe.hpack import HeaderDecoder, encode_fields, huffman_codes
+
+FIELDS = st.lists(
+    st.tuples(st.binary(min_size=1, max_size=200), st.binary(max_size=300)), max_size=5
+)
+
+
+@given(FIELDS)
+def test_fields_come_back(fields: list[tuple[bytes, bytes]]) -> None:
+    assert HeaderDecoder().decode(encode_fields(fields)) == fields
+
+
+@given(st.binary(max_size=100))
+def test_huffman_comes_back(data: bytes) -> None:
+    codes = {symbol: (size, code) for (size, code), symbol in huffman_codes().items()}
+    assert len(codes) == 257
+    bits = "".join(f"{codes[byte][1]:0{codes[byte][0]}b}" for byte in data)
+    bits += "1" * (-len(bits) % 8)
+    coded = int(bits or "0", 2).to_bytes(len(bits) // 8, "big")
+    size = bytes([0x80 | len(coded)]) if len(coded) < 127 else None
+    if size is not None:
+        assert HeaderDecoder().decode(b"\0\1a" + size + coded) == [(b"a", data)]
+
+
+def test_the_examples_of_the_rfc() -> None:
+    """RFC 7541 appendix C.6: three responses on one connection, Huffman coded, with the dynamic table."""
+    decoder = HeaderDecoder()
+    first = decoder.decode(
+        bytes.fromhex(
+            "488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff"
+            "6e919d29ad171863c78f0b97c8e9ae82ae43d3"
+        )
+    )
+    assert first == [
+        (b":status", b"302"),
+        (b"cache-control", b"private"),
+        (b"date", b"Mon, 21 Oct 2013 20:13:21 GMT"),
+        (b"location", b"https://www.example.com"),
+    ]
+    second = decoder.decode(bytes.fromhex("4883640effc1c0bf"))
+    assert second == [(b":status", b"307"), *first[1:]]
+
+
+@given(st.binary(max_size=60))
+def test_any_block_is_read_or_refused(data: bytes) -> None:
+    decoder = HeaderDecoder()
+    try:
+        decoder.decode(data)
+        decoder.decode(data)
+    except Unhealthy:
+        return
+
+
+def test_a_small_block_cannot_become_a_large_header() -> None:
+    entry = b"\x40\1a\x7f\x81\x1e" + b"x" * 4000
+    with pytest.raises(Unhealthy, match="more than"):
+        HeaderDecoder().decode(entry + b"\xbe" * 9999)
+
+
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [
+        (b"\x08\x01", 1),
+        (b"", 0),
+        (b"\x08\x02", 2),
+        (b"\x12\x01x\x08\x01", 1),
+        (b"\x1d\0\0\0\0\x08\x01", 1),
+    ],
+)
+def test_serving_status(message: bytes, status: int) -> None:
+    assert read_serving_status(b"\0" + len(message).to_bytes(4, "big") + message) == status
+
+
+@given(st.binary(max_size=30))
+def test_any_message_is_read_or_refused(message: bytes) -> None:
+    for data in (message, b"\0" + len(message).to_bytes(4, "big") + message):
+        try:
+            read_serving_status(data)
+        except Unhealthy:
+            continue

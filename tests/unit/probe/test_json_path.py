@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+from time import monotonic
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from probe.errors import Unhealthy
+from probe.json_path import JsonScanner, json_mismatch, json_string, split_path
+from probe.report import json_quoted
+from probe.scheduler import Trace
+
+KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=4) | st.sampled_from(
+    ["a", "b", "0", "x.y"]
+)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | KEYS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+MISSING = object()
+
+
+def scan(data: bytes, path: list[str]) -> Any:
+    scanner = JsonScanner(data, path, Trace(monotonic() + 5))
+    scanner.scan()
+    return MISSING if scanner.found is None else json.loads(scanner.found)
+
+
+def reach(value: Any, path: list[str]) -> Any:
+    for part in path:
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part in map(str, range(len(value))):
+            value = value[int(part)]
+        else:
+            return MISSING
+    return value
+
+
+@given(JSON, st.lists(KEYS, max_size=3), st.booleans(), st.sampled_from([None, 1]))
+@settings(max_examples=300)
+def test_finds_what_the_standard_library_finds(
+    value: Any, path: list[str], ascii_: bool, indent: int | None
+) -> None:
+    data = json.dumps(value, ensure_ascii=ascii_, indent=indent).encode()
+    assert scan(data, path) == reach(value, path)
+
+
+@given(
+    st.text('{}[]",:\\u0123abtrue-.eE+ \n', max_size=24)
+    | st.binary(max_size=12).map(lambda b: b.decode("latin-1"))
+)
+@settings(max_examples=500)
+def test_accepts_what_the_standard_library_accepts(text: str) -> None:
+    data = text.encode("latin-1")
+    try:
+        json.loads(data.decode(), parse_constant=lambda word: pytest.fail(word) if word else None)
+        valid = True
+    except (ValueError, RecursionError, pytest.fail.Exception):
+        valid = False
+    try:
+        scan(data, [])
+        accepted = True
+    except Unhealthy:
+        accepted = False
+    assert accepted == valid
+
+
+def test_the_last_of_equal_keys_counts() -> None:
+    assert scan(b'{"a": {"b": 1}, "a": {"b": 2}}', ["a", "b"]) == 2
+    assert scan(b'{"a": {"b": 1}, "a": 3}', ["a", "b"]) is MISSING
+    assert scan(b'{"a": {"b": 1}, "a": {}}', ["a", "b"]) is MISSING
+
+
+@pytest.mark.parametrize(
+    ("body", "expectation", "problem"),
+    [
+        (b'{"a": "x=y"}', "a=x=y", ""),
+        (b'{"a": "1"}', "a=1", ""),
+        (b'{"a": 1}', "a=1.0", ""),
+        (b'{"a": 1}', 'a="1"', 'json a is 1, not "1"'),
+        (b'{"a": "1"}', 'a="1"', ""),
+        (b'{"x.y": null}', r"x\.y=null", ""),
+        (b'{"a": ""}', "a=", ""),
+        (b"[]", "0=1", "json 0 is not there"),
+    ],
+)
+def test_mismatch(body: bytes, expectation: str, problem: str) -> None:
+    assert json_mismatch(body, expectation, Trace(monotonic() + 5)) == problem
+
+
+def test_flat_memory_and_bounded_depth() -> None:
+    with pytest.raises(Unhealthy, match="deep"):
+        scan(b"[" * 1000, [])
+    assert scan(b"[" + b"[]," * 50000 + b"1]", ["50000"]) == 1
+
+
+def test_the_deadline_holds_while_scanning() -> None:
+    with pytest.raises(Unhealthy, match="timeout"):
+        JsonScanner(b"[" + b"1," * 500000 + b"1]", [], Trace(monotonic() + 0.02)).scan()
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_strings(text: str) -> None:
+    assert json.loads(json_quoted(text)) == text
+    assert json_string(json.dumps(text).encode()) == text
+
+
+def test_paths() -> None:
+    assert split_path(r"a.b\.c.0") == ["a", "b.c", "0"]
