@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from builders.build import Builder, Lazily, Outcome
 from builders.engines.choose import Chooser
 from builders.engines.engine import Engine, EngineName, Stop
-from builders.key import action_key
+from builders.key import action_key, source_digest
 from builders.plan import Stage, Step, Wanted, in_order, needed_recipes, plan
 from builders.report import Report, Stoppable
 from builders.schedule import run_plan
@@ -192,12 +192,14 @@ class Pipeline:
 
     def _fetch(self, recipe: Recipe, pin: str | None, *, exact: bool) -> tuple[Release, Fetched]:
         candidates = [release for release in recipe.releases if pin in {None, release.version}]
+        if recipe.local:
+            return candidates[0], Fetched(path=recipe.local, url="", seconds=0.0, cached=True)
         offline = self.settings.flag("offline")
         for index, release in enumerate(candidates):
             progress = Stoppable(self.report.download(), self.stop)
             try:
                 fetched = fetch(
-                    release.source,
+                    release.archive,
                     self.cache,
                     self.mirrors,
                     offline=offline,
@@ -476,7 +478,7 @@ class Judge:
             found[one.recipe.name] = Input(
                 name=one.recipe.name,
                 version=release.version,
-                sha256=release.source.sha256,
+                sha256=source_digest(one.recipe, release),
                 url=fetched.url,
                 licence=release.licence,
             )

@@ -60,6 +60,7 @@ def fetch_all(pipeline: Pipeline, names: Sequence[str]) -> list[tuple[str, str, 
     return [
         (name, release.version, release.source.size, release.source.sha256, got.url)
         for name, (release, got) in sorted(fetched.items())
+        if release.source
     ]
 
 
@@ -184,12 +185,8 @@ def _mirror(pipeline: Pipeline, folder: Path) -> list[str]:
     from builders.sources.mirror import mirror  # noqa: PLC0415
 
     fetched = pipeline.fetch(pipeline.recipes.values(), {})
-    paths = {release.source.sha256: got.path for release, got in fetched.values()}
-    done = mirror(
-        [release.source for release, _ in fetched.values()],
-        folder,
-        get=lambda source: paths[source.sha256],
-    )
+    paths = {release.source: got.path for release, got in fetched.values() if release.source}
+    done = mirror(paths, folder, get=lambda source: paths[source])
     url = f"file://{folder.absolute()}"
     return [f"{done.files} files, {done.size:,} bytes", f"use it with: FROMSCRATCH_MIRRORS={url}"]
 

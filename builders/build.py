@@ -190,23 +190,29 @@ class Builder:
             unkeyed = shutil.ignore_patterns("recipe.toml")
             shutil.copytree(step.recipe.folder, scratch / "recipe", ignore=unkeyed)
             box.put(scratch / "recipe", PurePosixPath("recipe"))
-            source = step.release.source
-            archive = self.cache.blob(source.sha256)
-            if archive is None:
-                msg = f"The source {source.filename} is not in the cache any more."
-                raise StepError(msg, why="it was removed during the build", next="run again")
-            top = unpack(
-                archive, scratch / "source", epoch=step.release.epoch, label=source.filename
-            )
-            box.put(top, PurePosixPath("src"))
+            self._put_source(step, box, scratch)
         for name, outcome in inputs.items():
             blob = self.cache.blob(outcome.output)
             if blob is None:
                 msg = f"What '{name}' made is not in the cache any more."
                 raise StepError(msg, why="it was removed during the build", next="run again")
-            unpack_tree(blob, scratch / "needs" / name)
-            box.put(scratch / "needs" / name, PurePosixPath("needs") / name)
-        return {name: box.root / "needs" / name for name in inputs}
+            folder = name.replace(":", "-")
+            unpack_tree(blob, scratch / "needs" / folder)
+            box.put(scratch / "needs" / folder, PurePosixPath("needs") / folder)
+        return {name: box.root / "needs" / name.replace(":", "-") for name in inputs}
+
+    def _put_source(self, step: Step, box: Box, scratch: Path) -> None:
+        source = step.release.source
+        if source is None:
+            for path in step.recipe.local_files:
+                box.put(path, "src" / PurePosixPath(path.relative_to(step.recipe.local or path)))
+            return
+        archive = self.cache.blob(source.sha256)
+        if archive is None:
+            msg = f"The source {source.filename} is not in the cache any more."
+            raise StepError(msg, why="it was removed during the build", next="run again")
+        top = unpack(archive, scratch / "source", epoch=step.release.epoch, label=source.filename)
+        box.put(top, PurePosixPath("src"))
 
     def _keep(
         self, step: Step, key: str, made: Path, scratch: Path, engine: Engine, seconds: float

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from builders.environment import environment
 from builders.plan import Stage, Step
 from builders.toolchain import BOX, Toolchain
+from recipes.model import Recipe, Release
 
 FORMAT = 2
 """Part of every key: raised when the meaning of a step changes without its inputs."""
@@ -28,7 +29,7 @@ def action_key(step: Step, inputs: Mapping[str, str], toolchain: Toolchain) -> s
         "recipe": step.recipe.name,
         "version": step.release.version,
         "epoch": step.release.epoch,
-        "source": step.release.source.sha256,
+        "source": source_digest(step.recipe, step.release),
         "target": step.target,
         "inputs": dict(inputs),
         "toolchain": toolchain.digest,
@@ -50,6 +51,19 @@ def action_key(step: Step, inputs: Mapping[str, str], toolchain: Toolchain) -> s
             facts["script"] = _sha256(PACK_SCRIPT.read_bytes())
             del facts["source"], facts["toolchain"]
     return _sha256(json.dumps(facts, sort_keys=True).encode())
+
+
+def source_digest(recipe: Recipe, release: Release) -> str:
+    """The sha256 of a release's source: of the download, or over names and contents of a local folder."""
+    if release.source:
+        return release.source.sha256
+    digest = hashlib.sha256()
+    for path in recipe.local_files:
+        content = path.read_bytes()
+        digest.update(
+            f"{path.relative_to(recipe.local or path)} {len(content)}\n".encode() + content
+        )
+    return digest.hexdigest()
 
 
 def _sha256(data: bytes) -> str:

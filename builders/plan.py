@@ -6,7 +6,7 @@ from enum import StrEnum
 from graphlib import TopologicalSorter
 
 from recipes.errors import UsageError
-from recipes.model import Kind, PackMethod, Product, Recipe, Release, Variant
+from recipes.model import Kind, PackMethod, Product, Recipe, Release, Variant, find_need
 from recipes.target import Target
 
 
@@ -77,15 +77,12 @@ def plan(
     """
 
     def build(recipe: Recipe, variant: Variant, target: Target) -> Step:
-        target = native if recipe.kind is Kind.TOOL else target
+        target = native if recipe.kind is Kind.TOOL or variant.native else target
         if target in recipe.unsupported:
             reason = recipe.unsupported[target]
             msg = f"{recipe.name} cannot be built for {target}: {reason}"
             raise UsageError(msg, next="inv list shows what can")
-        needs = [
-            (need, build(recipes[need], recipes[need].variants[0], target))
-            for need in variant.needs
-        ]
+        needs = [(need, build(*_need(need, recipes), target)) for need in variant.needs]
         release = releases[recipe.name]
         if recipe.checks:
             checks = Step(
@@ -135,7 +132,7 @@ def needed_recipes(
     def visit(recipe: Recipe, variant: Variant) -> None:
         found[recipe.name] = recipe
         for need in variant.needs:
-            visit(recipes[need], recipes[need].variants[0])
+            visit(*_need(need, recipes))
 
     for product in products:
         visit(product.recipe, product.variant)
@@ -161,8 +158,21 @@ def in_order(wanted: Iterable[Wanted]) -> tuple[Step, ...]:
     return tuple(sorter.static_order())
 
 
+def _need(name: str, recipes: Mapping[str, Recipe]) -> tuple[Recipe, Variant]:
+    found = find_need(name, recipes)
+    assert found, f"the loader let '{name}' pass"
+    return found
+
+
 def _nameless(variant: Variant) -> Variant:
     """The variant that all variants share: none of its switches."""
     return Variant(
-        name="", summary="", default=False, needs=("musl",), embeds=(), switches={}, expect=None
+        name="",
+        summary="",
+        default=False,
+        native=False,
+        needs=("musl",),
+        embeds=(),
+        switches={},
+        expect=None,
     )

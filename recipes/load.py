@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from datetime import date, datetime
 from enum import StrEnum
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from recipes.model import (
     Source,
     Trial,
     Variant,
+    find_need,
 )
 from recipes.target import Target
 
@@ -46,7 +48,7 @@ def load_recipes(folder: Path = HERE) -> dict[str, Recipe]:
     for recipe in recipes.values():
         for variant in recipe.variants:
             for need in variant.needs:
-                if need not in recipes:
+                if find_need(need, recipes) is None:
                     msg = f"{recipe.folder / 'recipe.toml'}: needs '{need}', which is no recipe."
                     msg += _guess(need, recipes)
                     raise RecipeError(msg, next=f"choose one of: {', '.join(recipes)}")
@@ -58,14 +60,17 @@ def load_recipes(folder: Path = HERE) -> dict[str, Recipe]:
 
 
 def _refuse_cycles(recipes: Mapping[str, Recipe]) -> None:
-    needs = {
-        recipe.name: {need for variant in recipe.variants for need in variant.needs}
-        for recipe in recipes.values()
-    }
+    needs: dict[str, set[str]] = {}
+    for recipe in recipes.values():
+        for variant in recipe.variants:
+            found = [find_need(need, recipes) for need in variant.needs]
+            needs[f"{recipe.name}:{variant.name}"] = {
+                f"{one.name}:{its.name}" for one, its in filter(None, found)
+            }
     try:
         TopologicalSorter(needs).prepare()
     except CycleError as error:
-        circle = " needs ".join(reversed(error.args[1]))
+        circle = " needs ".join(name.rstrip(":") for name in reversed(error.args[1]))
         msg = f"Recipes need each other in a circle: {circle}."
         raise RecipeError(msg) from error
 
@@ -224,19 +229,26 @@ def _recipe(table: _Table, folder: Path) -> Recipe:
     if kind is Kind.PROGRAM and not variants:
         msg = f"{table.where}: a program needs at least one [variants.NAME]."
         raise RecipeError(msg)
+    local = _local(table, folder)
     recipe = Recipe(
         name=name,
         kind=kind,
         summary=table.take("summary", str),
         homepage=table.take("homepage", str),
         folder=folder,
-        releases=_releases(table, name),
+        releases=_releases(table, name, local=local is not None),
         update=table.pairs("update"),
         variants=tuple(
-            _variant(key, _inner(value, f"{table.where}: variants.{key}"), common=common)
+            _variant(
+                key,
+                _inner(value, f"{table.where}: variants.{key}"),
+                common=common,
+                program=kind is Kind.PROGRAM,
+            )
             for key, value in variants.items()
         )
         or (_only_variant(needs, common),),
+        local=local,
         checks=table.take("checks", bool, False),
         pack=table.choice("pack", PackMethod, PackMethod.NONE),
         unpackable=table.reasons("unpackable"),
@@ -254,8 +266,9 @@ def _recipe(table: _Table, folder: Path) -> Recipe:
     return recipe
 
 
-def _releases(table: _Table, name: str) -> tuple[Release, ...]:
-    releases = tuple(_release(entry, name) for entry in table.tables("releases"))
+def _releases(table: _Table, name: str, *, local: bool) -> tuple[Release, ...]:
+    read = _local_release if local else partial(_release, name=name)
+    releases = tuple(read(entry) for entry in table.tables("releases"))
     if not releases:
         msg = f"{table.where}: no release is pinned."
         raise RecipeError(msg)
@@ -265,6 +278,30 @@ def _releases(table: _Table, name: str) -> tuple[Release, ...]:
             msg = f"{table.where}: the release '{version}' is pinned twice."
             raise RecipeError(msg)
     return releases
+
+
+def _local(table: _Table, folder: Path) -> Path | None:
+    """The folder beside `recipes/` that is the source, if the recipe says so."""
+    name = table.take("local", str, "")
+    if not name:
+        return None
+    path = folder.parent.parent / name
+    if "/" in name or not path.is_dir():
+        msg = f"{table.where}: 'local' names '{name}', which is no folder beside recipes/."
+        raise RecipeError(msg)
+    return path
+
+
+def _local_release(table: _Table) -> Release:
+    release = Release(
+        version=table.take("version", str),
+        date=table.take("date", date),
+        licence=table.take("licence", str),
+        signature=None,
+        source=None,
+    )
+    table.done()
+    return release
 
 
 def _release(table: _Table, name: str) -> Release:
@@ -277,26 +314,27 @@ def _release(table: _Table, name: str) -> Release:
     elif not table.take("unsigned", str):  # the reason, for the reader
         msg = f"{table.where}: 'unsigned' must say why there is no signature."
         raise RecipeError(msg)
+    source = Source(
+        name=name,
+        version=version,
+        filename=table.take("filename", str),
+        urls=table.words("urls"),
+        debian=table.take("debian", str, "") or None,
+        pypi=table.take("pypi", str, "") or None,
+        size=table.take("size", int),
+        sha256=table.take("sha256", str),
+    )
     release = Release(
         version=version,
         date=table.take("date", date),
         licence=table.take("licence", str),
         signature=signature,
-        source=Source(
-            name=name,
-            version=version,
-            filename=table.take("filename", str),
-            urls=table.words("urls"),
-            debian=table.take("debian", str, "") or None,
-            pypi=table.take("pypi", str, "") or None,
-            size=table.take("size", int),
-            sha256=table.take("sha256", str),
-        ),
+        source=source,
     )
     table.done()
-    if not version or version not in release.source.filename:
+    if not version or version not in source.filename:
         # Humans forget to change one of the two.
-        msg = f"{table.where}: the file name '{release.source.filename}' lacks '{version}'."
+        msg = f"{table.where}: the file name '{source.filename}' lacks '{version}'."
         raise RecipeError(msg)
     return release
 
@@ -316,24 +354,30 @@ def _trial(table: _Table, variants: Mapping[str, object]) -> Trial:
     return trial
 
 
-def _variant(name: str, table: _Table, *, common: Mapping[str, str]) -> Variant:
-    expect = table.table("expect")
+def _expectations(table: _Table) -> Expectations:
+    expect = Expectations(
+        linkage=table.choice("linkage", Linkage, Linkage.STATIC),
+        max_size=table.take("max_size", int),
+        protocols=table.words("protocols"),
+        features=table.words("features"),
+        forbidden=table.words("forbidden"),
+    )
+    table.done()
+    return expect
+
+
+def _variant(name: str, table: _Table, *, common: Mapping[str, str], program: bool) -> Variant:
+    expect = table.table("expect") if program else None
     variant = Variant(
         name=name,
         summary=table.take("summary", str),
         default=table.take("default", bool, False),
+        native=table.take("native", bool, False),
         needs=table.words("needs"),
         embeds=table.words("embeds"),
         switches={**common, **table.pairs("switches")},
-        expect=Expectations(
-            linkage=expect.choice("linkage", Linkage, Linkage.STATIC),
-            max_size=expect.take("max_size", int),
-            protocols=expect.words("protocols"),
-            features=expect.words("features"),
-            forbidden=expect.words("forbidden"),
-        ),
+        expect=_expectations(expect) if expect else None,
     )
-    expect.done()
     table.done()
     for key, value in variant.switches.items():
         if not _WORD.fullmatch(key) or not _WORD.fullmatch(value):
@@ -350,6 +394,7 @@ def _only_variant(needs: tuple[str, ...], switches: Mapping[str, str]) -> Varian
         name="",
         summary="",
         default=False,
+        native=False,
         needs=needs,
         embeds=(),
         switches=switches,

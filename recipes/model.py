@@ -99,8 +99,15 @@ class Release:
     """Upstream's release day; midnight UTC of it is the build's clock."""
     licence: str
     """SPDX expression."""
-    source: Source
+    source: Source | None
+    """None for a recipe whose source is a folder of this project."""
     signature: Signature | None
+
+    @property
+    def archive(self) -> Source:
+        """The download, for whoever knows that there is one."""
+        assert self.source, f"{self.version} is no download"
+        return self.source
 
     @property
     def epoch(self) -> int:
@@ -141,8 +148,10 @@ class Variant:
     summary: str
     default: bool
     """Part of ``inv build`` without a product."""
+    native: bool
+    """Built for the building machine, whatever the target: it runs during later steps."""
     needs: tuple[str, ...]
-    """Recipes whose output this build takes in."""
+    """What this build takes the output of: ``NAME`` of a recipe, or ``NAME:VARIANT``."""
     embeds: tuple[str, ...]
     """Those of `needs` whose data goes into the file as it is; not counted in the size budget."""
     switches: Mapping[str, str]
@@ -165,6 +174,8 @@ class Recipe:
     """How the pin moves: ``{"rule": …}``, or ``{"frozen": reason}``."""
     variants: tuple[Variant, ...]
     """Never empty: a recipe without variants has one nameless one."""
+    local: Path | None
+    """The folder of this project that is the source, instead of a download."""
     checks: bool
     """True when ``checks.sh`` answers the platform questions once for all variants."""
     pack: PackMethod
@@ -186,6 +197,11 @@ class Recipe:
         paths = (path for path in self.folder.rglob("*") if path.is_file())
         return tuple(sorted(path for path in paths if path.name != "recipe.toml"))
 
+    @property
+    def local_files(self) -> tuple[Path, ...]:
+        """The Python modules of a local source."""
+        return tuple(sorted(self.local.rglob("*.py"))) if self.local else ()
+
     def variant(self, name: str) -> Variant | None:
         """Return the variant called ``name``."""
         return next((variant for variant in self.variants if variant.name == name), None)
@@ -193,6 +209,15 @@ class Recipe:
     def release(self, version: str) -> Release | None:
         """Return the pinned release ``version``."""
         return next((release for release in self.releases if release.version == version), None)
+
+
+def find_need(name: str, recipes: Mapping[str, Recipe]) -> tuple[Recipe, Variant] | None:
+    """Return what a `Variant.needs` word names: a recipe, and the variant named or its first."""
+    recipe = recipes.get(name.partition(":")[0])
+    if recipe is None:
+        return None
+    variant = recipe.variant(name.partition(":")[2]) if ":" in name else recipe.variants[0]
+    return (recipe, variant) if variant else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -492,7 +492,7 @@ def seed(old: Cache, new: Cache, recipes: Mapping[str, Recipe]) -> None:
         new.put_action(entry.name, value)
     for recipe in recipes.values():
         for release in recipe.releases:
-            if blob := old.blob(release.source.sha256):
+            if release.source and (blob := old.blob(release.source.sha256)):
                 new.put_file(blob)
 
 

@@ -86,7 +86,7 @@ class Known:
         """The archive that a recipe was built from."""
         for step in self.outcomes:
             if step.recipe.name == recipe:
-                blob = self.cache.blob(step.release.source.sha256)
+                blob = self.cache.blob(step.release.archive.sha256)
                 assert blob is not None
                 return blob
         raise AssertionError(recipe)

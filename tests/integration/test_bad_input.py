@@ -220,7 +220,7 @@ def test_a_step_has_no_network_and_cannot_change_the_machine(
         "for place in / /usr /bin /etc /toolchain /toolchain/bin; do\n"
         '    if (: >"$place/mark") 2>/dev/null; then echo "WRITABLE $place"; fi\n'
         "done\n"
-        "echo to >/box/work/mark && echo TMP >/tmp/mark && echo CAN WRITE HERE\n"
+        "echo to >$WORK/mark && echo TMP >/tmp/mark && echo CAN WRITE HERE\n"
         "exit 9\n"
     )
     done = spoilt("build", "curl:mini", "--engine", engine)

@@ -230,7 +230,7 @@ def test_a_result_whose_record_is_damaged_is_made_again(workshop: Workshop) -> N
 
 
 def test_a_source_that_vanished_is_missed_by_name(workshop: Workshop) -> None:
-    sha256 = steps(workshop)["musl"].release.source.sha256
+    sha256 = steps(workshop)["musl"].release.archive.sha256
     blob = workshop.cache.blob(sha256)
     assert blob is not None
     blob.unlink()

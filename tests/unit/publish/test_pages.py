@@ -288,7 +288,7 @@ class TestRecipePage:
             (folder / name).write_text(body)
         recipe = load_recipe(folder / "recipe.toml")
         assert [product.name for product in list_products({"tini": recipe})] == ["tini:init"]
-        for number in (recipe.releases[0].source.sha256, str(recipe.releases[0].source.size)):
+        for number in (recipe.releases[0].archive.sha256, str(recipe.releases[0].archive.size)):
             assert text.count(number) == 2
 
     def test_every_variable_of_a_script_is_documented(self) -> None:

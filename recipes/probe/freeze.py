@@ -1,0 +1,125 @@
+"""Turn the probe's package into one module, and that into bytecode in a C array: what the frozen program runs.
+
+Usage: freeze.py bytecode|source PACKAGE OUT, or freeze.py module FILE OUT
+
+The modules are merged into one, since a program without importlib cannot import its own. What only people read is left
+out: annotations, docstrings, file names, line numbers. Run by the very Python whose library the program is linked from,
+as the format of bytecode changes with every version.
+"""
+
+import ast
+import marshal
+import sys
+from pathlib import Path
+from types import CodeType
+
+TYPING_ONLY = {"__future__", "typing", "collections.abc"}
+PACKAGE = "probe."
+
+
+def merge(folder: Path) -> ast.Module:
+    """Return all modules as one, each after those that it imports."""
+    trees = {
+        path.stem: ast.parse(path.read_text("utf-8"))
+        for path in sorted(folder.glob("*.py"))
+        if path.stem != "__init__"
+    }
+    needs = {name: set(own_imports(tree)) for name, tree in trees.items()}
+    order: list[str] = []
+    while len(order) < len(trees):
+        ready = sorted(name for name in trees if name not in order and needs[name] <= set(order))
+        if not ready:
+            sys.exit("freeze.py: the modules import each other in a circle")
+        order += [name for name in ready if name != "__main__"] or ready
+    body = [node for name in order for node in trees[name].body if not for_people(node)]
+    return unannotated(ast.Module(body, []))
+
+
+def unannotated(tree: ast.Module) -> ast.Module:
+    """Return ``tree`` without annotations, ready to be compiled."""
+    bare: ast.Module = Unannotate().visit(tree)
+    return ast.fix_missing_locations(bare)
+
+
+def own_imports(tree: ast.Module) -> list[str]:
+    """Name the modules of the package that ``tree`` imports from."""
+    return [
+        (node.module or "").removeprefix(PACKAGE)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE)
+    ]
+
+
+def for_people(node: ast.stmt) -> bool:
+    """True for what means nothing in the merged module."""
+    match node:
+        case ast.ImportFrom(module=str(name)):
+            return name.startswith(PACKAGE) or name in TYPING_ONLY
+        case ast.Assign(targets=[ast.Name(id="__all__" | "TYPE_CHECKING")]):
+            return True
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return True
+        case ast.Expr(value=ast.Constant()):
+            return True
+        case _:
+            return False
+
+
+class Unannotate(ast.NodeTransformer):
+    """Takes the annotations away."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        """Of arguments and results."""
+        self.generic_visit(node)
+        node.returns = None
+        words = node.args
+        for word in (*words.posonlyargs, *words.args, *words.kwonlyargs, words.vararg, words.kwarg):
+            if word is not None:
+                word.annotation = None
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        """Of variables."""
+        self.generic_visit(node)
+        return ast.Assign([node.target], node.value) if node.value else None
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        """A class of annotations alone is empty now."""
+        self.generic_visit(node)
+        node.body = node.body or [ast.Pass()]
+        return node
+
+
+def lean(code: CodeType) -> CodeType:
+    """Leave out what only a traceback shows."""
+    constants = tuple(lean(one) if isinstance(one, CodeType) else one for one in code.co_consts)
+    return code.replace(
+        co_filename="", co_linetable=b"", co_qualname=code.co_name, co_consts=constants
+    )
+
+
+def write_code(code: CodeType, out: Path) -> None:
+    """Write bytecode as a C array, ``frozen`` and its size."""
+    data = marshal.dumps(lean(code))
+    lines = [",".join(map(str, data[at : at + 24])) for at in range(0, len(data), 24)]
+    out.write_text(
+        "static const unsigned char frozen[] = {\n" + ",\n".join(lines) + "};\n", "ascii"
+    )
+    print(f"{out.name}: {len(data)} bytes of bytecode")
+
+
+def main(what: str, source: Path, out: Path) -> None:
+    """Do ``what``: bytecode or source of a package, bytecode of a single module."""
+    match what:
+        case "bytecode":
+            write_code(compile(merge(source), "", "exec", optimize=2, dont_inherit=True), out)
+        case "module":
+            tree = unannotated(ast.parse(source.read_text("utf-8")))
+            write_code(compile(tree, "", "exec", optimize=2, dont_inherit=True), out)
+        case "source":
+            out.write_text(ast.unparse(merge(source)) + "\n", "utf-8")
+        case _:
+            sys.exit(f"freeze.py: it is bytecode, module or source, not {what}")
+
+
+main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
