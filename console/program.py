@@ -5,12 +5,13 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from invoke import Exit, ParseError, Program, UnexpectedExit
+from invoke import Collection, Exit, ParseError, Program, UnexpectedExit
 
 from builders.sources.disk import StorageError, disk_errors
 from recipes.errors import ExitCode, FromscratchError, UsageError
@@ -74,14 +75,33 @@ class Inv(Program):
         """Turn bare words into values of the task's list: ``build a b`` is ``build --product a …``."""
         words: list[str] = list(self.core.unparsed)
         if words and not words[0].startswith("-"):
-            contexts = {str(context.name): context for context in self.collection.to_contexts()}
+            contexts = contexts_of(self.collection)
             if words[0] not in contexts:
                 near = difflib.get_close_matches(words[0], list(contexts), n=1, cutoff=0.5)
                 guess = f" Perhaps you meant '{near[0]}'." if near else ""
                 msg = f"There is no command '{words[0]}'.{guess}"
                 raise UsageError(msg, next=f"choose one of: {', '.join(sorted(contexts))}")
             self.core.unparsed = [words[0], *spread(contexts[words[0]], words[1:])]
-        super().parse_tasks()
+        with kept_help(self.collection):
+            super().parse_tasks()
+
+
+def contexts_of(collection: Collection) -> dict[str, Any]:
+    """Return the commands with their flags."""
+    with kept_help(collection):
+        return {str(context.name): context for context in collection.to_contexts()}
+
+
+@contextmanager
+def kept_help(collection: Collection) -> Iterator[None]:
+    """Keep the tasks' help texts: invoke takes them out of the tasks when it looks at them."""
+    tasks = list(collection.tasks.values())
+    helps = [dict(task.help) for task in tasks]
+    try:
+        yield
+    finally:
+        for task, texts in zip(tasks, helps, strict=True):
+            task.help = texts
 
 
 def spread(context: Any, words: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from invoke import Collection, Context, Exit, Task, task
 
 import tasks
-from console.program import Inv, spread
+from console.program import Inv, contexts_of, spread
 from recipes.errors import (
     EngineError,
     ExitCode,
@@ -35,7 +35,7 @@ ERRORS: Mapping[type[FromscratchError], int] = {
     EngineError: 6,
     PublishError: 7,
 }
-CONTEXTS = {str(context.name): context for context in tasks.namespace.to_contexts()}
+CONTEXTS = contexts_of(tasks.namespace)
 
 
 def doing(name: str, handler: object) -> Task[Callable[..., None]]:
@@ -170,6 +170,7 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str], name:
     assert f"inv [--core-opts] {name}" in said
     for argument in CONTEXTS[name].args.values():
         assert argument.help, f"--{argument.name} has no help text"
+        assert argument.help.split()[0] in said, f"--{argument.name} is not explained"
     assert "Docstring:\n  none" not in said
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from console.program import contexts_of
 from pipeline import ROOT
 from publish.pages import bodies, fill, make_blocks, rewrite, sizes
 from recipes import load
@@ -195,7 +196,7 @@ class TestCommands:
     def test_command_and_flags_exist(
         self, page: str, line: str, recipes: dict[str, Recipe]
     ) -> None:
-        tasks = {str(context.name): context for context in namespace.to_contexts()}
+        tasks = contexts_of(namespace)
         name, *words = line.split()
         if name.startswith("--"):
             assert name in {"--list", "--help", "--version"}
@@ -218,7 +219,7 @@ class TestCommands:
 
     def test_every_command_is_in_the_readme(self) -> None:
         told = {line.split()[0] for page, line in commands() if page == "README.md"}
-        assert {str(context.name) for context in namespace.to_contexts()} <= told
+        assert set(contexts_of(namespace)) <= told
 
 
 def links() -> Iterator[tuple[Path, str]]:
