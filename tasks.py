@@ -11,12 +11,14 @@ from invoke import Collection, Context, Exit, task
 from console.program import Inv
 from console.progress import make_report
 from console.table import table
-from pipeline import ROOT, Pipeline, Request, parse_targets
+from pipeline import Pipeline, Request, parse_targets
+from proof import smoke_artifacts, verify_files
 from recipes.errors import ExitCode, UsageError
 from recipes.settings import Settings
 from recipes.target import Target
 from upkeep import closing_table, describe, examine, fetch_all, look_after_cache, overview, sweep
 from verify.expectations import Expectations
+from workshop import ROOT
 
 ENGINE = "where steps run: auto, docker, sandbox or host (default: auto)"
 TARGET = "platforms as Docker names them, e.g. linux/arm64,linux/amd64, or 'all' (default: this machine's)"
@@ -133,7 +135,7 @@ def verify(_: Context, path: list[str], target: str = "", json: bool = False) ->
         raise UsageError(msg, next="inv verify FILE…")
     pipeline = _pipeline()
     expectations = Expectations(target=Target.parse(target) if target else None)
-    verdicts = pipeline.verify([Path(name) for name in path], expectations)
+    verdicts = verify_files(pipeline, [Path(name) for name in path], expectations)
     if json:
         _print_json({"version": 1, "verdicts": [verdict.as_dict() for verdict in verdicts]})
     else:
@@ -152,7 +154,7 @@ def smoke(_: Context, engine: str = "", json: bool = False) -> None:
     """Try out everything in artifacts/ in an empty root. Exit code 1 when something fails."""
     pipeline = _pipeline(engine=engine)
     try:
-        results = pipeline.smoke_all()
+        results = smoke_artifacts(pipeline)
     finally:
         pipeline.close()
     if json:

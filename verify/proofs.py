@@ -55,7 +55,12 @@ class Proofs:
         if known is None:
             known = _judge(file, expectations, unpacked=unpacked, original=original)
             self.memory.put_action(key, known)
-        return known
+        # In one order, remembered or not: the manifest's bytes must not tell.
+        findings = [
+            {name: one[name] for name in ("rule", "severity", "message")}
+            for one in known["findings"]
+        ]
+        return {"ok": known["ok"], "findings": findings}
 
     def smoke(
         self,

@@ -79,7 +79,9 @@ def shut_in(
             words += ["--tmpfs", "/tmp"]
         words += ["--remount-ro", "/", "--chdir", cwd, "--", *argv]
         return words
-    words = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child"]
+    # Nothing outlives us: the kernel ends unshare with us, unshare ends its child.
+    words = ["setpriv", "--pdeathsig", "KILL", "unshare", "--user", "--map-root-user"]
+    words += ["--mount", "--pid", "--fork", "--kill-child"]
     words += ["--ipc", "--uts", *([] if network else ["--net"])]
     words += ["sh", str(SCRIPT), str(empty)]
     for bind in binds:

@@ -19,12 +19,13 @@ from recipes.model import Source
 
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
-    """A source that is here. ``path`` is read-only and verified; ``seconds`` it took just now."""
+    """A source that is here. ``path`` is read-only and verified."""
 
     path: Path
     url: str
     """Where the bytes came from, now or when they were fetched; empty if nobody remembers."""
     seconds: float
+    """How long that took; 0 if nobody remembers."""
     cached: bool
 
 
@@ -119,7 +120,8 @@ def _hit(source: Source, cache: Cache) -> Fetched | None:
     if path is None:
         return None
     origin = cache.get_action(_origin(source)) or {}
-    return Fetched(path=path, url=str(origin.get("url", "")), seconds=0.0, cached=True)
+    url, seconds = str(origin.get("url", "")), float(origin.get("seconds", 0.0))
+    return Fetched(path=path, url=url, seconds=seconds, cached=True)
 
 
 def _first(
@@ -143,8 +145,8 @@ def _first(
             failures.append(failure)
             progress.note(_line(failure).strip())
             continue
-        cache.put_action(_origin(source), {"url": mirror.shown})
-        seconds = client.monotonic() - began
+        seconds = round(client.monotonic() - began, 3)
+        cache.put_action(_origin(source), {"url": mirror.shown, "seconds": seconds})
         return Fetched(path=path, url=mirror.shown, seconds=seconds, cached=False)
     if offline:
         raise NotCached(source, tuple(failures))

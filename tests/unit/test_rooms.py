@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import ROOT
+from workshop import ROOT
 
 LINTER = Path(sys.executable).with_name("lint-imports")
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]

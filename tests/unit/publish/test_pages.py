@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from console.program import contexts_of
-from pipeline import ROOT
 from publish.pages import bodies, fill, make_blocks, rewrite, sizes
 from recipes import load
 from recipes.errors import ExitCode, RecipeError
@@ -18,6 +17,7 @@ from recipes.settings import SETTINGS
 from recipes.target import Target
 from tasks import namespace
 from verify.rules import RULES
+from workshop import ROOT
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -61,7 +61,7 @@ def test_hit_needs_no_network_and_remembers_where_it_came_from(cache: Cache, wai
         first = fetch(source, cache, Mirrors(), client=waits.client())
     listener = Listener()
     second = fetch(source, cache, Mirrors(), offline=True, progress=listener)
-    assert second == Fetched(path=first.path, url=server.url, seconds=0.0, cached=True)
+    assert second == Fetched(path=first.path, url=server.url, seconds=first.seconds, cached=True)
     assert len(server.requests) == 1
     assert listener.ends == 0
 

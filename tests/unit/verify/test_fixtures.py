@@ -34,9 +34,13 @@ def test_fixtures_stay_tiny() -> None:
 def test_good_fixtures_run_on_the_machine_they_are_for(
     tmp_path: Path, name: str, target: Target
 ) -> None:
-    if not target.runs_natively:
-        pytest.skip(f"{target} does not run here without emulation")
+    emulator = shutil.which(f"qemu-{target.qemu}-static")
+    if not (target.runs_natively or emulator):
+        pytest.skip(f"{target} does not run here, and qemu-{target.qemu}-static is not installed")
     program = tmp_path / name
     shutil.copyfile(FOLDER / name, program)
     program.chmod(0o755)
-    assert subprocess.run([program], check=False, timeout=10).returncode == 0
+    command = [str(program)]
+    if emulator and not target.runs_natively:
+        command.insert(0, emulator)
+    assert subprocess.run(command, check=False, timeout=10).returncode == 0

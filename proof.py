@@ -1,0 +1,85 @@
+"""Prove files again, built here or anywhere: `inv verify` and `inv smoke`."""
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from builders.key import action_key
+from builders.plan import Stage, Step
+from recipes.load import find_product
+from recipes.target import Target
+from verify.expectations import Expectations
+from verify.packing import Packing
+from verify.servers import serving
+from verify.smoke import Smoke, smoke
+from verify.verdict import Verdict, judge_path
+from workshop import Workshop
+
+
+def verify_files(
+    workshop: Workshop, paths: Sequence[Path], expectations: Expectations
+) -> list[Verdict]:
+    """Judge any files. A packed one is judged by what it unpacks to as well, when UPX can be had."""
+    return [_verify(workshop, path, expectations) for path in paths]
+
+
+def _verify(workshop: Workshop, path: Path, expectations: Expectations) -> Verdict:
+    verdict = judge_path(path, expectations)
+    if verdict.facts is None or verdict.facts.packing is Packing.NONE:
+        return verdict
+    with workshop.cache.scratch() as scratch:
+        upx = _upx(workshop, scratch)
+        if upx is None:
+            return verdict
+        unpacked = scratch / "unpacked"
+        words = [str(upx), "-q", "-d", "-o", str(unpacked), str(path)]
+        try:
+            subprocess.run(words, capture_output=True, timeout=120, check=True)
+        except subprocess.SubprocessError:
+            return verdict  # it says that nobody could look inside
+        if not judge_path(unpacked, expectations):
+            return verdict
+    return judge_path(path, replace(expectations, unpacked_judged=True))
+
+
+def _upx(workshop: Workshop, scratch: Path) -> Path | None:
+    """Return UPX: the one that was built here, made to run in ``scratch``, else the machine's."""
+    recipe = workshop.recipes["upx"]
+    for release in recipe.releases:
+        step = Step(
+            stage=Stage.BUILD,
+            recipe=recipe,
+            release=release,
+            variant=recipe.variants[0],
+            target=Target.native(),
+            needs=(),
+        )
+        made = workshop.cache.get_action(action_key(step, {}, workshop.toolchain))
+        if made and (blob := workshop.cache.blob(made["files"]["upx"])):
+            upx = scratch / "upx"
+            shutil.copyfile(blob, upx)
+            upx.chmod(0o755)
+            return upx
+    found = shutil.which("upx")
+    return Path(found) if found else None
+
+
+def smoke_artifacts(workshop: Workshop) -> list[tuple[str, Smoke]]:
+    """Try out every file of the manifest again; nothing remembered is believed."""
+    results: list[tuple[str, Smoke]] = []
+    with serving() as servers:
+        for entry in workshop.manifest():
+            product = find_product(str(entry["product"]), workshop.recipes)
+            release = product.recipe.release(str(entry["release"]))
+            place = workshop.place(Target.parse(str(entry["target"])))
+            path = str(entry["path"])
+            if release is None:
+                results.append((path, Smoke.not_run("this release is no longer in the recipe")))
+            elif isinstance(place, str):
+                results.append((path, Smoke.not_run(place)))
+            else:
+                file = workshop.artifacts / path
+                results.append((path, smoke(file, product, release, place, servers)))
+    return results
