@@ -138,7 +138,10 @@ class _Table:
         self.known.add(key)
         if key not in self.data:
             if default is None:
-                msg = f"{self.where}: '{key}' is missing."
+                unread = self.data.keys() - self.known
+                near = difflib.get_close_matches(key, unread, n=1, cutoff=0.6)
+                guess = f" Perhaps '{near[0]}' is meant to be it." if near else ""
+                msg = f"{self.where}: '{key}' is missing.{guess}"
                 raise RecipeError(msg)
             return default
         value = self.data[key]

@@ -54,7 +54,11 @@ def test_the_small_world_is_a_good_world(world: World) -> None:
 
 BROKEN = {
     "unknown key": ('pack = "nrv"', 'pakc = "nrv"', "unknown key 'pakc'. Perhaps you meant 'pack'"),
-    "unknown key of a release": ("licence =", "license =", "'licence' is missing"),
+    "unknown key of a release": (
+        "licence =",
+        "license =",
+        "'licence' is missing. Perhaps 'license' is meant to be it.",
+    ),
     "one key too many": (
         "unsigned =",
         'flavour = "sweet"\nunsigned =',
