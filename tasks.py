@@ -260,12 +260,20 @@ def check(context: Context, fix: bool = False) -> None:
         "json": JSON,
         "rounds": "runs per file and figure (default: 200)",
         "quick": "no timed builds",
+        "cold": "also time the probe's builds from its sources: minutes",
     }
 )
-def bench(context: Context, json: bool = False, rounds: str = "200", quick: bool = False) -> None:
+def bench(
+    context: Context,
+    json: bool = False,
+    rounds: str = "200",
+    quick: bool = False,
+    cold: bool = False,
+) -> None:
     """Measure sizes, times and memory beside the reference figures."""
     words = [sys.executable, "-m", "tests.bench", "--rounds", rounds]
-    _run(context, [*words, *(["--json"] if json else []), *(["--quick"] if quick else [])])
+    flags = {"--json": json, "--quick": quick, "--cold": cold}
+    _run(context, words + [flag for flag, given in flags.items() if given])
 
 
 def _run(context: Context, words: list[str]) -> None:

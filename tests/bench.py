@@ -28,14 +28,17 @@ from typing import Any
 from builders.report import Quiet
 from builders.sources.cache import Cache, EntryKind
 from console.table import table
-from pipeline import ROOT, Pipeline
+from pipeline import Pipeline
 from recipes.errors import ExitCode, FromscratchError
 from recipes.model import Recipe
 from recipes.settings import Settings
 from recipes.target import Target
+from workshop import ROOT
 
 INV = str(ROOT / "inv")
 PRODUCTS = ("curl:mini", "curl:http", "curl:https")
+PROBES = ("probe:micro", "probe:nuitka")
+PROBE_ROUNDS = 100
 WARM_ROUNDS = 10
 BUILD_SECONDS = 900.0
 
@@ -62,8 +65,8 @@ class Figure:
         if self.must is not None and self.value > self.must:
             return "MISSED"
         if self.aim is not None and self.value > self.aim:
-            return "ok, aim missed"
-        return "ok" if self.must is not None else ""
+            return "ok, aim missed" if self.must is not None else "aim missed"
+        return "ok" if self.must is not None or self.aim is not None else ""
 
 
 def main() -> int:
@@ -72,6 +75,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--cold", action="store_true")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
@@ -81,7 +85,8 @@ def main() -> int:
     # Wall times mean nothing without it.
     machine = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before measuring"
     figures: list[Figure] = []
-    for part in (sizes, runs, warm_builds, real_build):
+    parts = (sizes, probe_sizes, runs, probe_runs, warm_builds, real_build, cold_builds)
+    for part in parts:
         print(f"measuring {part.__name__.replace('_', ' ')} ...", file=sys.stderr, flush=True)
         for figure in part(options):
             figures.append(figure)
@@ -155,9 +160,43 @@ def sizes(_: argparse.Namespace) -> Iterator[Figure]:
             yield Figure(name=f"{product} packed, gzipped", unit="bytes", value=gzipped(packed))
 
 
-def built() -> dict[tuple[str, bool], Path]:
-    """Every curl for this machine in artifacts/, by product and whether it is packed; built when missing."""
-    subprocess.run([INV, "build", *PRODUCTS], stdout=subprocess.DEVNULL, check=True)
+PROBE_BARS = {
+    ("probe:micro", False): (1_900_000, 1_300_000),
+    ("probe:micro", True): (720_000, 500_000),
+    ("probe:nuitka", False): (3_800_000, 2_600_000),
+    ("probe:nuitka", True): (1_400_000, 1_000_000),
+}
+
+
+def probe_sizes(_: argparse.Namespace) -> Iterator[Figure]:
+    """Bytes of every probe."""
+    files = built(PROBES)
+    for (product, packed), bars in PROBE_BARS.items():
+        must, aim = bars if Target.native() is Target.AMD64 else (None, None)
+        file, name = files.get((product, packed)), f"{product} {'packed' if packed else 'plain'}"
+        if file is None:
+            yield Figure(name=name, unit="bytes", value=None, why="it is not built")
+            continue
+        size, extra = file.stat().st_size, 0
+        if product == "probe:nuitka" and packed:
+            name += ", with the CA bundle"  # nobody can tell which of its bytes are the bundle's
+        elif product == "probe:nuitka":
+            yield Figure(name=f"{name}, all of it", unit="bytes", value=size)
+            name, extra = f"{name}, without the CA bundle", bundle_in(file.read_bytes())
+            yield Figure(name=f"{product}: the CA bundle", unit="bytes", value=extra)
+        yield Figure(name=name, unit="bytes", value=size - extra, must=must, aim=aim)
+
+
+def bundle_in(data: bytes) -> int:
+    """How many bytes lie from the first certificate to the end of the last."""
+    end = b"-----END CERTIFICATE-----\n"
+    first = data.find(b"-----BEGIN CERTIFICATE-----\n")
+    return data.rfind(end) + len(end) - first if first >= 0 else 0
+
+
+def built(products: Sequence[str] = PRODUCTS) -> dict[tuple[str, bool], Path]:
+    """Every product for this machine in artifacts/, by name and whether it is packed; built when missing."""
+    subprocess.run([INV, "build", *products], stdout=subprocess.DEVNULL, check=True)
     pipeline = make_pipeline()
     target = Target.native().value
     newest = {name: recipe.releases[0].version for name, recipe in pipeline.recipes.items()}
@@ -293,6 +332,112 @@ def runs(options: argparse.Namespace) -> Iterator[Figure]:
             name, kept = f"{case.name}: peak resident", f"{case.name}: of it not shared"
             yield Figure(name=name, unit="kB", value=top and top[0], why=why, reference=case.memory)
             yield Figure(name=kept, unit="kB", value=top and top[1], why=why)
+
+
+GO_TWIN = """
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+)
+
+func main() {
+	client := http.Client{Timeout: 3 * time.Second}
+	response, err := client.Get(os.Args[1])
+	if err != nil {
+		fmt.Println("unhealthy:", err)
+		os.Exit(1)
+	}
+	response.Body.Close()
+	if response.StatusCode >= 400 {
+		fmt.Println("unhealthy:", response.StatusCode)
+		os.Exit(1)
+	}
+	fmt.Println("healthy:", response.StatusCode)
+}
+"""
+"""What a health probe is when it is written in Go and has no options."""
+
+PROBE_CPU = {"probe:micro plain": (5.0, 3.0), "probe:nuitka plain": (18.0, 8.0)}
+PROBE_MEMORY = {"probe:micro plain": (3.0, 2.4), "probe:nuitka plain": (6.0, 5.0)}
+
+
+def go_twin(folder: Path) -> Path | None:
+    """The probe's twin in Go, when Go is installed."""
+    go = shutil.which("go")
+    if go is None:
+        return None
+    source, program = folder / "main.go", folder / "twin"
+    source.write_text(GO_TWIN, "utf-8")
+    words = [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(program), str(source)]
+    mine = {"CGO_ENABLED": "0", "GOCACHE": str(folder / "cache"), "GOFLAGS": ""}
+    subprocess.run(words, cwd=folder, env={**os.environ, **mine}, check=True)
+    return program
+
+
+def probe_runs(_: argparse.Namespace) -> Iterator[Figure]:
+    """CPU and memory of starting a probe for one local HTTP check, beside others that do the same, in turn."""
+    with serving() as places, tempfile.TemporaryDirectory(prefix="fromscratch-bench-") as folder:
+        url, programs = places["http"], {}
+        for (product, packed), file in built(PROBES).items():
+            if product in PROBES:
+                programs[f"{product} {'packed' if packed else 'plain'}"] = (str(file), "http", url)
+        others: dict[str, tuple[str, ...] | None] = {"Go's net/http twin": None}
+        others |= {"the machine's curl": None, "curl:http plain": None}
+        if twin := go_twin(Path(folder)):
+            others["Go's net/http twin"] = (str(twin), url)
+            yield Figure(name="Go's net/http twin", unit="bytes", value=twin.stat().st_size)
+        if own := shutil.which("curl"):
+            others["the machine's curl"] = (own, "-sf", url)
+        if curl := built(("curl:http",)).get(("curl:http", False)):
+            others["curl:http plain"] = (str(curl), "-sf", url)
+        every = [
+            Case(name=name, words=words)
+            for name, words in {**programs, **others}.items()
+            if words is not None
+        ]
+        for case in every:
+            spend(case)  # the first run reads the disk
+        spent: dict[str, list[float]] = {case.name: [] for case in every}
+        for _round in range(PROBE_ROUNDS):
+            for case in every:
+                spent[case.name].append(spend(case))
+        medians = {name: statistics.median(times) for name, times in spent.items()}
+        for name in (*sorted(programs), *others):
+            must, aim = PROBE_CPU.get(name, (None, None))
+            yield Figure(
+                name=f"one HTTP check by {name}: CPU",
+                unit="ms",
+                value=medians.get(name),
+                must=must,
+                aim=aim,
+                why="it is not installed",
+            )
+        for name in sorted(PROBE_CPU):
+            for other in others:
+                mine, theirs = medians.get(name), medians.get(other)
+                yield Figure(
+                    name=f"one HTTP check by {name}: CPU as part of {other}",
+                    unit="ratio",
+                    value=mine / theirs if mine and theirs else None,
+                    # To cost less than Go and than a dynamic curl is what micro is for.
+                    aim=1.0 if "micro" in name and other != "curl:http plain" else None,
+                    why="it is not installed",
+                )
+        for case in every:
+            must, aim = PROBE_MEMORY.get(case.name, (None, None))
+            top = peak(case.words)
+            yield Figure(
+                name=f"one HTTP check by {case.name}: peak resident",
+                unit="MB",
+                value=top and top[0] * 1024 / 1e6,
+                must=must,
+                aim=aim,
+                why="this process may not trace another",
+            )
 
 
 def spend(case: Case) -> float:
@@ -473,8 +618,34 @@ def no_sandbox() -> str:
     return ""
 
 
-def seed(old: Cache, new: Cache, recipes: Mapping[str, Recipe]) -> None:
-    """Copy the sources and what musl's and UPX's steps made; nothing of curl, no remembered proof."""
+def cold_builds(options: argparse.Namespace) -> Iterator[Figure]:
+    """`./inv build` of each probe in the sandbox with the sources cached, and nothing else."""
+    why = "only with --cold" if not options.cold else no_sandbox()
+    for product in PROBES:
+        seconds: float | None = None
+        if not why:
+            with tempfile.TemporaryDirectory(prefix="fromscratch-bench-") as name:
+                pipeline = make_pipeline()
+                seed(pipeline.cache, Cache(Path(name) / "cache"), pipeline.recipes, steps=())
+                seconds, _ = timed_build(Path(name), product)
+        yield Figure(
+            name=f"`./inv build {product} --engine sandbox`, only sources cached: wall",
+            unit="s",
+            value=seconds,
+            must=240,
+            aim=120,
+            why=why,
+        )
+
+
+def seed(
+    old: Cache,
+    new: Cache,
+    recipes: Mapping[str, Recipe],
+    *,
+    steps: tuple[str, ...] = ("musl ", "upx "),
+) -> None:
+    """Copy the sources and what ``steps`` made; nothing of curl, no remembered proof."""
     for entry in old.entries():
         value: dict[str, Any] | None = None
         if entry.kind is EntryKind.ACTION:
@@ -482,7 +653,7 @@ def seed(old: Cache, new: Cache, recipes: Mapping[str, Recipe]) -> None:
         if value is None:
             continue
         blobs: list[str] = []
-        if str(value.get("step", "")).startswith(("musl ", "upx ")):
+        if str(value.get("step", "")).startswith(steps):
             blobs = [value["output"], *value["files"].values()]
         elif "url" not in value:
             continue
@@ -496,7 +667,7 @@ def seed(old: Cache, new: Cache, recipes: Mapping[str, Recipe]) -> None:
                 new.put_file(blob)
 
 
-def timed_build(folder: Path) -> tuple[float, float]:
+def timed_build(folder: Path, product: str = "curl:http") -> tuple[float, float]:
     """Return (seconds, MB) of one real build into ``folder``. `inv` replaces itself by Python: one process id."""
     environment = {
         **os.environ,
@@ -507,7 +678,7 @@ def timed_build(folder: Path) -> tuple[float, float]:
     began = time.monotonic()
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [INV, "build", "curl:http", "--engine", "sandbox", "--offline"],
+            [INV, "build", product, "--engine", "sandbox", "--offline"],
             env=environment,
             stdout=file,
             stderr=file,

@@ -5,13 +5,18 @@ import gc
 import os
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from builders.engines.docker import connect
+from builders.engines.empty_root import WalledPlace
 from builders.engines.walls import Wall, try_wall
 from recipes.errors import EngineError
+from tests.built import Built
+
+PROBES = ("probe:micro", "probe:nuitka")
 
 
 @functools.cache
@@ -45,3 +50,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(trouble)
     if item.get_closest_marker("sandbox") and (trouble := sandbox_trouble()):
         pytest.skip(trouble)
+
+
+@pytest.fixture(scope="session")
+def frozen(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Both variants of the probe."""
+    return Built.once(tmp_path_factory.mktemp("frozen"), *PROBES)
+
+
+@pytest.fixture(scope="session")
+def walled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WalledPlace]:
+    """Empty roots on this machine, sharing its loopback."""
+    scratch = tmp_path_factory.mktemp("rooms")
+    wall = next(wall for wall in Wall if not try_wall(wall, scratch))
+    yield WalledPlace(wall=wall, scratch=scratch)
+    assert not list(scratch.glob("room-*"))

@@ -10,12 +10,15 @@ from typing import Protocol
 
 import pytest
 
+from tests.built import Built
+
 ROOT = Path(__file__).parents[2]
 
-# The name of a way to run the probe -> its command. Frozen binaries are added here.
-RUNNERS: dict[str, list[str]] = {"python": [sys.executable, "-S", "-m", "probe"]}
-# Those of them that have no TLS, and must say so.
-WITHOUT_TLS: set[str] = set()
+RUNNERS = ("python", "micro", "nuitka")
+"""The ways to run the probe: the package by this Python, and the two frozen files."""
+
+WITHOUT_TLS = {"micro"}
+"""Those of them that have no TLS, and must say so."""
 
 
 class Probe(Protocol):
@@ -26,15 +29,18 @@ class Probe(Protocol):
     ) -> subprocess.CompletedProcess[str]: ...
 
 
-@pytest.fixture(params=list(RUNNERS))
+@pytest.fixture(params=RUNNERS)
 def runner(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
 
 
 @pytest.fixture
-def command(runner: str) -> list[str]:
-    return RUNNERS[runner]
+def command(runner: str, request: pytest.FixtureRequest) -> list[str]:
+    if runner == "python":
+        return [sys.executable, "-S", "-m", "probe"]
+    frozen: Built = request.getfixturevalue("frozen")
+    return [str(frozen.file(f"probe:{runner}"))]
 
 
 @pytest.fixture

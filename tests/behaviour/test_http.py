@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import time
 from pathlib import Path
 
 import pytest
-import trustme
 
 from tests.behaviour.conftest import Probe
 from tests.behaviour.servers import (
@@ -223,31 +221,9 @@ def test_odd_but_valid_responses(probe: Probe) -> None:
         )
 
 
-def test_https(probe: Probe, has_tls: bool, tmp_path: Path) -> None:
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
-    ca_file = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(ca_file)
-
-    def handle(connection: socket.socket) -> None:
-        with context.wrap_socket(connection, server_side=True) as session:
-            read_request(session)
-            session.sendall(http_reply(body=b"secure " * 9999))
-
-    with serving(handle) as server:
-        url = f"https://localhost:{server.port}/"
-        options = ("--contains", "secure secure")
-        if not has_tls:
-            assert "this build has no TLS" in probe(url).stdout
-            return
-        assert probe(url, "--ca-file", str(ca_file), *options).returncode == 0
-        assert probe(url, "--insecure", *options).returncode == 0
-        refused = probe(url)
-        other = probe(url, "--ca-file", str(ca_file), "--server-name", "other.example")
-    assert (refused.returncode, other.returncode) == (1, 1)
-    assert "TLS with" in refused.stdout
+def test_a_variant_without_tls_says_so(probe: Probe, has_tls: bool) -> None:
     with serving(answer(http_reply())) as server:
-        assert probe(f"https://{server.address}/", "--insecure").returncode == 1
-    with serving(drip(b"\x16", 9)) as server:
-        assert "TLS handshake" in probe(f"https://{server.address}/", "--timeout", "300ms").stdout
+        for words in (("http", f"https://{server.address}/"), ("grpc", server.address, "--tls")):
+            done = probe(*words, "--insecure", "--timeout", "500ms")
+            assert done.returncode == 1
+            assert ("this build has no TLS" in done.stdout) is not has_tls

@@ -1,6 +1,6 @@
-"""What the user's cache knows of curl's steps, so that a test with a cache of its own need not make all of it again."""
+"""What the user's cache knows of each step, so that a test with a cache of its own need not make all of it again."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,11 @@ def all_but(product: str) -> Keep:
     return lambda step: f"{step.recipe.name}:{step.variant.name}" != product
 
 
+def not_made_by(recipe: str) -> Keep:
+    """Every step but those of one recipe."""
+    return lambda step: step.recipe.name != recipe
+
+
 def everything(step: Step) -> bool:
     """Every step."""
     return bool(step)
@@ -40,11 +45,11 @@ class Known:
     outcomes: Mapping[Step, Outcome]
 
     @classmethod
-    def in_cache(cls, settings: Mapping[str, str]) -> "Known":
-        """Look every step of the three curls up; they must have been built."""
+    def in_cache(cls, settings: Mapping[str, str], names: Sequence[str] = CURLS) -> "Known":
+        """Look every step of the products up; they must have been built."""
         report = PlainReport()
         pipeline = Pipeline(settings=Settings.read(settings), report=report)
-        products, pins = pipeline.select(CURLS)
+        products, pins = pipeline.select(names)
         sources = pipeline.fetch(needed_recipes(products, pipeline.recipes), pins)
         native = Target.native()
         wanted = plan(

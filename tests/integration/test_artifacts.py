@@ -12,8 +12,8 @@ import pytest
 
 from builders.engines.engine import EngineName
 from recipes.target import Target
+from tests.built import Built
 from tests.integration.command import listed
-from tests.integration.conftest import Built
 from tests.integration.known import CURLS
 
 pytestmark = pytest.mark.builds

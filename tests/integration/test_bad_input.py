@@ -9,8 +9,8 @@ import pytest
 
 from builders.build import LOG_LINES
 from builders.sources.cache import Cache
+from tests.built import Built
 from tests.integration.command import Inv, by_path, listed
-from tests.integration.conftest import Built
 from tests.integration.known import Known, all_but, everything, made_by
 from tests.integration.traces import half_files, held_locks
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from builders.engines.empty_root import PROGRAM, Ran, WalledPlace
-from tests.integration.conftest import Built
+from tests.built import Built
 from tests.integration.http_server import PLAIN, Server, Servers, serving
 
 pytestmark = [pytest.mark.builds, pytest.mark.sandbox]

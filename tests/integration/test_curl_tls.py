@@ -11,6 +11,7 @@ import pytest
 from trustme import CA, KeyType
 
 from builders.engines.empty_root import PROGRAM, Ran, WalledPlace
+from tests.built import Built
 from tests.integration.certificates import (
     HOST,
     context_of,
@@ -20,7 +21,6 @@ from tests.integration.certificates import (
     outdated_context,
     self_signed,
 )
-from tests.integration.conftest import Built
 from tests.integration.http_server import Servers, serving
 from tests.integration.known import Known
 

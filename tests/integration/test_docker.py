@@ -19,8 +19,8 @@ from builders.engines.docker import LABEL, DockerEngine
 from builders.engines.engine import EngineName, Stop
 from builders.toolchain import Toolchain
 from recipes.load import HERE
+from tests.built import Built
 from tests.integration.command import Inv, listed
-from tests.integration.conftest import Built
 from tests.integration.known import Known, all_but
 from tests.integration.running import Running
 from tests.integration.traces import (

@@ -13,9 +13,10 @@ from console.progress import PlainReport
 from pipeline import Pipeline, Request
 from recipes.settings import Settings
 from recipes.target import Target
+from tests.built import Built
+from tests.conftest import PROBES
 from tests.integration.command import Inv, by_path, listed
-from tests.integration.conftest import Built
-from tests.integration.known import CURLS, Known, all_but, made_by
+from tests.integration.known import CURLS, Known, all_but, made_by, not_made_by
 
 pytestmark = pytest.mark.builds
 
@@ -44,6 +45,38 @@ def test_every_engine_makes_the_same_bytes(
     assert len(done.started) == 10
     assert listed(tmp_path / "cache" / "boxes") == []
     assert listed(tmp_path / "cache" / "tmp") == []
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        pytest.param("docker", marks=pytest.mark.docker),
+        pytest.param("sandbox", marks=pytest.mark.sandbox),
+    ],
+)
+def test_the_probe_is_the_same_whatever_the_engine(
+    frozen: Built, tmp_path: Path, engine: str
+) -> None:
+    """Only the probe's own steps are done again: freezing, compiling, linking and packing of both variants.
+
+    What they are made from is taken from the cache of whoever runs the tests, as it takes minutes per engine: both
+    Pythons, Nuitka, mbedTLS, the CA bundle, musl and UPX. Whatever engine made those, it was only one.
+    """
+    folder = tmp_path / "mirror"
+    assert frozen.inv("cache", "mirror", folder).code == 0
+    Known.in_cache(frozen.settings, PROBES).copy(tmp_path / "cache", not_made_by("probe"))
+    inv = Inv(folder=tmp_path).set(
+        cache=tmp_path / "cache",
+        artifacts=tmp_path / "artifacts",
+        mirrors=f"file://{folder}",
+        offline="1",
+    )
+    done = inv("build", *PROBES, "--engine", engine, "--json")
+    assert done.code == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert by_path(made) == frozen.sha256
+    assert {entry["engine"] for entry in made} == {engine}
+    assert len(done.started) == 4  # two probes, two of them packed
 
 
 class Walled(Pipeline):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.built import Built
 from tests.integration.command import Inv, finish, listed
-from tests.integration.conftest import Built
 from tests.integration.known import Known, all_but, made_by
 from tests.integration.running import Running
 from tests.integration.traces import (

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.built import Built
 from tests.integration.command import Inv, by_path
-from tests.integration.conftest import Built
 from tests.integration.known import Known, all_but
 
 NOBODY = 65534

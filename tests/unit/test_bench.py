@@ -8,7 +8,7 @@ import pytest
 
 from builders.sources.cache import Cache
 from recipes.load import load_recipes
-from tests.bench import Case, Figure, peak, seed, serving, show, spend
+from tests.bench import Case, Figure, bundle_in, peak, seed, serving, show, spend
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,27 @@ def test_what_was_not_measured_is_neither_good_nor_missed() -> None:
 
 def test_a_figure_without_a_bar_is_only_told() -> None:
     assert Figure(name="x", unit="s", value=1).state == ""
+
+
+def test_an_aim_without_a_must_is_never_missed() -> None:
+    assert Figure(name="x", unit="ratio", value=0.9, aim=1).state == "ok"
+    assert Figure(name="x", unit="ratio", value=1.1, aim=1).state == "aim missed"
+
+
+def test_the_ca_bundle_is_found_in_a_file() -> None:
+    begin, end = b"-----BEGIN CERTIFICATE-----\n", b"-----END CERTIFICATE-----\n"
+    bundle = begin + b"AA==\n" + end + begin + b"BB==\n" + end
+    assert bundle_in(b"\0before" + bundle + b"\0after") == len(bundle)
+    assert bundle_in(b"nothing") == 0
+
+
+def test_seed_for_a_cold_build_takes_sources_alone(tmp_path: Path) -> None:
+    old, new = Cache(tmp_path / "old"), Cache(tmp_path / "new")
+    sha256 = old.put_bytes(b"musl").sha256
+    old.put_action("key-musl", {"step": "musl 1 linux/amd64", "output": sha256, "files": {}})
+    old.put_action("origin-x", {"url": "https://x.example/"})
+    seed(old, new, load_recipes(), steps=())
+    assert [entry.name for entry in new.entries()] == ["origin-x"]
 
 
 def test_seed_takes_sources_and_sysroot_and_nothing_of_curl(tmp_path: Path) -> None:

@@ -1,0 +1,419 @@
+"""The frozen probe and the real servers: ready, starting, full, stopping, gone."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from trustme import CA
+
+from tests.built import Built
+from tests.integration.traces import wait_for
+
+pytestmark = pytest.mark.builds
+
+NOBODY = None if os.getuid() else 65534
+"""Whom root starts servers as, since some of them insist on not being root."""
+
+HEALTHY, UNHEALTHY = 0, 1
+HOST = "127.0.0.1"
+SECONDS = 40.0
+
+Probe = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture(params=["micro", "nuitka"])
+def probe(request: pytest.FixtureRequest, frozen: Built) -> Probe:
+    program = frozen.file(f"probe:{request.param}")
+
+    def run(*words: str | Path) -> tuple[int, str]:
+        done = subprocess.run(
+            [program, *map(str, words)],
+            capture_output=True,
+            check=False,
+            env={},
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=20,
+        )
+        assert done.stderr == ""
+        return done.returncode, done.stdout
+
+    return run
+
+
+def program(name: str, *others: str) -> str:
+    """Where a server is, which Debian keeps out of PATH; the test is skipped when it is not there."""
+    places = [os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", *others]
+    found = shutil.which(name, path=os.pathsep.join(places))
+    if found is None:
+        why = f"'{name}' is not installed"
+        if os.environ.get("FROMSCRATCH_TEST_DOCKER"):
+            pytest.fail(f"FROMSCRATCH_TEST_DOCKER is set, but {why}", pytrace=False)
+        pytest.skip(why)
+    return found
+
+
+def free_port() -> int:
+    with socket.create_server((HOST, 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@dataclass(kw_only=True)
+class Server:
+    """A server of the test's own: where it is, and how it is started."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def at(self) -> str:
+        return f"{HOST}:{self.port}"
+
+    @property
+    def unix(self) -> Path:
+        return self.folder / "s"
+
+    def start(self, *words: str | Path) -> None:
+        """Start it, as somebody who may do nothing."""
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                list(map(str, words)),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                user=NOBODY,
+                group=NOBODY,
+            )
+
+    def run(self, *words: str | Path) -> None:
+        """Run something that prepares its data."""
+        done = subprocess.run(
+            list(map(str, words)),
+            cwd=self.folder,
+            capture_output=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=120,
+            user=NOBODY,
+            group=NOBODY,
+        )
+        assert done.returncode == 0, done.stderr
+
+    def listens(self) -> None:
+        wait_for(self._connects, seconds=SECONDS, what=f"{self.folder}/log: a listening server")
+
+    def _connects(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "log").read_text()
+        with suppress(OSError), socket.create_connection((HOST, self.port), timeout=1):
+            return True
+        return False
+
+    def stop(self, number: signal.Signals = signal.SIGKILL) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(timeout=SECONDS)
+            self.process = None
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    folder = Path(tempfile.mkdtemp(prefix="fsp-"))  # short, as it holds a socket; not pytest's own,
+    if NOBODY is not None:  # which only its owner may enter
+        os.chown(folder, NOBODY, NOBODY)
+    server = Server(folder=folder)
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def connections(server: Server, number: int, first: bytes = b"") -> Iterator[None]:
+    """Hold that many connections; ``first`` is what each says, and is answered."""
+    with ExitStack() as stack:
+        for _ in range(number):
+            connection = stack.enter_context(socket.create_connection((HOST, server.port), 10))
+            connection.settimeout(10)
+            if first:
+                connection.sendall(first)
+            with suppress(TimeoutError):
+                connection.settimeout(10 if first else 0.2)
+                connection.recv(4096)
+        yield
+
+
+def ends(probe: Probe, code: int, text: str, *words: str | Path) -> None:
+    """A run of the probe ends so, and says so."""
+    found = probe(*words)
+    assert found[0] == code, found
+    assert text in found[1]
+
+
+def says(probe: Probe, text: str, *words: str | Path) -> bool:
+    return text in probe(*words)[1]
+
+
+def becomes(probe: Probe, code: int, *words: str | Path) -> None:
+    wait_for(lambda: probe(*words)[0] == code, seconds=SECONDS, what=f"{words} ends with {code}")
+
+
+# --- nginx -----------------------------------------------------------------------------------------------------------
+
+NGINX = """
+daemon off; master_process off; pid {folder}/pid; error_log stderr;
+events {{ worker_connections 64; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/t; proxy_temp_path {folder}/t; fastcgi_temp_path {folder}/t;
+    uwsgi_temp_path {folder}/t; scgi_temp_path {folder}/t;
+    ssl_certificate {folder}/chain.pem; ssl_certificate_key {folder}/chain.pem;
+    server {{
+        listen {host}:{port}; listen {host}:{tls} ssl; listen unix:{folder}/s;
+        location = /health {{ default_type application/json; return 200 '{{"status": "ok"}}'; }}
+        location = /down {{ return 503; }}
+        location = /moved {{ return 302 /health; }}
+        location = /host {{ return 200 $host; }}
+        location = /large {{ root {folder}; }}
+    }}
+}}
+"""
+
+
+def test_nginx(probe: Probe, server: Server, request: pytest.FixtureRequest) -> None:
+    nginx, tls, authority = program("nginx"), free_port(), CA()
+    ca = server.folder / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca))
+    leaf = authority.issue_cert("localhost")
+    leaf.private_key_and_cert_chain_pem.write_to_path(str(server.folder / "chain.pem"))
+    (server.folder / "large").write_bytes(b"x" * 500_000 + b"end")
+    texts = {"folder": server.folder, "host": HOST, "port": server.port, "tls": tls}
+    (server.folder / "conf").write_text(NGINX.format(**texts))
+    for path in server.folder.iterdir():
+        path.chmod(0o644)
+    server.start(nginx, "-p", server.folder, "-c", server.folder / "conf", "-e", "stderr")
+    server.listens()
+
+    plain, secure = f"http://localhost:{server.port}", f"https://localhost:{tls}"
+    ends(probe, HEALTHY, ": 200, json as", "http", f"{plain}/health", "--json", "status=ok")
+    ends(probe, HEALTHY, ": 302 in", "http", f"{plain}/moved")
+    ends(probe, HEALTHY, "then", "http", f"{plain}/moved", "--follow", "1", "--contains", "ok")
+    ends(probe, UNHEALTHY, ": 503, not in", "http", f"{plain}/down")
+    ends(probe, HEALTHY, ": 200", "http", f"{plain}/large", "--contains", "end")
+    ends(probe, HEALTHY, ": 200", "http", f"{plain}/large", "--method", "HEAD")
+    named = ("--header", "Host: app.example", "--contains", "app.example")
+    ends(probe, HEALTHY, ": 200", "http", f"{plain}/host", *named)
+    ends(probe, HEALTHY, ": 200", "http", "http://app/health", "--unix-socket", server.unix)
+    if request.node.callspec.params["probe"] == "nuitka":
+        ends(probe, HEALTHY, ": 200", "http", f"{secure}/large", "--ca-file", ca)
+        ends(probe, UNHEALTHY, "certificate refused", "http", f"{secure}/health")
+        ends(probe, UNHEALTHY, ": 400, not in", "http", f"http://localhost:{tls}/health")
+
+    server.stop()
+    ends(probe, UNHEALTHY, "refused", "http", f"{plain}/health")
+    ends(probe, UNHEALTHY, "refused", "http", "http://app/", "--unix-socket", server.unix)
+
+
+# --- redis -----------------------------------------------------------------------------------------------------------
+
+
+def test_redis(probe: Probe, server: Server) -> None:
+    words = [program("redis-server"), "--bind", HOST, "--port", str(server.port)]
+    words += ["--unixsocket", str(server.unix), "--dir", str(server.folder), "--save", ""]
+    secret = server.folder / "secret"
+    secret.write_text("correct horse\n")
+    server.start(*words)
+    server.listens()
+    becomes(probe, HEALTHY, "redis", server.at)
+    ends(probe, HEALTHY, ": PONG in", "redis", server.at)
+    ends(probe, HEALTHY, ": PONG in", "redis", "--unix-socket", server.unix)
+    ends(probe, UNHEALTHY, "AUTH failed", "redis", server.at, "--password-file", secret)
+    # Something to load slowly, after the next start.
+    with socket.create_connection((HOST, server.port), 10) as connection:
+        for number in range(300):
+            connection.sendall(b"SET key%d %b\r\n" % (number, b"x" * 200))
+        connection.sendall(b"SAVE\r\nSHUTDOWN NOSAVE\r\n")
+        while connection.recv(65536):
+            pass
+    assert server.process is not None
+    server.process.wait(timeout=SECONDS)
+    ends(probe, UNHEALTHY, "refused", "redis", server.at)
+
+    words += ["--requirepass", "correct horse"]
+    slowly = ["--key-load-delay", "10000", "--loading-process-events-interval-bytes", "1024"]
+    server.start(*words, *slowly)
+    server.listens()
+    full = ("redis", server.at, "--password-file", secret)
+    ends(probe, UNHEALTHY, "LOADING", *full)
+    ends(probe, UNHEALTHY, "password", "redis", server.at)
+    becomes(probe, HEALTHY, *full)
+    ends(probe, HEALTHY, ": PONG in", *full, "--user", "default")
+    ends(probe, UNHEALTHY, "--password-file", "redis", server.at)
+
+
+# --- postgresql ------------------------------------------------------------------------------------------------------
+
+STARTUP = b"user\0postgres\0database\0postgres\0\0"
+STARTUP = (len(STARTUP) + 8).to_bytes(4, "big") + b"\0\3\0\0" + STARTUP
+
+
+def test_postgresql(probe: Probe, server: Server) -> None:
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: path.parent.name)
+    folders = [str(path) for path in reversed(versions)]
+    data = server.folder / "data"
+    initdb = program("initdb", *folders)
+    server.run(initdb, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "--no-locale")
+    words = [program("postgres", *folders), "-D", str(data), "-F", "-h", HOST]
+    words += ["-p", str(server.port), "-k", str(server.folder)]
+    for setting in ("max_connections=2", "superuser_reserved_connections=0", "max_wal_senders=0"):
+        words += ["-c", setting]
+    at = ("postgres", server.at)
+    ends(probe, UNHEALTHY, "refused", *at)
+    server.start(*words)
+    server.listens()
+    becomes(probe, HEALTHY, *at)
+    ends(probe, HEALTHY, "accepts connections", *at)
+    socket_file = server.folder / f".s.PGSQL.{server.port}"
+    ends(probe, HEALTHY, "accepts connections", "postgres", "--unix-socket", socket_file)
+    with connections(server, 2, STARTUP):
+        ends(probe, UNHEALTHY, "(53300)", *at)
+    becomes(probe, HEALTHY, *at)
+    access = data / "pg_hba.conf"
+    assert server.process is not None
+    for method, text in (
+        ("scram-sha-256", "accepts connections in"),
+        ("reject", "accepts connections (pg_hba.conf rejects"),
+        ("trust", "accepts connections in"),
+    ):
+        access.write_text(f"host all all all {method}\n")
+        server.process.send_signal(signal.SIGHUP)
+        found = partial(says, probe, text, *at)
+        wait_for(found, seconds=SECONDS, what=text)
+        assert probe(*at)[0] == HEALTHY
+    with connections(server, 1, STARTUP):
+        server.process.send_signal(signal.SIGTERM)  # it waits for its clients, and lets none in
+        becomes(probe, UNHEALTHY, *at)
+        ends(probe, UNHEALTHY, "shutting down (57P03)", *at)
+    server.process.wait(timeout=SECONDS)
+    ends(probe, UNHEALTHY, "refused", *at)
+
+
+# --- mariadb ---------------------------------------------------------------------------------------------------------
+
+
+def test_mariadb(probe: Probe, server: Server) -> None:
+    mariadbd, data = program("mariadbd"), server.folder / "data"
+    install = [program("mariadb-install-db"), "--no-defaults", f"--datadir={data}"]
+    server.run(*install, "--auth-root-authentication-method=normal", "--skip-test-db")
+    at = ("mysql", server.at)
+    ends(probe, UNHEALTHY, "refused", *at)
+    words = [mariadbd, "--no-defaults", f"--datadir={data}", f"--socket={server.unix}"]
+    words += [f"--port={server.port}", f"--bind-address={HOST}", "--max-connections=10"]
+    words += [f"--pid-file={server.folder}/pid", "--innodb-flush-log-at-trx-commit=0"]
+    server.start(*words)
+    server.listens()
+    becomes(probe, HEALTHY, *at)
+    ends(probe, HEALTHY, "ready, version 1", *at)
+    ends(probe, HEALTHY, "ready, version", "mysql", "--unix-socket", server.unix)
+    ends(probe, HEALTHY, "ready, version", *at, "--user", "root")
+    ends(probe, HEALTHY, "access denied", *at, "--user", "nobody-there")
+    with connections(server, 12):
+        ends(probe, UNHEALTHY, "Too many connections (1040)", *at)
+    becomes(probe, HEALTHY, *at)
+    # A hundred probes with --user must not make the server refuse the host of the probe.
+    for _ in range(100):
+        ends(probe, HEALTHY, "ready", *at, "--user", "root")
+    server.stop(signal.SIGTERM)
+    ends(probe, UNHEALTHY, "refused", *at)
+
+
+# --- memcached -------------------------------------------------------------------------------------------------------
+
+
+def test_memcached(probe: Probe, server: Server) -> None:
+    words = [program("memcached"), "-l", HOST, "-p", str(server.port), "-U", "0", "-c", "64"]
+    server.start(*words, "-o", "maxconns_fast")
+    server.listens()
+    at = ("memcached", server.at)
+    becomes(probe, HEALTHY, *at)
+    ends(probe, HEALTHY, "ready, version 1.", *at)
+    with connections(server, 70, b"version\r\n"):
+        ends(probe, UNHEALTHY, "Too many open connections", *at)
+    becomes(probe, HEALTHY, *at)
+    server.stop()
+    ends(probe, UNHEALTHY, "refused", *at)
+
+
+# --- grpc ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def grpc_server(
+    servicer: health.HealthServicer | None, credentials: grpc.ServerCredentials | None = None
+) -> Iterator[str]:
+    with ThreadPoolExecutor(4) as workers:
+        server = grpc.server(workers)
+        if servicer is not None:
+            health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+        if credentials is None:
+            port = server.add_insecure_port(f"{HOST}:0")
+        else:
+            port = server.add_secure_port(f"{HOST}:0", credentials)
+        server.start()
+        try:
+            yield f"localhost:{port}"
+        finally:
+            server.stop(0).wait(SECONDS)
+
+
+def test_grpc(probe: Probe) -> None:
+    servicer, states = health.HealthServicer(), health_pb2.HealthCheckResponse
+    servicer.set("", states.SERVING)
+    servicer.set("shop", states.NOT_SERVING)
+    with grpc_server(servicer) as at:
+        ends(probe, HEALTHY, ": SERVING in", "grpc", at)
+        ends(probe, UNHEALTHY, ": NOT_SERVING", "grpc", at, "--service", "shop")
+        ends(probe, UNHEALTHY, "NOT_FOUND", "grpc", at, "--service", "bank")
+        servicer.set("shop", states.SERVING)
+        ends(probe, HEALTHY, ": SERVING in", "grpc", at, "--service", "shop")
+        servicer.enter_graceful_shutdown()
+        ends(probe, UNHEALTHY, ": NOT_SERVING", "grpc", at)
+    ends(probe, UNHEALTHY, "refused", "grpc", at)
+    with grpc_server(None) as at:
+        ends(probe, UNHEALTHY, "UNIMPLEMENTED", "grpc", at)
+
+
+def test_grpc_over_tls(frozen: Built, tmp_path: Path) -> None:
+    authority, ca = CA(), tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca))
+    leaf = authority.issue_cert("localhost")
+    chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
+    credentials = grpc.ssl_server_credentials([(leaf.private_key_pem.bytes(), chain)])
+    servicer = health.HealthServicer()
+    servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+
+    def run(*words: str) -> tuple[int, str]:
+        program = frozen.file("probe:nuitka")
+        done = subprocess.run([program, *words], capture_output=True, check=False, text=True)
+        return done.returncode, done.stdout
+
+    with grpc_server(servicer, credentials) as at:
+        ends(run, HEALTHY, ": SERVING in", "grpc", at, "--tls", "--ca-file", str(ca))
+        ends(run, UNHEALTHY, "certificate refused", "grpc", at, "--tls")
+        assert run("grpc", at)[0] == UNHEALTHY
