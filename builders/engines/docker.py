@@ -4,6 +4,7 @@ No bind mounts, so a remote engine works as well as a local one; no image build,
 """
 
 import os
+import socket
 import tarfile
 import tempfile
 import time
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 LABEL = "fromscratch"
 """Every container of ours carries it, with the pid of its owner."""
+
+DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 CHUNK = 1 << 20
 PIDS = 4096
@@ -203,17 +206,27 @@ def has_image(client: "docker.DockerClient", tag: str) -> bool:
         return True
 
 
+def _knock(host: str) -> None:
+    """Raise OSError when nobody is behind a unix socket: the SDK leaks the socket that it failed with."""
+    if host.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as door:
+            door.settimeout(10)
+            door.connect(host.removeprefix("unix://"))
+
+
 def connect() -> "docker.DockerClient":
     """Return a client of the engine that the environment names. Raises EngineError when none answers."""
     import docker  # noqa: PLC0415
     import docker.errors  # noqa: PLC0415
 
+    host = os.environ.get("DOCKER_HOST") or DEFAULT_HOST
     try:
+        _knock(host)
         client = docker.from_env(timeout=600)
         client.ping()
     except (docker.errors.DockerException, OSError) as error:
         reason = str(error).splitlines()[0]
-        msg = f"No Docker engine answers: {reason}"
+        msg = f"No Docker engine answers at {host}: {reason}"
         raise EngineError(
             msg,
             why="no daemon runs, or this user may not talk to it",
