@@ -1,10 +1,8 @@
 """What the tests of every folder share: a test that this machine cannot run says so."""
 
 import functools
-import gc
 import os
 import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,17 +20,11 @@ PROBES = ("probe:micro", "probe:nuitka")
 @functools.cache
 def docker_trouble() -> str:
     """'' when a Docker engine answers, else why not."""
-    trouble = ""
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ResourceWarning
-        )  # the SDK loses the socket that it failed with
-        try:
-            connect().close()
-        except EngineError as error:
-            trouble = error.what
-        gc.collect()
-    return trouble
+    try:
+        connect().close()
+    except EngineError as error:
+        return error.what
+    return ""
 
 
 @functools.cache
