@@ -177,6 +177,57 @@ def smoke(_: Context, engine: str = "", json: bool = False) -> None:
         raise Exit("" if results else "Nothing is built yet: inv build", code=ExitCode.REFUSED)
 
 
+@task(
+    iterable=["image"],
+    help={
+        "image": "static-curl, static-curl:http, static-tools … also as bare words (default: all that can be made)",
+        "target": "only these platforms of what is built (default: all of them)",
+        "packed": "the files that UPX packed",
+        "plain": "the files as they were linked (default, but for static-tools)",
+        "tar": "also one tar for each platform, for docker load and skopeo oci-archive:",
+        "load": "also put them into the Docker engine",
+        "json": JSON,
+    },
+)
+def image(
+    _: Context,
+    image: list[str],
+    target: str = "",
+    packed: bool = False,
+    plain: bool = False,
+    tar: bool = False,
+    load: bool = False,
+    json: bool = False,
+) -> None:
+    """Make multi-arch scratch images of what is built: ./inv image static-curl --tar"""
+    if packed and plain:
+        msg = "Packed and plain at once is neither."
+        raise UsageError(msg, next="leave one of the two flags away")
+    from shipping import Shipment, Shipping, describe_images  # noqa: PLC0415 - a build does not pay for it
+
+    pipeline = _pipeline()
+    shipment = Shipment(
+        words=tuple(image),
+        targets=parse_targets(target) if target else (),
+        packed=True if packed else False if plain else None,
+    )
+    try:
+        shipping = Shipping(pipeline=pipeline)
+        made, lacking = shipping.make(shipment)
+        tars = [path for one in made for path in shipping.archives(one)] if tar else []
+        loaded = [shipping.load(one) for one in made] if load else []
+    finally:
+        pipeline.close()
+    if json:
+        _print_json([one.as_dict() for one in made])
+        return
+    print(describe_images(made))
+    for line in (*(f"not made: {one}" for one in lacking), *map(str, tars)):
+        print(line)
+    for name in loaded:
+        print(f"loaded: {name}")
+
+
 @task(help={"json": JSON})
 def doctor(_: Context, json: bool = False) -> None:
     """Explain this machine: which engines work, which settings won, what is missing."""
@@ -287,7 +338,7 @@ def _run(context: Context, words: list[str]) -> None:
 
 
 namespace = Collection(
-    build, fetch, list_, verify, smoke, doctor, cache, clean, test, check, docs, bench
+    build, fetch, list_, verify, smoke, image, doctor, cache, clean, test, check, docs, bench
 )
 program = Inv(name="inv", binary="inv", namespace=namespace, version="0.1.0")
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from builders.build import Lazily
 from builders.engines.choose import Chooser
@@ -86,7 +87,7 @@ class Workshop:
         """The engine, looked for when the first step runs."""
         return Lazily(self._find_engine)
 
-    def manifest(self) -> list[dict[str, object]]:
+    def manifest(self) -> list[dict[str, Any]]:
         """What `artifacts/manifest.json` says."""
         return read_manifest(self.artifacts)
 

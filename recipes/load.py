@@ -78,7 +78,7 @@ def _refuse_cycles(recipes: Mapping[str, Recipe]) -> None:
 def load_recipe(path: Path) -> Recipe:
     """Read one recipe. Raises RecipeError, always naming the file."""
     try:
-        table = _Table(tomllib.loads(path.read_text("utf-8")), str(path))
+        table = Table(tomllib.loads(path.read_text("utf-8")), str(path))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         msg = f"{path}: {error}"
         raise RecipeError(msg, why="not a TOML file") from error
@@ -125,7 +125,7 @@ def _guess(word: str, known: Mapping[str, object] | list[str] | set[str]) -> str
     return f" Perhaps you meant '{near[0]}'." if near else ""
 
 
-class _Table:
+class Table:
     """A TOML table that remembers what was read, so that the rest is an error."""
 
     def __init__(self, data: dict[str, Any], where: str) -> None:
@@ -169,11 +169,11 @@ class _Table:
                 raise RecipeError(msg)
         return values
 
-    def table(self, key: str) -> "_Table":
+    def table(self, key: str) -> "Table":
         """Return a table inside this one."""
-        return _Table(self.take(key, dict), f"{self.where}: {key}")
+        return Table(self.take(key, dict), f"{self.where}: {key}")
 
-    def tables(self, key: str, *, optional: bool = False) -> list["_Table"]:
+    def tables(self, key: str, *, optional: bool = False) -> list["Table"]:
         """Return a list of tables."""
         entries = self.take(key, list, [] if optional else None)
         return [_inner(entry, f"{self.where}: {key}[{i}]") for i, entry in enumerate(entries)]
@@ -203,11 +203,11 @@ class _Table:
                 raise RecipeError(msg, next=f"known here: {', '.join(sorted(self.known))}")
 
 
-def _inner(value: object, where: str) -> _Table:
+def _inner(value: object, where: str) -> Table:
     if not isinstance(value, dict):
         msg = f"{where} must be a table, not {value!r}."
         raise RecipeError(msg)
-    return _Table(value, where)
+    return Table(value, where)
 
 
 _NOUNS: Mapping[type, str] = {
@@ -220,7 +220,7 @@ _NOUNS: Mapping[type, str] = {
 }
 
 
-def _recipe(table: _Table, folder: Path) -> Recipe:
+def _recipe(table: Table, folder: Path) -> Recipe:
     name = table.take("name", str)
     if name != folder.name:
         msg = f"{table.where}: the name '{name}' is not the folder's name '{folder.name}'."
@@ -269,7 +269,7 @@ def _recipe(table: _Table, folder: Path) -> Recipe:
     return recipe
 
 
-def _releases(table: _Table, name: str, *, local: bool) -> tuple[Release, ...]:
+def _releases(table: Table, name: str, *, local: bool) -> tuple[Release, ...]:
     read = _local_release if local else partial(_release, name=name)
     releases = tuple(read(entry) for entry in table.tables("releases"))
     if not releases:
@@ -283,7 +283,7 @@ def _releases(table: _Table, name: str, *, local: bool) -> tuple[Release, ...]:
     return releases
 
 
-def _local(table: _Table, folder: Path) -> Path | None:
+def _local(table: Table, folder: Path) -> Path | None:
     """The folder beside `recipes/` that is the source, if the recipe says so."""
     name = table.take("local", str, "")
     if not name:
@@ -295,7 +295,7 @@ def _local(table: _Table, folder: Path) -> Path | None:
     return path
 
 
-def _local_release(table: _Table) -> Release:
+def _local_release(table: Table) -> Release:
     release = Release(
         version=table.take("version", str),
         date=table.take("date", date),
@@ -307,7 +307,7 @@ def _local_release(table: _Table) -> Release:
     return release
 
 
-def _release(table: _Table, name: str) -> Release:
+def _release(table: Table, name: str) -> Release:
     version = table.take("version", str)
     signature = None
     if "signature" in table.data:
@@ -342,7 +342,7 @@ def _release(table: _Table, name: str) -> Release:
     return release
 
 
-def _trial(table: _Table, variants: Mapping[str, object]) -> Trial:
+def _trial(table: Table, variants: Mapping[str, object]) -> Trial:
     trial = Trial(
         args=table.words("args"),
         code=table.take("code", int, 0),
@@ -357,7 +357,7 @@ def _trial(table: _Table, variants: Mapping[str, object]) -> Trial:
     return trial
 
 
-def _expectations(table: _Table) -> Expectations:
+def _expectations(table: Table) -> Expectations:
     expect = Expectations(
         linkage=table.choice("linkage", Linkage, Linkage.STATIC),
         max_size=table.take("max_size", int),
@@ -369,7 +369,7 @@ def _expectations(table: _Table) -> Expectations:
     return expect
 
 
-def _variant(name: str, table: _Table, *, common: Mapping[str, str], program: bool) -> Variant:
+def _variant(name: str, table: Table, *, common: Mapping[str, str], program: bool) -> Variant:
     expect = table.table("expect") if program else None
     variant = Variant(
         name=name,

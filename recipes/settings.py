@@ -53,6 +53,10 @@ SETTINGS = (
     ),
     Setting(name="base_image", default="", help="base of the builder image, as name@sha256:..."),
     Setting(name="offline", default="", help="1: fetch nothing from the network"),
+    Setting(name="source", default="", help="images' source label; default: upstream's archive"),
+    Setting(
+        name="revision", default="", help="images' revision label; default: the last commit to them"
+    ),
     Setting(name="python", default="", help="the Python that ./inv makes its environment with"),
     Setting(name="debug", default="", help="1: show tracebacks"),
     Setting(name="test_docker", default="", help="1: tests that need Docker fail without it"),

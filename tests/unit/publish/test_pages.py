@@ -248,13 +248,13 @@ class TestRecipePage:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         known: dict[str, set[str]] = {}
-        done = load._Table.done
+        done = load.Table.done
 
-        def spy(table: load._Table) -> None:
+        def spy(table: load.Table) -> None:
             known.setdefault(self.section(table.where), set()).update(table.known)
             done(table)
 
-        monkeypatch.setattr(load._Table, "done", spy)
+        monkeypatch.setattr(load.Table, "done", spy)
         load_recipes()
         assert self.documented() == known
 

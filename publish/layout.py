@@ -1,0 +1,228 @@
+"""OCI image layouts on disk: the same contents give the same bytes, on every machine.
+
+https://github.com/opencontainers/image-spec/blob/main/image-layout.md. A layer is an uncompressed tar: two gzip
+libraries give two digests for one layer, and registries' clients compress in transit if they want to.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from publish.manifest import replace
+from recipes.errors import PublishError
+from recipes.images import NAME, TAG
+from recipes.target import Target
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
+EMPTY = "application/vnd.oci.empty.v1+json"
+
+REF_NAME = "org.opencontainers.image.ref.name"
+FULL_NAME = "io.containerd.image.name"
+"""Where newer engines look for the name that a loaded image gets."""
+
+CHUNK = 1 << 20
+LARGEST_JSON = 4 << 20
+"""Bytes: registries take no larger manifests
+(https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests)."""
+
+
+def canonical(value: object) -> bytes:
+    """Return JSON with nothing left to chance: compact, keys sorted, UTF-8."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descriptor:
+    """What points at a blob: https://github.com/opencontainers/image-spec/blob/main/descriptor.md."""
+
+    media_type: str
+    digest: str
+    """``sha256:`` and 64 hex digits."""
+    size: int
+    platform: Target | None = None
+    artifact_type: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, data: bytes, media_type: str, *, platform: Target | None = None) -> Self:
+        """Describe ``data``."""
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        return cls(media_type=media_type, digest=digest, size=len(data), platform=platform)
+
+    @classmethod
+    def read(cls, value: Mapping[str, Any]) -> Self:
+        """Read one out of an index or manifest. Raises PublishError when it is none."""
+        try:
+            digest, size = str(value["digest"]), value["size"]
+            algorithm, _, digits = digest.partition(":")
+            whole = algorithm == "sha256" and len(digits) == 64 and not set(digits) - _HEX
+            if not whole or type(size) is not int or size < 0:
+                msg = f"'{digest}' of {size!r} bytes is no descriptor of ours."
+                raise PublishError(msg)
+            return cls(
+                media_type=str(value["mediaType"]),
+                digest=digest,
+                size=size,
+                platform=_read_platform(value.get("platform")),
+                artifact_type=str(value.get("artifactType", "")),
+                annotations={str(k): str(v) for k, v in dict(value.get("annotations", {})).items()},
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            msg = f"A descriptor lacks what it needs: {error!r}"
+            raise PublishError(msg) from error
+
+    def as_dict(self) -> dict[str, Any]:
+        """The descriptor as JSON wants it."""
+        made: dict[str, Any] = {
+            "mediaType": self.media_type,
+            "digest": self.digest,
+            "size": self.size,
+        }
+        if self.platform:
+            made["platform"] = platform(self.platform)
+        if self.artifact_type:
+            made["artifactType"] = self.artifact_type
+        if self.annotations:
+            made["annotations"] = dict(self.annotations)
+        return made
+
+
+_HEX = set("0123456789abcdef")
+
+
+def platform(target: Target) -> dict[str, str]:
+    """The target as an index names it: https://github.com/opencontainers/image-spec/blob/main/image-index.md."""
+    system, architecture, *variant = target.value.split("/")
+    made = {"os": system, "architecture": architecture}
+    return {**made, "variant": variant[0]} if variant else made
+
+
+def _read_platform(value: Mapping[str, str] | None) -> Target | None:
+    if value is None:
+        return None
+    words = (value["os"], value["architecture"], value.get("variant", ""))
+    name = "/".join(filter(None, words))
+    return Target(name.removesuffix("/v8") if "arm64" in name else name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """One multi-arch image in a folder: an index over one manifest for each target."""
+
+    folder: Path
+    name: str
+    """``static-curl``: what the repository ends with."""
+    tag: str
+    """``8.21.0-http``."""
+    index: Descriptor
+    """Of the image index, which is a blob like the others."""
+
+    @property
+    def slug(self) -> str:
+        """The image as a file name."""
+        return f"{self.name}-{self.tag}"
+
+    @property
+    def reference(self) -> str:
+        """The image as people write it."""
+        return f"{self.name}:{self.tag}"
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read a layout. Raises PublishError unless it is whole: every blob is hashed again."""
+        try:
+            version = json.loads((folder / "oci-layout").read_bytes())["imageLayoutVersion"]
+            (entry,) = json.loads((folder / "index.json").read_bytes())["manifests"]
+            index = Descriptor.read(entry)
+            name, _, tag = index.annotations[FULL_NAME].rpartition(":")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            msg = f"{folder} is no image layout of ours: {error!r}"
+            raise PublishError(msg, next="inv image makes it anew") from error
+        sound = version == "1.0.0" and NAME.fullmatch(name) and TAG.fullmatch(tag)
+        if not sound or tag != index.annotations.get(REF_NAME):
+            msg = f"{folder} is no image layout of ours: '{name}:{tag}', version {version}."
+            raise PublishError(msg, next="inv image makes it anew")
+        bare = dataclasses.replace(
+            index, annotations={}
+        )  # those are of this folder, not of the image
+        layout = cls(folder=folder, name=name, tag=tag, index=bare)
+        for descriptor in layout.reachable():
+            layout.check(descriptor)
+        return layout
+
+    def manifests(self) -> tuple[Descriptor, ...]:
+        """The image index's entries, each with its platform."""
+        return self.entries(self.index, "manifests")
+
+    def reachable(self) -> Iterator[Descriptor]:
+        """Yield every blob: what a registry must hold before what points at it comes last."""
+        for manifest in self.manifests():
+            yield from self.entries(manifest, "layers", "config")
+            yield manifest
+        yield self.index
+
+    def blob(self, digest: str) -> Path:
+        """Where a blob is."""
+        return self.folder / "blobs" / digest.replace(":", "/", 1)
+
+    def json(self, descriptor: Descriptor) -> dict[str, Any]:
+        """Read a blob that is an index, a manifest or a config. Raises PublishError when it is damaged."""
+        self.check(descriptor)
+        if descriptor.size > LARGEST_JSON:
+            msg = f"{descriptor.digest} has {descriptor.size} bytes: too much for a manifest."
+            raise PublishError(msg)
+        try:
+            value = json.loads(self.blob(descriptor.digest).read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            msg = f"{descriptor.digest} is no JSON: {error}"
+            raise PublishError(msg) from error
+        if not isinstance(value, dict):
+            msg = f"{descriptor.digest} is no JSON object."
+            raise PublishError(msg)
+        return value
+
+    def entries(self, descriptor: Descriptor, *keys: str) -> tuple[Descriptor, ...]:
+        """Return what a blob points at under ``keys``. Raises PublishError when it does not."""
+        content = self.json(descriptor)
+        try:
+            values = [content[key] for key in keys]
+            ones = [
+                one for value in values for one in (value if isinstance(value, list) else [value])
+            ]
+        except (KeyError, TypeError) as error:
+            msg = f"{descriptor.digest} lacks {error}: it is no {descriptor.media_type}."
+            raise PublishError(msg) from error
+        return tuple(Descriptor.read(one) for one in ones)
+
+    def check(self, descriptor: Descriptor) -> None:
+        """Raise PublishError unless the blob has the size and the digest that it is called by."""
+        path = self.blob(descriptor.digest)
+        try:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            size = path.stat().st_size
+        except OSError as error:
+            msg = f"A blob of {self.reference} is missing: {error}"
+            raise PublishError(msg, next="inv image makes it anew") from error
+        if (size, f"sha256:{found}") != (descriptor.size, descriptor.digest):
+            msg = f"{path} is not what it is called: {size} bytes, sha256 {found}."
+            raise PublishError(msg, why="it was changed or damaged", next="inv image makes it anew")
+
+
+def write_index(layout: Layout) -> None:
+    """Write what makes a folder of blobs a layout, last of all."""
+    annotations = {REF_NAME: layout.tag, FULL_NAME: layout.reference}
+    entry = {**layout.index.as_dict(), "annotations": annotations}
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}
+    for name, value in (("oci-layout", {"imageLayoutVersion": "1.0.0"}), ("index.json", index)):
+        data = canonical(value)
+        path = layout.folder / name
+        if not path.is_file() or path.read_bytes() != data:
+            replace(path, data)

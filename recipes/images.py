@@ -1,0 +1,195 @@
+"""What stands in which image: `recipes/images.toml`, read into values."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from recipes.errors import RecipeError
+from recipes.load import HERE, Table, list_products
+from recipes.model import Kind, Recipe
+
+FILE = "images.toml"
+
+# https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests
+NAME = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*")
+TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """One file of an image."""
+
+    product: str
+    """``curl:https``; or a library of one file for every target, such as ``cacert``."""
+    path: PurePosixPath
+    mode: int = 0o755
+    links: tuple[PurePosixPath, ...] = ()
+    """Further paths that lead to the file."""
+
+    @property
+    def recipe(self) -> str:
+        """The recipe that makes it."""
+        return self.product.partition(":")[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRecipe:
+    """One image, whatever the release and the target."""
+
+    name: str
+    """``static-curl``: the last part of the repository."""
+    summary: str
+    tag: str
+    """``{recipe}`` stands for the release of that recipe: ``{curl}-http``."""
+    contents: tuple[Content, ...]
+    packed: bool
+    """Packed files, where the target has them, unless somebody asks otherwise."""
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str]
+    folders: Mapping[PurePosixPath, int]
+    """Empty folders by path, with their modes."""
+
+    @property
+    def label(self) -> str:
+        """The image as a user may ask for it: ``static-curl:http``, or ``static-tools``."""
+        variant = re.sub(r"\{[^}]*\}", "", self.tag).strip("-") if len(self.contents) == 1 else ""
+        return f"{self.name}:{variant}" if variant else self.name
+
+    def tagged(self, versions: Mapping[str, str], *, packed: bool) -> str:
+        """The tag for these releases by recipe. Raises RecipeError when it is none."""
+        form = "" if packed == self.packed else "-upx" if packed else "-plain"
+        tag = self.tag.format_map(versions) + form
+        if not TAG.fullmatch(tag):
+            msg = f"The image {self.name} would get the tag '{tag}', which is none."
+            raise RecipeError(msg, next=f"see 'tag' in {FILE}")
+        return tag
+
+
+def load_images(recipes: Mapping[str, Recipe], folder: Path = HERE) -> tuple[ImageRecipe, ...]:
+    """Return every image, those of `images.toml` first, then one for each program that stands in none.
+
+    Raises RecipeError, always naming the file.
+    """
+    path = folder / FILE
+    try:
+        tables = tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        msg = f"{path}: {error}"
+        raise RecipeError(msg, why="not a TOML file") from error
+    images: list[ImageRecipe] = []
+    for name, value in tables.items():
+        if not isinstance(value, dict) or not NAME.fullmatch(name):
+            msg = f"{path}: '{name}' is no image: a table named as registries allow."
+            raise RecipeError(msg)
+        images += _images(name, Table(value, f"{path}: {name}"), recipes)
+    named = {content.recipe for image in images for content in image.contents}
+    for recipe in recipes.values():
+        if recipe.kind is Kind.PROGRAM and recipe.name not in named:
+            first = recipe.variants[0].name
+            path_inside = PurePosixPath("/") / recipe.name
+            images += _each(recipe, recipe.name, recipe.summary, path_inside, bare=first)
+    return tuple(images)
+
+
+def _images(name: str, table: Table, recipes: Mapping[str, Recipe]) -> list[ImageRecipe]:
+    summary = table.take("summary", str)
+    if "each" in table.data:
+        recipe = _program(table.take("each", str), recipes, table.where)
+        path = _path(table.take("path", str), table.where)
+        made = _each(recipe, name, summary, path, bare=table.take("bare", str, ""))
+        table.done()
+        return list(made)
+    image = ImageRecipe(
+        name=name,
+        summary=summary,
+        tag=table.take("tag", str),
+        packed=table.take("packed", bool, False),
+        command=table.words("command"),
+        entrypoint=table.words("entrypoint"),
+        environment=table.pairs("environment"),
+        folders={
+            _path(path, table.where): _mode(mode, table.where)
+            for path, mode in table.pairs("folders").items()
+        },
+        contents=tuple(_content(entry, recipes) for entry in table.tables("contents")),
+    )
+    table.done()
+    try:
+        image.tagged(dict.fromkeys((one.recipe for one in image.contents), "1"), packed=True)
+    except (KeyError, ValueError, IndexError) as error:
+        msg = f"{table.where}: the tag '{image.tag}' names what is not in the image: {error}."
+        raise RecipeError(msg) from error
+    return [image]
+
+
+def _each(
+    recipe: Recipe, name: str, summary: str, path: PurePosixPath, *, bare: str
+) -> Iterator[ImageRecipe]:
+    for product in list_products({recipe.name: recipe}):
+        variant = product.variant.name
+        suffix = f"-{variant}" if variant and variant != bare else ""
+        yield ImageRecipe(
+            name=name,
+            summary=summary,
+            tag=f"{{{recipe.name}}}{suffix}",
+            packed=False,
+            entrypoint=(str(path),),
+            environment={},
+            folders={},
+            contents=(Content(product=product.name, path=path),),
+        )
+
+
+def _content(table: Table, recipes: Mapping[str, Recipe]) -> Content:
+    product = table.take("product", str)
+    known = {one.name for one in list_products(recipes)}
+    known |= {one.name for one in recipes.values() if one.kind is Kind.LIBRARY}
+    if product not in known:
+        msg = f"{table.where}: '{product}' is no product."
+        raise RecipeError(msg, next=f"choose one of: {', '.join(sorted(known))}")
+    content = Content(
+        product=product,
+        path=_path(table.take("path", str), table.where),
+        mode=_mode(table.take("mode", str, "0755"), table.where),
+        links=_links(table, recipes[product.partition(":")[0]].folder.parent),
+    )
+    table.done()
+    return content
+
+
+def _links(table: Table, folder: Path) -> tuple[PurePosixPath, ...]:
+    """Read the file of paths, one a line, that ``links`` names beside the recipes."""
+    name = table.take("links", str, "")
+    if not name:
+        return ()
+    try:
+        lines = (folder / name).read_text("utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{table.where}: 'links' cannot be read: {error}"
+        raise RecipeError(msg) from error
+    return tuple(_path(f"/{line.lstrip('/')}", table.where) for line in lines)
+
+
+def _program(name: str, recipes: Mapping[str, Recipe], where: str) -> Recipe:
+    if name not in recipes or recipes[name].kind is not Kind.PROGRAM:
+        msg = f"{where}: 'each' names '{name}', which is no program."
+        raise RecipeError(msg)
+    return recipes[name]
+
+
+def _path(text: str, where: str) -> PurePosixPath:
+    path = PurePosixPath(text)
+    if not path.is_absolute() or ".." in path.parts or str(path) != text or text == "/":
+        msg = f"{where}: '{text}' is no absolute path."
+        raise RecipeError(msg)
+    return path
+
+
+def _mode(text: str, where: str) -> int:
+    if not re.fullmatch(r"[0-7]{3,4}", text):
+        msg = f"{where}: '{text}' is no mode, such as 0755."
+        raise RecipeError(msg)
+    return int(text, 8)

@@ -1,0 +1,134 @@
+"""Images as their users' tools see them: skopeo, umoci, the Docker engine."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.built import Built
+from tests.integration.command import Inv
+from tests.integration.known import Known, all_but
+
+pytestmark = pytest.mark.builds
+
+HTTP = "static-curl-8.21.0-http"
+
+
+def said(*words: str | Path) -> str:
+    """What another tool prints; it must be installed, and content."""
+    name = str(words[0])
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed: apt-get install -y {name}")
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def shop(built: Built, tmp_path: Path) -> Inv:
+    """The command with a copy of what is built."""
+    shutil.copytree(built.artifacts, tmp_path / "artifacts")
+    return built.inv.set(artifacts=tmp_path / "artifacts")
+
+
+def layouts(inv: Inv, *words: str) -> dict[str, dict[str, object]]:
+    done = inv("image", *words, "--json")
+    assert done.code == 0, done.stderr
+    return {f"{one['name']}:{one['tag']}": one for one in json.loads(done.stdout)}
+
+
+def test_what_is_built_elsewhere_by_another_engine_gives_the_same_images(
+    shop: Inv, built: Built, known: Known, tmp_path: Path
+) -> None:
+    here = layouts(shop)
+    assert {"static-curl:8.21.0-mini", "static-curl:8.21.0-http"} <= set(here)
+    # One curl made anew, without isolation, in another folder, at another time.
+    other = tmp_path / "other"
+    known.copy(other / "cache", all_but("curl:mini"))
+    inv = Inv(folder=tmp_path, settings=built.settings).set(
+        cache=other / "cache", artifacts=other / "artifacts"
+    )
+    done = inv("build", "curl:mini", "curl:http", "curl:https", "--engine", "host")
+    assert done.code == 0, done.stderr
+    there = layouts(inv)
+    assert {name: one["digest"] for name, one in there.items()} == {
+        name: one["digest"] for name, one in here.items()
+    }
+
+
+def test_making_images_again_touches_nothing(shop: Inv, tmp_path: Path) -> None:
+    layouts(shop, "--tar")
+    folder = tmp_path / "artifacts" / "oci"
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    layouts(shop, "--tar")
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_skopeo_takes_the_layout_and_finds_the_same_digest(shop: Inv, tmp_path: Path) -> None:
+    one = layouts(shop)["static-curl:8.21.0-http"]
+    layout = tmp_path / "artifacts" / "oci" / HTTP
+    said("skopeo", "copy", "--all", f"oci:{layout}:8.21.0-http", f"dir:{tmp_path / 'copied'}")
+    copied = (tmp_path / "copied" / "manifest.json").read_bytes()
+    assert copied == (layout / "blobs" / str(one["digest"]).replace(":", "/")).read_bytes()
+
+
+def test_umoci_accepts_the_layout(shop: Inv, tmp_path: Path, built: Built) -> None:
+    layouts(shop, "static-curl:http")
+    layout = tmp_path / "artifacts" / "oci" / HTTP
+    assert said("umoci", "ls", "--layout", layout).split() == ["8.21.0-http"]
+    said("umoci", "unpack", "--rootless", "--image", f"{layout}:8.21.0-http", tmp_path / "bundle")
+    root = tmp_path / "bundle" / "rootfs"
+    assert [path.name for path in root.iterdir()] == ["curl"]
+    assert (root / "curl").read_bytes() == built.file("curl:http").read_bytes()
+
+
+@pytest.mark.docker
+def test_one_tar_is_taken_by_skopeo_and_by_the_engine(shop: Inv, tmp_path: Path) -> None:
+    layouts(shop, "static-curl:mini", "--tar")
+    tar = tmp_path / "artifacts" / "oci" / "static-curl-8.21.0-mini-linux-amd64.tar"
+    seen = json.loads(said("skopeo", "inspect", f"oci-archive:{tar}"))
+    assert (seen["Os"], seen["Architecture"]) == ("linux", "amd64")
+    assert "Loaded image" in said("docker", "load", "--input", tar)
+    try:
+        told = said("docker", "run", "--rm", "--network=none", "static-curl:8.21.0-mini", "-V")
+        assert told.startswith("curl 8.21.0 ")
+    finally:
+        said("docker", "rmi", "static-curl:8.21.0-mini")
+
+
+@pytest.mark.docker
+def test_load_puts_the_image_into_the_engine_as_small_as_promised(shop: Inv) -> None:
+    done = shop("image", "static-curl:http", "--load")
+    assert done.code == 0, done.stderr
+    assert "loaded: static-curl:8.21.0-http" in done.stdout
+    try:
+        (image,) = json.loads(said("docker", "inspect", "static-curl:8.21.0-http"))
+        assert image["Size"] <= 530_000
+        assert image["Config"]["User"] == "65532:65532"
+        assert image["Config"]["Labels"]["org.opencontainers.image.licenses"]
+    finally:
+        said("docker", "rmi", "static-curl:8.21.0-http")
+
+
+def test_an_image_that_does_not_exist_is_not_guessed_at(shop: Inv) -> None:
+    done = shop("image", "static-crul")
+    assert done.code == 2
+    assert "There is no image 'static-crul'" in done.stderr
+
+
+def test_without_anything_built_the_next_step_is_named(tmp_path: Path) -> None:
+    done = Inv(folder=tmp_path).set(artifacts=tmp_path / "artifacts")("image")
+    assert done.code == 2
+    assert "inv build" in done.stderr
+
+
+def test_a_file_that_was_changed_since_is_refused(shop: Inv, tmp_path: Path) -> None:
+    path = tmp_path / "artifacts" / "files" / "curl-http-8.21.0-linux-amd64"
+    data = bytearray(path.read_bytes())
+    data[1000] ^= 1
+    path.write_bytes(data)
+    done = shop("image", "static-curl:http")
+    assert done.code == 7
+    assert "is not what was proven" in done.stderr
