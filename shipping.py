@@ -92,7 +92,7 @@ class Shipping:
     @cached_property
     def images(self) -> tuple[ImageRecipe, ...]:
         """Every image there could be."""
-        return load_images(self.pipeline.recipes)
+        return load_images(self.pipeline.recipes, self.pipeline.recipes_folder)
 
     def folder(self) -> Path:
         """Where image layouts go."""
@@ -191,7 +191,11 @@ class Shipping:
                     self._image(recipe, target, artifacts, tag)
                     for target, artifacts in chosen.items()
                 ]
-                planned.append(MultiArch(name=recipe.name, tag=tag, images=tuple(images)))
+                newest = versions == self._newest(recipe)
+                moving = recipe.moved(packed=packed) if newest else ()
+                planned.append(
+                    MultiArch(name=recipe.name, tag=tag, moving=moving, images=tuple(images))
+                )
         return planned
 
     def _versions(self, recipe: ImageRecipe) -> list[dict[str, str]]:
@@ -210,6 +214,14 @@ class Shipping:
             ((name, versions),) = built.items()
             return [{name: version} for version in versions]
         return [{name: versions[0] for name, versions in built.items()}]
+
+    def _newest(self, recipe: ImageRecipe) -> dict[str, str]:
+        """The newest releases that are pinned: moving tags follow no other, or they would move back."""
+        return {
+            one.recipe: self.pipeline.recipes[one.recipe].releases[0].version
+            for one in recipe.contents
+            if self._program(one.product)
+        }
 
     def _program(self, product: str) -> bool:
         return bool(self.pipeline.recipes[product.partition(":")[0]].variants[0].expect)

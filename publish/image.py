@@ -64,6 +64,8 @@ class MultiArch:
 
     name: str
     tag: str
+    moving: tuple[str, ...] = ()
+    """Further tags, for those who want the newest release whatever it is."""
     images: tuple[Image, ...]
 
 

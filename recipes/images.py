@@ -44,6 +44,8 @@ class ImageRecipe:
     tag: str
     """``{recipe}`` stands for the release of that recipe: ``{curl}-http``."""
     contents: tuple[Content, ...]
+    moving: tuple[str, ...] = ("latest",)
+    """Tags that follow the newest release, for those who want it whatever it is."""
     packed: bool
     """Packed files, where the target has them, unless somebody asks otherwise."""
     entrypoint: tuple[str, ...] = ()
@@ -60,12 +62,18 @@ class ImageRecipe:
 
     def tagged(self, versions: Mapping[str, str], *, packed: bool) -> str:
         """The tag for these releases by recipe. Raises RecipeError when it is none."""
-        form = "" if packed == self.packed else "-upx" if packed else "-plain"
-        tag = self.tag.format_map(versions) + form
+        tag = self.tag.format_map(versions) + self._form(packed=packed)
         if not TAG.fullmatch(tag):
             msg = f"The image {self.name} would get the tag '{tag}', which is none."
             raise RecipeError(msg, next=f"see 'tag' in {FILE}")
         return tag
+
+    def moved(self, *, packed: bool) -> tuple[str, ...]:
+        """The moving tags."""
+        return tuple(tag + self._form(packed=packed) for tag in self.moving)
+
+    def _form(self, *, packed: bool) -> str:
+        return "" if packed == self.packed else "-upx" if packed else "-plain"
 
 
 def load_images(recipes: Mapping[str, Recipe], folder: Path = HERE) -> tuple[ImageRecipe, ...]:
@@ -90,7 +98,9 @@ def load_images(recipes: Mapping[str, Recipe], folder: Path = HERE) -> tuple[Ima
         if recipe.kind is Kind.PROGRAM and recipe.name not in named:
             first = recipe.variants[0].name
             path_inside = PurePosixPath("/") / recipe.name
-            images += _each(recipe, recipe.name, recipe.summary, path_inside, bare=first)
+            images += _each(
+                recipe, recipe.name, recipe.summary, path_inside, bare=first, latest=first
+            )
     return tuple(images)
 
 
@@ -99,9 +109,14 @@ def _images(name: str, table: Table, recipes: Mapping[str, Recipe]) -> list[Imag
     if "each" in table.data:
         recipe = _program(table.take("each", str), recipes, table.where)
         path = _path(table.take("path", str), table.where)
-        made = _each(recipe, name, summary, path, bare=table.take("bare", str, ""))
+        bare = table.take("bare", str, "")
+        latest = table.take("latest", str, bare)
         table.done()
-        return list(made)
+        known = {variant.name for variant in recipe.variants}
+        if missing := {bare, latest} - known - {""}:
+            msg = f"{table.where}: '{missing.pop()}' is no variant of {recipe.name}."
+            raise RecipeError(msg, next=f"choose one of: {', '.join(sorted(known))}")
+        return list(_each(recipe, name, summary, path, bare=bare, latest=latest))
     image = ImageRecipe(
         name=name,
         summary=summary,
@@ -126,15 +141,17 @@ def _images(name: str, table: Table, recipes: Mapping[str, Recipe]) -> list[Imag
 
 
 def _each(
-    recipe: Recipe, name: str, summary: str, path: PurePosixPath, *, bare: str
+    recipe: Recipe, name: str, summary: str, path: PurePosixPath, *, bare: str, latest: str
 ) -> Iterator[ImageRecipe]:
     for product in list_products({recipe.name: recipe}):
         variant = product.variant.name
         suffix = f"-{variant}" if variant and variant != bare else ""
+        moving = [variant] * bool(suffix) + ["latest"] * (variant == latest)
         yield ImageRecipe(
             name=name,
             summary=summary,
             tag=f"{{{recipe.name}}}{suffix}",
+            moving=tuple(moving),
             packed=False,
             entrypoint=(str(path),),
             environment={},

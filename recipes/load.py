@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 from recipes.errors import RecipeError, UsageError
 from recipes.model import (
+    Bill,
+    Carried,
     Expectations,
     Kind,
     Linkage,
@@ -36,6 +38,10 @@ PACKER = "upx"
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=StrEnum)
 _WORD = re.compile(r"[A-Za-z0-9_.+/:,-]*")
+
+# https://csrc.nist.gov/pubs/ir/7695/final and https://github.com/package-url/purl-spec, as far as pins need them.
+_CPE = re.compile(r"cpe:2\.3:[aho](:[A-Za-z0-9._*?\\+-]+){10}")
+_PURL = re.compile(r"pkg:[a-z][a-z0-9.+-]*/[A-Za-z0-9._~%/@+-]+(\?[^\s#]+)?(#\S+)?")
 
 
 def load_recipes(folder: Path = HERE) -> dict[str, Recipe]:
@@ -257,6 +263,7 @@ def _recipe(table: Table, folder: Path) -> Recipe:
         unpackable=table.reasons("unpackable"),
         unsupported=table.reasons("unsupported"),
         smoke=tuple(_trial(entry, variants) for entry in table.tables("smoke", optional=True)),
+        bill=_bill(table.table("bill")) if "bill" in table.data else Bill(),
     )
     table.done()
     if not {"rule", "frozen"} & set(recipe.update):
@@ -340,6 +347,33 @@ def _release(table: Table, name: str) -> Release:
         msg = f"{table.where}: the file name '{source.filename}' lacks '{version}'."
         raise RecipeError(msg)
     return release
+
+
+def _bill(table: Table) -> Bill:
+    bill = Bill(
+        cpe=table.take("cpe", str, ""),
+        purl=table.take("purl", str, ""),
+        chosen=table.take("chosen", str, ""),
+        licence_files=table.words("licence_files"),
+        carries=tuple(_carried(entry) for entry in table.tables("carries", optional=True)),
+    )
+    table.done()
+    for key, text, form in (("cpe", bill.cpe, _CPE), ("purl", bill.purl, _PURL)):
+        if text and not ("{version}" in text and form.fullmatch(text.replace("{version}", "1"))):
+            msg = f"{table.where}: '{key}' cannot be '{text}'."
+            raise RecipeError(msg, next="a whole one, with {version} where the version stands")
+    return bill
+
+
+def _carried(table: Table) -> Carried:
+    carried = Carried(
+        name=table.take("name", str),
+        package=table.take("package", str),
+        licence=table.take("licence", str),
+        licence_files=table.words("licence_files"),
+    )
+    table.done()
+    return carried
 
 
 def _trial(table: Table, variants: Mapping[str, object]) -> Trial:

@@ -160,6 +160,34 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Carried:
+    """A part of the toolchain that goes into whatever links a recipe's output."""
+
+    name: str
+    package: str
+    """The wheel that it comes out of."""
+    licence: str
+    """SPDX expression."""
+    licence_files: tuple[str, ...]
+    """Paths inside the wheel's own folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bill:
+    """What a bill of materials says beyond the pins. No step reads it, so it is no part of any key."""
+
+    cpe: str = ""
+    """CPE 2.3 with ``{version}``: the name that advisories use."""
+    purl: str = ""
+    """Package URL with ``{version}``; without one it is made from the pin."""
+    chosen: str = ""
+    """Which of several licences is chosen, as an SPDX expression."""
+    licence_files: tuple[str, ...] = ()
+    """Where the licence's text stands in the source, below its top folder; `*` matches, as in a shell."""
+    carries: tuple[Carried, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One folder of `recipes/`."""
 
@@ -185,6 +213,7 @@ class Recipe:
     """Targets that cannot be built, with the reason."""
     smoke: tuple[Trial, ...]
     """What a finished program is tried with."""
+    bill: Bill = Bill()
 
     @property
     def script(self) -> Path:

@@ -49,6 +49,16 @@ def test_every_shipped_image_gets_a_tag_and_every_program_an_image() -> None:
     assert "static-curl:1.2.3-http-upx" in tags
 
 
+def test_moving_tags_follow_variants_and_one_of_them_is_the_latest() -> None:
+    images = {image.label: image for image in load_images(load_recipes())}
+    assert images["static-curl:http"].moved(packed=False) == ("http",)
+    assert images["static-curl:https"].moved(packed=True) == ("https-upx", "latest-upx")
+    assert images["probe"].moved(packed=False) == ("latest",)
+    assert images["probe:micro"].moved(packed=False) == ("micro",)
+    names = [f"{one.name}:{tag}" for one in images.values() for tag in one.moved(packed=False)]
+    assert len(names) == len(set(names)), "two images would share a moving tag"
+
+
 def test_a_program_that_no_image_names_gets_a_plain_one(world: World) -> None:
     images = load_images(world.load(), world.recipes)
     assert [one.label for one in images] == [
@@ -96,6 +106,13 @@ def test_what_cannot_be_an_image_is_refused(world: World, case: str) -> None:
     assert old in text
     (world.recipes / "images.toml").write_text(text.replace(old, new))
     with pytest.raises(RecipeError, match=said.replace("'", ".")):
+        load_images(world.load(), world.recipes)
+
+
+def test_a_variant_that_does_not_exist_is_refused(world: World) -> None:
+    text = '[x]\nsummary = "x"\neach = "hello"\npath = "/x"\nlatest = "loud"\n'
+    (world.recipes / "images.toml").write_text(text)
+    with pytest.raises(RecipeError, match="'loud' is no variant of hello"):
         load_images(world.load(), world.recipes)
 
 

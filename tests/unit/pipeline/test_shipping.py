@@ -1,0 +1,133 @@
+"""From what is built to images: which ones there are, what is in them, and what is said when something lacks."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from publish.layout import Layout
+from recipes.errors import UsageError
+from recipes.target import Target
+from shipping import Made, Shipment, Shipping, describe_images
+from tests.fixtures.make_elf import FOLDER
+from tests.unit.pipeline.conftest import GOOD, PACKED, FakePlace, Yard
+
+TOOLS = """
+[tools]
+summary = "all of it"
+tag = "{hello}-tools"
+packed = true
+command = ["/bin/hello"]
+[[tools.contents]]
+product = "hello:plain"
+path = "/bin/hello"
+[[tools.contents]]
+product = "data"
+path = "/etc/data"
+mode = "0644"
+"""
+
+EACH = '[greeter]\nsummary = "says hello"\neach = "hello"\npath = "/hello"\nbare = "plain"\n'
+
+
+@pytest.fixture
+def shop(yard: Yard) -> Yard:
+    yard.place = FakePlace()
+    (yard.world.recipes / "images.toml").write_text(EACH + TOOLS)
+    yard.build("hello:plain")
+    return yard
+
+
+def make(yard: Yard, *words: str, **options: object) -> dict[str, Made]:
+    made, _ = Shipping(pipeline=yard.pipeline()).make(
+        Shipment(words=words, **options)  # type: ignore[arg-type]
+    )
+    return {one.layout.reference: one for one in made}
+
+
+def files(made: Made) -> dict[str, bytes]:
+    (image,) = made.image.images
+    return {str(one.path): one.source.read_bytes() for one in image.layer.files}
+
+
+def test_an_image_of_each_release_and_variant_that_is_built(shop: Yard) -> None:
+    assert list(make(shop)) == ["greeter:2.0", "tools:2.0-tools"]
+    shop.build("hello:plain@1.0", "hello:secure@1.0")
+    assert list(make(shop)) == [
+        "greeter:2.0",
+        "greeter:1.0",
+        "greeter:1.0-secure",
+        "tools:2.0-tools",
+    ]
+
+
+def test_moving_tags_follow_the_newest_release_only(shop: Yard) -> None:
+    shop.build("hello:plain@1.0")
+    made = make(shop, "greeter")
+    assert made["greeter:2.0"].image.moving == ("latest",)
+    assert made["greeter:1.0"].image.moving == ()
+
+
+def test_plain_and_packed_files_and_data(shop: Yard) -> None:
+    made = make(shop)
+    assert files(made["greeter:2.0"]) == {"/hello": GOOD}
+    assert files(make(shop, "greeter", packed=True)["greeter:2.0-upx"]) == {"/hello": PACKED}
+    tools = files(made["tools:2.0-tools"])
+    assert tools["/bin/hello"] == PACKED
+    assert tools["/etc/data"] == b"data-1.0-linux-amd64"
+
+
+def test_what_cannot_be_packed_for_a_target_is_plain_in_a_packed_image(shop: Yard) -> None:
+    manifest = shop.artifacts / "manifest.json"
+    data = json.loads(manifest.read_text())
+    data["artifacts"] = [one for one in data["artifacts"] if not one["packed"]]
+    manifest.write_text(json.dumps(data))
+    assert files(make(shop, "tools")["tools:2.0-tools"])["/bin/hello"] == GOOD
+
+
+def test_an_image_is_asked_for_by_its_own_name_or_its_products(shop: Yard) -> None:
+    for word in ("greeter", "hello", "hello:plain"):
+        assert list(make(shop, word)) == ["greeter:2.0"]
+    with pytest.raises(UsageError, match="There is no image 'gretter'"):
+        make(shop, "gretter")
+
+
+def test_what_is_not_built_is_named_with_how_to_build_it(shop: Yard) -> None:
+    _, lacking = Shipping(pipeline=shop.pipeline()).make(Shipment())
+    assert lacking == ["greeter:secure: not built for one target in common: inv build hello:secure"]
+    with pytest.raises(UsageError, match="inv build hello:secure"):
+        make(shop, "greeter:secure")
+    with pytest.raises(UsageError, match="No image can be made"):
+        make(shop, targets=(Target.S390X,))
+
+
+def test_a_refused_artifact_is_in_no_image(shop: Yard) -> None:
+    manifest = shop.artifacts / "manifest.json"
+    data = json.loads(manifest.read_text())
+    for one in data["artifacts"]:
+        one["verdict"]["ok"] = False
+    manifest.write_text(json.dumps(data))
+    with pytest.raises(UsageError, match="No image can be made"):
+        make(shop)
+
+
+def test_labels_say_what_it_is_and_where_it_is_from(shop: Yard) -> None:
+    shipping = Shipping(
+        pipeline=shop.pipeline(source="https://example.invalid/repo", revision="f00")
+    )
+    (made,), _ = shipping.make(Shipment(words=("greeter:plain", "greeter")[1:]))
+    labels = made.image.images[0].labels
+    prefix = "org.opencontainers.image."
+    assert labels[f"{prefix}title"] == "greeter"
+    assert labels[f"{prefix}version"] == "2.0"
+    assert labels[f"{prefix}source"] == "https://example.invalid/repo"
+    assert labels[f"{prefix}revision"] == "f00"
+    assert labels[f"{prefix}created"] == "2026-01-02T00:00:00Z"
+    assert labels[f"{prefix}licenses"]
+
+
+def test_a_layout_is_whole_and_the_table_names_its_digest(shop: Yard, tmp_path: Path) -> None:
+    made = make(shop, "greeter")["greeter:2.0"]
+    assert Layout.read(shop.artifacts / "oci" / "greeter-2.0") == made.layout
+    assert made.layout.index.digest in describe_images([made])
+    assert made.as_dict()["bytes"] == {"linux/amd64": (FOLDER / "good-amd64").stat().st_size}
