@@ -1,0 +1,217 @@
+"""The three files of minisign, as bytes and back: secret key, public key, signature.
+
+https://jedisct1.github.io/minisign/#signature-format and the sections beside it. Nothing is signed or opened here.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass, field
+
+from recipes.errors import PublishError
+
+COMMENT = "untrusted comment: "
+TRUSTED = "trusted comment: "
+
+_PUBLIC, _HASHED = b"Ed", b"ED"
+_ENCRYPTED, _PLAIN = b"Sc", b"\0\0"
+_CHECKED = b"B2"
+
+# sizes in bytes
+_ID, _SEED, _POINT, _SIGNATURE, _CHECKSUM, _SALT = 8, 32, 32, 64, 32, 32
+_LOCKED = _ID + _SEED + _POINT + _CHECKSUM
+
+MOST_MEMORY = 1 << 30
+"""Bytes: what minisign itself spends on a password at most. A hostile key file may ask for more."""
+
+MOST_TURNS = 16
+
+_LINE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicPart:
+    """A public key: its id (8 bytes) and its point (32 bytes)."""
+
+    id: bytes
+    point: bytes
+
+    @property
+    def name(self) -> str:
+        """The id as minisign prints it."""
+        return name_of(self.id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretPart:
+    """What a secret key file holds. Never shown."""
+
+    id: bytes
+    seed: bytes = field(repr=False)
+    point: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignatureFile:
+    """A signature over the BLAKE2b-512 of a file, and a second one over the first and the trusted comment."""
+
+    id: bytes
+    signature: bytes
+    comment: str
+    """The trusted comment: one line."""
+    whole: bytes
+    """The second signature."""
+
+    @property
+    def covered(self) -> bytes:
+        """What the second signature is over."""
+        return self.signature + self.comment.encode()
+
+    def text(self) -> str:
+        """The file, with the untrusted comment that minisign writes unless it is told otherwise."""
+        first = _encode(_HASHED + self.id + self.signature)
+        return f"{COMMENT}signature from minisign secret key\n{first}\n{TRUSTED}{self.comment}\n{_encode(self.whole)}\n"
+
+
+def name_of(number: bytes) -> str:
+    """A key's id as minisign prints it: the number is little-endian."""
+    return f"{int.from_bytes(number, 'little'):016X}"
+
+
+def one_line(text: str) -> str:
+    """Return ``text``. Raises PublishError when it is more than a line of printable characters."""
+    if not _LINE.fullmatch(text) or len(text.encode("utf-8", "replace")) > 1024:
+        msg = f"A comment of a signature must be one line, not {text[:80]!r}."
+        raise PublishError(msg)
+    return text
+
+
+def public_text(key: PublicPart) -> str:
+    """The public key file."""
+    return f"{COMMENT}minisign public key {key.name}\n{_encode(_PUBLIC + key.id + key.point)}\n"
+
+
+def parse_public(text: str) -> PublicPart:
+    """Read a public key: its file, or the one line that ``minisign -P`` takes. Raises PublishError."""
+    lines = text.strip().splitlines()
+    if len(lines) == 2 and lines[0].startswith(COMMENT):
+        del lines[0]
+    data = _decode(lines[0] if len(lines) == 1 else "", len(_PUBLIC) + _ID + _POINT)
+    if data is None or not data.startswith(_PUBLIC):
+        msg = "This is no public key of minisign's."
+        raise PublishError(msg, next="give the file minisign.pub, or the line that begins with RW")
+    return PublicPart(id=data[2:10], point=data[10:])
+
+
+def secret_text(key: SecretPart) -> str:
+    """The secret key file, unencrypted, as ``minisign -G -W`` writes it, with its checksum."""
+    head = _PUBLIC + _PLAIN + _CHECKED + bytes(_SALT + 16)
+    body = key.id + key.seed + key.point
+    checksum = _checksum(body)
+    return f"{COMMENT}minisign secret key {name_of(key.id)}\n{_encode(head + body + checksum)}\n"
+
+
+def parse_secret(text: str, *, password: str | None = None) -> SecretPart:
+    """Read a secret key file; ``password`` decrypts an encrypted one, which takes a second and 1 GiB.
+
+    Raises PublishError, which never quotes any of it.
+    """
+    lines = text.strip().splitlines()
+    data = _decode(lines[-1] if len(lines) == 2 else "", 6 + _SALT + 16 + _LOCKED)
+    if data is None or not data.startswith(_PUBLIC) or data[4:6] != _CHECKED:
+        msg = "This is no secret key of minisign's."
+        raise PublishError(msg, next="./inv key new makes one, and so does minisign -G -W")
+    method, body = data[2:4], data[6 + _SALT + 16 :]
+    if method == _ENCRYPTED:
+        if password is None:
+            msg = "The secret key is encrypted, and there is no password."
+            raise PublishError(msg, next="give the password, or a copy without one: minisign -C -W")
+        salt, operations, memory = data[6:38], data[38:46], data[46:54]
+        body = _decrypt(body, password, salt, *map(_number, (operations, memory)))
+    elif method != _PLAIN:
+        msg = "The secret key is encrypted in a way that nobody here knows."
+        raise PublishError(msg, next="make it anew with minisign 0.8 or later")
+    body, checksum = body[:-_CHECKSUM], body[-_CHECKSUM:]
+    # minisign 0.11 and older leave the checksum of an unencrypted key empty.
+    empty = method == _PLAIN and checksum == bytes(_CHECKSUM)
+    if not empty and not hmac.compare_digest(checksum, _checksum(body)):
+        wrong = "The password is wrong." if method == _ENCRYPTED else "The secret key is damaged."
+        raise PublishError(wrong, why="its checksum is not that of its contents")
+    return SecretPart(id=body[:_ID], seed=body[_ID : _ID + _SEED], point=body[_ID + _SEED :])
+
+
+def parse_signature(text: str) -> SignatureFile:
+    """Read a signature file. Raises PublishError when it is none, or of the legacy kind."""
+    lines = text.split("\n")
+    whole = len(lines) == 5 and not lines[4]
+    if not whole or not lines[0].startswith(COMMENT) or not lines[2].startswith(TRUSTED):
+        msg = "This is no signature of minisign's."
+        raise PublishError(msg)
+    first = _decode(lines[1], 2 + _ID + _SIGNATURE)
+    second = _decode(lines[3], _SIGNATURE)
+    if first is None or second is None or not first.startswith(_HASHED):
+        legacy = first is not None and first.startswith(_PUBLIC)
+        msg = "This is no signature of minisign's over a file's hash."
+        raise PublishError(msg, why="it is of the legacy kind" if legacy else "")
+    comment = one_line(lines[2].removeprefix(TRUSTED))
+    return SignatureFile(id=first[2:10], signature=first[10:], comment=comment, whole=second)
+
+
+def _encode(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _decode(text: str, size: int) -> bytes | None:
+    """Only the one spelling that encoding would give: base64 has spare bits that nobody signs."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return data if len(data) == size and _encode(data) == text else None
+
+
+def _checksum(body: bytes) -> bytes:
+    return hashlib.blake2b(_PUBLIC + body, digest_size=_CHECKSUM).digest()
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data, "little")
+
+
+def parameters(operations: int, memory: int) -> tuple[int, int]:
+    """Return the exponent of scrypt's N, and its p (r is 8), as libsodium picks them for its two limits.
+
+    https://github.com/jedisct1/libsodium/blob/master/src/libsodium/crypto_pwhash/scryptsalsa208sha256/pwhash_scryptsalsa208sha256.c
+    """
+    operations = max(operations, 32768)
+    if operations < memory // 32:
+        return _exponent(operations // 32), 1
+    exponent = _exponent(memory // 1024)
+    return exponent, min(operations // 4 >> exponent, 0x3FFFFFFF) // 8
+
+
+def _decrypt(body: bytes, password: str, salt: bytes, operations: int, memory: int) -> bytes:
+    """Undo minisign's scrypt."""
+    exponent, parallel = parameters(operations, memory)
+    if (1 << exponent) * 1024 > MOST_MEMORY or not 1 <= parallel <= MOST_TURNS:
+        msg = (
+            "The secret key asks for more memory or time for its password than minisign ever does."
+        )
+        raise PublishError(msg, next="make it anew with minisign -G")
+    stream = hashlib.scrypt(
+        password.encode(),
+        salt=salt,
+        n=1 << exponent,
+        r=8,
+        p=parallel,
+        maxmem=MOST_MEMORY + (64 << 20),
+        dklen=_LOCKED,
+    )
+    return bytes(one ^ other for one, other in zip(body, stream, strict=True))
+
+
+def _exponent(most: int) -> int:
+    """The exponent of scrypt's N: the first power of two above half of ``most``, from 2 on."""
+    return next((one for one in range(1, 63) if 1 << one > most // 2), 63)

@@ -1,0 +1,60 @@
+"""`SHA256SUMS`: the list of everything in a release, in the one form that ``sha256sum -c`` and we both read."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from recipes.errors import PublishError
+
+NAME = "SHA256SUMS"
+SIGNATURE = "SHA256SUMS.minisig"
+PUBLIC_KEY = "minisign.pub"
+PROVENANCE = "provenance.intoto.jsonl"
+
+LARGEST = 4 << 20
+"""Bytes: a list of forty thousand files."""
+
+_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+
+
+def hash_file(path: Path) -> str:
+    """Return the sha256 of a file's bytes. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_plain(name: str) -> bool:
+    """Return whether a relative path stays below its folder, and needs no escapes in a list."""
+    words = name.split("/")
+    odd = any(ord(letter) < 32 or letter in "\\\x7f" for letter in name)
+    return not odd and not {"", ".", ".."} & set(words) and name.isprintable()
+
+
+def write_sums(sums: Mapping[str, str]) -> bytes:
+    """Return the list for sha256 by path, sorted. Raises PublishError for a path that cannot be listed."""
+    for name in sums:
+        if not is_plain(name):
+            msg = f"{name!r} cannot be the name of a file in a release."
+            raise PublishError(msg)
+    return "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
+
+
+def read_sums(data: bytes) -> dict[str, str]:
+    """Return sha256 by path. Raises PublishError unless the list is exactly as `write_sums` writes it."""
+    sums: dict[str, str] = {}
+    try:
+        lines = data.decode("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        msg = f"{NAME} is no text."
+        raise PublishError(msg) from error
+    for number, line in enumerate(lines[:-1], 1):
+        found = _LINE.fullmatch(line)
+        if not found or not is_plain(found[2]):
+            msg = f"{NAME}, line {number}: {line[:120]!r} is no sum of a file of a release."
+            raise PublishError(msg)
+        sums[found[2]] = found[1]
+    if write_sums(sums) != data:
+        msg = f"{NAME} is not in order: a line is missing its end, is there twice, or is out of place."
+        raise PublishError(msg)
+    return sums

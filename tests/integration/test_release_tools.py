@@ -1,0 +1,263 @@
+"""A release of what is really built, as other people's tools see it: minisign, sha256sum, and the bare primitives."""
+
+import base64
+import json
+import shutil
+import subprocess
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from builders.report import Quiet
+from evidence import Evidence
+from proof import verify_files
+from publish.check import check_release
+from publish.findings import Checked
+from publish.manifest import read_manifest
+from publish.release import write_release
+from publish.shipped import shipped_files
+from publish.signing import PublicKey, SecretKey, new_key
+from recipes.errors import PublishError
+from recipes.settings import Settings
+from tests.built import Built
+from tests.fakes import below
+from verify.expectations import Expectations
+from verify.verdict import Verdict
+from workshop import Workshop
+
+LONG = 120.0
+"""Seconds: a password costs minisign a gibibyte of memory."""
+
+
+def ran(
+    *words: str | Path, folder: Path | None = None, typed: str = ""
+) -> "subprocess.CompletedProcess[str]":
+    """Run another's tool, which must be installed."""
+    name = str(words[0])
+    if shutil.which(name) is None:
+        package = {"sha256sum": "coreutils"}.get(name, name)
+        pytest.skip(f"{name} is not installed: apt-get install -y {package}")
+    return subprocess.run(
+        list(map(str, words)),
+        cwd=folder,
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+        check=False,
+    )
+
+
+def accepted(folder: Path, public: Path) -> bool:
+    """What a careful user does: first the list's signature, then the list."""
+    signed = ran("minisign", "-V", "-m", "SHA256SUMS", "-p", public, folder=folder)
+    summed = ran("sha256sum", "-c", "--strict", "--quiet", "SHA256SUMS", folder=folder)
+    return signed.returncode == 0 and summed.returncode == 0
+
+
+class TestMinisign:
+    def test_reads_our_keys_and_signs_with_them(self, tmp_path: Path) -> None:
+        key = new_key(tmp_path / "our.key", tmp_path / "our.pub")
+        file = tmp_path / "file"
+        file.write_bytes(b"some bytes")
+        done = ran("minisign", "-S", "-s", tmp_path / "our.key", "-m", file)
+        assert done.returncode == 0, done.stderr
+        signature = (tmp_path / "file.minisig").read_text()
+        assert "file:file" in key.public.verify(b"some bytes", signature)
+        made = ran("minisign", "-R", "-s", tmp_path / "our.key", "-p", tmp_path / "again.pub")
+        assert made.returncode == 0, made.stderr
+        assert (tmp_path / "again.pub").read_text() == (tmp_path / "our.pub").read_text()
+
+    def test_accepts_our_signatures_and_no_others(self, tmp_path: Path) -> None:
+        key = new_key(tmp_path / "our.key", tmp_path / "our.pub")
+        file = tmp_path / "file"
+        file.write_bytes(b"some bytes")
+        (tmp_path / "file.minisig").write_bytes(key.sign(b"some bytes", comment="file:file"))
+        for words in (("-p", tmp_path / "our.pub"), ("-P", key.public.line)):
+            done = ran("minisign", "-V", "-H", "-m", file, *words)
+            assert done.returncode == 0, done.stderr
+            assert "Trusted comment: file:file" in done.stdout
+        file.write_bytes(b"same bytes")
+        assert ran("minisign", "-V", "-m", file, "-p", tmp_path / "our.pub").returncode
+
+    def test_its_keys_are_read(self, tmp_path: Path) -> None:
+        secret, public = tmp_path / "a.key", tmp_path / "a.pub"
+        done = ran("minisign", "-G", "-W", "-s", secret, "-p", public)
+        assert done.returncode == 0, done.stderr
+        key = SecretKey.read(secret)
+        assert key.public.text == public.read_text() == PublicKey.read(public).text
+
+    def test_its_passwords_are_understood(self, tmp_path: Path) -> None:
+        secret, public = tmp_path / "a.key", tmp_path / "a.pub"
+        done = ran("minisign", "-G", "-s", secret, "-p", public, typed="swordfish\nswordfish\n")
+        assert done.returncode == 0, done.stderr
+        with pytest.raises(PublishError, match="is encrypted"):
+            SecretKey.read(secret)
+        key = SecretKey.read(secret, password="swordfish")
+        assert key.public == PublicKey.read(public)
+        assert PublicKey.read(public).verify(b"x", key.sign(b"x", comment="y").decode()) == "y"
+        with pytest.raises(PublishError, match="password is wrong"):
+            SecretKey.read(secret, password="marlin")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Released:
+    """What is built, released by a key of its own."""
+
+    workshop: Workshop
+    folder: Path
+    public: Path
+
+    def judge(self, path: Path, expectations: Expectations) -> Verdict:
+        (verdict,) = verify_files(self.workshop, [path], expectations)
+        return verdict
+
+    def check(self, folder: Path) -> Checked:
+        return check_release(folder, public_key=PublicKey.read(self.public), judge=self.judge)
+
+    def copy(self, folder: Path) -> Path:
+        return Path(shutil.copytree(self.folder, folder / "release"))
+
+
+def release(workshop: Workshop, folder: Path, key: SecretKey) -> tuple[str, ...]:
+    evidence = Evidence(workshop=workshop)
+    entries = read_manifest(workshop.artifacts)
+    files = shipped_files(entries, workshop.artifacts, workshop.recipes, evidence.wheels)
+    done = write_release(
+        folder,
+        files,
+        reader=evidence.reader,
+        archive=evidence.archive,
+        builder=evidence.builder(),
+        key=key,
+    )
+    return done.written
+
+
+@pytest.fixture(scope="module")
+def released(built: Built, frozen: Built, tmp_path_factory: pytest.TempPathFactory) -> Released:
+    folder = tmp_path_factory.mktemp("released")
+    artifacts = folder / "artifacts"
+    shutil.copytree(built.artifacts, artifacts)
+    shutil.copytree(frozen.artifacts / "files", artifacts / "files", dirs_exist_ok=True)
+    entries = [*built.manifest, *frozen.manifest]
+    text = json.dumps({"version": 1, "artifacts": entries})
+    (artifacts / "manifest.json").write_text(text, "utf-8")
+    settings = Settings.read({**built.settings, "artifacts": str(artifacts)}, environment={})
+    workshop = Workshop(settings=settings, report=Quiet())
+    key = new_key(folder / "secret.key", folder / "key.pub")
+    release(workshop, folder / "release", key)
+    return Released(workshop=workshop, folder=folder / "release", public=folder / "key.pub")
+
+
+@pytest.mark.builds
+class TestRelease:
+    def test_they_accept_it_and_so_do_we(self, released: Released) -> None:
+        assert accepted(released.folder, released.public)
+        done = released.check(released.folder)
+        assert done, done.text()
+        assert done.pinned
+
+    def test_a_second_run_elsewhere_gives_the_same_bytes(
+        self, released: Released, tmp_path: Path
+    ) -> None:
+        key = SecretKey.read(released.public.with_name("secret.key"))
+        release(released.workshop, tmp_path / "again", key)
+        assert below(tmp_path / "again") == below(released.folder)
+        assert release(released.workshop, tmp_path / "again", key) == ()
+
+    def test_a_flipped_byte_anywhere_is_refused_by_them_and_by_us(
+        self, released: Released, tmp_path: Path
+    ) -> None:
+        folder = released.copy(tmp_path)
+        for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+            whole = path.read_bytes()
+            spoilt = bytearray(whole)
+            # In a signature the middle is what is signed; its first line is not theirs to check, but ours.
+            spoilt[len(spoilt) // 2] ^= 1
+            path.write_bytes(spoilt)
+            name = path.relative_to(folder)
+            assert not accepted(folder, released.public), name
+            # Verdicts would only add to it.
+            done = check_release(
+                folder, public_key=PublicKey.read(released.public), judge=released.judge
+            )
+            assert str(name) in done.text(), name
+            assert not done, name
+            path.write_bytes(whole)
+        assert accepted(folder, released.public)
+
+    def test_the_envelopes_hold_by_the_bare_primitives(self, released: Released) -> None:
+        """https://github.com/secure-systems-lab/dsse/blob/master/protocol.md, written down once more."""
+        point = PublicKey.read(released.public).part.point
+        key = Ed25519PublicKey.from_public_bytes(point)
+        lines = (released.folder / "provenance.intoto.jsonl").read_bytes().splitlines()
+        assert len(lines) == len(read_manifest(released.workshop.artifacts))
+        for line in lines:
+            envelope = json.loads(line)
+            payload = base64.b64decode(envelope["payload"])
+            kind = envelope["payloadType"].encode()
+            signed = b" ".join(
+                (b"DSSEv1", str(len(kind)).encode(), kind, str(len(payload)).encode(), payload)
+            )
+            (signature,) = envelope["signatures"]
+            key.verify(base64.b64decode(signature["sig"]), signed)
+
+    def test_every_source_that_went_in_is_named(self, released: Released) -> None:
+        pins = {
+            one.archive.sha256
+            for recipe in released.workshop.recipes.values()
+            for one in recipe.releases
+            if one.source
+        }
+        for line in (released.folder / "provenance.intoto.jsonl").read_bytes().splitlines():
+            said = json.loads(base64.b64decode(json.loads(line)["payload"]))
+            used = said["predicate"]["buildDefinition"]["resolvedDependencies"]
+            hashes = {one.get("digest", {}).get("sha256") for one in used} - {None}
+            assert len(hashes & pins) >= 2
+            assert {"ziglang", "cmake", "ninja"} <= {one["name"] for one in used}
+
+    @pytest.mark.parametrize(
+        ("file", "parts"),
+        [
+            ("curl-http", {"compiler-rt", "curl", "musl"}),
+            ("curl-https", {"cacert", "compiler-rt", "curl", "mbedtls", "musl"}),
+            ("probe-micro", {"compiler-rt", "cpython", "musl", "probe"}),
+            (
+                "probe-nuitka",
+                {"cacert", "compiler-rt", "cpython", "mbedtls", "musl", "nuitka", "probe"},
+            ),
+        ],
+    )
+    def test_what_is_linked_in(self, released: Released, file: str, parts: set[str]) -> None:
+        bills = list(released.folder.glob(f"{file}-*.cdx.json"))
+        assert bills
+        for path in bills:
+            bill = json.loads(path.read_bytes())
+            packed = path.name.endswith(".upx.cdx.json")
+            names = {one["name"] for one in bill["components"]}
+            assert names == (parts | {"upx"} if packed else parts)
+            assert all(one["licenses"] for one in bill["components"])
+
+    def test_licences_are_the_archives_own(self, released: Released) -> None:
+        texts = below(released.folder / "LICENSES")
+        begin = {
+            "curl-8.21.0/COPYING": b"COPYRIGHT AND PERMISSION NOTICE",
+            "musl-1.2.6/COPYRIGHT": b"musl as a whole is licensed under",
+            "cpython-3.13.15/LICENSE": b"A. HISTORY OF THE SOFTWARE",
+            "upx-4.2.4/LICENSE": b"UPX",
+            "nuitka-4.3.3/LICENSE-RUNTIME.txt": b"Runtime",
+        }
+        for name, words in begin.items():
+            # A recipe may have moved on; what is there must be what it is called.
+            found = [
+                text for path, text in texts.items() if path.split("-")[0] == name.split("-")[0]
+            ]
+            assert any(words in text for text in found), name
+
+    def test_the_ca_bundle_s_source_goes_along(self, released: Released) -> None:
+        (wheel,) = (released.folder / "sources").iterdir()
+        assert "certifi/cacert.pem" in zipfile.ZipFile(wheel).namelist()

@@ -1,0 +1,283 @@
+"""A small world with two proven files, and releases made of them; only the licence texts are made up."""
+
+import io
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from publish.archive import archive_name, write_archive
+from publish.check import check_release
+from publish.contents import ImageContents
+from publish.findings import Checked
+from publish.image import Image, MultiArch, write_layout
+from publish.layer import Layer, LayerFile
+from publish.layout import Layout
+from publish.parts import Part, Role, Wheel, part_of
+from publish.provenance import Builder
+from publish.release import Release, ReleasedImage, write_release
+from publish.shipped import Shipped, shipped_files
+from publish.signing import PublicKey, SecretKey
+from publish.sums import hash_file, write_sums
+from recipes.images import Content, ImageRecipe
+from recipes.model import Recipe
+from recipes.target import Target
+from tests.fakes import HELLO, World
+from tests.fixtures.make_elf import FOLDER
+from verify.expectations import Expectations
+from verify.verdict import Verdict, judge_path
+
+MUSL = """
+[bill]
+cpe = "cpe:2.3:a:musl-libc:musl:{version}:*:*:*:*:*:*:*"
+[[bill.carries]]
+name = "arithmetic"
+package = "compiler"
+licence = "MIT"
+licence_files = ["LICENSE"]
+"""
+
+DATA = """
+[bill]
+licence_files = ["notes/TERMS"]
+"""
+
+TLS = """needs = ["musl"]
+
+[bill]
+purl = "pkg:github/tls/tls@v{version}"
+chosen = "Apache-2.0"
+"""
+
+WHEELS = (
+    Wheel(name="compiler", version="7.1", sha256=("a" * 64, "b" * 64)),
+    Wheel(name="ninja", version="1.0", sha256=("c" * 64,)),
+)
+
+TEXTS = {"data": {"notes/TERMS": b"take it\n", "LICENSE": b"not this one\n"}}
+USUAL = {"COPYING": b"as you like\n", "src/LICENSE": b"of a part\n", "README": b"read\n"}
+
+
+@dataclass(frozen=True)
+class Text:
+    """A file of a made-up source."""
+
+    name: str
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def read(self) -> bytes:
+        return self.data
+
+
+@dataclass
+class Bench:
+    """Where releases are made."""
+
+    folder: Path
+    key: SecretKey | None = field(default_factory=SecretKey.generate)
+    texts: dict[str, dict[str, bytes]] = field(
+        default_factory=lambda: {**TEXTS, "arithmetic": {"LICENSE": b"free\n"}}
+    )
+    opened: list[str] = field(default_factory=list)
+
+    @classmethod
+    def make(cls, folder: Path) -> "Bench":
+        world = World(folder / "world")
+        world.add("musl", "library", MUSL)
+        world.add("tls", "library", TLS)
+        world.edit("tls", 'licence = "MIT"', 'licence = "Apache-2.0 OR GPL-2.0-or-later"')
+        world.add("data", "library", DATA)
+        world.edit("data", 'licence = "MIT"', 'licence = "MPL-2.0"')
+        world.add("upx", "tool", 'needs = ["musl"]\n')
+        world.add("hello", "program", HELLO, versions=("2.0", "1.0"))
+        for name in ("musl", "tls", "data", "upx", "hello"):
+            # The strict schema looks long at long URLs.
+            url = f"file://{world.archive(name, '2.0' if name == 'hello' else '1.0')}"
+            world.edit(name, url, f"https://{name}.invalid")
+        files = folder / "artifacts" / "files"
+        files.mkdir(parents=True)
+        (files / "hello-secure-2.0-linux-amd64").write_bytes((FOLDER / "good-amd64").read_bytes())
+        (files / "hello-secure-2.0-linux-amd64.upx").write_bytes((FOLDER / "packed").read_bytes())
+        return cls(folder=folder)
+
+    @property
+    def world(self) -> World:
+        return World(self.folder / "world")
+
+    @property
+    def recipes(self) -> dict[str, Recipe]:
+        return self.world.load()
+
+    @property
+    def artifacts(self) -> Path:
+        return self.folder / "artifacts"
+
+    @property
+    def release(self) -> Path:
+        return self.folder / "release"
+
+    def entry(self, *, packed: bool = False, **changes: Any) -> dict[str, Any]:
+        """An entry of the manifest."""
+        path = f"files/hello-secure-2.0-linux-amd64{'.upx' if packed else ''}"
+        names = ("data", "hello", "musl", "tls", *(("upx",) if packed else ()))
+        recipes = self.recipes
+        inputs = [
+            {
+                "name": name,
+                "version": recipes[name].releases[0].version,
+                "sha256": recipes[name].releases[0].archive.sha256,
+                "url": f"https://user:word@mirror.invalid/{name}?token=x",
+                "licence": recipes[name].releases[0].licence,
+            }
+            for name in names
+        ]
+        return {
+            "product": "hello:secure",
+            "release": "2.0",
+            "target": "linux/amd64",
+            "packed": packed,
+            "path": path,
+            "size": 1,
+            "sha256": hash_file(self.artifacts / path),
+            "engine": "sandbox",
+            "isolated": True,
+            "key": "1" * 64,
+            "verdict": {"ok": True, "findings": []},
+            "smoke": {"ran": True, "ok": True, "how": "sandbox"},
+            "inputs": inputs,
+            **changes,
+        }
+
+    def files(self, *entries: Mapping[str, Any]) -> tuple[Shipped, ...]:
+        ones = entries or (self.entry(), self.entry(packed=True))
+        return shipped_files(ones, self.artifacts, self.recipes, WHEELS)
+
+    @contextmanager
+    def reader(self, part: Part) -> Iterator[Iterator[Text]]:
+        self.opened.append(part.slug)
+        texts = self.texts.get(part.name, USUAL)
+        yield iter([Text(name, data) for name, data in texts.items()])
+
+    def archive(self, part: Part) -> Path:
+        return self.world.archive(part.name, part.version)
+
+    @property
+    def builder(self) -> Builder:
+        return Builder(toolchain="d" * 64, wheels=WHEELS, revision="e" * 40)
+
+    def data(self) -> Shipped:
+        """A file that is no program."""
+        path = self.artifacts / "data.pem"
+        path.write_bytes(b"nothing that runs\n")
+        recipe = self.recipes["data"]
+        return Shipped(
+            name="data.pem",
+            path=path,
+            sha256=hash_file(path),
+            product="data",
+            version="1.0",
+            target=None,
+            epoch=recipe.releases[0].epoch,
+            key="2" * 64,
+            engine="sandbox",
+            isolated=True,
+            parts=(part_of(recipe, recipe.releases[0], Role.DATA),),
+        )
+
+    def contents(self, *, evil: Path | None = None) -> ImageContents:
+        """An image with the plain file and some data in it."""
+        program, data = self.files(self.entry())[0], self.data()
+        recipe = ImageRecipe(
+            name="static-hello",
+            summary="hello",
+            tag="{hello}",
+            contents=(Content(product="hello:secure", path=PurePosixPath("/hello")),),
+            packed=False,
+            environment={},
+            folders={},
+        )
+        inside = program if evil is None else replace(program, path=evil, sha256=hash_file(evil))
+        layer = Layer(
+            files=tuple(
+                LayerFile(path=PurePosixPath(path), source=one.path, sha256=one.sha256, mode=mode)
+                for path, one, mode in (("/hello", inside, 0o755), ("/data.pem", data, 0o644))
+            ),
+            epoch=program.epoch,
+        )
+        image = Image(recipe=recipe, target=Target.AMD64, layer=layer, labels={}, artifacts=())
+        wanted = MultiArch(name="static-hello", tag="2.0", images=(image,))
+        layout = write_layout(self.folder / "oci", wanted)
+        return ImageContents(layout=layout, files={Target.AMD64: (program, data)})
+
+    def image(self, **changes: Any) -> ReleasedImage:
+        contents = self.contents(**changes)
+        return ReleasedImage(contents=contents, archives=(self.tar(contents.layout),))
+
+    def tar(self, layout: Layout) -> Path:
+        (manifest,) = layout.manifests()
+        path = self.folder / archive_name(layout, manifest)
+        write_archive(path, layout, manifest)
+        return path
+
+    def write(
+        self,
+        *entries: Mapping[str, Any],
+        images: tuple[ReleasedImage, ...] = (),
+        folder: Path | None = None,
+    ) -> Release:
+        return write_release(
+            folder or self.release,
+            self.files(*entries),
+            images=images,
+            reader=self.reader,
+            archive=self.archive,
+            builder=self.builder,
+            key=self.key,
+        )
+
+    def check(self, public_key: PublicKey | None = None) -> Checked:
+        return check_release(self.release, public_key=public_key, judge=unpacking)
+
+    def sum_again(self) -> None:
+        """What somebody does who changed a file and has no key."""
+        names = [path for path in self.release.rglob("*") if path.is_file()]
+        sums = {
+            path.relative_to(self.release).as_posix(): hash_file(path)
+            for path in names
+            if not path.name.startswith("SHA256SUMS")
+        }
+        (self.release / "SHA256SUMS").write_bytes(write_sums(sums))
+
+
+def unpacking(path: Path, expectations: Expectations) -> Verdict:
+    """Believe of packed files that somebody has looked inside."""
+    return judge_path(path, replace(expectations, unpacked_judged=True))
+
+
+def whats(checked: Checked) -> str:
+    """All findings as text."""
+    return "\n".join(f"{one.path}: {one.what}" for one in checked.findings)
+
+
+def retar(path: Path, change: Mapping[str, bytes | None]) -> None:
+    """Write an archive anew with members changed, added or left out."""
+    with tarfile.open(path) as tar:
+        members = {
+            one.name: (file.read() if (file := tar.extractfile(one)) else b"") for one in tar
+        }
+    for name, data in change.items():
+        if data is None:
+            del members[name]
+        else:
+            members[name] = data
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in sorted(members.items()):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
