@@ -1,0 +1,43 @@
+"""Debian's docker-registry, on the loopback interface, with its images in a folder of the test's."""
+
+import contextlib
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.integration.traces import wait_for
+
+CONFIG = """version: 0.1
+log: {{level: warn}}
+storage:
+  filesystem: {{rootdirectory: {images}}}
+  delete: {{enabled: true}}
+http: {{addr: "127.0.0.1:{port}"}}
+"""
+
+
+@contextlib.contextmanager
+def registry(folder: Path, port: int, *, inside: Sequence[str] = ()) -> Iterator[str]:
+    """Serve what is pushed to ``127.0.0.1:<port>``; yield that address. ``inside`` are words before the command."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config, log = folder / "config.yml", folder / "log"
+    config.write_text(CONFIG.format(images=folder / "images", port=port))
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            ["setpriv", "--pdeathsig=KILL", *inside, "docker-registry", "serve", str(config)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        ask = [*inside, "curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{port}/v2/"]
+
+        def answers() -> bool:
+            assert process.poll() is None, log.read_text()
+            return subprocess.run(ask, capture_output=True, check=False).returncode == 0
+
+        wait_for(answers, seconds=30, what="the registry's first answer")
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)

@@ -1,0 +1,302 @@
+"""Debian's docker-registry, and those who pull from it: skopeo and the Docker engine."""
+
+import contextlib
+import dataclasses
+import http.client
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from publish.attachment import Attachment
+from publish.layout import Layout
+from publish.outside import Outside, Patience
+from publish.parcel import ItemKind
+from publish.pull import list_tags, pull
+from publish.push import plan_push, push
+from publish.reference import Reference, Repository
+from publish.referrers import fallback_tag
+from recipes.errors import PublishError
+from tests.registry_server import PASSWORD, USER, Told, said_about, tiny_layout
+
+CONFIG = """
+version: 0.1
+log: {{level: error, accesslog: {{disabled: true}}}}
+storage:
+  filesystem: {{rootdirectory: {folder}/store}}
+  {storage}
+http: {{addr: "127.0.0.1:{port}"}}
+{auth}
+"""
+READ_ONLY = "maintenance: {readonly: {enabled: true}}"
+ASKS = "auth: {{htpasswd: {{realm: here, path: {folder}/htpasswd}}}}"
+HASHED = "$2b$05$abcdefghijklmnopqrstuuz9ru.DPTwxNExtxeGv9qaeMEfgEFojK"
+"""bcrypt of PASSWORD: the only hash that this registry takes."""
+
+NGINX = """
+daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
+events {{}}
+http {{
+  access_log off; client_max_body_size 1m;
+  client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
+  uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{ proxy_pass http://127.0.0.1:{behind}; proxy_set_header Host $http_host; }}
+  }}
+}}
+"""
+
+
+def need(name: str, package: str = "") -> str:
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed: apt-get install -y {package or name}")
+    return found
+
+
+def said(name: str, *words: str | Path) -> str:
+    """What another tool prints; it must be content."""
+    done = subprocess.run(
+        [need(name), *map(str, words)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+        assert isinstance(port, int)
+        return port
+
+
+@contextlib.contextmanager
+def running(words: list[str], port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """A server of ours that answers on ``port``, until the end of the block."""
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(300):
+                assert process.poll() is None, f"{words[0]} ended with {process.returncode}"
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+                with contextlib.suppress(OSError), contextlib.closing(connection):
+                    connection.request("GET", "/v2/")
+                    connection.getresponse().read()
+                    break
+                time.sleep(0.1)
+            yield process
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def debian_registry(
+    folder: Path, *, port: int = 0, storage: str = "", auth: str = ""
+) -> Iterator[tuple[Repository, "subprocess.Popen[bytes]"]]:
+    """A registry of the test's own, whose images are in ``folder``."""
+    port = port or free_port()
+    folder.mkdir(exist_ok=True)
+    config = folder / "config.yml"
+    (folder / "htpasswd").write_text(f"{USER}:{HASHED}\n")
+    auth = auth.format(folder=folder)
+    config.write_text(CONFIG.format(folder=folder, port=port, storage=storage, auth=auth))
+    words = [need("docker-registry"), "serve", str(config)]
+    with running(words, port) as process:
+        yield Repository(host=f"127.0.0.1:{port}", path="fromscratch/static-curl"), process
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Iterator[Repository]:
+    with debian_registry(tmp_path / "registry") as (found, _):
+        yield found
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return tiny_layout(tmp_path / "oci")
+
+
+@pytest.fixture
+def attachments(layout: Layout) -> tuple[Attachment, ...]:
+    return said_about(layout)
+
+
+def files(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_skopeo_finds_the_same_digest_and_the_same_bytes(
+    repository: Repository, layout: Layout, attachments: tuple[Attachment, ...], tmp_path: Path
+) -> None:
+    done = push(layout, repository, ("8.21.0-http", "latest"), attachments)
+    name = f"docker://{done.reference}"
+    seen = json.loads(said("skopeo", "inspect", "--tls-verify=false", name))
+    assert seen["Digest"] == layout.index.digest == done.digest
+    assert {"8.21.0-http", "latest"} <= set(seen["RepoTags"])
+    copy = tmp_path / "copied"
+    said("skopeo", "copy", "--all", "--src-tls-verify=false", name, f"dir:{copy}")
+    index = layout.blob(layout.index.digest).read_bytes()
+    assert (copy / "manifest.json").read_bytes() == index
+    for one in layout.reachable():
+        if one.platform is None and one != layout.index:
+            path = copy / one.digest.partition(":")[2]
+            assert path.read_bytes() == layout.blob(one.digest).read_bytes()
+
+
+def test_pushing_again_sends_nothing_and_touches_nothing(
+    repository: Repository, layout: Layout, attachments: tuple[Attachment, ...], tmp_path: Path
+) -> None:
+    told = Told()
+    first = push(layout, repository, (), attachments)
+    before = files(tmp_path / "registry" / "store")
+    second = push(layout, repository, (), attachments, progress=told)
+    assert (second.uploaded, second.present) == (0, first.uploaded)
+    assert (told.bytes, told.notes) == (0, [])
+    assert not second.changed
+    assert files(tmp_path / "registry" / "store") == before
+    assert not plan_push(layout, repository, (), attachments).changed
+
+
+def test_what_would_be_pushed_is_told_and_nothing_is_there(
+    repository: Repository, layout: Layout, attachments: tuple[Attachment, ...], tmp_path: Path
+) -> None:
+    planned = plan_push(layout, repository, (), attachments)
+    assert planned.changed
+    assert {item.kind for item in planned.items} == set(ItemKind)
+    assert files(tmp_path / "registry" / "store") == {}
+    assert push(layout, repository, (), attachments).items == planned.items
+
+
+def test_what_is_said_about_the_image_is_found_by_the_tag_that_other_tools_look_for(
+    repository: Repository, layout: Layout, attachments: tuple[Attachment, ...], tmp_path: Path
+) -> None:
+    push(layout, repository, (), attachments)
+    for attachment in attachments:
+        tag = fallback_tag(attachment.subject.digest)
+        name = f"docker://{repository}"
+        listed = json.loads(
+            said("skopeo", "inspect", "--raw", "--tls-verify=false", f"{name}:{tag}")
+        )
+        (entry,) = listed["manifests"]
+        assert entry["artifactType"] == attachment.artifact_type
+        copy = tmp_path / entry["digest"][-8:]
+        said(
+            *("skopeo", "copy", "--src-tls-verify=false"),
+            *(f"{name}@{entry['digest']}", f"dir:{copy}"),
+        )
+        digest = attachment.layer.digest.partition(":")[2]
+        assert (copy / digest).read_bytes() == attachment.data
+
+
+def test_what_was_pushed_comes_back(
+    repository: Repository, layout: Layout, attachments: tuple[Attachment, ...], tmp_path: Path
+) -> None:
+    push(layout, repository, ("8.21.0-http", "latest"), attachments)
+    assert list_tags(repository) == ("8.21.0-http", "latest")
+    for word in ("8.21.0-http", layout.index.digest):
+        folder = tmp_path / f"pulled-{word[:6]}"
+        pulled, said_of_it = pull(Reference(repository=repository, word=word), folder)
+        assert pulled == dataclasses.replace(layout, folder=folder)
+        assert Layout.read(folder) == pulled
+        assert said_of_it == attachments
+
+
+@pytest.mark.docker
+def test_the_docker_engine_pulls_it(repository: Repository, layout: Layout) -> None:
+    done = push(layout, repository)
+    try:
+        assert layout.index.digest in said("docker", "pull", done.reference)
+        (image,) = json.loads(said("docker", "image", "inspect", done.reference))
+        assert image["RepoDigests"] == [f"{repository}@{layout.index.digest}"]
+        assert (image["Os"], image["Architecture"]) == ("linux", "amd64")
+    finally:
+        subprocess.run(["docker", "rmi", done.reference], capture_output=True, check=False)
+
+
+def test_skopeos_login_is_good_and_without_one_the_next_step_is_named(
+    tmp_path: Path, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    with debian_registry(tmp_path / "registry", auth=ASKS) as (repository, _):
+        with pytest.raises(PublishError, match="wants to know who we are") as caught:
+            push(layout, repository)
+        assert caught.value.next == f"docker login {repository.host}"
+        said(
+            *("skopeo", "login", "--tls-verify=false", f"--authfile={tmp_path}/config.json"),
+            *("--username", USER, "--password", PASSWORD, repository.host),
+        )
+        assert push(layout, repository).changed
+        assert list_tags(repository) == ("8.21.0-http",)
+        config = json.loads((tmp_path / "config.json").read_text())
+        config["auths"][repository.host]["auth"] = "cm9iaW46d3Jvbmc="  # robin:wrong
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        with pytest.raises(PublishError, match="does not accept the login of 'robin'"):
+            push(layout, repository)
+
+
+def test_a_read_only_registry_is_said_as_it_is(tmp_path: Path, layout: Layout) -> None:
+    with debian_registry(tmp_path / "registry", storage=READ_ONLY) as (repository, _):
+        with pytest.raises(PublishError) as caught:
+            push(layout, repository)
+        assert "HTTP 405" in caught.value.what
+        assert "read-only" in caught.value.why
+
+
+def test_nginx_that_cuts_at_a_megabyte_is_sent_pieces(
+    tmp_path: Path, repository: Repository
+) -> None:
+    heavy = tiny_layout(tmp_path / "heavy", bulk=5 << 20)
+    port = free_port()
+    config = tmp_path / "nginx.conf"
+    behind = repository.host.rpartition(":")[2]
+    config.write_text(NGINX.format(folder=tmp_path, port=port, behind=behind))
+    told = Told()
+    with running([need("nginx"), "-c", str(config), "-p", str(tmp_path)], port):
+        through = dataclasses.replace(repository, host=f"127.0.0.1:{port}")
+        done = push(heavy, through, progress=told)
+        assert push(heavy, through).uploaded == 0
+    assert any("524288 at a time" in note for note in told.notes)
+    name = f"docker://{repository}:{heavy.tag}"
+    seen = json.loads(said("skopeo", "inspect", "--tls-verify=false", name))
+    assert seen["Digest"] == done.digest
+
+
+class Killing(Told):
+    """Somebody who kills the registry once so many bytes are on their way."""
+
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def advanced(self, size: int) -> None:
+        super().advanced(size)
+        if self.process and self.bytes > 1 << 20:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def test_a_registry_that_dies_midway_has_no_tag_and_the_next_push_completes_it(
+    tmp_path: Path,
+) -> None:
+    heavy = tiny_layout(tmp_path / "heavy", bulk=8 << 20)
+    attachments = said_about(heavy)
+    outside = Outside(patience=Patience(tries=2, backoff=0.1))
+    folder, port = tmp_path / "registry", free_port()
+    told = Killing()
+    with debian_registry(folder, port=port) as (repository, process):
+        told.process = process
+        with pytest.raises(PublishError, match="Connection"):
+            push(heavy, repository, (), attachments, outside=outside, progress=told)
+        assert told.process is None
+    with debian_registry(folder, port=port) as (repository, _):
+        assert list_tags(repository) == ()
+        assert push(heavy, repository, (), attachments, outside=outside).changed
+        reference = Reference(repository=repository, word=heavy.tag)
+        pulled, said_of_it = pull(reference, tmp_path / "pulled")
+        assert pulled.index == heavy.index
+        assert said_of_it == attachments

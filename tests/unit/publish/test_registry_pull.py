@@ -1,0 +1,256 @@
+"""Pulling from a registry that is not to be trusted."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from publish.layout import INDEX, MANIFEST, Descriptor, Layout, canonical
+from publish.pull import Caps, list_tags, pull
+from publish.reference import Reference
+from publish.referrers import fallback_tag
+from recipes.errors import PublishError
+from tests.registry_server import (
+    Asked,
+    Client,
+    RegistryServer,
+    Trouble,
+    registry_server,
+    said_about,
+    tiny_layout,
+)
+
+REPOSITORY = "from.scratch/tools/static-curl"
+
+
+@pytest.fixture
+def server() -> Iterator[RegistryServer]:
+    with registry_server() as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: RegistryServer, tmp_path: Path) -> Client:
+    layout = tiny_layout(tmp_path / "oci")
+    one = Client(server=server, layout=layout, attachments=said_about(layout))
+    one.push()
+    server.log.clear()
+    return one
+
+
+def bytes_below(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("referrers", [False, True])
+def test_what_was_pushed_comes_back_byte_for_byte(
+    client: Client, tmp_path: Path, *, referrers: bool
+) -> None:
+    client.server.referrers = referrers
+    layout, attachments = client.pull(tmp_path / "pulled")
+    assert bytes_below(layout.folder) == bytes_below(client.layout.folder)
+    assert Layout.read(layout.folder) == dataclasses.replace(client.layout, folder=layout.folder)
+    assert attachments == client.attachments
+    assert client.server.written == []
+
+
+def test_an_image_is_pulled_by_its_digest(client: Client, tmp_path: Path) -> None:
+    layout, attachments = client.pull(tmp_path / "pulled", client.layout.index.digest)
+    assert layout == dataclasses.replace(client.layout, folder=layout.folder)
+    assert Layout.read(layout.folder) == layout
+    assert attachments == client.attachments
+
+
+def test_what_a_moving_tag_leads_to_is_called_by_its_version(
+    client: Client, tmp_path: Path
+) -> None:
+    client.push("8.21.0-http", "latest", "http")
+    for word in ("latest", "http"):
+        layout, _ = client.pull(tmp_path / word, word)
+        assert layout == dataclasses.replace(client.layout, folder=layout.folder)
+
+
+def test_an_older_image_under_a_newer_tag_is_refused(client: Client, tmp_path: Path) -> None:
+    client.push("8.22.0-http")
+    with pytest.raises(PublishError, match=r"is the image 8\.21\.0-http, not what"):
+        client.pull(tmp_path / "pulled", "8.22.0-http")
+    assert not (tmp_path / "pulled" / "index.json").exists()
+
+
+def test_a_registry_that_has_learned_to_list_referrers_still_gives_the_old_ones(
+    client: Client, tmp_path: Path
+) -> None:
+    client.server.referrers = client.server.forgot = True
+    _, attachments = client.pull(tmp_path / "pulled")
+    assert attachments == client.attachments
+
+
+def test_pulling_again_fetches_no_blob_of_the_image(client: Client, tmp_path: Path) -> None:
+    client.pull(tmp_path / "pulled")
+    client.server.log.clear()
+    client.pull(tmp_path / "pulled")
+    layers = [
+        one
+        for manifest in client.layout.manifests()
+        for one in client.layout.entries(manifest, "config", "layers")
+    ]
+    assert not any(client.server.asked(one.digest) for one in layers)
+
+
+def test_an_image_that_is_not_there_is_said_as_it_is(client: Client, tmp_path: Path) -> None:
+    with pytest.raises(PublishError, match="There is no"):
+        client.pull(tmp_path / "pulled", "8.22.0")
+
+
+def test_tags_of_images_are_listed_page_by_page(client: Client) -> None:
+    client.push("latest", "8", "8.21")
+    client.server.page = 2
+    assert list_tags(client.repository, outside=client.outside) == (
+        "8",
+        "8.21",
+        "8.21.0-http",
+        "latest",
+    )
+    nothing = dataclasses.replace(client.repository, path="nothing/here")
+    assert list_tags(nothing, outside=client.outside) == ()
+
+
+@pytest.mark.parametrize("kind", ["layer", "config", "manifest", "index"])
+@pytest.mark.parametrize("how", ["flipped", "short", "long", "gone"])
+def test_nothing_is_taken_for_what_it_is_not(
+    client: Client, tmp_path: Path, kind: str, how: str
+) -> None:
+    manifest = client.layout.manifests()[1]
+    config, layer = client.layout.entries(manifest, "config", "layers")
+    digest = {
+        "layer": layer.digest,
+        "config": config.digest,
+        "manifest": manifest.digest,
+        "index": client.layout.index.digest,
+    }[kind]
+    store = client.server.store
+
+    def spoilt(data: bytes) -> bytes:
+        changes = {"flipped": bytes([data[0] ^ 1]) + data[1:], "short": data[:-1]}
+        return changes.get(how, data + b" ")
+
+    key = (REPOSITORY, digest)
+    if how == "gone":
+        store.blobs.pop(key, None)
+        store.manifests.pop(key, None)
+    elif key in store.blobs:
+        store.blobs[key] = spoilt(store.blobs[key])
+    else:
+        store.manifests[key] = (store.manifests[key][0], spoilt(store.manifests[key][1]))
+    folder = tmp_path / "pulled"
+    with pytest.raises(PublishError):
+        client.pull(folder)
+    assert not (folder / "index.json").exists()
+    assert not client.told.running
+
+
+def test_a_body_that_breaks_off_is_asked_for_again(client: Client, tmp_path: Path) -> None:
+    seen: list[Asked] = []
+
+    def once(asked: Asked) -> Trouble | None:
+        if "/blobs/" in asked.path and not seen:
+            seen.append(asked)
+            return Trouble.RESET
+        return None
+
+    client.server.trouble = once
+    layout, _ = client.pull(tmp_path / "pulled")
+    assert Layout.read(layout.folder) == layout
+    assert client.slept == [0.5]
+
+
+@pytest.mark.parametrize(
+    "caps",
+    [
+        Caps(manifests=1),
+        Caps(blobs=3),
+        Caps(blob=20),
+        Caps(total=50),
+        Caps(referrers=0),
+        Caps(attachment=3),
+    ],
+)
+def test_more_than_may_be_is_not_taken(client: Client, tmp_path: Path, caps: Caps) -> None:
+    reference = Reference(repository=client.repository, word="8.21.0-http")
+    with pytest.raises(PublishError, match="are taken"):
+        pull(reference, tmp_path / "pulled", caps=caps, outside=client.outside)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "content"),
+    [
+        (MANIFEST, b'{"mediaType":"x"}'),
+        (INDEX, b"no JSON"),
+        (INDEX, b"[" * 100_000),
+        (INDEX, b"[]"),
+        (INDEX, canonical({"mediaType": INDEX})),
+        (INDEX, canonical({"mediaType": INDEX, "manifests": 3})),
+        (INDEX, canonical({"mediaType": INDEX, "manifests": [{"digest": "x"}]})),
+        (
+            INDEX,
+            canonical(
+                {
+                    "mediaType": INDEX,
+                    "manifests": [
+                        {"mediaType": MANIFEST, "size": -1, "digest": "sha256:" + "0" * 64}
+                    ],
+                }
+            ),
+        ),
+        (
+            INDEX,
+            canonical(
+                {
+                    "mediaType": INDEX,
+                    "manifests": [
+                        {"mediaType": MANIFEST, "size": 1, "digest": "sha256:../../../../etc/x"}
+                    ],
+                }
+            ),
+        ),
+    ],
+)
+def test_what_is_no_image_of_ours_is_refused(
+    client: Client, tmp_path: Path, media_type: str, content: bytes
+) -> None:
+    digest = Descriptor.of(content, media_type).digest
+    client.server.store.manifests[REPOSITORY, digest] = (media_type, content)
+    client.server.store.tags[REPOSITORY, "bad"] = digest
+    with pytest.raises(PublishError):
+        client.pull(tmp_path / "pulled", "bad")
+
+
+def test_other_peoples_attachments_do_no_harm(client: Client, tmp_path: Path) -> None:
+    store, index = client.server.store, client.layout.index
+    about = {"digest": index.digest, "size": index.size, "mediaType": INDEX}
+    odd = [
+        canonical({"schemaVersion": 2, "mediaType": MANIFEST, "layers": [], "subject": about}),
+        canonical(
+            {"schemaVersion": 2, "mediaType": MANIFEST, "layers": [{}, {}], "subject": about}
+        ),
+        canonical({"schemaVersion": 2, "mediaType": MANIFEST, "layers": [], "subject": {}}),
+    ]
+    tag = fallback_tag(index.digest)
+    entries = json.loads(store.manifests[REPOSITORY, store.tags[REPOSITORY, tag]][1])["manifests"]
+    for data in odd:
+        descriptor = Descriptor.of(data, MANIFEST)
+        store.manifests[REPOSITORY, descriptor.digest] = (MANIFEST, data)
+        entries.append(descriptor.as_dict())
+    listed = canonical({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
+    digest = Descriptor.of(listed, INDEX).digest
+    store.manifests[REPOSITORY, digest] = (INDEX, listed)
+    store.tags[REPOSITORY, tag] = digest
+    _, attachments = client.pull(tmp_path / "pulled")
+    assert attachments == client.attachments
+    assert len(client.told.notes) == 3
