@@ -22,10 +22,11 @@ def verify_files(
     workshop: Workshop, paths: Sequence[Path], expectations: Expectations
 ) -> list[Verdict]:
     """Judge any files. A packed one is judged by what it unpacks to as well, when UPX can be had."""
-    return [_verify(workshop, path, expectations) for path in paths]
+    return [judge_file(workshop, path, expectations) for path in paths]
 
 
-def _verify(workshop: Workshop, path: Path, expectations: Expectations) -> Verdict:
+def judge_file(workshop: Workshop, path: Path, expectations: Expectations) -> Verdict:
+    """Judge one file, a packed one by what it unpacks to as well."""
     verdict = judge_path(path, expectations)
     if verdict.facts is None or verdict.facts.packing is Packing.NONE:
         return verdict

@@ -10,19 +10,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from builders.build import Builder
+from builders.build import Builder, Outcome
 from builders.plan import Stage, Step
 from builders.schedule import run_plan
 from console.table import table
+from evidence import Evidence
 from pipeline import Pipeline
 from publish.archive import archive_name, write_archive
 from publish.image import Image, MultiArch, choose, write_layout
 from publish.layer import Layer, LayerFile
 from publish.layout import Layout
+from publish.parts import Part, Role, Wheel, licence_of, linked, part_of
 from recipes.errors import UsageError
 from recipes.images import ImageRecipe, load_images
 from recipes.load import find_product
-from recipes.model import Release
+from recipes.model import Recipe, Release
 from recipes.target import Target
 from workshop import ROOT
 
@@ -40,6 +42,19 @@ class Shipment:
     """None: every target that is built."""
     packed: bool | None = None
     """None: as the image's recipe says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """A file of an image that is no program."""
+
+    recipe: Recipe
+    release: Release
+    path: Path
+    sha256: str
+    url: str
+    """Where its source came from."""
+    outcome: Outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,7 +259,8 @@ class Shipping:
                 )
                 assert release, "only pinned releases are chosen"
             else:
-                source, sha256, release = self._data[content.product]
+                data = self.data[content.product]
+                source, sha256, release = data.path, data.sha256, data.release
             epochs.append(release.epoch)
             files.append(
                 LayerFile(
@@ -275,20 +291,34 @@ class Shipping:
         source = self.pipeline.settings["source"] or (
             archive.urls[0] if archive and archive.urls else ""
         )
-        licences = sorted(
-            {licence for one in artifacts for licence in _licences(one, self.pipeline)}
-        )
         labels = {
             "title": recipe.name,
             "description": recipe.summary,
             "version": tag,
             "created": datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "licenses": " AND ".join(f"({one})" if " " in one else one for one in licences),
+            "licenses": self._licence(recipe, artifacts),
             "revision": self.revision,
             "source": source,
             "url": url,
         }
         return {f"org.opencontainers.image.{name}": text for name, text in labels.items() if text}
+
+    def _licence(self, recipe: ImageRecipe, artifacts: Iterable[Mapping[str, Any]]) -> str:
+        """The licence of everything in an image at once, as an SPDX expression."""
+        recipes = self.pipeline.recipes
+        parts: list[Part] = []
+        for entry in artifacts:
+            versions = {one["name"]: str(one["version"]) for one in entry["inputs"]}
+            product = find_product(str(entry["product"]), recipes)
+            parts += linked(product, versions, recipes, self._wheels, packed=bool(entry["packed"]))
+        for content in recipe.contents:
+            if data := self.data.get(content.product):
+                parts.append(part_of(data.recipe, data.release, Role.DATA))
+        return licence_of(parts)
+
+    @cached_property
+    def _wheels(self) -> dict[str, Wheel]:
+        return {wheel.name: wheel for wheel in Evidence(workshop=self.pipeline).wheels}
 
     @cached_property
     def revision(self) -> str:
@@ -303,14 +333,14 @@ class Shipping:
         return done.stdout.strip() if re.fullmatch(r"[0-9a-f]{40,64}\s*", done.stdout) else ""
 
     @cached_property
-    def _data(self) -> dict[str, tuple[Path, str, Release]]:
-        """File, sha256 and release of what is in images and is no program: made for every target alike."""
+    def data(self) -> dict[str, Data]:
+        """What is in images and is no program, by name: made once for every target."""
         names = {one.product for image in self.images for one in image.contents}
         return {name: self._make(name) for name in sorted(names) if not self._program(name)}
 
-    def _make(self, name: str) -> tuple[Path, str, Release]:
+    def _make(self, name: str) -> Data:
         pipeline, recipe = self.pipeline, self.pipeline.recipes[name]
-        ((release, _),) = pipeline.fetch([recipe], {}).values()
+        ((release, fetched),) = pipeline.fetch([recipe], {}).values()
         step = Step(
             stage=Stage.BUILD,
             recipe=recipe,
@@ -329,9 +359,11 @@ class Shipping:
         )
         outcome = run_plan([step], builder, jobs=1, stop=pipeline.stop)[step]
         (sha256,) = outcome.files.values()
-        return pipeline.blob(sha256), sha256, release
-
-
-def _licences(entry: Mapping[str, Any], pipeline: Pipeline) -> Iterable[str]:
-    for one in entry["inputs"]:
-        yield one["licence"]
+        return Data(
+            recipe=recipe,
+            release=release,
+            path=pipeline.blob(sha256),
+            sha256=sha256,
+            url=fetched.url,
+            outcome=outcome,
+        )

@@ -29,6 +29,19 @@ def _pipeline(**flags: Any) -> Pipeline:
     return Pipeline(settings=Settings.read(texts), report=make_report())
 
 
+def _shipment(words: list[str], target: str, *, packed: bool, plain: bool) -> Any:
+    if packed and plain:
+        msg = "Packed and plain at once is neither."
+        raise UsageError(msg, next="leave one of the two flags away")
+    from shipping import Shipment  # noqa: PLC0415 - a build does not pay for it
+
+    return Shipment(
+        words=tuple(words),
+        targets=parse_targets(target) if target else (),
+        packed=True if packed else False if plain else None,
+    )
+
+
 def _print_json(value: object) -> None:
     print(json.dumps(value, indent=2))
 
@@ -124,15 +137,42 @@ def list_(_: Context, json: bool = False) -> None:
     help={
         "path": "files to judge, also as bare words",
         "target": "the platform they must be for",
+        "release": "check a release instead: its folder, or oci://HOST/REPO[/NAME[:TAG]]",
+        "key": "the public key file that the release must be signed by",
+        "insecure": "plain http also to a registry on another machine",
         "json": JSON,
     },
 )
-def verify(_: Context, path: list[str], target: str = "", json: bool = False) -> None:
-    """Judge any file: is it one static, stripped, sane program? Exit code 1 when not."""
-    if not path:
-        msg = "Nothing to verify."
-        raise UsageError(msg, next="inv verify FILE…")
-    pipeline = _pipeline()
+def verify(
+    _: Context,
+    path: list[str],
+    target: str = "",
+    release: str = "",
+    key: str = "",
+    insecure: bool = False,
+    json: bool = False,
+) -> None:
+    """Judge any file: is it one static, stripped, sane program? Or a whole release. Exit code 1 when not."""
+    if bool(path) == bool(release):
+        msg = "Files and a release at once are two questions." if path else "Nothing to verify."
+        raise UsageError(msg, next="inv verify FILE…, or inv verify --release DIR")
+    pipeline = _pipeline(public_key=key)
+    if release:
+        from publishing import check_shipped, public_key  # noqa: PLC0415 - much that a build does not need
+
+        try:
+            checked = check_shipped(
+                pipeline, release, public_key=public_key(pipeline), insecure=insecure
+            )
+        finally:
+            pipeline.close()
+        if json:
+            _print_json({"version": 1, "releases": [one.as_dict() for one in checked]})
+        else:
+            print("\n".join(one.text() for one in checked))
+        if not all(checked):
+            raise Exit(code=ExitCode.REFUSED)
+        return
     from proof import verify_files  # noqa: PLC0415 - an ELF reader that a build does not pay for
 
     expectations = Expectations(target=Target.parse(target) if target else None)
@@ -200,17 +240,10 @@ def image(
     json: bool = False,
 ) -> None:
     """Make multi-arch scratch images of what is built: ./inv image static-curl --tar"""
-    if packed and plain:
-        msg = "Packed and plain at once is neither."
-        raise UsageError(msg, next="leave one of the two flags away")
-    from shipping import Shipment, Shipping, describe_images  # noqa: PLC0415 - a build does not pay for it
+    from shipping import Shipping, describe_images  # noqa: PLC0415 - a build does not pay for it
 
     pipeline = _pipeline()
-    shipment = Shipment(
-        words=tuple(image),
-        targets=parse_targets(target) if target else (),
-        packed=True if packed else False if plain else None,
-    )
+    shipment = _shipment(image, target, packed=packed, plain=plain)
     try:
         shipping = Shipping(pipeline=pipeline)
         made, lacking = shipping.make(shipment)
@@ -226,6 +259,80 @@ def image(
         print(line)
     for name in loaded:
         print(f"loaded: {name}")
+
+
+@task(
+    iterable=["image"],
+    help={
+        "image": "static-curl, static-curl:http, static-tools … also as bare words (default: all that can be made)",
+        "to": "a folder, which becomes a release ready to upload; or oci://HOST/REPO, a registry",
+        "target": "only these platforms of what is built (default: all of them)",
+        "key": "the secret key file to sign with (default: the one that inv key new made, if it did)",
+        "packed": "images with the files that UPX packed",
+        "plain": "images with the files as they were linked (default, but for static-tools)",
+        "latest": "registry: also move the tags latest, http, … to what is pushed",
+        "insecure": "registry: plain http also to another machine",
+        "dry_run": "publish nothing; print every digest and tag",
+        "json": JSON,
+    },
+)
+def publish(
+    _: Context,
+    image: list[str],
+    to: str = "",
+    target: str = "",
+    key: str = "",
+    packed: bool = False,
+    plain: bool = False,
+    latest: bool = False,
+    insecure: bool = False,
+    dry_run: bool = False,
+    json: bool = False,
+) -> None:
+    """Publish what is built, with checksums, signature, SBOMs and provenance: ./inv publish --to DIR or oci://HOST/REPO"""
+    if not to:
+        msg = "Nobody said where to."
+        raise UsageError(msg, next="inv publish --to DIR, or inv publish --to oci://HOST/REPO")
+    import publishing as publisher  # noqa: PLC0415 - much that a build does not need
+    from publish.reference import SCHEME, Repository  # noqa: PLC0415
+
+    pipeline = _pipeline(key=key)
+    shipment = _shipment(image, target, packed=packed, plain=plain)
+    try:
+        repository = Repository.parse(to, insecure=insecure) if to.startswith(SCHEME) else None
+        publishing = publisher.Publishing.of(pipeline, key=publisher.secret_key(pipeline))
+        if repository:
+            pushed = publishing.to_registry(repository, shipment, latest=latest, dry=dry_run)
+            result: Any = [publisher.pushed_as_dict(one) for one in pushed]
+            text = publisher.describe_pushed(pushed, dry=dry_run)
+        else:
+            done = publishing.to_folder(Path(to), shipment, dry=dry_run)
+            result = publisher.release_as_dict(done)
+            text = publisher.describe_release(done, dry=dry_run)
+    finally:
+        pipeline.close()
+    if json:
+        _print_json(result)
+    else:
+        print(text)
+
+
+@task(
+    iterable=["what"],
+    help={
+        "what": "new [FILE]: make a key pair, FILE and FILE.pub; show: print the public key; also as bare words",
+        "json": JSON,
+    },
+)
+def key(_: Context, what: list[str], json: bool = False) -> None:
+    """Make the key pair that signs releases (Ed25519, minisign's format): key new | show."""
+    from publishing import look_after_keys  # noqa: PLC0415 - as above
+
+    lines = look_after_keys(_pipeline(), what)
+    if json:
+        _print_json(lines)
+    else:
+        print("\n".join(lines))
 
 
 @task(help={"json": JSON})
@@ -338,7 +445,21 @@ def _run(context: Context, words: list[str]) -> None:
 
 
 namespace = Collection(
-    build, fetch, list_, verify, smoke, image, doctor, cache, clean, test, check, docs, bench
+    build,
+    fetch,
+    list_,
+    verify,
+    smoke,
+    image,
+    publish,
+    key,
+    doctor,
+    cache,
+    clean,
+    test,
+    check,
+    docs,
+    bench,
 )
 program = Inv(name="inv", binary="inv", namespace=namespace, version="0.1.0")
 

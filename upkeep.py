@@ -128,7 +128,7 @@ def examine(pipeline: Pipeline) -> dict[str, Any]:
         "settings": [
             {
                 "name": setting.variable,
-                "value": pipeline.settings[setting.name],
+                "value": setting.shown(pipeline.settings[setting.name]),
                 "origin": pipeline.settings.values[setting.name][1].value,
                 "help": setting.help,
             }

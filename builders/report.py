@@ -7,6 +7,22 @@ from builders.sources.client import Progress, Silent
 from recipes.model import Source
 
 
+class Transfer(Protocol):
+    """Somebody who shows how bytes leave this machine, or come to it from a registry."""
+
+    def started(self, label: str, size: int) -> None:
+        """``size`` bytes begin to travel."""
+
+    def advanced(self, size: int) -> None:
+        """``size`` more bytes have travelled."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line."""
+
+    def finished(self) -> None:
+        """What was started has come to its end."""
+
+
 class Report(Protocol):
     """Called from several threads."""
 
@@ -24,6 +40,10 @@ class Report(Protocol):
 
     def download(self) -> Progress:
         """Return somebody to tell about one fetch."""
+        ...
+
+    def transfer(self) -> Transfer:
+        """Return somebody to tell about one push or pull."""
         ...
 
     def close(self) -> None:
@@ -86,5 +106,25 @@ class Quiet:
         """Show nothing."""
         return Silent()
 
+    def transfer(self) -> Transfer:
+        """Show nothing."""
+        return Untold()
+
     def close(self) -> None:
+        """Show nothing."""
+
+
+class Untold:
+    """A `Transfer` that shows nothing."""
+
+    def started(self, label: str, size: int) -> None:
+        """Show nothing."""
+
+    def advanced(self, size: int) -> None:
+        """Show nothing."""
+
+    def note(self, text: str) -> None:
+        """Show nothing."""
+
+    def finished(self) -> None:
         """Show nothing."""

@@ -5,6 +5,7 @@ import time
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TextIO
 
+from builders.report import Transfer
 from builders.sources.client import Progress
 from recipes.model import Source
 
@@ -45,6 +46,27 @@ class PlainDownload:
         self.report.note(f"fetched {self.name} ({self.size:,} bytes in {seconds:.1f} s)")
 
 
+class PlainTransfer:
+    """One line for each thing that travels."""
+
+    def __init__(self, report: "PlainReport") -> None:
+        self.report = report
+
+    def started(self, label: str, size: int) -> None:
+        """Say what."""
+        self.report.note(f"copy    {label} ({size:,} bytes)")
+
+    def advanced(self, size: int) -> None:
+        """Lines do not move."""
+
+    def note(self, text: str) -> None:
+        """Say it."""
+        self.report.note(f"copy    {text}")
+
+    def finished(self) -> None:
+        """The next line says it."""
+
+
 class PlainReport:
     """For logs: every event is a line, nothing moves."""
 
@@ -73,6 +95,10 @@ class PlainReport:
         """Lines for one download."""
         return PlainDownload(self)
 
+    def transfer(self) -> Transfer:
+        """Lines for one push or pull."""
+        return PlainTransfer(self)
+
     def close(self) -> None:
         """Nothing to put away."""
 
@@ -90,6 +116,34 @@ class LiveDownload:
         if self.task is None:
             self.task = bars.add_task(f"fetch {source.filename}", total=source.size, what="")
         bars.update(self.task, completed=0, what=url)
+
+    def advanced(self, size: int) -> None:
+        """Move the bar."""
+        if self.task is not None:
+            self.report.bars.advance(self.task, size)
+
+    def note(self, text: str) -> None:
+        """A line above the bars."""
+        self.report.note(text)
+
+    def finished(self) -> None:
+        """Take the bar away."""
+        if self.task is not None:
+            self.report.bars.remove_task(self.task)
+            self.task = None
+
+
+class LiveTransfer:
+    """A bar for what travels just now."""
+
+    def __init__(self, report: "LiveReport") -> None:
+        self.report = report
+        self.task: TaskID | None = None
+
+    def started(self, label: str, size: int) -> None:
+        """Begin a bar."""
+        self.finished()
+        self.task = self.report.bars.add_task(f"copy {label}", total=size, what="")
 
     def advanced(self, size: int) -> None:
         """Move the bar."""
@@ -160,6 +214,10 @@ class LiveReport:
     def download(self) -> Progress:
         """A bar for one download."""
         return LiveDownload(self)
+
+    def transfer(self) -> Transfer:
+        """Bars for one push or pull."""
+        return LiveTransfer(self)
 
     def close(self) -> None:
         """Take the bars away."""

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,14 @@ class Setting:
     name: str
     default: str
     help: str
+    secret: bool = False
+    """Never shown."""
+
+    def shown(self, value: str) -> str:
+        """The value as people may see it: no secret, no user and password of a URL."""
+        if self.secret:
+            return "set" if value else ""
+        return re.sub(r"//[^/@\s]*@", "//***@", value)
 
     @property
     def variable(self) -> str:
@@ -57,6 +66,12 @@ SETTINGS = (
     Setting(
         name="revision", default="", help="images' revision label; default: the last commit to them"
     ),
+    Setting(name="key", default="", help="the secret key that signs releases, made by inv key new"),
+    Setting(
+        name="key_password", default="", help="that key's password, if it has one", secret=True
+    ),
+    Setting(name="public_key", default="", help="the public key that releases must be signed by"),
+    Setting(name="builder", default="", help="who builds, as a URI in the provenance"),
     Setting(name="python", default="", help="the Python that ./inv makes its environment with"),
     Setting(name="debug", default="", help="1: show tracebacks"),
     Setting(name="test_docker", default="", help="1: tests that need Docker fail without it"),
