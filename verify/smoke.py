@@ -10,7 +10,6 @@ from typing import Protocol
 from recipes.model import Expectations, Product, Release, Trial
 from verify.servers import Servers
 
-PLACE = PurePosixPath("/program")
 CA = PurePosixPath("/ca.pem")
 SECONDS = 20.0
 
@@ -50,8 +49,10 @@ class Place(Protocol):
         """``docker``, ``sandbox`` or ``qemu``: what the manifest says."""
         ...
 
-    def open(self, files: Mapping[PurePosixPath, Path]) -> AbstractContextManager[Room]:
-        """Make an empty root that holds these files; `PLACE` is the program."""
+    def open(
+        self, files: Mapping[PurePosixPath, Path], *, program: PurePosixPath
+    ) -> AbstractContextManager[Room]:
+        """Make an empty root that holds these files, one of which is the program."""
         ...
 
 
@@ -86,10 +87,12 @@ class Smoke:
 
 def smoke(file: Path, product: Product, release: Release, place: Place, servers: Servers) -> Smoke:
     """Try a program with everything its recipe lists."""
-    files = {PLACE: file, CA: servers.ca}
+    # As in an image: a program may look at its own name, as busybox does.
+    program = PurePosixPath("/") / product.recipe.name
+    files = {program: file, CA: servers.ca}
     failures: list[str] = []
     skipped: list[str] = []
-    with place.open(files) as room:
+    with place.open(files, program=program) as room:
         version = room.run(["--version"], seconds=SECONDS)
         if product.variant.expect:
             failures += promises(version.stdout, product.variant.expect)

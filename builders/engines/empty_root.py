@@ -22,6 +22,7 @@ USER = 65532
 """The "nonroot" user of distroless images."""
 
 PROGRAM = PurePosixPath("/program")
+"""Where the program is, when nobody says otherwise."""
 QEMU = PurePosixPath("/qemu")
 LATE = 124
 
@@ -42,6 +43,7 @@ class WalledRoom:
     files: Mapping[PurePosixPath, Path]
     launcher: tuple[str, ...]
     empty: Path
+    program: PurePosixPath = PROGRAM
 
     def run(
         self, args: Sequence[str], *, seconds: float, env: Mapping[str, str] | None = None
@@ -50,7 +52,7 @@ class WalledRoom:
         binds = [Bind(path=path, place=place) for place, path in self.files.items()]
         words = shut_in(
             self.wall,
-            [*self.launcher, str(PROGRAM), *args],
+            [*self.launcher, str(self.program), *args],
             binds=binds,
             network=True,
             user=USER,
@@ -92,22 +94,26 @@ class WalledPlace:
         return "qemu" if self.emulator else "sandbox"
 
     @contextmanager
-    def open(self, files: Mapping[PurePosixPath, Path]) -> Iterator[WalledRoom]:
-        """Make an empty root with these files."""
+    def open(
+        self, files: Mapping[PurePosixPath, Path], *, program: PurePosixPath = PROGRAM
+    ) -> Iterator[WalledRoom]:
+        """Make an empty root with these files, one of which is the program."""
         self.scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f"room-{os.getpid()}-", dir=self.scratch) as name:
             folder = Path(name)
-            program = folder / "program"
-            shutil.copyfile(files[PROGRAM], program)  # a blob of the cache is not executable
-            program.chmod(0o755)
-            inside = {**files, PROGRAM: program}
+            copy = folder / "program"
+            shutil.copyfile(files[program], copy)  # a blob of the cache is not executable
+            copy.chmod(0o755)
+            inside = {**files, program: copy}
             launcher: tuple[str, ...] = ()
             if self.emulator:
                 inside[QEMU] = self.emulator
                 launcher = (str(QEMU),)
             empty = folder / "empty"
             empty.mkdir()
-            yield WalledRoom(wall=self.wall, files=inside, launcher=launcher, empty=empty)
+            yield WalledRoom(
+                wall=self.wall, files=inside, launcher=launcher, empty=empty, program=program
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +122,7 @@ class DockerRoom:
 
     client: "docker.DockerClient"
     image: str
+    program: PurePosixPath = PROGRAM
 
     def run(self, args: Sequence[str], *, seconds: float) -> Ran:
         """Run the program in a fresh container."""
@@ -124,7 +131,7 @@ class DockerRoom:
         with engine_errors():
             container: Any = self.client.containers.create(
                 self.image,
-                [str(PROGRAM), *args],
+                [str(self.program), *args],
                 user=str(USER),
                 read_only=True,
                 network_mode="host",  # the servers listen on the machine's loopback
@@ -154,7 +161,9 @@ class DockerPlace:
     how: str = "docker"
 
     @contextmanager
-    def open(self, files: Mapping[PurePosixPath, Path]) -> Iterator[DockerRoom]:
+    def open(
+        self, files: Mapping[PurePosixPath, Path], *, program: PurePosixPath = PROGRAM
+    ) -> Iterator[DockerRoom]:
         """Make a scratch image with these files; it is removed at the end."""
         self.scratch.mkdir(parents=True, exist_ok=True)
         tag = f"smoke-{os.getpid()}-{os.urandom(4).hex()}"
@@ -174,7 +183,7 @@ class DockerPlace:
                 )
         image = f"fromscratch-smoke:{tag}"
         try:
-            yield DockerRoom(client=self.client, image=image)
+            yield DockerRoom(client=self.client, image=image, program=program)
         finally:
             with engine_errors():
                 self.client.images.remove(image, force=True)

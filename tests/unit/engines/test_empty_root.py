@@ -49,13 +49,15 @@ def program(number: int, text: str = "", numbers: Sequence[int] = (), *, answer:
     return replace(GOOD, machine=replace(AMD64, exit=code)).build()
 
 
-def run(wall: Wall, folder: Path, elf: bytes, *, seconds: float = 20) -> Ran:
+def run(
+    wall: Wall, folder: Path, elf: bytes, *, seconds: float = 20, name: PurePosixPath = PROGRAM
+) -> Ran:
     file, ca = folder / "file", folder / "ca"
     file.write_bytes(elf)
     file.chmod(0o400)  # as the cache keeps it
     ca.write_text("certificate", "utf-8")
     place = WalledPlace(wall=wall, scratch=folder / "scratch")
-    with place.open({PROGRAM: file, PurePosixPath("/ca.pem"): ca}) as room:
+    with place.open({name: file, PurePosixPath("/ca.pem"): ca}, program=name) as room:
         ran = room.run(["--version"], seconds=seconds)
     assert list((folder / "scratch").iterdir()) == []
     return ran
@@ -81,6 +83,12 @@ def test_there_is_nothing_in_its_root(wall: Wall, tmp_path: Path, path: str) -> 
 def test_what_was_handed_in_is_there(wall: Wall, tmp_path: Path, path: str) -> None:
     ran = run(wall, tmp_path, program(ACCESS, path, [4], answer=0))
     assert ran.code == 0, ran.stderr
+
+
+def test_the_program_has_the_name_it_is_given(wall: Wall, tmp_path: Path) -> None:
+    elf = program(ACCESS, "/hello", [1], answer=0)
+    assert run(wall, tmp_path, elf, name=PurePosixPath("/hello")).code == 0
+    assert run(wall, tmp_path, elf).code == 1
 
 
 def test_it_cannot_write_anywhere(wall: Wall, tmp_path: Path) -> None:

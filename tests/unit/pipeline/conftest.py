@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from builders.build import Lazily
-from builders.engines.empty_root import PROGRAM, Ran
+from builders.engines.empty_root import Ran
 from builders.engines.engine import Stop
 from pipeline import Pipeline, Request
 from publish.manifest import Artifact
@@ -52,8 +52,10 @@ class FakePlace:
     tried: list[bytes] = field(default_factory=list)
 
     @contextmanager
-    def open(self, files: Mapping[PurePosixPath, Path]) -> Iterator["FakePlace"]:
-        self.tried.append(files[PROGRAM].read_bytes())
+    def open(
+        self, files: Mapping[PurePosixPath, Path], *, program: PurePosixPath
+    ) -> Iterator["FakePlace"]:
+        self.tried.append(files[program].read_bytes())
         yield self
 
     def run(self, args: Sequence[str], *, seconds: float) -> Ran:
