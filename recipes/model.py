@@ -149,7 +149,7 @@ class Variant:
     default: bool
     """Part of ``inv build`` without a product."""
     native: bool
-    """Built for the building machine, whatever the target: it runs during later steps."""
+    """Built once for all targets, as for the building machine: what later steps run or read. No product."""
     needs: tuple[str, ...]
     """What this build takes the output of: ``NAME`` of a recipe, or ``NAME:VARIANT``."""
     embeds: tuple[str, ...]
@@ -222,7 +222,7 @@ def find_need(name: str, recipes: Mapping[str, Recipe]) -> tuple[Recipe, Variant
 
 @dataclass(frozen=True, kw_only=True)
 class Product:
-    """What a user can ask for: a program, one of its variants."""
+    """What a user can ask for: a program, one of its variants that are not native."""
 
     recipe: Recipe
     variant: Variant
