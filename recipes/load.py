@@ -394,9 +394,7 @@ def _variant(name: str, table: _Table, *, common: Mapping[str, str], program: bo
     return variant
 
 
-def _only_variant(
-    table: _Table, needs: tuple[str, ...], switches: Mapping[str, str]
-) -> Variant:
+def _only_variant(table: _Table, needs: tuple[str, ...], switches: Mapping[str, str]) -> Variant:
     return Variant(
         name="",
         summary="",
