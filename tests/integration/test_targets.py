@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 TARGETS = (Target.ARM_V6, Target.S390X)
-PRODUCTS = ("curl:https", *PROBES)
+PRODUCTS = ("curl:mini", *PROBES)
 FILES = [(Target.ARM_V6, False), (Target.ARM_V6, True), (Target.S390X, False)]
 
 
