@@ -19,9 +19,12 @@ from judge import Judge
 from publish.manifest import Artifact, write_manifest
 from recipes.errors import UsageError, VerdictError
 from recipes.load import find_product, list_products
-from recipes.model import Product, Recipe, Release
+from recipes.model import Product, Recipe, Release, unsupported
 from recipes.target import Target
 from workshop import Workshop
+
+ALL = "all"
+"""What ``--target`` calls every target."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,8 @@ class Request:
     """Only the newest release, or the one named, will do."""
     rebuild: bool = False
     """Look at no cached result of these products' own recipes."""
+    everywhere: bool = False
+    """The targets are all there are: what a product does not support is left out, and said."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +57,7 @@ class Pipeline(Workshop):
         sources = self.fetch(needed_recipes(products, self.recipes), pins, exact=request.exact)
         releases = {name: release for name, (release, _) in sources.items()}
         wanted = plan(
-            [(product, target) for target in request.targets for product in products],
+            self.combine(products, request),
             self.recipes,
             releases,
             native=Target.native(),
@@ -96,6 +101,18 @@ class Pipeline(Workshop):
             if product not in products:
                 products.append(product)
         return products, pins
+
+    def combine(
+        self, products: Iterable[Product], request: Request
+    ) -> list[tuple[Product, Target]]:
+        """Return every product with every target, or with every one that it supports."""
+        pairs = [(product, target) for target in request.targets for product in products]
+        if not request.everywhere:
+            return pairs
+        reasons = [unsupported(one.recipe, one.variant, at, self.recipes) for one, at in pairs]
+        for reason in dict.fromkeys(filter(None, reasons)):
+            self.report.note(f"left out: {reason}")
+        return [pair for pair, reason in zip(pairs, reasons, strict=True) if not reason]
 
     def fetch(
         self, recipes: Iterable[Recipe], pins: Mapping[str, str], *, exact: bool = False
@@ -186,10 +203,10 @@ class Pipeline(Workshop):
 def parse_targets(text: str) -> tuple[Target, ...]:
     """Read ``--target``: names with commas between them, ``all``, or nothing for this machine's.
 
-    Raises UsageError with a guess.
+    With ``all`` goes `Request.everywhere`. Raises UsageError with a guess.
     """
     if not text:
         return (Target.native(),)
-    if text == "all":
-        return tuple(target for target in Target if target is not Target.MIPS64LE)
+    if text == ALL:
+        return tuple(Target)
     return tuple(dict.fromkeys(Target.parse(name.strip()) for name in text.split(",")))

@@ -11,11 +11,12 @@ from invoke import Collection, Context, Exit, task
 from console.program import Inv
 from console.progress import make_report
 from console.table import table
-from pipeline import Pipeline, Request, parse_targets
+from matrix import details, overview, summary
+from pipeline import ALL, Pipeline, Request, parse_targets
 from recipes.errors import ExitCode, UsageError
 from recipes.settings import Settings
 from recipes.target import Target
-from upkeep import closing_table, describe, examine, fetch_all, look_after_cache, overview, sweep
+from upkeep import closing_table, describe, examine, fetch_all, look_after_cache, sweep
 from verify.expectations import Expectations
 from workshop import ROOT
 
@@ -73,7 +74,11 @@ def build(
     """Build, verify, pack and try out products: ./inv build curl:http curl:https@8.21.0"""
     pipeline = _pipeline(engine=engine, jobs=jobs, offline=offline)
     request = Request(
-        products=tuple(product), targets=parse_targets(target), exact=exact, rebuild=rebuild
+        products=tuple(product),
+        targets=parse_targets(target),
+        everywhere=target == ALL,
+        exact=exact,
+        rebuild=rebuild,
     )
     try:
         made = pipeline.build(request)
@@ -110,26 +115,21 @@ def fetch(_: Context, product: list[str], offline: bool = False, json: bool = Fa
         print(table(("source", "version", "bytes", "sha256", "from"), cells))
 
 
-@task(name="list", help={"json": JSON})
-def list_(_: Context, json: bool = False) -> None:
-    """List products, their releases, and what is built."""
+@task(
+    name="list",
+    help={
+        "target": "exact sizes and states for these platforms, or 'all'",
+        "json": JSON,
+    },
+)
+def list_(_: Context, target: str = "", json: bool = False) -> None:
+    """List products, their releases, and what is built for which target."""
+    targets = parse_targets(target)
     rows = overview(_pipeline())
     if json:
         _print_json(rows)
-        return
-    cells = [
-        (
-            f"{row['product']}{'*' if row['default'] else ''}",
-            row["release"],
-            row["built"] or "-",
-            row["summary"],
-        )
-        for row in rows
-    ]
-    print(table(("product", "release", "built for", "what"), cells))
-    print(
-        "\n* part of `inv build` without a product. Also: NAME@VERSION for an older pinned release."
-    )
+    else:
+        print(details(rows, targets) if target else summary(rows))
 
 
 @task(

@@ -11,7 +11,6 @@ from console.table import table
 from pipeline import Pipeline
 from publish.manifest import Artifact
 from recipes.errors import EngineError, UsageError
-from recipes.load import list_products
 from recipes.settings import SETTINGS
 from recipes.target import Target
 
@@ -62,31 +61,6 @@ def fetch_all(pipeline: Pipeline, names: Sequence[str]) -> list[tuple[str, str, 
         for name, (release, got) in sorted(fetched.items())
         if release.source
     ]
-
-
-def overview(pipeline: Pipeline) -> list[dict[str, Any]]:
-    """Every product with its newest release and the targets that are built."""
-    built = pipeline.manifest()
-    rows: list[dict[str, Any]] = []
-    for product in list_products(pipeline.recipes):
-        release = product.recipe.releases[0].version
-        targets = {
-            str(entry["target"])
-            for entry in built
-            if entry["product"] == product.name and entry["release"] == release
-        }
-        rows.append(
-            {
-                "product": product.name,
-                "default": product.variant.default,
-                "release": release,
-                "releases": [one.version for one in product.recipe.releases],
-                "built": " ".join(sorted(targets)),
-                "summary": product.variant.summary,
-                "unsupported": {key.value: why for key, why in product.recipe.unsupported.items()},
-            }
-        )
-    return rows
 
 
 def examine(pipeline: Pipeline) -> dict[str, Any]:

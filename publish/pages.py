@@ -13,7 +13,7 @@ from typing import Any
 from publish.manifest import replace
 from recipes.errors import ExitCode, RecipeError
 from recipes.load import list_products
-from recipes.model import Product, Recipe, Trial
+from recipes.model import Product, Recipe, Trial, unsupported
 from recipes.settings import FILE, SETTINGS
 from recipes.target import Target
 from verify.verdict import explain
@@ -22,7 +22,7 @@ Make = Callable[[str], str]
 """Makes a block's text from its old text: a row that cannot be made now is kept."""
 
 SHOWN = Target.AMD64
-"""The platform of the sizes table: what else was built on this machine must not change the page."""
+"""The platform of the sizes table: what else was built on this machine must not change it."""
 
 _MARK = re.compile(r"<!-- ([a-z-]+):(begin|end) -->")
 
@@ -101,6 +101,7 @@ def make_blocks(
     curl = recipes["curl"]
     return {
         "sizes": lambda old: sizes(list_products(recipes), manifest, old),
+        "matrix": lambda old: matrix(list_products(recipes), recipes, manifest, old),
         "dockerfile": lambda _: dockerfile(curl),
         "rules": lambda _: explain(),
         "settings": lambda _: settings(),
@@ -127,6 +128,39 @@ def sizes(products: Iterable[Product], manifest: Sequence[Mapping[str, Any]], ol
         elif product.name in kept:
             rows.append(kept[product.name])
     return "\n".join([head, *rows])
+
+
+def matrix(
+    products: Iterable[Product],
+    recipes: Mapping[str, Recipe],
+    manifest: Sequence[Mapping[str, Any]],
+    old: str = "",
+) -> str:
+    """Bytes of every product, plain and packed, for every target; what is not built keeps its cell."""
+    products = list(products)
+    heads = [f"`{one.name}` {one.recipe.releases[0].version}" for one in products]
+    known = _cells(old)
+    rows = []
+    for target in Target:
+        cells = []
+        for product, head in zip(products, heads, strict=True):
+            sizes = _entries(product, manifest, target)
+            shown = " / ".join(f"{sizes[form]:,}" for form in (False, True) if form in sizes)
+            if unsupported(product.recipe, product.variant, target, recipes):
+                shown = "no"
+            cells.append(shown or known.get((f"`{target}`", head), "-"))
+        rows.append((f"`{target}`", *cells))
+    return _table(("target", *heads), rows)
+
+
+def _cells(table: str) -> dict[tuple[str, str], str]:
+    """A table as text, by the first cell of the row and the head of the column."""
+    rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in table.splitlines()]
+    return {
+        (row[0], head): cell
+        for row in rows[2:]
+        for head, cell in zip(rows[0][1:], row[1:], strict=True)
+    }
 
 
 def dockerfile(curl: Recipe) -> str:
@@ -209,13 +243,15 @@ def licences(recipes: Mapping[str, Recipe]) -> str:
     return _table(("source", "kind", "release", "licence (SPDX)"), rows)
 
 
-def _entries(product: Product, manifest: Iterable[Mapping[str, Any]]) -> dict[bool, int]:
+def _entries(
+    product: Product, manifest: Iterable[Mapping[str, Any]], target: Target = SHOWN
+) -> dict[bool, int]:
     """Bytes of a product's newest release by whether it is packed; empty when it is not built."""
     release = product.recipe.releases[0].version
     return {
         bool(entry["packed"]): int(entry["size"])
         for entry in manifest
-        if (entry["product"], entry["release"], entry["target"]) == (product.name, release, SHOWN)
+        if (entry["product"], entry["release"], entry["target"]) == (product.name, release, target)
     }
 
 

@@ -117,12 +117,13 @@ def find_product(name: str, recipes: Mapping[str, Recipe]) -> Product:
 
 
 def list_products(recipes: Mapping[str, Recipe]) -> tuple[Product, ...]:
-    """Every variant of every program, in the order of the recipes."""
+    """Every variant of every program, in the order of the recipes; native ones only serve others."""
     return tuple(
         Product(recipe=recipe, variant=variant)
         for recipe in recipes.values()
         if recipe.kind is Kind.PROGRAM
         for variant in recipe.variants
+        if not variant.native
     )
 
 
@@ -256,7 +257,7 @@ def _recipe(table: Table, folder: Path) -> Recipe:
             )
             for key, value in variants.items()
         )
-        or (_only_variant(needs, common),),
+        or (_only_variant(table, needs, common),),
         local=local,
         checks=table.take("checks", bool, False),
         pack=table.choice("pack", PackMethod, PackMethod.NONE),
@@ -404,12 +405,13 @@ def _expectations(table: Table) -> Expectations:
 
 
 def _variant(name: str, table: Table, *, common: Mapping[str, str], program: bool) -> Variant:
-    expect = table.table("expect") if program else None
+    native = table.take("native", bool, False)
+    expect = table.table("expect") if program and not native else None
     variant = Variant(
         name=name,
         summary=table.take("summary", str),
         default=table.take("default", bool, False),
-        native=table.take("native", bool, False),
+        native=native,
         needs=table.words("needs"),
         embeds=table.words("embeds"),
         switches={**common, **table.pairs("switches")},
@@ -426,12 +428,12 @@ def _variant(name: str, table: Table, *, common: Mapping[str, str], program: boo
     return variant
 
 
-def _only_variant(needs: tuple[str, ...], switches: Mapping[str, str]) -> Variant:
+def _only_variant(table: _Table, needs: tuple[str, ...], switches: Mapping[str, str]) -> Variant:
     return Variant(
         name="",
         summary="",
         default=False,
-        native=False,
+        native=table.take("native", bool, False),
         needs=needs,
         embeds=(),
         switches=switches,

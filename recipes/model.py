@@ -149,7 +149,7 @@ class Variant:
     default: bool
     """Part of ``inv build`` without a product."""
     native: bool
-    """Built for the building machine, whatever the target: it runs during later steps."""
+    """Built once for all targets, as for the building machine: what later steps run or read. No product."""
     needs: tuple[str, ...]
     """What this build takes the output of: ``NAME`` of a recipe, or ``NAME:VARIANT``."""
     embeds: tuple[str, ...]
@@ -249,9 +249,21 @@ def find_need(name: str, recipes: Mapping[str, Recipe]) -> tuple[Recipe, Variant
     return (recipe, variant) if variant else None
 
 
+def unsupported(
+    recipe: Recipe, variant: Variant, target: Target, recipes: Mapping[str, Recipe]
+) -> str:
+    """Say why ``target`` cannot have this variant, by its own recipe or one it needs; '' when it can."""
+    if recipe.kind is Kind.TOOL or variant.native:
+        return ""  # not built for the target
+    if target in recipe.unsupported:
+        return f"{recipe.name} cannot be built for {target}: {recipe.unsupported[target]}"
+    needs = (find_need(need, recipes) for need in variant.needs)
+    return next(filter(None, (unsupported(*need, target, recipes) for need in needs if need)), "")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Product:
-    """What a user can ask for: a program, one of its variants."""
+    """What a user can ask for: a program, one of its variants that are not native."""
 
     recipe: Recipe
     variant: Variant

@@ -2,10 +2,12 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recipes.target import Target
 from tests.integration.command import Inv, by_path
 
 USERS = ("cache", "mirrors", "debian_mirror", "base_image")
@@ -21,12 +23,13 @@ class Built:
     settings: dict[str, str]
 
     @classmethod
-    def once(cls, folder: Path, *products: str) -> "Built":
-        """Build in the user's own cache: at once where they were built before."""
+    def once(cls, folder: Path, *products: str, targets: Sequence[Target] = ()) -> "Built":
+        """Build in the user's own cache: at once where they were built before. No target: this machine's."""
         names = {name: f"FROMSCRATCH_{name.upper()}" for name in USERS}
         settings = {name: os.environ[name_] for name, name_ in names.items() if name_ in os.environ}
         inv = Inv(folder=folder, settings=settings).set(artifacts=folder / "artifacts")
-        done = inv("build", *products, seconds=2400)
+        chosen = ["--target", ",".join(targets)] if targets else []
+        done = inv("build", *products, *chosen, seconds=2400)
         assert done.code == 0, done.stderr
         return cls(inv=inv, artifacts=folder / "artifacts", settings=settings)
 
@@ -41,9 +44,17 @@ class Built:
     def sha256(self) -> dict[str, str]:
         return by_path(self.manifest)
 
-    def file(self, product: str, *, packed: bool = False) -> Path:
-        """The file of a product."""
+    def entry(
+        self, product: str, *, packed: bool = False, target: Target | None = None
+    ) -> dict[str, Any]:
+        """What the manifest says of a file; without a target of the one that was built."""
         for entry in self.manifest:
-            if (entry["product"], entry["packed"]) == (product, packed):
-                return self.artifacts / str(entry["path"])
-        raise AssertionError(product)
+            here = (entry["product"], entry["packed"]) == (product, packed)
+            if here and target in {None, entry["target"]}:
+                return entry
+        raise AssertionError(product, target)
+
+    def file(self, product: str, *, packed: bool = False, target: Target | None = None) -> Path:
+        """The file of a product."""
+        entry = self.entry(product, packed=packed, target=target)
+        return self.artifacts / str(entry["path"])

@@ -27,13 +27,18 @@ flags="$CFLAGS -fno-lto -mllvm -enable-machine-outliner=always -std=c99 -ffreest
     # shellcheck disable=SC2086,SC2116
     echo "  command = $zig clang $CLANG_TARGET --no-default-config -nostdinc $(echo $flags) -I$OUT/include -c \$in -o \$out"
     objects=
-    for file in "$SRC"/src/*/*.c "$SRC"/src/malloc/mallocng/*.c "$SRC"/src/*/"$MUSL_ARCH"/*.[csS]; do
+    # Where time_t was of 32 bits once, functions that take times have a name for each size. The headers only know the new
+    # one; configure scripts ask for the old one.
+    compat=$(sed -n 's/^COMPAT_SRC_DIRS = //p' "$SRC/arch/$MUSL_ARCH/arch.mak" 2>/dev/null || true)
+    for file in "$SRC"/src/*/*.c "$SRC"/src/malloc/mallocng/*.c "$SRC"/src/*/"$MUSL_ARCH"/*.[csS] \
+        ${compat:+"$SRC/$compat"/*.c}; do
         test -e "$file" || continue
         folder=${file%/*}
         name=${file##*/}
         name=${name%.*}
         case $folder in
         */"$MUSL_ARCH") place=${folder#"$SRC/src/"} ;;
+        "$SRC"/compat/*) place=${folder#"$SRC/"} ;;
         *)
             place=${folder#"$SRC/src/"}
             for ending in c s S; do # the architecture's own version replaces the generic one

@@ -27,6 +27,40 @@ EDITS = (
         'PyImport_ExecCodeModule("nuitka_empty_function", empty_code_module_object)',
         'PyImport_AddModule("os")',
     ),
+    # The constants are written once for all targets, so in one byte order: numbers in them are little-endian.
+    (
+        "tools/data_composer/DataComposer.py",
+        'struct.pack("d", constant_value)',
+        'struct.pack("<d", constant_value)',
+    ),
+    (
+        "tools/data_composer/DataComposer.py",
+        'struct.pack("dd", constant_value.real, constant_value.imag)',
+        'struct.pack("<dd", constant_value.real, constant_value.imag)',
+    ),
+    ("tools/data_composer/DataComposer.py", 'struct.pack("H", count)', 'struct.pack("<H", count)'),
+    (
+        "tools/data_composer/DataComposer.py",
+        'struct.pack("I", len(part))',
+        'struct.pack("<I", len(part))',
+    ),
+    *(
+        (
+            "build/static_src/HelpersConstantsBlob.c",
+            f'    STATIC_ASSERT(sizeof(value) == {size}, "uint{size * 8}_t must be {size} bytes");\n',
+            "#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__\n"
+            f"    value = __builtin_bswap{size * 8}(value);\n"
+            "#endif\n",
+        )
+        for size in (2, 4)
+    ),
+    (
+        "build/static_src/HelpersConstantsBlob.c",
+        "    double size;\n\n    memcpy(&size, *data, sizeof(size));\n",
+        "    uint64_t bits;\n    double size;\n\n    memcpy(&bits, *data, sizeof(bits));\n"
+        "#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__\n    bits = __builtin_bswap64(bits);\n#endif\n"
+        "    memcpy(&size, &bits, sizeof(size));\n",
+    ),
 )
 
 

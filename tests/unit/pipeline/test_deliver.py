@@ -14,7 +14,7 @@ from recipes.target import Target
 from tests.fakes import Running
 from tests.fixtures.make_elf import FOLDER
 from tests.unit.pipeline.conftest import GOOD, PACKED, FakePlace, Yard, hello
-from upkeep import closing_table, overview, sweep
+from upkeep import closing_table, sweep
 
 UNSTRIPPED = (FOLDER / "unstripped").read_bytes()
 PLAIN, UPX = "hello-plain-2.0-linux-amd64", "hello-plain-2.0-linux-amd64.upx"
@@ -198,14 +198,6 @@ def test_a_wrong_setting_is_found_before_anything_is_fetched(
         yard.pipeline(**{flag: value}).build(request)
     assert isinstance(caught.value, UsageError)
     assert not (yard.folder / "cache").exists()
-
-
-def test_the_overview_tells_what_is_built(yard: Yard) -> None:
-    yard.build()
-    rows = {row["product"]: row for row in overview(yard.pipeline())}
-    assert rows["hello:plain"]["built"] == "linux/amd64"
-    assert rows["hello:secure"]["built"] == ""
-    assert rows["hello:plain"]["releases"] == ["2.0", "1.0"]
 
 
 def test_cleaning_takes_what_was_built_and_leaves_who_is_at_work(

@@ -66,6 +66,24 @@ def test_a_tool_does_not_care_for_which_target_it_works(world: World) -> None:
     assert "gen 1.0 linux/amd64" in {step.name for step in in_order([wanted])}
 
 
+def test_what_is_native_is_made_once_for_all_targets(world: World) -> None:
+    world.edit("hello", 'needs = ["musl"]', 'needs = ["musl", "hello:made", "data"]')
+    path = world.recipes / "hello" / "recipe.toml"
+    made = '[variants.made]\nsummary = "made once"\nnative = true\nneeds = ["tls"]\n'
+    path.write_text(path.read_text().replace("[unsupported]", f"{made}\n[unsupported]"))
+    world.edit("data", "update =", "native = true\nupdate =")
+    wanted = [
+        one
+        for target in (Target.ARM64, Target.S390X)
+        for one in world.plan("hello:plain", target=target, native=Target.AMD64)
+    ]
+    steps = [step.name for step in in_order(wanted)]
+    assert [name for name in steps if "made" in name] == ["hello:made 2.0 linux/amd64"]
+    assert [name for name in steps if "data" in name] == ["data 1.0 linux/amd64"]
+    assert [name for name in steps if "tls" in name] == ["tls 1.0 linux/amd64"]
+    assert "hello:made" not in [product.name for product in list_products(world.load())]
+
+
 def test_an_unsupported_target_is_refused_with_the_reason(world: World) -> None:
     with pytest.raises(
         UsageError, match="hello cannot be built for linux/mips64le: nobody says hello"

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from console.program import contexts_of
-from publish.pages import bodies, fill, make_blocks, rewrite, sizes
+from pipeline import parse_targets
+from publish.pages import bodies, fill, make_blocks, matrix, rewrite, sizes
 from recipes import load
 from recipes.errors import ExitCode, RecipeError
 from recipes.load import find_product, list_products, load_recipe, load_recipes
@@ -136,6 +137,44 @@ class TestSizes:
         assert len(sizes(list_products(recipes), [entry("curl:http", **other)]).splitlines()) == 2
 
 
+class TestMatrix:
+    def cells(self, text: str, target: str) -> list[str]:
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| `{target}` |")]
+        return [cell.strip() for cell in row.strip("|").split("|")][1:]
+
+    def test_a_cell_holds_both_forms_or_the_one_there_is(self, recipes: dict[str, Recipe]) -> None:
+        products = list_products(recipes)[:2]
+        name = products[0].name
+        manifest = [
+            entry(name),
+            entry(name, packed=True, size=77),
+            entry(name, size=88, target="linux/s390x"),
+            entry(name, size=99, target="linux/386", release="0.1"),
+        ]
+        text = matrix(products, recipes, manifest)
+        assert len(text.splitlines()) == 2 + len(Target)
+        assert self.cells(text, "linux/amd64") == ["1,234 / 77", "-"]
+        assert self.cells(text, "linux/s390x") == ["88", "-"]
+        assert self.cells(text, "linux/386") == ["-", "-"]
+
+    def test_what_is_not_built_keeps_its_cell_while_the_release_is_the_same(
+        self, recipes: dict[str, Recipe]
+    ) -> None:
+        products = list_products(recipes)[:1]
+        name, release = products[0].name, products[0].recipe.releases[0].version
+        old = matrix(products, recipes, [entry(name, target="linux/arm64")])
+        new = matrix(products, recipes, [entry(name, size=5)], old)
+        assert self.cells(new, "linux/arm64") == ["1,234"]
+        assert self.cells(new, "linux/amd64") == ["5"]
+        older = old.replace(f" {release} ", " 0.1 ")
+        assert self.cells(matrix(products, recipes, [], older), "linux/arm64") == ["-"]
+
+    def test_what_cannot_be_is_no(self, recipes: dict[str, Recipe]) -> None:
+        for product in list_products(recipes):
+            for target in product.recipe.unsupported:
+                assert self.cells(matrix([product], recipes, []), target) == ["no"]
+
+
 class TestBlocks:
     def test_each_block_is_on_exactly_one_page(self, recipes: dict[str, Recipe]) -> None:
         used = [name for page in PAGES for name in bodies(page.read_text("utf-8"))]
@@ -211,7 +250,7 @@ class TestCommands:
                 if flag in context.flags and context.flags[flag].takes_value and not value:
                     taken = words.pop(0)
                     if flag == "--target":
-                        assert [Target.parse(one) for one in taken.split(",")]
+                        assert parse_targets(taken)
             elif name in {"build", "fetch"} and not word.startswith("tini"):
                 product, _, version = word.partition("@")
                 assert find_product(product, recipes).name == product

@@ -4,9 +4,9 @@ import struct
 
 
 class c_long:
-    """C's long."""
+    """C's long, of the smallest target: what is compiled for 32 bits runs on all of them."""
 
-    code = "l"
+    code = "i"
 
 
 class c_longlong:

@@ -1,0 +1,84 @@
+"""Files for other machines, run by qemu: a 32-bit one, and one whose bytes are the other way round."""
+
+from dataclasses import replace
+
+import pytest
+
+from builders.engines.empty_root import WalledPlace, emulator
+from recipes.target import Target
+from tests.behaviour.test_empty_root import (
+    Alone,
+    test_files_and_processes,
+    test_http,
+    test_https,
+    test_it_says_who_it_is,
+    test_names_need_what_is_not_there,
+    test_sockets_and_servers,
+    test_the_deadline,
+)
+from tests.built import Built
+from tests.conftest import PROBES
+
+pytestmark = [pytest.mark.builds, pytest.mark.sandbox]
+
+# The core of the behaviour tests, with the files that `alone` gives them here.
+__all__ = [
+    "test_files_and_processes",
+    "test_http",
+    "test_https",
+    "test_it_says_who_it_is",
+    "test_names_need_what_is_not_there",
+    "test_sockets_and_servers",
+    "test_the_deadline",
+]
+
+TARGETS = (Target.ARM_V6, Target.S390X)
+PRODUCTS = ("curl:mini", *PROBES)
+FILES = [(Target.ARM_V6, False), (Target.ARM_V6, True), (Target.S390X, False)]
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Products for machines that this one is not; skipped where nothing here can run them."""
+    missing = [f"qemu-{one.qemu}-static" for one in TARGETS if not emulator(one)]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)} (apt-get install -y qemu-user-static)")
+    return Built.once(tmp_path_factory.mktemp("foreign"), *PRODUCTS, targets=TARGETS)
+
+
+@pytest.fixture(params=["micro", "nuitka"])
+def variant(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(params=FILES, ids=["arm-v6", "arm-v6-packed", "s390x"])
+def alone(
+    variant: str, request: pytest.FixtureRequest, foreign: Built, walled: WalledPlace
+) -> Alone:
+    target, packed = request.param
+    place = replace(walled, emulator=emulator(target))
+    return Alone(place, foreign.file(f"probe:{variant}", packed=packed, target=target))
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_build_has_tried_them_out(foreign: Built, product: str, target: Target) -> None:
+    entry = foreign.entry(product, target=target)
+    assert entry["verdict"]["ok"]
+    assert entry["smoke"] == {"ran": True, "ok": True, "how": "qemu"}
+
+
+def test_the_list_shows_them(foreign: Built) -> None:
+    done = foreign.inv("list", "--target", "linux/s390x,linux/arm/v7")
+    assert done.code == 0, done.stderr
+    lines = {tuple(line.split()[:3]): line for line in done.stdout.splitlines()}
+    size = foreign.entry("probe:micro", target=Target.S390X)["size"]
+    assert lines["probe:micro", "linux/s390x", "plain"].split()[3:] == [
+        f"{size:,}",
+        "ok",
+        "ok",
+        "qemu",
+    ]
+    assert "UPX 4.2.4 knows no s390x" in lines["probe:micro", "linux/s390x", "packed"]
+    assert "not built" in lines["probe:micro", "linux/arm/v7", "plain"]

@@ -1,0 +1,151 @@
+"""Many targets: which products are built for them, and what `inv list` says."""
+
+import dataclasses
+import json
+
+import pytest
+
+from matrix import details, overview, summary
+from pipeline import ALL, Request, parse_targets
+from publish.manifest import write_manifest
+from recipes.errors import UsageError
+from recipes.target import Target
+from tests.fakes import Running
+from tests.fixtures.make_elf import FOLDER
+from tests.unit.pipeline.conftest import PACKED, FakePlace, Yard, hello
+
+FILES = {
+    target.slug: (FOLDER / f"good-{target.slug.removeprefix('linux-')}").read_bytes()
+    for target in (Target.AMD64, Target.ARM64, Target.I386, Target.S390X)
+}
+
+
+def for_its_target(running: Running) -> int:
+    """Make a good file of the right kind, where there is one."""
+    code = hello(running)
+    for slug, data in FILES.items():
+        if running.step.startswith("hello") and running.step.endswith(slug):
+            running.make("hello", data)
+        if running.step.endswith(f"{slug}-pack"):
+            running.make("packed", PACKED)
+            running.make("unpacked", data)
+    return code
+
+
+def build(yard: Yard, *targets: Target, everywhere: bool = False) -> list[str]:
+    request = Request(products=("hello:plain",), targets=targets, everywhere=everywhere)
+    return [one.path for one in yard.pipeline().build(request)]
+
+
+@pytest.fixture
+def unpacked(yard: Yard) -> Yard:
+    """A yard whose products are packed nowhere: there is one packed file to hand out, for amd64."""
+    yard.world.edit("hello", 'pack = "nrv"', 'pack = "none"')
+    yard.engine.script = for_its_target
+    return yard
+
+
+def test_all_is_every_target_there_is() -> None:
+    assert parse_targets(ALL) == tuple(Target)
+    assert parse_targets("linux/386,linux/arm64") == (Target.I386, Target.ARM64)
+    assert parse_targets("") == (Target.native(),)
+    with pytest.raises(UsageError, match="Perhaps you meant 'linux/arm64'"):
+        parse_targets("linux/amd64,linux/arm65")
+
+
+def test_everywhere_leaves_out_what_is_not_supported_and_says_so(unpacked: Yard) -> None:
+    targets = (Target.AMD64, Target.S390X, Target.MIPS64LE)
+    assert build(unpacked, *targets, everywhere=True) == [
+        "files/hello-plain-2.0-linux-amd64",
+        "files/hello-plain-2.0-linux-s390x",
+    ]
+    (note,) = [text for text in unpacked.report.notes if text.startswith("left out")]
+    assert note == "left out: hello cannot be built for linux/mips64le: nobody says hello there"
+
+
+def test_a_target_that_is_named_must_be_supported(unpacked: Yard) -> None:
+    with pytest.raises(UsageError, match="hello cannot be built for linux/mips64le: nobody"):
+        build(unpacked, Target.AMD64, Target.MIPS64LE)
+    assert unpacked.files() == []
+
+
+def test_the_overview_tells_what_is_built(yard: Yard) -> None:
+    yard.place = FakePlace()
+    yard.build()
+    rows = {row["product"]: row for row in overview(yard.pipeline())}
+    assert rows["hello:plain"]["built"] == "linux/amd64"
+    assert rows["hello:secure"]["built"] == ""
+    assert rows["hello:plain"]["releases"] == ["2.0", "1.0"]
+    assert json.loads(json.dumps(rows)) == rows
+    cells = rows["hello:plain"]["targets"]
+    assert list(cells) == list(Target)
+    assert cells["linux/amd64"] == {
+        "unsupported": "",
+        "unpackable": "",
+        "plain": {
+            "size": len(FILES["linux-amd64"]),
+            "verdict": True,
+            "smoke": {"ran": True, "ok": True, "how": "sandbox"},
+        },
+        "packed": {
+            "size": len(PACKED),
+            "verdict": True,
+            "smoke": {"ran": True, "ok": True, "how": "sandbox"},
+        },
+    }
+    assert (cells["linux/arm64"]["plain"], cells["linux/arm64"]["unpackable"]) == (None, "")
+    assert cells["linux/s390x"]["unpackable"] == "UPX does not know it"
+    assert cells["linux/mips64le"]["unsupported"].endswith("nobody says hello there")
+
+
+def test_a_reason_of_a_library_counts_for_those_who_need_it(yard: Yard) -> None:
+    path = yard.world.recipes / "tls" / "recipe.toml"
+    path.write_text(path.read_text() + '\n[unsupported]\n"linux/386" = "too small"\n')
+    rows = {row["product"]: row for row in overview(yard.pipeline())}
+    reasons = {name: row["targets"]["linux/386"]["unsupported"] for name, row in rows.items()}
+    assert reasons == {
+        "hello:plain": "",
+        "hello:secure": "tls cannot be built for linux/386: too small",
+    }
+
+
+@pytest.mark.parametrize(
+    ("place", "shown", "state"),
+    [
+        (FakePlace(), "", "ok"),
+        ("nobody looks", "?", "not run"),
+    ],
+)
+def test_the_matrix_marks_what_was_not_tried(
+    yard: Yard, place: FakePlace | str, shown: str, state: str
+) -> None:
+    yard.world.edit("hello", "max_size = 100_000", "max_size = 900_000")
+    yard.place = place
+    yard.build()
+    rows = overview(yard.pipeline())
+    text = summary(rows)
+    size = len(FILES["linux-amd64"])
+    plain = next(line for line in text.splitlines() if line.startswith("hello:plain   plain"))
+    assert plain.split()[2:4] == [f"{size / 1000:,.0f}{shown}", "-"]
+    assert "linux/mips64le: nobody says hello there" in text
+    assert "hello cannot be packed for linux/s390x: UPX does not know it" in text
+    assert all(len(line) <= 100 for line in text.splitlines() if not line.startswith("no: "))
+    exact = details(rows, (Target.AMD64, Target.ARM64, Target.MIPS64LE))
+    (line,) = [
+        one
+        for one in exact.splitlines()
+        if one.split()[:3] == ["hello:plain", "linux/amd64", "plain"]
+    ]
+    assert f"{size:,}" in line
+    assert state in line
+    assert "hello:plain   linux/arm64     packed  -" in exact
+
+
+def test_a_failed_smoke_run_is_marked(yard: Yard) -> None:
+    yard.place = FakePlace()
+    (plain, _) = yard.build()
+    entry = dataclasses.replace(plain, smoke={"ran": True, "ok": False, "how": "qemu"})
+    write_manifest(yard.artifacts, [entry])
+    rows = overview(yard.pipeline())
+    assert f"{plain.size / 1000:,.0f}!" in summary(rows)
+    assert "FAILED" in details(rows, (Target.AMD64,))
