@@ -428,7 +428,7 @@ def _variant(name: str, table: Table, *, common: Mapping[str, str], program: boo
     return variant
 
 
-def _only_variant(table: _Table, needs: tuple[str, ...], switches: Mapping[str, str]) -> Variant:
+def _only_variant(table: Table, needs: tuple[str, ...], switches: Mapping[str, str]) -> Variant:
     return Variant(
         name="",
         summary="",
