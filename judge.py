@@ -11,6 +11,7 @@ from builders.build import Outcome
 from builders.key import source_digest
 from builders.plan import Step, Wanted
 from builders.sources.fetch import Fetched
+from builders.timings import Kind
 from publish.manifest import Artifact, Input
 from recipes.errors import StepError
 from recipes.model import Release
@@ -54,13 +55,23 @@ class Judge:
         expectations = self.expect(want, packed=packed)
         unpacked = self.workshop.blob(outcome.files["unpacked"]) if packed else None
         plain = self.workshop.blob(self.program(want))
-        verdict = self.proofs.verdict(file, expectations, unpacked=unpacked, original=plain)
+        path = want.product.file_name(want.release.version, want.target, packed=packed)
+        measure = self.workshop.timings.measure
+        about = {"product": want.product.name, "target": want.target.value, "key": sha256}
+        with measure(path.name, Kind.VERDICT) as facts:
+            verdict = self.proofs.verdict(file, expectations, unpacked=unpacked, original=plain)
+            facts |= {**about, "ok": verdict["ok"]}
         smoke = Smoke.not_run("refused before")
         if verdict["ok"]:
-            smoke = self.proofs.smoke(
-                file, want.product, want.release, want.target, lambda: self.try_out(want, file)
-            )
-        path = want.product.file_name(want.release.version, want.target, packed=packed)
+            with measure(path.name, Kind.SMOKE) as facts:
+                facts["cached"] = True
+
+                def run() -> Smoke:
+                    facts["cached"] = False
+                    return self.try_out(want, file)
+
+                smoke = self.proofs.smoke(file, want.product, want.release, want.target, run)
+                facts |= {**about, "ran": smoke.ran, "ok": smoke.ok, "how": smoke.how}
         findings = [
             f"  {path}: {finding['rule']}: {finding['message']}"
             for finding in verdict["findings"]

@@ -1,12 +1,14 @@
 """The whole flow: recipe, fetch, build, verify, pack, verify, smoke, artifacts."""
 
 import filecmp
+import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from builders.build import Builder, Outcome
 from builders.engines.engine import EngineName
@@ -15,8 +17,9 @@ from builders.report import Stoppable
 from builders.schedule import run_plan
 from builders.sources.client import Client, Trouble
 from builders.sources.fetch import Fetched, NotCached, Unavailable, fetch
+from builders.timings import Kind
 from judge import Judge
-from publish.manifest import Artifact, write_manifest
+from publish.manifest import Artifact, replace, write_manifest
 from recipes.errors import UsageError, VerdictError
 from recipes.load import find_product, list_products
 from recipes.model import Product, Recipe, Release
@@ -65,6 +68,7 @@ class Pipeline(Workshop):
             logs=self.cache_folder / "logs",
             stop=self.stop,
             rebuild=frozenset(product.recipe.name for product in products if request.rebuild),
+            timings=self.timings,
         )
         outcomes = run_plan(in_order(wanted), builder, jobs=jobs, stop=self.stop)
         made, refused = self.judge(wanted, outcomes, sources)
@@ -73,6 +77,12 @@ class Pipeline(Workshop):
             msg = "Refused, and not delivered:\n" + "\n".join(refused)
             raise VerdictError(msg, next="the file stays in the cache; see the findings above")
         return made
+
+    def write_timings(self, path: Path | None = None) -> None:
+        """Write what this run did and when to ``path``, or to `artifacts/timings.json`."""
+        jobs = self.settings.number("jobs", os.cpu_count() or 1)
+        text = json.dumps(self.timings.trace(jobs=jobs), indent=1) + "\n"
+        replace(path or self.artifacts / "timings.json", text.encode())
 
     def select(self, names: Sequence[str]) -> tuple[list[Product], dict[str, str]]:
         """Return the products called ``names`` and the versions they pin. Raises UsageError."""
@@ -120,14 +130,17 @@ class Pipeline(Workshop):
         for index, release in enumerate(candidates):
             progress = Stoppable(self.report.download(), self.stop)
             try:
-                fetched = fetch(
-                    release.archive,
-                    self.cache,
-                    self.mirrors,
-                    offline=offline,
-                    client=Client(sleep=progress.sleep),
-                    progress=progress,
-                )
+                with self.timings.measure(f"{recipe.name} {release.version}", Kind.FETCH) as facts:
+                    fetched = fetch(
+                        release.archive,
+                        self.cache,
+                        self.mirrors,
+                        offline=offline,
+                        client=Client(sleep=progress.sleep),
+                        progress=progress,
+                    )
+                    facts |= {"cached": fetched.cached, "url": fetched.url}
+                    facts |= {"key": release.archive.sha256, "size": release.archive.size}
             except (Unavailable, NotCached) as error:
                 gone = all(failure.trouble is Trouble.GONE for failure in error.failures)
                 if exact or not gone or index + 1 == len(candidates):

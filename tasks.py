@@ -35,6 +35,7 @@ def _print_json(value: object) -> None:
 
 @task(
     iterable=["product"],
+    optional=["timings"],
     help={
         "product": "PRODUCT or PRODUCT@VERSION, also as a bare word; none: the default products",
         "target": TARGET,
@@ -43,6 +44,7 @@ def _print_json(value: object) -> None:
         "offline": "fetch nothing from the network",
         "exact": "only the newest release, or the one named, will do",
         "rebuild": "look at no cached result of these products",
+        "timings": "write a trace of every step for ui.perfetto.dev: --timings=FILE (default: artifacts/timings.json)",
         "json": JSON,
     },
 )
@@ -55,6 +57,7 @@ def build(
     offline: bool = False,
     exact: bool = False,
     rebuild: bool = False,
+    timings: str | bool = "",
     json: bool = False,
 ) -> None:
     """Build, verify, pack and try out products: ./inv build curl:http curl:https@8.21.0"""
@@ -66,6 +69,9 @@ def build(
         made = pipeline.build(request)
     finally:
         pipeline.close()
+        if timings:
+            # Without a value invoke makes it True. What went wrong is worth a look too.
+            pipeline.write_timings(Path(timings) if isinstance(timings, str) else None)
     if json:
         _print_json([artifact.as_dict() for artifact in made])
     else:

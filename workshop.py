@@ -10,6 +10,7 @@ from builders.engines.engine import Engine, EngineName, Stop
 from builders.report import Report
 from builders.sources.cache import Cache
 from builders.sources.mirrors import Mirrors
+from builders.timings import Timings
 from builders.toolchain import Toolchain
 from publish.manifest import read_manifest
 from recipes.errors import EngineError, VerdictError
@@ -30,6 +31,7 @@ class Workshop:
     report: Report
     recipes_folder: Path = HERE
     stop: Stop = field(default_factory=Stop)
+    timings: Timings = field(default_factory=Timings)
 
     @cached_property
     def recipes(self) -> dict[str, Recipe]:
