@@ -1,13 +1,15 @@
 """Is what was built good? Each file with its verdict and smoke run, as the manifest says it."""
 
-from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from builders.build import Outcome
+from builders.engines.engine import Stopped
 from builders.key import source_digest
 from builders.plan import Step, Wanted
 from builders.sources.fetch import Fetched
@@ -27,24 +29,44 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """Verdicts and smoke runs of what was built, as manifest entries."""
+    """Verdicts and smoke runs of what was built, as manifest entries. Thread-safe."""
 
     workshop: Workshop
     outcomes: Mapping[Step, Outcome]
     sources: Mapping[str, tuple[Release, Fetched]]
     stack: ExitStack
+    lock: Lock = field(default_factory=Lock)
+    idle: "list[Servers]" = field(default_factory=list)
 
     @cached_property
     def proofs(self) -> Proofs:
         """What was found out before."""
         return Proofs(memory=self.workshop.cache)
 
-    @cached_property
-    def servers(self) -> "Servers":
-        """The loopback servers, started for the first smoke run."""
+    @contextmanager
+    def servers(self) -> "Iterator[Servers]":
+        """Lend loopback servers to one smoke run: some answer by what they were asked before."""
         from verify.servers import serving  # noqa: PLC0415
 
-        return self.stack.enter_context(serving())
+        with self.lock:
+            mine = self.idle.pop() if self.idle else self.stack.enter_context(serving())
+        try:
+            yield mine
+        finally:
+            self.idle.append(mine)
+
+    def judge_all(self, want: Wanted) -> tuple[list[Artifact], list[str]]:
+        """Judge the plain file and the packed one; return the good ones, and what is wrong with the others."""
+        made: list[Artifact] = []
+        for packed in (False, True) if want.pack else (False,):
+            if self.workshop.stop:
+                msg = f"Stopped: {want.build.name}"
+                raise Stopped(msg)
+            artifact, findings = self.judge(want, packed=packed)
+            if findings:
+                return made, findings  # what is wrong unpacked is not better packed
+            made.append(artifact)
+        return made, []
 
     def judge(self, want: Wanted, *, packed: bool) -> tuple[Artifact, list[str]]:
         """Judge one file; return its manifest entry and what is wrong with it."""
@@ -134,7 +156,8 @@ class Judge:
         if isinstance(place, str):
             self.workshop.report.warn(f"{want.build.name}: smoke not run: {place}")
             return Smoke.not_run(place)
-        return smoke(file, want.product, want.release, place, self.servers)
+        with self.servers() as servers:
+            return smoke(file, want.product, want.release, place, servers)
 
     def inputs(self, step: Step) -> tuple[Input, ...]:
         """Every source that went into what ``step`` made, the tools' too."""

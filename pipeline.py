@@ -71,7 +71,7 @@ class Pipeline(Workshop):
             timings=self.timings,
         )
         outcomes = run_plan(in_order(wanted), builder, jobs=jobs, stop=self.stop)
-        made, refused = self.judge(wanted, outcomes, sources)
+        made, refused = self.judge(wanted, outcomes, sources, jobs=jobs)
         self.deliver(made)
         if refused:
             msg = "Refused, and not delivered:\n" + "\n".join(refused)
@@ -163,20 +163,26 @@ class Pipeline(Workshop):
         wanted: Iterable[Wanted],
         outcomes: Mapping[Step, Outcome],
         sources: Mapping[str, tuple[Release, Fetched]],
+        *,
+        jobs: int,
     ) -> tuple[list[Artifact], list[str]]:
-        """Verify and smoke everything; return the good artifacts, and the findings about the others."""
-        made: list[Artifact] = []
-        refused: list[str] = []
-        with ExitStack() as stack:
+        """Verify and smoke everything, in the order of ``wanted`` whoever is ready first.
+
+        Returns the good artifacts, and the findings about the others.
+        """
+        with (
+            ExitStack() as stack,
+            ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="judge") as pool,
+        ):
             judge = Judge(workshop=self, outcomes=outcomes, sources=sources, stack=stack)
-            for want in wanted:
-                for packed in (False, True) if want.pack else (False,):
-                    artifact, findings = judge.judge(want, packed=packed)
-                    refused += findings
-                    if findings:
-                        break  # what is wrong unpacked is not better packed
-                    made.append(artifact)
-        return made, refused
+            try:
+                results = list(pool.map(judge.judge_all, wanted))
+            except BaseException:
+                self.stop.event.set()
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+        made = [artifact for good, _ in results for artifact in good]
+        return made, [finding for _, findings in results for finding in findings]
 
     def deliver(self, artifacts: Iterable[Artifact]) -> None:
         """Copy the files out of the cache, then write the manifest."""

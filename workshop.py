@@ -115,12 +115,15 @@ class Workshop:
 
                 client = connect()
                 if is_local(client):
-                    return DockerPlace(client=client, scratch=self.chooser.scratch)
+                    return DockerPlace(client=client, scratch=self.chooser.scratch, stop=self.stop)
             except EngineError:
                 pass
         try:
             return WalledPlace(
-                wall=self.chooser.wall(), scratch=self.chooser.scratch, emulator=qemu
+                wall=self.chooser.wall(),
+                scratch=self.chooser.scratch,
+                emulator=qemu,
+                stop=self.stop,
             )
         except EngineError as error:
             return f"no empty root can be made: {error.what}"

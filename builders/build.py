@@ -34,6 +34,9 @@ FEW = 4
 SECONDS = 3600.0
 """Longest time one step may take."""
 
+UNKNOWN = 10.0
+"""Seconds that a step is expected to take when no target's was ever run here."""
+
 PAUSE = 0.1
 """Seconds between two looks at a step that another run is at."""
 
@@ -199,6 +202,11 @@ class Builder:
         msg = f"Stopped: {step.name}"
         raise Stopped(msg)
 
+    def expected(self, step: Step) -> float:
+        """Seconds that the step will take, as its last run here did, whatever target and version that was for."""
+        known = self.cache.get_action(_last_run(step))
+        return float(known["seconds"]) if known else UNKNOWN
+
     def key(self, step: Step, inputs: Mapping[str, Outcome]) -> str:
         """The step's action key."""
         digests = {name: outcome.output for name, outcome in inputs.items()}
@@ -282,6 +290,7 @@ class Builder:
                 "usage": asdict(usage),
             },
         )
+        self.cache.put_action(_last_run(step), {"seconds": outcome.seconds})
         return outcome
 
 
@@ -291,6 +300,11 @@ class _Busy(Exception):
 
 def _busy() -> None:
     raise _Busy
+
+
+def _last_run(step: Step) -> str:
+    """The cache's name for how long such a step takes."""
+    return f"took-{step.product.replace(':', '-')}-{step.stage.value}"
 
 
 def _script(step: Step) -> str:

@@ -35,6 +35,7 @@ PACKER = "upx"
 
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=StrEnum)
+_SIZE = re.compile(r"([1-9][0-9]{0,5})([MG])")
 _WORD = re.compile(r"[A-Za-z0-9_.+/:,-]*")
 
 
@@ -195,6 +196,15 @@ class _Table:
             msg = f"{self.where}: {key}: {error.what}"
             raise RecipeError(msg, next=error.next) from error
 
+    def size(self, key: str) -> int:
+        """Return a number of bytes written as ``1500M`` or ``2G``, 0 when absent."""
+        text = self.take(key, str, "")
+        found = _SIZE.fullmatch(text)
+        if text and not found:
+            msg = f'{self.where}: \'{key}\' must be like "1500M" or "2G", not {text!r}.'
+            raise RecipeError(msg)
+        return int(found[1]) << {"M": 20, "G": 30}[found[2]] if found else 0
+
     def done(self) -> None:
         """Refuse the keys nobody asked for."""
         for key in self.data:
@@ -250,7 +260,7 @@ def _recipe(table: _Table, folder: Path) -> Recipe:
             )
             for key, value in variants.items()
         )
-        or (_only_variant(needs, common),),
+        or (_only_variant(needs, common, memory=table.size("memory")),),
         local=local,
         checks=table.take("checks", bool, False),
         pack=table.choice("pack", PackMethod, PackMethod.NONE),
@@ -380,6 +390,7 @@ def _variant(name: str, table: _Table, *, common: Mapping[str, str], program: bo
         embeds=table.words("embeds"),
         switches={**common, **table.pairs("switches")},
         expect=_expectations(expect) if expect else None,
+        memory=table.size("memory"),
     )
     table.done()
     for key, value in variant.switches.items():
@@ -392,7 +403,7 @@ def _variant(name: str, table: _Table, *, common: Mapping[str, str], program: bo
     return variant
 
 
-def _only_variant(needs: tuple[str, ...], switches: Mapping[str, str]) -> Variant:
+def _only_variant(needs: tuple[str, ...], switches: Mapping[str, str], *, memory: int) -> Variant:
     return Variant(
         name="",
         summary="",
@@ -402,4 +413,5 @@ def _only_variant(needs: tuple[str, ...], switches: Mapping[str, str]) -> Varian
         embeds=(),
         switches=switches,
         expect=None,
+        memory=memory,
     )
