@@ -26,6 +26,9 @@ from recipes.model import Product, Recipe, Release
 from recipes.target import Target
 from workshop import Workshop
 
+Sources = dict[str, tuple[Release, Fetched]]
+"""Each recipe's release, and its source in the cache."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -49,9 +52,19 @@ class Pipeline(Workshop):
 
         Raises VerdictError at the end when one of them is refused; the good ones are delivered first.
         """
+        wanted, outcomes, sources = self.make(request)
+        made, refused = self.judge(wanted, outcomes, sources)
+        self.deliver(made)
+        if refused:
+            msg = "Refused, and not delivered:\n" + "\n".join(refused)
+            raise VerdictError(msg, next="the file stays in the cache; see the findings above")
+        return made
+
+    def make(self, request: Request) -> tuple[tuple[Wanted, ...], dict[Step, Outcome], Sources]:
+        """Fetch and run every step, or find it done; nothing is judged yet."""
         products, pins = self.select(request.products)
         self.settings.choice("engine", EngineName)
-        jobs = self.settings.number("jobs", os.cpu_count() or 1)
+        jobs = self.jobs
         sources = self.fetch(needed_recipes(products, self.recipes), pins, exact=request.exact)
         releases = {name: release for name, (release, _) in sources.items()}
         wanted = plan(
@@ -70,18 +83,16 @@ class Pipeline(Workshop):
             rebuild=frozenset(product.recipe.name for product in products if request.rebuild),
             timings=self.timings,
         )
-        outcomes = run_plan(in_order(wanted), builder, jobs=jobs, stop=self.stop)
-        made, refused = self.judge(wanted, outcomes, sources, jobs=jobs)
-        self.deliver(made)
-        if refused:
-            msg = "Refused, and not delivered:\n" + "\n".join(refused)
-            raise VerdictError(msg, next="the file stays in the cache; see the findings above")
-        return made
+        return wanted, run_plan(in_order(wanted), builder, jobs=jobs, stop=self.stop), sources
+
+    @property
+    def jobs(self) -> int:
+        """How many steps, or smoke runs, go on at a time."""
+        return self.settings.number("jobs", os.cpu_count() or 1)
 
     def write_timings(self, path: Path | None = None) -> None:
         """Write what this run did and when to ``path``, or to `artifacts/timings.json`."""
-        jobs = self.settings.number("jobs", os.cpu_count() or 1)
-        text = json.dumps(self.timings.trace(jobs=jobs), indent=1) + "\n"
+        text = json.dumps(self.timings.trace(jobs=self.jobs), indent=1) + "\n"
         replace(path or self.artifacts / "timings.json", text.encode())
 
     def select(self, names: Sequence[str]) -> tuple[list[Product], dict[str, str]]:
@@ -109,7 +120,7 @@ class Pipeline(Workshop):
 
     def fetch(
         self, recipes: Iterable[Recipe], pins: Mapping[str, str], *, exact: bool = False
-    ) -> dict[str, tuple[Release, Fetched]]:
+    ) -> Sources:
         """Return a release of each recipe whose source is in the cache now, the newest that can be had."""
         recipes = list(recipes)
         with ThreadPoolExecutor(max_workers=4, thread_name_prefix="fetch") as pool:
@@ -162,9 +173,7 @@ class Pipeline(Workshop):
         self,
         wanted: Iterable[Wanted],
         outcomes: Mapping[Step, Outcome],
-        sources: Mapping[str, tuple[Release, Fetched]],
-        *,
-        jobs: int,
+        sources: Sources,
     ) -> tuple[list[Artifact], list[str]]:
         """Verify and smoke everything, in the order of ``wanted`` whoever is ready first.
 
@@ -172,7 +181,7 @@ class Pipeline(Workshop):
         """
         with (
             ExitStack() as stack,
-            ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="judge") as pool,
+            ThreadPoolExecutor(max_workers=self.jobs, thread_name_prefix="judge") as pool,
         ):
             judge = Judge(workshop=self, outcomes=outcomes, sources=sources, stack=stack)
             try:

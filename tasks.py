@@ -44,6 +44,7 @@ def _print_json(value: object) -> None:
         "offline": "fetch nothing from the network",
         "exact": "only the newest release, or the one named, will do",
         "rebuild": "look at no cached result of these products",
+        "rebuild-and-compare": "build again elsewhere, compare byte for byte; exit code 1 when a file differs",
         "timings": "write a trace of every step for ui.perfetto.dev: --timings=FILE (default: artifacts/timings.json)",
         "json": JSON,
     },
@@ -57,6 +58,7 @@ def build(
     offline: bool = False,
     exact: bool = False,
     rebuild: bool = False,
+    rebuild_and_compare: bool = False,
     timings: str | bool = "",
     json: bool = False,
 ) -> None:
@@ -66,6 +68,14 @@ def build(
         products=tuple(product), targets=parse_targets(target), exact=exact, rebuild=rebuild
     )
     try:
+        if rebuild_and_compare:
+            from compare import rebuild_and_compare as compare  # noqa: PLC0415 - rarely asked for
+
+            compared = compare(pipeline, request)
+            _print_json(compared.as_dict()) if json else print(compared.text())
+            if not compared:
+                raise Exit(code=ExitCode.REFUSED)
+            return
         made = pipeline.build(request)
     finally:
         pipeline.close()
