@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from builders.plan import Stage, Step
 
 COMPILER = 220 << 20
-"""Bytes that a step is taken to need for each compiler it runs at a time: the largest seen on curl and CPython."""
+"""Bytes that a step is taken to need for each compiler it runs at a time: the largest seen, curl's link."""
 
 
 @dataclass(frozen=True, kw_only=True)
