@@ -1,16 +1,19 @@
 """Is what was built good? Each file with its verdict and smoke run, as the manifest says it."""
 
-from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from builders.build import Outcome
+from builders.engines.engine import Stopped
 from builders.key import source_digest
 from builders.plan import Step, Wanted
 from builders.sources.fetch import Fetched
+from builders.timings import Kind
 from publish.manifest import Artifact, Input
 from recipes.errors import StepError
 from recipes.model import Release
@@ -26,24 +29,44 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """Verdicts and smoke runs of what was built, as manifest entries."""
+    """Verdicts and smoke runs of what was built, as manifest entries. Thread-safe."""
 
     workshop: Workshop
     outcomes: Mapping[Step, Outcome]
     sources: Mapping[str, tuple[Release, Fetched]]
     stack: ExitStack
+    lock: Lock = field(default_factory=Lock)
+    idle: "list[Servers]" = field(default_factory=list)
 
     @cached_property
     def proofs(self) -> Proofs:
         """What was found out before."""
         return Proofs(memory=self.workshop.cache)
 
-    @cached_property
-    def servers(self) -> "Servers":
-        """The loopback servers, started for the first smoke run."""
+    @contextmanager
+    def servers(self) -> "Iterator[Servers]":
+        """Lend loopback servers to one smoke run: some answer by what they were asked before."""
         from verify.servers import serving  # noqa: PLC0415
 
-        return self.stack.enter_context(serving())
+        with self.lock:
+            mine = self.idle.pop() if self.idle else self.stack.enter_context(serving())
+        try:
+            yield mine
+        finally:
+            self.idle.append(mine)
+
+    def judge_all(self, want: Wanted) -> tuple[list[Artifact], list[str]]:
+        """Judge the plain file and the packed one; return the good ones, and what is wrong with the others."""
+        made: list[Artifact] = []
+        for packed in (False, True) if want.pack else (False,):
+            if self.workshop.stop:
+                msg = f"Stopped: {want.build.name}"
+                raise Stopped(msg)
+            artifact, findings = self.judge(want, packed=packed)
+            if findings:
+                return made, findings  # what is wrong unpacked is not better packed
+            made.append(artifact)
+        return made, []
 
     def judge(self, want: Wanted, *, packed: bool) -> tuple[Artifact, list[str]]:
         """Judge one file; return its manifest entry and what is wrong with it."""
@@ -54,13 +77,23 @@ class Judge:
         expectations = self.expect(want, packed=packed)
         unpacked = self.workshop.blob(outcome.files["unpacked"]) if packed else None
         plain = self.workshop.blob(self.program(want))
-        verdict = self.proofs.verdict(file, expectations, unpacked=unpacked, original=plain)
+        path = want.product.file_name(want.release.version, want.target, packed=packed)
+        measure = self.workshop.timings.measure
+        about = {"product": want.product.name, "target": want.target.value, "key": sha256}
+        with measure(path.name, Kind.VERDICT) as facts:
+            verdict = self.proofs.verdict(file, expectations, unpacked=unpacked, original=plain)
+            facts |= {**about, "ok": verdict["ok"]}
         smoke = Smoke.not_run("refused before")
         if verdict["ok"]:
-            smoke = self.proofs.smoke(
-                file, want.product, want.release, want.target, lambda: self.try_out(want, file)
-            )
-        path = want.product.file_name(want.release.version, want.target, packed=packed)
+            with measure(path.name, Kind.SMOKE) as facts:
+                facts["cached"] = True
+
+                def run() -> Smoke:
+                    facts["cached"] = False
+                    return self.try_out(want, file)
+
+                smoke = self.proofs.smoke(file, want.product, want.release, want.target, run)
+                facts |= {**about, "ran": smoke.ran, "ok": smoke.ok, "how": smoke.how}
         findings = [
             f"  {path}: {finding['rule']}: {finding['message']}"
             for finding in verdict["findings"]
@@ -123,7 +156,8 @@ class Judge:
         if isinstance(place, str):
             self.workshop.report.warn(f"{want.build.name}: smoke not run: {place}")
             return Smoke.not_run(place)
-        return smoke(file, want.product, want.release, place, self.servers)
+        with self.servers() as servers:
+            return smoke(file, want.product, want.release, place, servers)
 
     def inputs(self, step: Step) -> tuple[Input, ...]:
         """Every source that went into what ``step`` made, the tools' too."""

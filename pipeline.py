@@ -1,12 +1,14 @@
 """The whole flow: recipe, fetch, build, verify, pack, verify, smoke, artifacts."""
 
 import filecmp
+import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from builders.build import Builder, Outcome
 from builders.engines.engine import EngineName
@@ -15,8 +17,9 @@ from builders.report import Stoppable
 from builders.schedule import run_plan
 from builders.sources.client import Client, Trouble
 from builders.sources.fetch import Fetched, NotCached, Unavailable, fetch
+from builders.timings import Kind
 from judge import Judge
-from publish.manifest import Artifact, write_manifest
+from publish.manifest import Artifact, replace, write_manifest
 from recipes.errors import UsageError, VerdictError
 from recipes.load import find_product, list_products
 from recipes.model import Product, Recipe, Release, unsupported
@@ -25,6 +28,9 @@ from workshop import Workshop
 
 ALL = "all"
 """What ``--target`` calls every target."""
+
+Sources = dict[str, tuple[Release, Fetched]]
+"""Each recipe's release, and its source in the cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +57,19 @@ class Pipeline(Workshop):
 
         Raises VerdictError at the end when one of them is refused; the good ones are delivered first.
         """
+        wanted, outcomes, sources = self.make(request)
+        made, refused = self.judge(wanted, outcomes, sources)
+        self.deliver(made)
+        if refused:
+            msg = "Refused, and not delivered:\n" + "\n".join(refused)
+            raise VerdictError(msg, next="the file stays in the cache; see the findings above")
+        return made
+
+    def make(self, request: Request) -> tuple[tuple[Wanted, ...], dict[Step, Outcome], Sources]:
+        """Fetch and run every step, or find it done; nothing is judged yet."""
         products, pins = self.select(request.products)
         self.settings.choice("engine", EngineName)
-        jobs = self.settings.number("jobs", os.cpu_count() or 1)
+        jobs = self.jobs
         sources = self.fetch(needed_recipes(products, self.recipes), pins, exact=request.exact)
         releases = {name: release for name, (release, _) in sources.items()}
         wanted = plan(
@@ -70,14 +86,19 @@ class Pipeline(Workshop):
             logs=self.cache_folder / "logs",
             stop=self.stop,
             rebuild=frozenset(product.recipe.name for product in products if request.rebuild),
+            timings=self.timings,
         )
-        outcomes = run_plan(in_order(wanted), builder, jobs=jobs, stop=self.stop)
-        made, refused = self.judge(wanted, outcomes, sources)
-        self.deliver(made)
-        if refused:
-            msg = "Refused, and not delivered:\n" + "\n".join(refused)
-            raise VerdictError(msg, next="the file stays in the cache; see the findings above")
-        return made
+        return wanted, run_plan(in_order(wanted), builder, jobs=jobs, stop=self.stop), sources
+
+    @property
+    def jobs(self) -> int:
+        """How many steps, or smoke runs, go on at a time."""
+        return self.settings.number("jobs", os.cpu_count() or 1)
+
+    def write_timings(self, path: Path | None = None) -> None:
+        """Write what this run did and when to ``path``, or to `artifacts/timings.json`."""
+        text = json.dumps(self.timings.trace(jobs=self.jobs), indent=1) + "\n"
+        replace(path or self.artifacts / "timings.json", text.encode())
 
     def select(self, names: Sequence[str]) -> tuple[list[Product], dict[str, str]]:
         """Return the products called ``names`` and the versions they pin. Raises UsageError."""
@@ -116,7 +137,7 @@ class Pipeline(Workshop):
 
     def fetch(
         self, recipes: Iterable[Recipe], pins: Mapping[str, str], *, exact: bool = False
-    ) -> dict[str, tuple[Release, Fetched]]:
+    ) -> Sources:
         """Return a release of each recipe whose source is in the cache now, the newest that can be had."""
         recipes = list(recipes)
         with ThreadPoolExecutor(max_workers=4, thread_name_prefix="fetch") as pool:
@@ -137,14 +158,17 @@ class Pipeline(Workshop):
         for index, release in enumerate(candidates):
             progress = Stoppable(self.report.download(), self.stop)
             try:
-                fetched = fetch(
-                    release.archive,
-                    self.cache,
-                    self.mirrors,
-                    offline=offline,
-                    client=Client(sleep=progress.sleep),
-                    progress=progress,
-                )
+                with self.timings.measure(f"{recipe.name} {release.version}", Kind.FETCH) as facts:
+                    fetched = fetch(
+                        release.archive,
+                        self.cache,
+                        self.mirrors,
+                        offline=offline,
+                        client=Client(sleep=progress.sleep),
+                        progress=progress,
+                    )
+                    facts |= {"cached": fetched.cached, "url": fetched.url}
+                    facts |= {"key": release.archive.sha256, "size": release.archive.size}
             except (Unavailable, NotCached) as error:
                 gone = all(failure.trouble is Trouble.GONE for failure in error.failures)
                 if exact or not gone or index + 1 == len(candidates):
@@ -166,21 +190,25 @@ class Pipeline(Workshop):
         self,
         wanted: Iterable[Wanted],
         outcomes: Mapping[Step, Outcome],
-        sources: Mapping[str, tuple[Release, Fetched]],
+        sources: Sources,
     ) -> tuple[list[Artifact], list[str]]:
-        """Verify and smoke everything; return the good artifacts, and the findings about the others."""
-        made: list[Artifact] = []
-        refused: list[str] = []
-        with ExitStack() as stack:
+        """Verify and smoke everything, in the order of ``wanted`` whoever is ready first.
+
+        Returns the good artifacts, and the findings about the others.
+        """
+        with (
+            ExitStack() as stack,
+            ThreadPoolExecutor(max_workers=self.jobs, thread_name_prefix="judge") as pool,
+        ):
             judge = Judge(workshop=self, outcomes=outcomes, sources=sources, stack=stack)
-            for want in wanted:
-                for packed in (False, True) if want.pack else (False,):
-                    artifact, findings = judge.judge(want, packed=packed)
-                    refused += findings
-                    if findings:
-                        break  # what is wrong unpacked is not better packed
-                    made.append(artifact)
-        return made, refused
+            try:
+                results = list(pool.map(judge.judge_all, wanted))
+            except BaseException:
+                self.stop.event.set()
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+        made = [artifact for good, _ in results for artifact in good]
+        return made, [finding for _, findings in results for finding in findings]
 
     def deliver(self, artifacts: Iterable[Artifact]) -> None:
         """Copy the files out of the cache, then write the manifest."""

@@ -49,6 +49,7 @@ def _print_json(value: object) -> None:
 
 @task(
     iterable=["product"],
+    optional=["timings"],
     help={
         "product": "PRODUCT or PRODUCT@VERSION, also as a bare word; none: the default products",
         "target": TARGET,
@@ -57,6 +58,8 @@ def _print_json(value: object) -> None:
         "offline": "fetch nothing from the network",
         "exact": "only the newest release, or the one named, will do",
         "rebuild": "look at no cached result of these products",
+        "rebuild-and-compare": "build again elsewhere, compare byte for byte; exit code 1 when a file differs",
+        "timings": "write a trace of every step for ui.perfetto.dev: --timings=FILE (default: artifacts/timings.json)",
         "json": JSON,
     },
 )
@@ -69,6 +72,8 @@ def build(
     offline: bool = False,
     exact: bool = False,
     rebuild: bool = False,
+    rebuild_and_compare: bool = False,
+    timings: str | bool = "",
     json: bool = False,
 ) -> None:
     """Build, verify, pack and try out products: ./inv build curl:http curl:https@8.21.0"""
@@ -81,9 +86,20 @@ def build(
         rebuild=rebuild,
     )
     try:
+        if rebuild_and_compare:
+            from compare import rebuild_and_compare as compare  # noqa: PLC0415 - rarely asked for
+
+            compared = compare(pipeline, request)
+            _print_json(compared.as_dict()) if json else print(compared.text())
+            if not compared:
+                raise Exit(code=ExitCode.REFUSED)
+            return
         made = pipeline.build(request)
     finally:
         pipeline.close()
+        if timings:
+            # Without a value invoke makes it True. What went wrong is worth a look too.
+            pipeline.write_timings(Path(timings) if isinstance(timings, str) else None)
     if json:
         _print_json([artifact.as_dict() for artifact in made])
     else:

@@ -168,14 +168,14 @@ def _mirror(pipeline: Pipeline, folder: Path) -> list[str]:
 def sweep(pipeline: Pipeline, *, cache: bool) -> list[str]:
     """Remove results and leftovers; with ``cache`` everything that was kept."""
     lines = []
-    for folder in (pipeline.artifacts / "files", pipeline.artifacts / "oci"):
+    for folder in (pipeline.artifacts / one for one in ("files", "oci", "compare")):
         if folder.is_dir():
             shutil.rmtree(folder)
             lines.append(f"removed {folder}")
-    manifest = pipeline.artifacts / "manifest.json"
-    if manifest.exists():
-        manifest.unlink()
-        lines.append(f"removed {manifest}")
+    for file in (pipeline.artifacts / "manifest.json", pipeline.artifacts / "timings.json"):
+        if file.exists():
+            file.unlink()
+            lines.append(f"removed {file}")
     root = pipeline.cache_folder
     for left in sorted([*root.glob("boxes/*-*"), *root.glob("tmp/*")]):
         if any(part.isdecimal() and _alive(int(part)) for part in left.name.split("-")[:2]):

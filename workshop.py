@@ -11,6 +11,7 @@ from builders.engines.engine import Engine, EngineName, Stop
 from builders.report import Report
 from builders.sources.cache import Cache
 from builders.sources.mirrors import Mirrors
+from builders.timings import Timings
 from builders.toolchain import Toolchain
 from publish.manifest import read_manifest
 from recipes.errors import EngineError, VerdictError
@@ -31,6 +32,7 @@ class Workshop:
     report: Report
     recipes_folder: Path = HERE
     stop: Stop = field(default_factory=Stop)
+    timings: Timings = field(default_factory=Timings)
 
     @cached_property
     def recipes(self) -> dict[str, Recipe]:
@@ -114,12 +116,15 @@ class Workshop:
 
                 client = connect()
                 if is_local(client):
-                    return DockerPlace(client=client, scratch=self.chooser.scratch)
+                    return DockerPlace(client=client, scratch=self.chooser.scratch, stop=self.stop)
             except EngineError:
                 pass
         try:
             return WalledPlace(
-                wall=self.chooser.wall(), scratch=self.chooser.scratch, emulator=qemu
+                wall=self.chooser.wall(),
+                scratch=self.chooser.scratch,
+                emulator=qemu,
+                stop=self.stop,
             )
         except EngineError as error:
             return f"no empty root can be made: {error.what}"

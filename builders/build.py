@@ -4,18 +4,19 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Any
 
-from builders.engines.engine import Box, Command, Engine, Stop, Stopped
+from builders.engines.engine import Box, Command, Engine, Stop, Stopped, Usage
 from builders.environment import environment
 from builders.key import PACK_SCRIPT, action_key
 from builders.plan import Stage, Step
 from builders.report import Report
 from builders.sources.cache import Cache
 from builders.sources.unpack import unpack
+from builders.timings import Kind, Timings
 from builders.toolchain import Toolchain
 from builders.tree import pack_tree, unpack_tree
 from recipes.errors import FromscratchError, StepError
@@ -32,6 +33,9 @@ FEW = 4
 
 SECONDS = 3600.0
 """Longest time one step may take."""
+
+UNKNOWN = 10.0
+"""Seconds that a step is expected to take when no target's was ever run here."""
 
 PAUSE = 0.1
 """Seconds between two looks at a step that another run is at."""
@@ -50,6 +54,8 @@ class Outcome:
     isolated: bool
     seconds: float
     cached: bool
+    usage: Usage = field(default_factory=Usage)
+    """What it took when it was made; nothing is known of what older versions of this program made."""
 
     @classmethod
     def read(cls, key: str, entry: Mapping[str, Any]) -> "Outcome":
@@ -62,7 +68,24 @@ class Outcome:
             isolated=entry["isolated"],
             seconds=entry["seconds"],
             cached=True,
+            usage=Usage.read(entry.get("usage", {})),
         )
+
+    def facts(self, step: Step) -> dict[str, object]:
+        """What a trace says of it. A cached one took nothing now; ``then`` is what it took when it was made."""
+        took = asdict(self.usage)
+        return {
+            "key": self.key,
+            "cached": self.cached,
+            "engine": self.engine,
+            "isolated": self.isolated,
+            "product": step.product,
+            "target": step.target.value,
+            "stage": step.stage.value,
+            "needs": [need.name for _, need in step.needs],
+            **(dict.fromkeys(took) if self.cached else took),
+            **({"then": {"seconds": self.seconds, **took}} if self.cached else {}),
+        }
 
 
 class Lazily:
@@ -94,6 +117,7 @@ class Builder:
         logs: Path,
         stop: Stop | None = None,
         rebuild: frozenset[str] = frozenset(),
+        timings: Timings | None = None,
     ) -> None:
         """``rebuild`` names the recipes whose cached results are not looked at."""
         self.cache = cache
@@ -103,6 +127,7 @@ class Builder:
         self.logs = logs
         self.stop = Stop() if stop is None else stop
         self.rebuild = rebuild
+        self.timings = Timings() if timings is None else timings
 
     def look_up(self, step: Step, inputs: Mapping[str, Outcome]) -> Outcome | None:
         """Return the remembered outcome, if its bytes are still good."""
@@ -114,7 +139,10 @@ class Builder:
             return None
         outcome = Outcome.read(key, entry)
         blobs = (outcome.output, *outcome.files.values())
-        return outcome if all(self.cache.blob(blob) for blob in blobs) else None
+        if not all(self.cache.blob(blob) for blob in blobs):
+            return None
+        self.timings.cached(step.name, Kind.STEP, outcome.facts(step))
+        return outcome
 
     def run(self, step: Step, inputs: Mapping[str, Outcome]) -> Outcome:
         """Run the step, whatever the cache says, and remember what it made. Thread-safe.
@@ -128,27 +156,31 @@ class Builder:
                 return found
             engine = self.engine.get()
             self.report.step_started(step.name)
-            began = time.monotonic()
-            log = self.logs / f"{step.slug}-{key[:8]}.log"
-            log.parent.mkdir(parents=True, exist_ok=True)
-            log.write_bytes(b"")
-            with self.cache.scratch() as scratch, engine.box() as box:
-                needs = self._put(step, inputs, box, scratch)
-                command = Command(
-                    argv=("sh", "-c", f'umask 022; exec sh "$RECIPE/{_script(step)}"'),
-                    env=environment(
-                        step, self.toolchain, needs, root=box.root, tools=box.toolchain
-                    ),
-                    log=log,
-                    seconds=SECONDS,
-                )
-                if code := box.run(command):
-                    raise _failed(step, code, log)
-                made = scratch / "made"
-                box.get(PurePosixPath("out"), made)
-                outcome = self._keep(step, key, made, scratch, engine, time.monotonic() - began)
+            with self.timings.measure(step.name, Kind.STEP) as facts:
+                outcome = self._make(step, inputs, key, engine)
+                facts.update(outcome.facts(step))
             self.report.step_finished(step.name, outcome.seconds, cached=False)
             return outcome
+
+    def _make(self, step: Step, inputs: Mapping[str, Outcome], key: str, engine: Engine) -> Outcome:
+        began = time.monotonic()
+        log = self.logs / f"{step.slug}-{key[:8]}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_bytes(b"")
+        with self.cache.scratch() as scratch, engine.box() as box:
+            needs = self._put(step, inputs, box, scratch)
+            command = Command(
+                argv=("sh", "-c", f'umask 022; exec sh "$RECIPE/{_script(step)}"'),
+                env=environment(step, self.toolchain, needs, root=box.root, tools=box.toolchain),
+                log=log,
+                seconds=SECONDS,
+            )
+            if code := box.run(command):
+                raise _failed(step, code, log)
+            made = scratch / "made"
+            box.get(PurePosixPath("out"), made)
+            seconds = time.monotonic() - began
+            return self._keep(step, key, made, scratch, engine, seconds, box.usage)
 
     @contextmanager
     def _alone(self, step: Step, key: str) -> Iterator[None]:
@@ -169,6 +201,11 @@ class Builder:
             self.stop.event.wait(PAUSE)
         msg = f"Stopped: {step.name}"
         raise Stopped(msg)
+
+    def expected(self, step: Step) -> float:
+        """Seconds that the step will take, as its last run here did, whatever target and version that was for."""
+        known = self.cache.get_action(_last_run(step))
+        return float(known["seconds"]) if known else UNKNOWN
 
     def key(self, step: Step, inputs: Mapping[str, Outcome]) -> str:
         """The step's action key."""
@@ -215,7 +252,14 @@ class Builder:
         box.put(top, PurePosixPath("src"))
 
     def _keep(
-        self, step: Step, key: str, made: Path, scratch: Path, engine: Engine, seconds: float
+        self,
+        step: Step,
+        key: str,
+        made: Path,
+        scratch: Path,
+        engine: Engine,
+        seconds: float,
+        usage: Usage,
     ) -> Outcome:
         files = sorted(path for path in made.rglob("*") if path.is_file())
         if not files:
@@ -232,6 +276,7 @@ class Builder:
             isolated=engine.isolated,
             seconds=round(seconds, 3),
             cached=False,
+            usage=usage,
         )
         self.cache.put_action(
             key,
@@ -242,8 +287,10 @@ class Builder:
                 "engine": outcome.engine,
                 "isolated": outcome.isolated,
                 "seconds": outcome.seconds,
+                "usage": asdict(usage),
             },
         )
+        self.cache.put_action(_last_run(step), {"seconds": outcome.seconds})
         return outcome
 
 
@@ -253,6 +300,11 @@ class _Busy(Exception):
 
 def _busy() -> None:
     raise _Busy
+
+
+def _last_run(step: Step) -> str:
+    """The cache's name for how long such a step takes."""
+    return f"took-{step.product.replace(':', '-')}-{step.stage.value}"
 
 
 def _script(step: Step) -> str:

@@ -32,11 +32,15 @@ class Step:
     """Name as the script sees it (``NEED_<NAME>``), and the step that makes it."""
 
     @property
+    def product(self) -> str:
+        """``curl:http``, or the recipe's name alone where the variant has none."""
+        return ":".join(filter(None, (self.recipe.name, self.variant.name)))
+
+    @property
     def name(self) -> str:
         """``curl:http 8.21.0 linux/amd64``, with the stage where it is not the build."""
-        product = ":".join(filter(None, (self.recipe.name, self.variant.name)))
         stage = "" if self.stage is Stage.BUILD else f" {self.stage.value}"
-        return f"{product} {self.release.version} {self.target.value}{stage}"
+        return f"{self.product} {self.release.version} {self.target.value}{stage}"
 
     @property
     def slug(self) -> str:

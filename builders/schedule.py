@@ -1,10 +1,14 @@
-"""Runs a plan: what is cached is taken at once, the rest in parallel, each step when its needs are there."""
+"""Runs a plan: what is cached is taken at once, the rest in parallel, each step when its needs are there.
+
+Of the steps that could begin, the one with the longest way to the end goes first, and no more begin than memory allows.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from builders.build import Builder, Outcome
 from builders.engines.engine import Stop, Stopped
+from builders.memory import Memory
 from builders.plan import Step
 
 Submit = Callable[[Step, Mapping[str, Outcome]], "Future[Outcome]"]
@@ -12,11 +16,17 @@ Submit = Callable[[Step, Mapping[str, Outcome]], "Future[Outcome]"]
 
 
 def run_plan(
-    steps: Sequence[Step], builder: Builder, *, jobs: int, stop: Stop
+    steps: Sequence[Step],
+    builder: Builder,
+    *,
+    jobs: int,
+    stop: Stop,
+    memory: Memory | None = None,
 ) -> dict[Step, Outcome]:
     """Return the outcome of every step; ``steps`` come each after what they need.
 
     The first failure stops all others and is raised; so does Ctrl-C. Nothing is left running.
+    ``memory`` is this machine's if not given.
     """
     done: dict[Step, Outcome] = {}
     missing: list[Step] = []
@@ -28,10 +38,17 @@ def run_plan(
                 continue
         missing.append(step)
     if missing:
+        memory = memory or Memory.of_this_machine()
+        urgency = ways_to_the_end(missing, {step: builder.expected(step) for step in missing})
+        waiting = sorted(missing, key=lambda step: -urgency[step])
         with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="step") as pool:
             try:
                 _run_missing(
-                    missing, done, lambda step, inputs: pool.submit(builder.run, step, inputs)
+                    waiting,
+                    done,
+                    lambda step, inputs: pool.submit(builder.run, step, inputs),
+                    jobs=jobs,
+                    memory=memory,
                 )
             except BaseException:
                 stop.event.set()
@@ -40,13 +57,29 @@ def run_plan(
     return done
 
 
-def _run_missing(missing: list[Step], done: dict[Step, Outcome], submit: Submit) -> None:
-    waiting = list(missing)
+def ways_to_the_end(steps: Sequence[Step], seconds: Mapping[Step, float]) -> dict[Step, float]:
+    """Return how many seconds pass from the beginning of each step to the end of all that waits for it.
+
+    ``steps`` come each after what they need.
+    """
+    ways = dict(seconds)
+    for step in reversed(steps):
+        for _, need in step.needs:
+            if need in ways:
+                ways[need] = max(ways[need], seconds[need] + ways[step])
+    return ways
+
+
+def _run_missing(
+    waiting: list[Step], done: dict[Step, Outcome], submit: Submit, *, jobs: int, memory: Memory
+) -> None:
     running: dict[Future[Outcome], Step] = {}
     while waiting or running:
         for step in [s for s in waiting if all(need in done for _, need in s.needs)]:
-            waiting.remove(step)
-            running[submit(step, _inputs(step, done))] = step
+            # A step that does not fit lets smaller ones pass; at the latest it runs alone.
+            if len(running) < jobs and memory.admits(step, running.values()):
+                waiting.remove(step)
+                running[submit(step, _inputs(step, done))] = step
         finished, _ = wait(running, return_when=FIRST_COMPLETED)
         # A real failure before the steps that it stopped.
         for future in sorted(finished, key=lambda one: isinstance(one.exception(), Stopped)):

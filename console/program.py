@@ -118,7 +118,9 @@ def spread(context: Any, words: Sequence[str]) -> list[str]:
             continue
         result.append(word)
         # Not `get`, which knows no short names: https://github.com/bitprophet/lexicon
-        if word in context.flags and context.flags[word].takes_value:
+        argument = context.flags[word] if word in context.flags else None  # noqa: SIM401
+        # A value that may be left out is given as --flag=VALUE only: the next word is one of the list.
+        if argument and argument.takes_value and not argument.optional:
             result += [value for value in [next(rest, None)] if value is not None]
     return result
 

@@ -37,6 +37,7 @@ PACKER = "upx"
 
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=StrEnum)
+_SIZE = re.compile(r"([1-9][0-9]{0,5})([MG])")
 _WORD = re.compile(r"[A-Za-z0-9_.+/:,-]*")
 
 # https://csrc.nist.gov/pubs/ir/7695/final and https://github.com/package-url/purl-spec, as far as pins need them.
@@ -201,6 +202,15 @@ class Table:
         except UsageError as error:
             msg = f"{self.where}: {key}: {error.what}"
             raise RecipeError(msg, next=error.next) from error
+
+    def size(self, key: str) -> int:
+        """Return a number of bytes written as ``1500M`` or ``2G``, 0 when absent."""
+        text = self.take(key, str, "")
+        found = _SIZE.fullmatch(text)
+        if text and not found:
+            msg = f'{self.where}: \'{key}\' must be like "1500M" or "2G", not {text!r}.'
+            raise RecipeError(msg)
+        return int(found[1]) << {"M": 20, "G": 30}[found[2]] if found else 0
 
     def done(self) -> None:
         """Refuse the keys nobody asked for."""
@@ -416,6 +426,7 @@ def _variant(name: str, table: Table, *, common: Mapping[str, str], program: boo
         embeds=table.words("embeds"),
         switches={**common, **table.pairs("switches")},
         expect=_expectations(expect) if expect else None,
+        memory=table.size("memory"),
     )
     table.done()
     for key, value in variant.switches.items():
@@ -438,4 +449,5 @@ def _only_variant(table: Table, needs: tuple[str, ...], switches: Mapping[str, s
         embeds=(),
         switches=switches,
         expect=None,
+        memory=table.size("memory"),
     )

@@ -157,6 +157,8 @@ class Variant:
     switches: Mapping[str, str]
     """Handed to the build script as ``SWITCHES``: ``-DNAME=VALUE`` each."""
     expect: Expectations | None
+    memory: int = 0
+    """Bytes that its build takes at its worst moment; 0 when no single program of it is large."""
 
 
 @dataclass(frozen=True, kw_only=True)

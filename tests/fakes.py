@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 
 from builders.build import Builder, Lazily
-from builders.engines.engine import Command, Engine, EngineName, Stop, Stopped
+from builders.engines.engine import Command, Engine, EngineName, Stop, Stopped, Usage
 from builders.engines.folder import FolderBox
 from builders.plan import Step, Wanted, plan
 from builders.report import Quiet
@@ -246,6 +246,7 @@ class FakeBox(FolderBox):
         with self.engine.lock:
             self.engine.ran.append(step)
             self.engine.commands[step] = command
+        self.usage = self.engine.usage
         running = Running(step=step, command=command, folder=self.folder, stop=self.stop)
         try:
             return self.engine.script(running)
@@ -269,6 +270,8 @@ class FakeEngine:
     lock: Lock = field(default_factory=Lock)
     name: EngineName = EngineName.SANDBOX
     isolated: bool = True
+    usage: Usage = field(default_factory=Usage)
+    """What every step takes."""
 
     @contextmanager
     def box(self) -> Iterator[FakeBox]:

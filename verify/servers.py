@@ -35,7 +35,7 @@ class _Handler(BaseHTTPRequestHandler):
     """``/200`` answers 200, ``/flaky`` fails once, ``/slow`` takes its time."""
 
     protocol_version = "HTTP/1.1"
-    flaky = threading.Event()
+    flaky: threading.Event
 
     def do_GET(self) -> None:
         """Answer with the status in the path."""
@@ -105,7 +105,11 @@ def serving() -> Iterator[Servers]:
     """Run all servers until the block is left."""
     import trustme  # noqa: PLC0415 - only smoke runs pay for it
 
-    _Handler.flaky.clear()
+    class Handler(_Handler):
+        """Its own memory: other servers of this process are about other runs."""
+
+        flaky = threading.Event()
+
     name = f"fromscratch-{secrets.token_hex(8)}"
     authority = trustme.CA()
     past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=2)
@@ -130,13 +134,13 @@ def serving() -> Iterator[Servers]:
             stack.callback(server.shutdown)
             return server.server_address
 
-        places["http"] = f"http://127.0.0.1:{start(_Server(('127.0.0.1', 0), _Handler))[1]}"
+        places["http"] = f"http://127.0.0.1:{start(_Server(('127.0.0.1', 0), Handler))[1]}"
         with suppress(OSError):  # a machine without IPv6
-            places["http6"] = f"http://[::1]:{start(_Server6(('::1', 0), _Handler))[1]}"
-        start(_UnixServer("\0" + name, _Handler))  # type: ignore[arg-type]
+            places["http6"] = f"http://[::1]:{start(_Server6(('::1', 0), Handler))[1]}"
+        start(_UnixServer("\0" + name, Handler))  # type: ignore[arg-type]
         for key, certificate in certificates.items():
-            server = _Server(("127.0.0.1", 0), _Handler)
+            server = _Server(("127.0.0.1", 0), Handler)
             server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             certificate.configure_cert(server.context)
             places[key] = f"https://127.0.0.1:{start(server)[1]}"
-        yield Servers(places=places, ca=ca, reset=_Handler.flaky.clear)
+        yield Servers(places=places, ca=ca, reset=Handler.flaky.clear)

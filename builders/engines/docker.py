@@ -14,7 +14,15 @@ from pathlib import Path, PurePosixPath
 from threading import Thread
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from builders.engines.engine import Command, EngineName, Stop, Stopped, not_a_file, overdue
+from builders.engines.engine import (
+    Command,
+    EngineName,
+    Stop,
+    Stopped,
+    Usage,
+    not_a_file,
+    overdue,
+)
 from builders.toolchain import BOX, INSIDE
 from recipes.errors import EngineError
 
@@ -29,6 +37,27 @@ DEFAULT_HOST = "unix:///var/run/docker.sock"
 CHUNK = 1 << 20
 PIDS = 4096
 
+MEASURES = (
+    "/sys/fs/cgroup/cpuacct/cpuacct.usage",
+    "/sys/fs/cgroup/memory/memory.max_usage_in_bytes",
+    "/proc/self/cgroup",
+    "/sys/fs/cgroup/cpu.stat",
+    "/sys/fs/cgroup/memory.peak",
+)
+"""Of control groups 1 and 2: https://docs.kernel.org/admin-guide/cgroup-v2.html."""
+
+ACCOUNTED = f"""
+"$@"
+code=$?
+for file in {" ".join(MEASURES)}; do
+    [ ! -r $file ] || while read -r words; do echo "$file $words"; done <$file
+done >"$0"
+exit $code
+"""
+"""Runs a command, and writes down what its container took: afterwards there is nobody to ask."""
+
+USAGE = BOX / "usage"
+
 
 class DockerBox:
     """One container, created late: everything is put before it starts, as the SDK wants it."""
@@ -40,6 +69,7 @@ class DockerBox:
         self.client = client
         self.image = image
         self.stop = stop
+        self.usage = Usage()
         self.parts: list[tuple[Path, PurePosixPath]] = []
         self.container: Any = None
 
@@ -53,7 +83,7 @@ class DockerBox:
         with engine_errors():
             self.container = self.client.containers.create(
                 self.image,
-                list(command.argv),
+                ["sh", "-c", ACCOUNTED, str(USAGE), *command.argv],
                 environment=dict(command.env),
                 working_dir=str(BOX),
                 volumes=[str(BOX)],  # anonymous: the one place a step can write to
@@ -75,7 +105,23 @@ class DockerBox:
             follower.start()
             code = self._wait(command)
             follower.join(timeout=30)
+            self.usage = self._usage()
             return code
+
+    def _usage(self) -> Usage:
+        import docker.errors  # noqa: PLC0415
+
+        # A step that was killed from outside has left nothing to read.
+        with suppress(docker.errors.NotFound), tempfile.TemporaryFile() as archive:
+            stream, _ = self.container.get_archive(str(USAGE), chunk_size=CHUNK)
+            for piece in stream:
+                archive.write(piece)
+            archive.seek(0)
+            with tarfile.open(fileobj=archive) as tar:
+                member = tar.next()
+                if member and member.isfile() and (content := tar.extractfile(member)):
+                    return read_usage(content.read(CHUNK).decode("ascii", "replace"))
+        return Usage()
 
     def get(self, inside: PurePosixPath, path: Path) -> None:
         """Copy a folder out; the archive is not trusted."""
@@ -136,6 +182,26 @@ class DockerEngine:
             yield box
         finally:
             box.remove()
+
+
+def read_usage(text: str) -> Usage:
+    """Read what `ACCOUNTED` wrote; what is no number is not known."""
+    said: dict[str, int] = {}
+    own = False
+    for line in text.splitlines():
+        match line.split():
+            case ["/proc/self/cgroup", "0::/"]:
+                own = True
+            case [*names, number] if number.isdecimal():
+                said[" ".join(names).removeprefix("/sys/fs/cgroup/")] = int(number)
+            case _:
+                pass
+    cpu = said.get("cpuacct/cpuacct.usage", 0) / 1e9
+    memory = said.get("memory/memory.max_usage_in_bytes", 0)
+    if own:  # else these are the machine's figures, not the container's
+        cpu = cpu or said.get("cpu.stat usage_usec", 0) / 1e6
+        memory = memory or said.get("memory.peak", 0)
+    return Usage(cpu=round(cpu, 3) or None, memory=memory or None)
 
 
 @contextmanager

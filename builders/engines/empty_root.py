@@ -4,13 +4,15 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from builders.engines.docker import LABEL, engine_errors, write_tar
+from builders.engines.engine import Stop, Stopped
 from builders.engines.process import end_family
 from builders.engines.walls import Bind, Wall, shut_in
 from recipes.target import Target
@@ -25,6 +27,9 @@ PROGRAM = PurePosixPath("/program")
 """Where the program is, when nobody says otherwise."""
 QEMU = PurePosixPath("/qemu")
 LATE = 124
+
+GLANCE = 0.2
+"""Seconds between two looks at whether everything is to stop."""
 
 
 class Ran(NamedTuple):
@@ -44,6 +49,7 @@ class WalledRoom:
     launcher: tuple[str, ...]
     empty: Path
     program: PurePosixPath = PROGRAM
+    stop: Stop = field(default_factory=Stop)
 
     def run(
         self, args: Sequence[str], *, seconds: float, env: Mapping[str, str] | None = None
@@ -69,12 +75,7 @@ class WalledRoom:
             start_new_session=True,
         )
         try:
-            stdout, stderr = process.communicate(timeout=seconds)
-            code = process.returncode
-        except subprocess.TimeoutExpired:
-            end_family(process)
-            stdout, stderr = process.communicate()
-            code = LATE
+            code, stdout, stderr = _end_of(process, seconds, self.stop)
         finally:
             end_family(process)
         return Ran(code, stdout.decode("utf-8", "replace"), stderr.decode("utf-8", "replace"))
@@ -87,6 +88,7 @@ class WalledPlace:
     wall: Wall
     scratch: Path
     emulator: Path | None = None
+    stop: Stop = field(default_factory=Stop)
 
     @property
     def how(self) -> str:
@@ -112,7 +114,12 @@ class WalledPlace:
             empty = folder / "empty"
             empty.mkdir()
             yield WalledRoom(
-                wall=self.wall, files=inside, launcher=launcher, empty=empty, program=program
+                wall=self.wall,
+                files=inside,
+                launcher=launcher,
+                empty=empty,
+                program=program,
+                stop=self.stop,
             )
 
 
@@ -123,6 +130,7 @@ class DockerRoom:
     client: "docker.DockerClient"
     image: str
     program: PurePosixPath = PROGRAM
+    stop: Stop = field(default_factory=Stop)
 
     def run(self, args: Sequence[str], *, seconds: float) -> Ran:
         """Run the program in a fresh container."""
@@ -141,10 +149,13 @@ class DockerRoom:
             )
             try:
                 container.start()
-                try:
-                    code = int(container.wait(timeout=seconds)["StatusCode"])
-                except (requests.ReadTimeout, requests.ConnectionError):
-                    code = LATE
+                code, deadline = LATE, time.monotonic() + seconds
+                while time.monotonic() < deadline:
+                    with suppress(requests.ReadTimeout, requests.ConnectionError):
+                        code = int(container.wait(timeout=GLANCE)["StatusCode"])
+                        break
+                    _look(self.stop)
+                    self.client.ping()  # raises when the engine is gone, not merely busy
                 stdout = container.logs(stdout=True, stderr=False).decode("utf-8", "replace")
                 stderr = container.logs(stdout=False, stderr=True).decode("utf-8", "replace")
             finally:
@@ -159,6 +170,7 @@ class DockerPlace:
     client: "docker.DockerClient"
     scratch: Path
     how: str = "docker"
+    stop: Stop = field(default_factory=Stop)
 
     @contextmanager
     def open(
@@ -183,10 +195,31 @@ class DockerPlace:
                 )
         image = f"fromscratch-smoke:{tag}"
         try:
-            yield DockerRoom(client=self.client, image=image, program=program)
+            yield DockerRoom(client=self.client, image=image, program=program, stop=self.stop)
         finally:
             with engine_errors():
                 self.client.images.remove(image, force=True)
+
+
+def _end_of(
+    process: "subprocess.Popen[bytes]", seconds: float, stop: Stop
+) -> tuple[int, bytes, bytes]:
+    deadline = time.monotonic() + seconds
+    while True:
+        left = deadline - time.monotonic()
+        with suppress(subprocess.TimeoutExpired):
+            said = process.communicate(timeout=max(0, min(GLANCE, left)))
+            return (process.returncode, *said)
+        _look(stop)
+        if left <= 0:
+            end_family(process)
+            return (LATE, *process.communicate())
+
+
+def _look(stop: Stop) -> None:
+    if stop:
+        msg = "Stopped: a smoke run"
+        raise Stopped(msg)
 
 
 def emulator(target: Target) -> Path | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from threading import Event
-from typing import Protocol
+from typing import Any, Protocol
 
 from recipes.errors import FromscratchError, StepError
 
@@ -18,6 +18,23 @@ class EngineName(StrEnum):
     DOCKER = "docker"
     SANDBOX = "sandbox"
     HOST = "host"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What a run took, as the kernel accounts it; None is what this engine cannot know."""
+
+    cpu: float | None = None
+    """Seconds of all processes together, user and system."""
+    rss: int | None = None
+    """Bytes: the resident peak of the largest single process; None too when none was larger than this one."""
+    memory: int | None = None
+    """Bytes: the peak of all processes together with the files that the kernel kept for them."""
+
+    @classmethod
+    def read(cls, table: Mapping[str, Any]) -> "Usage":
+        """Return what somebody remembers; another version may remember more, or less."""
+        return cls(cpu=table.get("cpu"), rss=table.get("rss"), memory=table.get("memory"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +61,11 @@ class Box(Protocol):
     @property
     def toolchain(self) -> PurePosixPath:
         """The toolchain as the step sees it."""
+        ...
+
+    @property
+    def usage(self) -> Usage:
+        """What `run` took; nothing is known before it has ended."""
         ...
 
     def put(self, path: Path, inside: PurePosixPath) -> None:

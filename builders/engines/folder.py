@@ -4,7 +4,7 @@ import shutil
 from abc import ABC, abstractmethod
 from pathlib import Path, PurePosixPath
 
-from builders.engines.engine import Command, Stop, not_a_file
+from builders.engines.engine import Command, Stop, Usage, not_a_file
 from builders.sources.disk import disk_errors
 from builders.toolchain import Toolchain
 
@@ -16,6 +16,7 @@ class FolderBox(ABC):
         self.folder = folder
         self.parts = toolchain
         self.stop = stop
+        self.usage = Usage()
 
     @property
     @abstractmethod

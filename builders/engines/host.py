@@ -41,7 +41,9 @@ class HostBox(FolderBox):
             link.symlink_to(path)
         cwd = Path(self.root)
         cwd.mkdir(exist_ok=True)
-        return run_process(command.argv, command, env=command.env, cwd=cwd, stop=self.stop)
+        ended = run_process(command.argv, command, env=command.env, cwd=cwd, stop=self.stop)
+        self.usage = ended.usage
+        return ended.code
 
 
 class HostEngine:

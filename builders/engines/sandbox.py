@@ -40,10 +40,18 @@ class SandboxBox(FolderBox):
         # Bubblewrap would need the mount points below a read-only bind, so each part is bound alone.
         binds += [Bind(path=path, place=INSIDE / place) for place, path in self.parts.parts()]
         words = shut_in(
-            self.wall, command.argv, binds=binds, links=links, cwd=str(BOX), empty=self.empty
+            self.wall,
+            command.argv,
+            binds=binds,
+            links=links,
+            cwd=str(BOX),
+            accounted=True,
+            empty=self.empty,
         )
         env = {**command.env, "PATH": command.env.get("PATH", "/usr/bin:/bin")}
-        return run_process(words, command, env=env, cwd=None, stop=self.stop)
+        ended = run_process(words, command, env=env, cwd=None, stop=self.stop)
+        self.usage = ended.usage
+        return ended.code
 
 
 class SandboxEngine:

@@ -55,6 +55,7 @@ def shut_in(
     user: int | None = None,
     temporary: bool = True,
     processes: bool = True,
+    accounted: bool = False,
     cwd: str = "/",
     empty: Path,
 ) -> list[str]:
@@ -62,11 +63,15 @@ def shut_in(
 
     ``empty`` is an empty folder to mount the new root on (unshare only). ``user`` is the uid and gid
     inside. ``temporary`` gives a private /tmp, ``processes`` a /proc and /dev.
+    With ``accounted`` whoever waits for the command line is told by the kernel what all of it took.
     """
     if wall is Wall.BUBBLEWRAP:
         words = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session"]
         if network:
             words.append("--share-net")
+        if accounted:
+            # Bubblewrap's own first process outlives the one that waits for it, so that nobody inherits its figures.
+            words.append("--as-pid-1")
         if user is not None:
             words += ["--uid", str(user), "--gid", str(user)]
         for bind in binds:

@@ -2,7 +2,9 @@
 
 import json
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,8 +36,9 @@ def test_every_engine_makes_the_same_bytes(
 ) -> None:
     # UPX takes longer to build than all the rest, and its own bytes do not reach a result.
     known.copy(tmp_path / "cache", made_by("upx"))
-    done = inv("build", *CURLS, "--engine", engine, "--json")
+    done = inv("build", *CURLS, "--engine", engine, "--json", "--timings")
     assert done.code == 0, done.stderr
+    assert_sane(json.loads((tmp_path / "artifacts" / "timings.json").read_text("utf-8")), engine)
     made = json.loads(done.stdout)
     assert by_path(made) == built.sha256
     assert {entry["engine"] for entry in made} == {engine}
@@ -45,6 +48,28 @@ def test_every_engine_makes_the_same_bytes(
     assert len(done.started) == 10
     assert listed(tmp_path / "cache" / "boxes") == []
     assert listed(tmp_path / "cache" / "tmp") == []
+
+
+def assert_sane(trace: dict[str, Any], engine: str) -> None:
+    """The steps that ran took CPU time and memory, and no more of them than there was."""
+    about = trace["otherData"]
+    spans = [event for event in trace["traceEvents"] if event["ph"] == "X"]
+    ran = [one for one in spans if one["cat"] == "step" and not one["args"]["cached"]]
+    assert len(ran) == 10
+    assert {one["args"]["engine"] for one in ran} == {engine}
+    took = [one["args"]["cpu"] for one in ran]
+    if engine == "docker" and None in took:
+        pytest.skip("containers do not see their control group here")
+    assert 5 < sum(took) <= about["seconds"] * about["cores"]
+    for one in ran:
+        # The kernel counts CPU time in ticks of up to 10 ms per process.
+        assert 0 < one["args"]["cpu"] <= one["dur"] / 1e6 * about["cores"] * 1.1 + 0.1
+    figure = "memory" if engine == "docker" else "rss"
+    largest = max(one["args"][figure] or 0 for one in ran)
+    assert 50e6 < largest < 2e9  # clang
+    for lane in {one["tid"] for one in spans}:
+        mine = sorted((one["ts"], one["dur"]) for one in spans if one["tid"] == lane)
+        assert all(ts + dur <= after for (ts, dur), (after, _) in pairwise(mine))
 
 
 @pytest.mark.parametrize(

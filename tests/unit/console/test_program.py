@@ -149,6 +149,8 @@ def test_bare_words_reach_the_list_and_flags_keep_their_values(
         ("a --jobs 3 --exact b", "--product a --jobs 3 --exact --product b"),
         ("--product a b", "--product a --product b"),
         ("-t all a", "-t all --product a"),
+        ("--timings a", "--timings --product a"),
+        ("--timings=x.json a", "--timings=x.json --product a"),
         ("--target", "--target"),
         ("-", "--product -"),
         ("", ""),

@@ -20,6 +20,7 @@ class FakeContainer:
     started: bool = False
     removed: dict[str, Any] | None = None
     output: bytes = b""
+    usage: bytes | None = None
 
     def put_archive(self, path: str, archive: Any) -> bool:
         assert not self.started
@@ -34,6 +35,10 @@ class FakeContainer:
         yield b"said by the step\n"
 
     def get_archive(self, path: str, chunk_size: int) -> tuple[Iterator[bytes], dict[str, Any]]:
+        if path == "/box/usage":
+            if self.usage is None:
+                raise docker.errors.NotFound(path)
+            return iter([self.usage]), {}
         assert path == "/box/out"
         return iter([self.output[:100], self.output[100:]]), {}
 
@@ -59,6 +64,8 @@ class FakeDocker:
     imported: list[str] = field(default_factory=list)
     pulled: list[str] = field(default_factory=list)
     output: bytes = b""
+    usage: bytes | None = None
+    """The archive with what a step's container took."""
 
     @property
     def api(self) -> "FakeDocker":
@@ -76,7 +83,7 @@ class FakeDocker:
         if self.dead:
             msg = "connection refused"
             raise requests.ConnectionError(msg)
-        self.made.append(FakeContainer(image, argv, options, output=self.output))
+        self.made.append(FakeContainer(image, argv, options, output=self.output, usage=self.usage))
         return self.made[-1]
 
     def wait(self, container: str, timeout: float) -> dict[str, int]:

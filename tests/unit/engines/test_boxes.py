@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builders.engines.engine import Command, Engine, Stop, Stopped
+from builders.engines.engine import Command, Engine, Stop, Stopped, Usage
 from builders.engines.host import HostEngine
 from builders.engines.sandbox import SandboxEngine
 from builders.engines.walls import Wall
@@ -30,6 +30,7 @@ class Shell:
         (folder / "in" / "sub").mkdir(parents=True)
         (folder / "in" / "sub" / "file").write_text("content", "utf-8")
         (folder / "out").mkdir()
+        self.usage = Usage()
 
     def code(self, script: str, *, seconds: float = 20, **env: str) -> int:
         self.log.write_bytes(b"")
@@ -43,6 +44,7 @@ class Shell:
                 seconds=seconds,
             )
             code = box.run(command)
+            self.usage = box.usage
             box.get(PurePosixPath("out"), self.folder / "made")
         return code
 
@@ -124,6 +126,9 @@ class TestSandbox:
     def test_the_exit_code_comes_through(self, sandbox: Shell) -> None:
         assert sandbox.code("exit 42") == 42
 
+    def test_what_all_of_it_took_is_told(self, sandbox: Shell) -> None:
+        _is_told(sandbox)
+
     def test_a_daemon_that_hides_itself_ends_with_its_step(self, sandbox: Shell) -> None:
         sandbox.code("setsid sh -c 'while :; do echo alive >> /box/out/signs; sleep 0.05; done' &")
         folder = Path(sandbox.folder).parent / "boxes"
@@ -158,6 +163,10 @@ def test_the_host_lends_a_folder_and_says_where(host: Shell, tmp_path: Path) -> 
     assert list((tmp_path / "boxes").iterdir()) == []
 
 
+def test_the_host_tells_what_a_step_took(host: Shell) -> None:
+    _is_told(host)
+
+
 def test_the_host_has_the_toolchain_under_the_same_names(host: Shell) -> None:
     assert "ninja" in host.say('ls "$TOOLS/bin"').split()
     assert host.say('ls "$TOOLS"').split() == ["bin", "cmake", "zig"]
@@ -174,6 +183,22 @@ def test_the_host_hides_our_environment_and_says_that_it_hides_nothing_else(
 def test_what_is_put_into_a_box_is_a_copy(host: Shell) -> None:
     host.code("echo changed > in/sub/file")
     assert (host.folder / "in" / "sub" / "file").read_text("utf-8") == "content"
+
+
+def _is_told(shell: Shell) -> None:
+    """A child of a child burns CPU, another one memory."""
+    assert shell.code("true") == 0
+    little = shell.usage
+    busy = "sh -c 'i=0; while [ $i -lt 600000 ]; do i=$((i+1)); done'"
+    assert shell.code(f"{busy}; dd if=/dev/zero of=/dev/null bs=400000000 count=1; true") == 0
+    much = shell.usage
+    assert little.cpu is not None
+    assert much.cpu is not None
+    assert little.cpu + 0.05 < much.cpu < 20
+    assert little.rss is None
+    assert much.rss is not None
+    assert 400_000_000 < much.rss < 500_000_000
+    assert much.memory is None
 
 
 def _nobody_runs(word: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from builders.engines.base import builder_image
 from builders.engines.docker import DockerEngine, engine_errors, extract, write_tar
-from builders.engines.engine import Command, Stop, Stopped
+from builders.engines.engine import Command, Stop, Stopped, Usage
 from builders.toolchain import Toolchain
 from recipes.errors import EngineError, ExitCode, FromscratchError, RecipeError, StepError
 from tests.fakes import below
@@ -43,6 +43,13 @@ def run(client: FakeDocker, folder: Path, *, stop: Stop | None = None, seconds: 
         code = box.run(command)
         box.get(PurePosixPath("out"), folder / "made")
         return code
+
+
+def ran(client: FakeDocker, folder: Path) -> Usage:
+    """What a step took."""
+    with DockerEngine(client, "builder:1", Stop()).box() as box:
+        box.run(Command(argv=("sh",), env={}, log=folder / "log", seconds=20))
+        return box.usage
 
 
 def only(client: FakeDocker) -> FakeContainer:
@@ -86,6 +93,43 @@ def test_what_it_says_goes_to_the_log_and_what_it_made_comes_out(tmp_path: Path)
     assert (tmp_path / "src" / "logs" / "log").read_text("utf-8") == "said by the step\n"
     assert below(tmp_path / "src" / "made") == {"program": b"\x7fELF", "deep/file": b"x"}
     assert (tmp_path / "src" / "made" / "program").stat().st_mode & 0o777 == 0o755
+
+
+V1 = """/sys/fs/cgroup/cpuacct/cpuacct.usage 1500000000
+/sys/fs/cgroup/memory/memory.max_usage_in_bytes 4096
+/proc/self/cgroup 4:memory:/docker/1
+/proc/self/cgroup 0::/docker/1
+"""
+V2 = """/proc/self/cgroup 0::/
+/sys/fs/cgroup/cpu.stat usage_usec 1500000
+/sys/fs/cgroup/cpu.stat user_usec 7
+/sys/fs/cgroup/memory.peak 4096
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "usage"),
+    [
+        (V1, Usage(cpu=1.5, memory=4096)),
+        (V2, Usage(cpu=1.5, memory=4096)),
+        (V2.replace("4096", "max"), Usage(cpu=1.5)),  # kernels before 5.19 have no peak
+        (V2.replace("0::/", "0::/user.slice"), Usage()),  # the machine's own figures
+        ("", Usage()),
+        ("memory.peak\n\0", Usage()),
+    ],
+    ids=["cgroup 1", "cgroup 2", "no peak", "not its own", "nothing", "rubbish"],
+)
+def test_what_a_container_took_is_read_and_never_made_up(
+    tmp_path: Path, text: str, usage: Usage
+) -> None:
+    out = tar_of((member("out", tarfile.DIRTYPE), b""))
+    client = FakeDocker(output=out, usage=tar_of((member("usage"), text.encode())))
+    assert ran(client, tmp_path / "src") == usage
+
+
+def test_a_step_that_left_no_figures_took_nobody_knows_what(tmp_path: Path) -> None:
+    client = FakeDocker(code=137, output=tar_of((member("out", tarfile.DIRTYPE), b"")))
+    assert ran(client, tmp_path / "src") == Usage()
 
 
 def test_a_silent_step_is_waited_for(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.engines.engine import Command, Stop, Stopped
+from builders.engines.engine import Command, Stop, Stopped, Usage
 from builders.engines.process import run_process
 from recipes.errors import StepError
 
@@ -31,7 +31,7 @@ def command(folder: Path, script: str, *, seconds: float = 20) -> Command:
 def run(folder: Path, script: str, *, seconds: float = 20, stop: Stop | None = None) -> int:
     one = command(folder, script, seconds=seconds)
     stop = Stop() if stop is None else stop
-    return run_process(one.argv, one, env=one.env, cwd=folder, stop=stop)
+    return run_process(one.argv, one, env=one.env, cwd=folder, stop=stop).code
 
 
 def log(folder: Path) -> str:
@@ -61,6 +61,38 @@ def wait_until_nobody_is_left(folder: Path) -> None:
 @pytest.mark.parametrize("code", [0, 1, 77])
 def test_the_exit_code_is_the_program_s(tmp_path: Path, code: int) -> None:
     assert run(tmp_path, f"exit {code}") == code
+
+
+def test_what_it_took_is_told_with_what_its_descendants_took(tmp_path: Path) -> None:
+    # dd holds its whole block in memory; the loop of the grandchild costs time that sh's own does not.
+    script = """
+    sh -c 'i=0; while [ $i -lt 600000 ]; do i=$((i+1)); done'
+    dd if=/dev/zero of=/dev/null bs=400000000 count=1
+    """
+    results: dict[str, Usage] = {}
+
+    def measure(name: str, text: str) -> None:
+        one = command(tmp_path / name, text)
+        ended = run_process(one.argv, one, env=one.env, cwd=None, stop=Stop())
+        results[name] = ended.usage
+
+    # At the same time: what one takes is not put down to the other.
+    threads = [
+        threading.Thread(target=measure, args=words)
+        for words in [("busy", script), ("idle", "sleep 0.3")]
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    busy, idle = results["busy"], results["idle"]
+    assert busy.cpu is not None
+    assert idle.cpu is not None
+    assert 0.05 < busy.cpu < 10
+    assert idle.cpu < 0.05
+    assert busy.rss is not None
+    assert 400_000_000 < busy.rss < 500_000_000
+    assert idle.rss is None  # no larger than this process, which it was a copy of
 
 
 def test_both_streams_go_to_the_log_after_what_is_there(tmp_path: Path) -> None:

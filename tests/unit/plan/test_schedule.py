@@ -10,9 +10,11 @@ import pytest
 
 from builders.build import Outcome
 from builders.engines.engine import EngineName, Stopped
+from builders.memory import Memory
 from builders.plan import Step, in_order
-from builders.schedule import run_plan
+from builders.schedule import run_plan, ways_to_the_end
 from recipes.errors import EngineError, ExitCode, StepError
+from recipes.target import Target
 from tests.fakes import Running, Workshop, below, make_something, wait_for_threads
 
 EVERYTHING = {
@@ -241,3 +243,102 @@ def test_a_stopped_step_is_no_success(workshop: Workshop) -> None:
     with pytest.raises(Stopped):
         build(workshop)
     assert workshop.engine.ran == []
+
+
+HEAVY = 30 << 30
+
+
+def heavy(workshop: Workshop, *names: str) -> None:
+    """Have the builds of these recipes take 30 GB each."""
+    for name in names:
+        kind = "tool" if name == "upx" else "library"
+        workshop.world.edit(name, f'kind = "{kind}"', f'kind = "{kind}"\nmemory = "30G"')
+
+
+def most_at_a_time(workshop: Workshop, *names: str, memory: Memory) -> int:
+    """Build with room for many jobs; return how many steps of these recipes ran at the same time at most."""
+    now: set[str] = set()
+    most: list[int] = [0]
+
+    def script(running: Running) -> int:
+        if running.step.startswith(names):
+            now.add(running.step)
+            time.sleep(0.1)
+            most.append(len(now))
+            now.remove(running.step)
+        return make_something(running)
+
+    workshop.engine.script = script
+    steps = in_order(workshop.world.plan("hello:secure"))
+    run_plan(steps, workshop.builder(), jobs=8, stop=workshop.stop, memory=memory)
+    return max(most)
+
+
+def test_heavy_steps_wait_for_each_other_where_memory_is_short(workshop: Workshop) -> None:
+    workshop.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
+    heavy(workshop, "tls", "data", "upx")
+    assert most_at_a_time(workshop, "tls", "data", "upx", memory=Memory(budget=HEAVY + 1)) == 1
+    assert sorted(workshop.engine.ran) == sorted(EVERYTHING)
+
+
+def test_heavy_steps_run_together_where_memory_allows(workshop: Workshop) -> None:
+    workshop.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
+    heavy(workshop, "tls", "data", "upx")
+    assert most_at_a_time(workshop, "tls", "data", "upx", memory=Memory(budget=4 * HEAVY)) == 3
+
+
+def test_a_step_larger_than_all_memory_runs_alone(workshop: Workshop) -> None:
+    heavy(workshop, "musl", "tls", "data", "upx")
+    every = ("musl", "tls", "data", "upx", "hello")
+    assert most_at_a_time(workshop, *every, memory=Memory(budget=1)) == 1
+    assert sorted(workshop.engine.ran) == sorted(EVERYTHING)
+
+
+@pytest.mark.parametrize("slow", ["tls", "data"])
+def test_the_step_with_the_longest_way_to_the_end_goes_first(workshop: Workshop, slow: str) -> None:
+    def script(running: Running) -> int:
+        time.sleep(0.2 if running.step.startswith(slow) else 0)
+        return make_something(running)
+
+    workshop.engine.script = script
+    workshop.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
+    build(workshop)
+    workshop.engine.ran.clear()
+    # How long it takes is remembered for targets too that it was never built for.
+    plan = workshop.world.plan("hello:secure", target=Target.ARM64)
+    run_plan(in_order(plan), workshop.builder(), jobs=1, stop=workshop.stop)
+    assert workshop.engine.ran[:2] == ["musl-1.0-linux-arm64", f"{slow}-1.0-linux-arm64"]
+
+
+def test_the_way_to_the_end_is_the_longest_one(workshop: Workshop) -> None:
+    steps = in_order(workshop.world.plan("hello:secure"))
+    by_name = {step.slug.removesuffix("-linux-amd64"): step for step in steps}
+    seconds = dict.fromkeys(steps, 1.0) | {by_name["tls-1.0"]: 5.0, by_name["upx-1.0"]: 20.0}
+    ways = ways_to_the_end(steps, seconds)
+    assert ways[by_name["hello-secure-2.0-linux-amd64-pack"]] == 1
+    assert ways[by_name["hello-secure-2.0"]] == 2
+    assert ways[by_name["tls-1.0"]] == 7
+    assert ways[by_name["upx-1.0"]] == 21
+    assert ways[by_name["musl-1.0"]] == 22
+    assert ways[by_name["data-1.0"]] == 3
+
+
+def test_no_target_waits_for_another(workshop: Workshop) -> None:
+    """What one target's steps need is held up; the other target is built to its end meanwhile."""
+    go_on = threading.Event()
+
+    def script(running: Running) -> int:
+        if running.step.startswith("musl") and running.step.endswith("arm64"):
+            assert go_on.wait(20)
+        if running.step == "hello-plain-2.0-linux-amd64-pack":
+            go_on.set()
+        return make_something(running)
+
+    workshop.engine.script = script
+    targets = (Target.ARM64, Target.AMD64)
+    wanted = [
+        one for target in targets for one in workshop.world.plan("hello:plain", target=target)
+    ]
+    done = run_plan(in_order(wanted), workshop.builder(), jobs=2, stop=workshop.stop)
+    assert len(done) == 9
+    assert go_on.is_set()

@@ -52,6 +52,15 @@ def test_the_small_world_is_a_good_world(world: World) -> None:
     assert recipes["tls"].variants[0].name == ""
 
 
+def test_memory_is_written_in_megabytes_and_gigabytes(world: World) -> None:
+    world.edit("tls", 'needs = ["musl"]', 'needs = ["musl"]\nmemory = "1500M"')
+    world.edit("hello", 'summary = "says hello"', 'summary = "says hello"\nmemory = "2G"')
+    recipes = world.load()
+    assert recipes["tls"].variants[0].memory == 1500 << 20
+    assert recipes["hello"].variants[0].memory == 2 << 30
+    assert recipes["musl"].variants[0].memory == 0
+
+
 BROKEN = {
     "unknown key": ('pack = "nrv"', 'pakc = "nrv"', "unknown key 'pakc'. Perhaps you meant 'pack'"),
     "unknown key of a release": (
@@ -135,6 +144,21 @@ BROKEN = {
         '"linux/mips64le"',
         '"linux/mips64el"',
         "Perhaps you meant 'linux/mips64le'",
+    ),
+    "memory without a unit": (
+        'summary = "says hello"',
+        'summary = "says hello"\nmemory = "1500"',
+        """'memory' must be like "1500M" or "2G", not '1500'""",
+    ),
+    "memory in parts of a unit": (
+        'summary = "says hello"',
+        'summary = "says hello"\nmemory = "1.5G"',
+        "not '1.5G'",
+    ),
+    "memory beside variants": (
+        'pack = "nrv"',
+        'pack = "nrv"\nmemory = "1G"',
+        "unknown key 'memory'",
     ),
     "pin that moves by no rule": ("frozen =", "because =", "by which rule the pin moves"),
 }

@@ -1,0 +1,122 @@
+"""An engine whose steps find their surroundings changed: another clock, another number of CPU cores.
+
+What a step makes must not depend on these, and nothing but a build that has other ones can tell.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from builders.engines.engine import Box, Command, Engine, EngineName, Usage
+from recipes.errors import EngineError
+
+INSIDE = PurePosixPath("clock")
+UNMOVED = 97
+"""Exit code of a step whose clock did not move."""
+
+DAY = 86400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """Another day for every program that is linked dynamically; static ones ask the kernel, who tells the truth."""
+
+    library: Path
+    """Debian's libfaketime: https://github.com/wolfcw/libfaketime."""
+    days: int
+
+    @classmethod
+    def of_this_machine(cls, days: int) -> "Clock | None":
+        """Return a clock that is so many days ahead, if the library is installed."""
+        found = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+        return cls(library=found[0], days=days) if found else None
+
+    def applied(self, command: Command, root: PurePosixPath, now: float) -> Command:
+        """Return the command as it runs on this clock, at ``now`` in seconds since 1970; it first looks at it."""
+        before = int(now) + (self.days - 1) * DAY
+        check = f'[ "$(date +%s)" -gt {before} ] || exit {UNMOVED}; exec "$@"'
+        faked = (  # not in the command's environment: the wall in front of it does not see the library
+            f"LD_PRELOAD={root / INSIDE / self.library.name}",
+            f"FAKETIME=+{self.days}d",
+            "FAKETIME_DISABLE_SHM=1",
+            "FAKETIME_DONT_FAKE_MONOTONIC=1",
+        )
+        return replace(command, argv=("env", *faked, "sh", "-c", check, "sh", *command.argv))
+
+
+class VariedBox:
+    """A box that changes the command, and hands all else on."""
+
+    def __init__(self, box: Box, clock: Clock | None, env: Mapping[str, str], now: float) -> None:
+        self.box = box
+        self.clock = clock
+        self.env = env
+        self.now = now
+
+    @property
+    def root(self) -> PurePosixPath:
+        """The box's own."""
+        return self.box.root
+
+    @property
+    def toolchain(self) -> PurePosixPath:
+        """The box's own."""
+        return self.box.toolchain
+
+    @property
+    def usage(self) -> Usage:
+        """The box's own."""
+        return self.box.usage
+
+    def put(self, path: Path, inside: PurePosixPath) -> None:
+        """Pass it on."""
+        self.box.put(path, inside)
+
+    def get(self, inside: PurePosixPath, path: Path) -> None:
+        """Pass it on."""
+        self.box.get(inside, path)
+
+    def run(self, command: Command) -> int:
+        """Run with other surroundings. Raises EngineError when the clock does not move in there."""
+        command = replace(command, env={**command.env, **self.env})
+        if self.clock:
+            self.box.put(self.clock.library, INSIDE / self.clock.library.name)
+            command = self.clock.applied(command, self.box.root, self.now)
+        code = self.box.run(command)
+        if self.clock and code == UNMOVED:
+            msg = f"{self.clock.library} does not move the clock of a step."
+            raise EngineError(
+                msg,
+                why="the base of the steps has another C library than this machine",
+                next="choose another engine, or remove libfaketime: the clock is then left alone",
+            )
+        return code
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariedEngine:
+    """Another engine with other surroundings."""
+
+    engine: Engine
+    clock: Clock | None
+    now: float
+    """The true time, in seconds since 1970."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the steps that no action key depends on, such as ``JOBS``."""
+
+    @property
+    def name(self) -> EngineName:
+        """The engine's own."""
+        return self.engine.name
+
+    @property
+    def isolated(self) -> bool:
+        """The engine's own."""
+        return self.engine.isolated
+
+    @contextmanager
+    def box(self) -> Iterator[VariedBox]:
+        """Open a box of the engine."""
+        with self.engine.box() as box:
+            yield VariedBox(box, self.clock, self.env, self.now)

@@ -1,0 +1,50 @@
+"""The compiler leaves nothing behind and takes nothing from where it ran before."""
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from builders.toolchain import Toolchain
+from recipes.load import HERE
+from recipes.target import Target
+
+SOURCE = "int twice(int one) { return one * 2; }\nvoid _start(void) { for (;;) twice(1); }\n"
+
+
+def zig(*words: str | Path, cwd: Path, env: Mapping[str, str]) -> None:
+    program = Toolchain.installed(HERE).packages / "ziglang" / "zig"
+    done = subprocess.run(
+        [program, *words], cwd=cwd, env=dict(env), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def build(folder: Path, env: Mapping[str, str], *, target: Target) -> str:
+    """Compile and link as `recipes/toolchain/cc` does; return the sha256 of the program."""
+    folder.mkdir()
+    (folder / "a.c").write_text(SOURCE, "utf-8")
+    flags = [*target.clang.split(), "--no-default-config", "-nostdinc", "-Oz"]
+    zig("clang", *flags, "-c", "a.c", "-o", "a.o", cwd=folder, env=env)
+    zig("ld.lld", "-static", "-s", "a.o", "-o", "a", cwd=folder, env=env)
+    return hashlib.sha256((folder / "a").read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("target", [Target.AMD64, Target.ARM64], ids=str)
+def test_the_compiler_has_no_cache_of_its_own(tmp_path: Path, target: Target) -> None:
+    # Wherever zig would put a cache, there is a file in place of the folder: it would fail.
+    home = tmp_path / "home"
+    home.write_text("no folder", "utf-8")
+    places = ("HOME", "XDG_CACHE_HOME", "ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")
+    nowhere = dict.fromkeys(places, f"{home}/none") | {"PATH": os.defpath}
+    cached = {name: str(tmp_path / "cache") for name in places} | {"PATH": os.defpath}
+    (tmp_path / "cache").mkdir()
+    first = build(tmp_path / "one", nowhere, target=target)
+    second = build(tmp_path / "two", cached, target=target)
+    assert first == second
+    assert list((tmp_path / "cache").iterdir()) == []
+    made = sorted(path.name for path in (tmp_path / "two").iterdir())
+    assert made == ["a", "a.c", "a.o"]

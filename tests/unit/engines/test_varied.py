@@ -1,0 +1,87 @@
+"""An engine with other surroundings: steps find another clock and other variables, and all else as it was."""
+
+import os
+import time
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from builders.engines.engine import Command, Engine, EngineName, Stop
+from builders.engines.host import HostEngine
+from builders.engines.sandbox import SandboxEngine
+from builders.engines.varied import DAY, Clock, VariedEngine
+from builders.engines.walls import Wall
+from builders.toolchain import Toolchain
+from recipes.errors import EngineError
+from tests.fakes import below
+
+DAYS = 400
+
+
+@pytest.fixture
+def clock() -> Clock:
+    found = Clock.of_this_machine(DAYS)
+    if found is None:
+        pytest.skip("libfaketime is not installed (apt-get install -y libfaketime)")
+    return found
+
+
+def run(engine: Engine, folder: Path, script: str) -> tuple[int, str, dict[str, bytes]]:
+    """Run in a box with an empty folder ``out``; return the exit code, what was said, what was made."""
+    (folder / "out").mkdir(parents=True)
+    log = folder / "log"
+    with engine.box() as box:
+        box.put(folder / "out", PurePosixPath("out"))
+        env = {"PATH": "/usr/bin:/bin", "JOBS": "2", "BOX": str(box.root)}
+        command = Command(argv=("sh", "-c", script), env=env, log=log, seconds=20)
+        code = box.run(command)
+        box.get(PurePosixPath("out"), folder / "made")
+        assert code or box.usage.cpu is not None
+    return code, log.read_text("utf-8"), below(folder / "made")
+
+
+@pytest.mark.sandbox
+def test_a_step_in_the_sandbox_finds_another_day(
+    tmp_path: Path, toolchain: Toolchain, wall: Wall, clock: Clock
+) -> None:
+    inner = SandboxEngine(toolchain, tmp_path / "boxes", Stop(), wall=wall)
+    engine = VariedEngine(engine=inner, clock=clock, now=time.time(), env={"JOBS": "7"})
+    code, said, made = run(
+        engine, tmp_path / "work", 'date +%s; echo "$JOBS"; echo x >"$BOX/out/x"; exit 3'
+    )
+    now, jobs = said.split()
+    assert code == 3
+    assert abs(int(now) - time.time() - DAYS * DAY) < 60
+    assert jobs == "7"
+    assert made == {"x": b"x\n"}
+    assert (engine.name, engine.isolated) == (EngineName.SANDBOX, True)
+
+
+def test_a_step_on_the_host_finds_another_day(
+    tmp_path: Path, toolchain: Toolchain, clock: Clock
+) -> None:
+    inner = HostEngine(toolchain, tmp_path / "boxes", Stop())
+    engine = VariedEngine(engine=inner, clock=clock, now=time.time())
+    code, said, _ = run(engine, tmp_path / "work", 'date +%s; echo "$JOBS"')
+    assert code == 0
+    assert abs(int(said.split()[0]) - time.time() - DAYS * DAY) < 60
+    assert said.split()[1] == "2"
+    assert not engine.isolated
+
+
+def test_a_clock_that_does_not_move_is_found_out(tmp_path: Path, toolchain: Toolchain) -> None:
+    (tmp_path / "libfaketime.so.1").write_text("no library", "utf-8")
+    still = Clock(library=tmp_path / "libfaketime.so.1", days=DAYS)
+    inner = HostEngine(toolchain, tmp_path / "boxes", Stop())
+    engine = VariedEngine(engine=inner, clock=still, now=time.time())
+    with pytest.raises(EngineError, match="does not move the clock"):
+        run(engine, tmp_path / "work", "true")
+
+
+def test_without_a_clock_the_time_is_the_true_one(tmp_path: Path, toolchain: Toolchain) -> None:
+    inner = HostEngine(toolchain, tmp_path / "boxes", Stop())
+    engine = VariedEngine(engine=inner, clock=None, now=time.time())
+    _, said, _ = run(engine, tmp_path / "work", "date +%s; env")
+    assert abs(int(said.split()[0]) - time.time()) < 60
+    assert "LD_PRELOAD" not in said
+    assert "LD_PRELOAD" not in os.environ

@@ -1,0 +1,135 @@
+"""Two builds side by side: which engine makes the second, what is taken over, how it is told."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders.engines.engine import EngineName
+from builders.sources.cache import Cache
+from compare import Comparison, Pair, other_engine, seed
+from compare import _error as as_our_own
+from pipeline import Pipeline, Request
+from recipes.errors import EngineError, ExitCode, SourceError
+from recipes.target import Target
+from tests.unit.pipeline.conftest import Yard
+from verify.difference import find_difference
+
+
+@dataclass
+class Chooser:
+    """Finds only these engines."""
+
+    working: Sequence[EngineName]
+    tried: list[EngineName] = field(default_factory=list)
+
+    def make(self, name: EngineName) -> None:
+        self.tried.append(name)
+        if name not in self.working:
+            msg = f"no {name}"
+            raise EngineError(msg)
+
+
+@dataclass
+class WithChooser:
+    chooser: Chooser
+
+
+DOCKER, SANDBOX, HOST = EngineName.DOCKER, EngineName.SANDBOX, EngineName.HOST
+
+
+@pytest.mark.parametrize(
+    ("working", "used", "expected"),
+    [
+        ((DOCKER, SANDBOX, HOST), {DOCKER}, SANDBOX),
+        ((DOCKER, SANDBOX, HOST), {SANDBOX}, DOCKER),
+        ((SANDBOX, HOST), {SANDBOX}, HOST),
+        ((HOST,), {HOST}, HOST),
+        ((HOST,), {DOCKER}, HOST),
+        ((DOCKER, SANDBOX, HOST), {DOCKER, SANDBOX}, HOST),
+        ((DOCKER, SANDBOX, HOST), {DOCKER, SANDBOX, HOST}, DOCKER),
+    ],
+)
+def test_the_second_build_has_another_engine_when_there_is_one(
+    working: Sequence[EngineName], used: set[EngineName], expected: EngineName
+) -> None:
+    pipeline: Any = WithChooser(Chooser(working))
+    assert other_engine(pipeline, used) is expected
+
+
+def seeded(yard: Yard, *, tools: bool) -> tuple[set[str], list[str]]:
+    """Copy what the second build is given; return the steps it knows and the tools it was told of."""
+    yard.build()
+    pipeline: Pipeline = yard.pipeline()
+    cache = Cache(yard.folder / "second")
+    request = Request(targets=(Target.AMD64,))
+    taken = seed(pipeline, request, cache, tools=tools)
+    names = {entry.name for entry in cache.entries() if entry.kind == "action"}
+    steps = {str((cache.get_action(name) or {}).get("step")) for name in names}
+    for release, _ in pipeline.fetch(pipeline.recipes.values(), {}).values():
+        used = release.archive.name in {"hello", "musl", "upx"}
+        assert (cache.blob(release.archive.sha256) is not None) is used
+    return steps, taken
+
+
+def test_sources_and_tools_are_taken_over_and_nothing_else(yard: Yard) -> None:
+    assert seeded(yard, tools=True) == ({"upx 1.0 linux/amd64"}, ["upx 1.0"])
+
+
+def test_without_tools_only_sources_are(yard: Yard) -> None:
+    assert seeded(yard, tools=False) == (set(), [])
+
+
+def pair(folder: Path, one: bytes, two: bytes) -> Pair:
+    (folder / "one").write_bytes(one)
+    (folder / "two").write_bytes(two)
+    return Pair(
+        product="hello:plain",
+        target="linux/amd64",
+        packed=False,
+        path="files/hello",
+        sha256=("a" * 64, ("a" if one == two else "b") * 64),
+        difference=None if one == two else find_difference(folder / "one", folder / "two"),
+    )
+
+
+def test_equal_files_are_told_with_their_hash_and_what_was_varied(tmp_path: Path) -> None:
+    told = Comparison(
+        pairs=(pair(tmp_path, b"x", b"x"),), varied={"clock": "not varied: no"}, kept="/kept"
+    )
+    assert told
+    assert "a" * 64 in told.text()
+    assert "not varied: no" in told.text()
+    assert "/kept" not in told.text()
+    assert json.loads(json.dumps(told.as_dict()))["equal"] is True
+
+
+def test_a_file_that_differs_is_told_with_the_place(tmp_path: Path) -> None:
+    pairs = (pair(tmp_path, b"x", b"x"), pair(tmp_path, b"text one", b"text two"))
+    told = Comparison(pairs=pairs, varied={}, kept="/kept")
+    assert not told
+    assert "NO" in told.text()
+    assert 'near "text one"' in told.text()
+    assert "/kept" in told.text()
+    files = json.loads(json.dumps(told.as_dict()))["files"]
+    assert [one["equal"] for one in files] == [True, False]
+    assert files[1]["difference"]["places"][0]["first"]["offset"] == 5
+
+
+def test_nothing_compared_is_no_success() -> None:
+    assert not Comparison(pairs=(), varied={}, kept="")
+
+
+def test_an_error_of_the_second_build_keeps_its_kind_and_its_code() -> None:
+    said = {"what": "no mirror", "why": "because", "next": "do this", "code": 4}
+    error = as_our_own(said)
+    assert isinstance(error, SourceError)
+    assert error.code == ExitCode.SOURCE
+    assert (error.what, error.why, error.next) == (
+        "The second build: no mirror",
+        "because",
+        "do this",
+    )
