@@ -1,13 +1,16 @@
 """Loopback servers for smoke runs: plain and TLS ones that answer with the status named by the path."""
 
+import base64
 import datetime
+import gzip
+import hashlib
 import secrets
 import socket
 import ssl
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +19,30 @@ from typing import Any
 
 SLOW = 3.0
 """Seconds that /slow takes."""
+
+FOX = b"ok: the quick brown fox jumps over the lazy dog, and the lazy dog is ok with the quick brown fox.\n"
+"""The body of the compressed answers."""
+
+ENCODED = {
+    "gzip": gzip.compress(FOX, mtime=0),
+    # Made of FOX by Node.js' zlib.brotliCompressSync with a window of 2**16, and by `zstd -19 --no-check`.
+    "br": bytes.fromhex(
+        "220c00a4915aac7516e6a03697ea8524ddd684e1180e3e58dc42015a72e0705ba0411686eff41e63eb58284396a8fc69"
+        "248da8a9c1821b82e7c67f2cedf4085c4ea3628c4437d56aa931"
+    ),
+    "zstd": bytes.fromhex(
+        "28b52ffd20622d0200c2c30d11907d50fa43e90fa5cffff74575e7db9a0140accbf43bf996fd89e48392e77927afa22c"
+        "df4e88db6f993e6a59cb3bc3307db4ee0f270303004ca0bd9af7252ef504"
+    ),
+}
+"""FOX in every coding of HTTP bodies: https://www.iana.org/assignments/http-parameters/#content-coding"""
+
+COOKIES = ("wide=1; Domain=co.uk", "own=1")
+"""What /cookies sets. Nobody may set the first one, not even a host in co.uk: https://publicsuffix.org/"""
+
+# https://www.rfc-editor.org/rfc/rfc6455#section-1.3
+_WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_FRAMES = b"\x81\x02ok\x88\x02\x03\xe8"  # the text "ok", then a normal close
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,28 +59,66 @@ class Servers:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """``/200`` answers 200, ``/flaky`` fails once, ``/slow`` takes its time."""
+    """``/200`` answers 200, ``/flaky`` fails once, ``/slow`` takes its time.
+
+    ``/asked`` answers with the host and the cookies it was asked with, ``/cookies`` sets some and
+    leads there; ``/gzip``, ``/br`` and ``/zstd`` are compressed; ``/websocket`` says one word.
+    """
 
     protocol_version = "HTTP/1.1"
     flaky: threading.Event
 
     def do_GET(self) -> None:
         """Answer with the status in the path."""
-        if self.path == "/slow":
+        name = self.path[1:]
+        match name:
+            case "websocket":
+                self._upgrade()
+            case "cookies":
+                self._answer(302, b"", Location="/asked", cookies=COOKIES)
+            case "asked":
+                self._answer(
+                    200, f"[{self.headers['Host']}][{self.headers['Cookie'] or ''}]".encode()
+                )
+            case _ if name in ENCODED:
+                self._answer(200, ENCODED[name], Content_Encoding=name)
+            case _:
+                self._status(name)
+
+    def _status(self, name: str) -> None:
+        if name == "slow":
             time.sleep(SLOW)
         status = 200
-        if self.path == "/flaky":
+        if name == "flaky":
             status = 200 if self.flaky.is_set() else 503
             self.flaky.set()
-        elif self.path[1:4].isdecimal():
-            status = int(self.path[1:4])
-        body = b"ok" if status == 200 else b"no"
+        elif name[:3].isdecimal():
+            status = int(name[:3])
+        headers = {"Location": "/200"} if 300 <= status < 400 else {}
+        self._answer(status, b"ok" if status == 200 else b"no", **headers)
+
+    def _answer(
+        self, status: int, body: bytes, *, cookies: Sequence[str] = (), **headers: str
+    ) -> None:
         self.send_response(status)
-        if 300 <= status < 400:
-            self.send_header("Location", "/200")
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        for cookie in cookies:
+            self.send_header("Set-Cookie", cookie)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def _upgrade(self) -> None:
+        key = self.headers.get("Sec-WebSocket-Key", "").encode()
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        accept = base64.b64encode(hashlib.sha1(key + _WEBSOCKET).digest()).decode()
+        self.send_header("Sec-WebSocket-Accept", accept)
+        self.end_headers()
+        self.wfile.write(_FRAMES)
+        self.close_connection = True
 
     def do_POST(self) -> None:
         """Swallow the body, then answer as to GET."""
@@ -134,7 +199,9 @@ def serving() -> Iterator[Servers]:
             stack.callback(server.shutdown)
             return server.server_address
 
-        places["http"] = f"http://127.0.0.1:{start(_Server(('127.0.0.1', 0), Handler))[1]}"
+        places["port"] = str(start(_Server(("127.0.0.1", 0), Handler))[1])
+        places["http"] = f"http://127.0.0.1:{places['port']}"
+        places["ws"] = f"ws://127.0.0.1:{places['port']}"
         with suppress(OSError):  # a machine without IPv6
             places["http6"] = f"http://[::1]:{start(_Server6(('::1', 0), Handler))[1]}"
         start(_UnixServer("\0" + name, Handler))  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 #!/bin/sh
-# One curl, static. In: SRC, WORK, OUT, RECIPE, SWITCHES, NEED_CHECKS; NEED_MBEDTLS and NEED_CACERT when the variant has them.
+# One curl, static. In: SRC, WORK, OUT, RECIPE, SWITCHES, NEED_CHECKS; NEED_MBEDTLS, NEED_CACERT, and NEED_NGHTTP2 with all
+# other libraries of curl:full, when the variant has them.
 set -eu
 # shellcheck source=recipes/curl/switches.sh
 . "$RECIPE/switches.sh"
@@ -8,6 +9,17 @@ if [ -n "${NEED_MBEDTLS:-}" ]; then
     CFLAGS="$CFLAGS -DMBEDTLS_CONFIG_FILE='\"mbedtls/fromscratch.h\"'"
     set -- "-DMBEDTLS_INCLUDE_DIR=$NEED_MBEDTLS/include" "-DMBEDTLS_LIBRARY=$NEED_MBEDTLS/lib/libmbedtls.a" \
         "-DMBEDX509_LIBRARY=$NEED_MBEDTLS/lib/libmbedx509.a" "-DMBEDCRYPTO_LIBRARY=$NEED_MBEDTLS/lib/libmbedcrypto.a"
+fi
+if [ -n "${NEED_NGHTTP2:-}" ]; then
+    CFLAGS="$CFLAGS -DNGHTTP2_STATICLIB"
+    set -- "$@" "-DNGHTTP2_INCLUDE_DIR=$NEED_NGHTTP2/include" "-DNGHTTP2_LIBRARY=$NEED_NGHTTP2/lib/libnghttp2.a" \
+        "-DZLIB_INCLUDE_DIR=$NEED_ZLIB/include" "-DZLIB_LIBRARY=$NEED_ZLIB/lib/libz.a" \
+        "-DBROTLI_INCLUDE_DIR=$NEED_BROTLI/include" "-DBROTLIDEC_LIBRARY=$NEED_BROTLI/lib/libbrotlidec.a" \
+        "-DBROTLICOMMON_LIBRARY=$NEED_BROTLI/lib/libbrotlicommon.a" \
+        "-DZSTD_INCLUDE_DIR=$NEED_ZSTD/include" "-DZSTD_LIBRARY=$NEED_ZSTD/lib/libzstd.a" \
+        "-DLIBPSL_INCLUDE_DIR=$NEED_LIBPSL/include" "-DLIBPSL_LIBRARY=$NEED_LIBPSL/lib/libpsl.a" \
+        "-DLIBIDN2_INCLUDE_DIR=$NEED_LIBIDN2_LIB/include" \
+        "-DLIBIDN2_LIBRARY=$NEED_LIBIDN2_LIB/lib/libidn2.a;$NEED_LIBUNISTRING_LIB/lib/libunistring.a"
 fi
 if [ -n "${NEED_CACERT:-}" ]; then
     set -- "$@" "-DCMAKE_PROJECT_CURL_INCLUDE=$RECIPE/embed.cmake"

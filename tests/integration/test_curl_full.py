@@ -1,0 +1,219 @@
+"""What curl:full can do beyond curl:https: HTTP/2 against nginx, and every other protocol's first words."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+import pytest
+from trustme import CA
+
+from builders.engines.empty_root import PROGRAM, Ran, WalledPlace
+from tests.built import Built
+from tests.integration.certificates import context_of
+from tests.integration.real_server import HOST, Server, free_port, own_server, program
+from tests.integration.talking import (
+    Speak,
+    by_lines,
+    ftp,
+    mqtt,
+    says_at_once,
+    says_first,
+    talking,
+    tftp,
+)
+
+pytestmark = [pytest.mark.builds, pytest.mark.sandbox]
+
+Curl = Callable[..., Ran]
+
+NGINX = """
+daemon off; master_process off; pid {folder}/pid; error_log stderr;
+events {{ worker_connections 64; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/t; proxy_temp_path {folder}/t; fastcgi_temp_path {folder}/t;
+    uwsgi_temp_path {folder}/t; scgi_temp_path {folder}/t;
+    ssl_certificate {folder}/chain.pem; ssl_certificate_key {folder}/chain.pem;
+    server {{
+        listen {host}:{port}; listen {host}:{tls} ssl http2; listen {host}:{clear} http2;
+        location = /version {{ return 200 $server_protocol; }}
+        location = /large {{ root {folder}; gzip on; gzip_types *; }}
+    }}
+}}
+"""
+
+TALKS: Mapping[str, tuple[Speak, str, tuple[str, ...], str, str]] = {
+    # What the server does, the URL's path, options, what curl prints, what the server has heard.
+    "dict": (
+        by_lines(
+            "220 dict\r\n",
+            {
+                "CLIENT": "250 ok\r\n",
+                "DEFINE": "150 1\r\n151 word db x\r\nmeaning\r\n.\r\n250 ok\r\n",
+                "QUIT": "221 bye\r\n",
+            },
+        ),
+        "d:word",
+        (),
+        "meaning",
+        "DEFINE ! word",
+    ),
+    "ftp": (ftp("file", "content"), "file", (), "content", "RETR file"),
+    "gopher": (says_at_once("menu"), "1/docs", (), "menu", "/docs"),
+    "imap": (
+        by_lines(
+            "* OK\r\n",
+            {
+                "CAPABILITY": "* CAPABILITY IMAP4rev1\r\n{tag} OK\r\n",
+                "LOGIN": "{tag} OK\r\n",
+                "SELECT": "{tag} OK\r\n",
+                "FETCH": "* 1 FETCH (BODY[] {4}\r\nmail)\r\n{tag} OK\r\n",
+                "LOGOUT": "* BYE\r\n{tag} OK\r\n",
+            },
+            last="LOGOUT",
+        ),
+        "INBOX;MAILINDEX=1",
+        ("-u", "user:secret"),
+        "mail",
+        "A002 LOGIN user secret",
+    ),
+    "mqtt": (mqtt("room", "warm"), "room", (), "warm", "room"),
+    "pop3": (
+        by_lines(
+            "+OK\r\n",
+            {
+                "CAPA": "-ERR\r\n",
+                "USER": "+OK\r\n",
+                "PASS": "+OK\r\n",
+                "RETR": "+OK\r\nmail\r\n.\r\n",
+                "QUIT": "+OK\r\n",
+            },
+        ),
+        "1",
+        ("-u", "user:secret"),
+        "mail",
+        "PASS secret",
+    ),
+    "rtsp": (
+        by_lines("", {"": "RTSP/1.0 200 OK\r\nCSeq: 1\r\nContent-Length: 0\r\n\r\n"}),
+        "film",
+        ("-i",),
+        "RTSP/1.0 200 OK",
+        "CSeq: 1",
+    ),
+    "smtp": (
+        by_lines(
+            "220 x\r\n",
+            {
+                "EHLO": "250 x\r\n",
+                "MAIL": "250 ok\r\n",
+                "RCPT": "250 ok\r\n",
+                "DATA": "354 go\r\n",
+                ".": "250 ok\r\n",
+                "QUIT": "221 bye\r\n",
+            },
+        ),
+        "",
+        ("--mail-from", "a@example.org", "--mail-rcpt", "b@example.org", "-T", "/mail"),
+        "",
+        "Subject: hello",
+    ),
+    "telnet": (says_first("login:"), "", (), "login:", ""),
+}
+
+SECURE = ("ftps", "gophers", "imaps", "mqtts", "pop3s", "smtps")
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return Built.once(tmp_path_factory.mktemp("full"), "curl:full")
+
+
+@pytest.fixture(scope="module")
+def authority() -> CA:
+    return CA()
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "packed"])
+def curl(
+    request: pytest.FixtureRequest, full: Built, walled: WalledPlace, authority: CA, tmp_path: Path
+) -> Curl:
+    """curl:full in an empty root that holds the CA's certificate as /ca.pem and a letter as /mail."""
+    ca, mail = tmp_path / "ca.pem", tmp_path / "mail"
+    authority.cert_pem.write_to_path(str(ca))
+    mail.write_text("Subject: hello\r\n\r\nok\r\n")
+    files = {PurePosixPath("/ca.pem"): ca, PurePosixPath("/mail"): mail}
+    files[PROGRAM] = full.file("curl:full", packed=request.param)
+
+    def run(*args: str) -> Ran:
+        with walled.open(files) as room:
+            return room.run(["-sS", "-m", "10", "--cacert", "/ca.pem", *args], seconds=20)
+
+    return run
+
+
+@pytest.fixture
+def nginx(authority: CA) -> Iterator[tuple[int, int, int]]:
+    """The ports of plain HTTP, of HTTP/2 over TLS, and of HTTP/2 in the clear."""
+    with own_server() as server:
+        yield start(server, authority)
+
+
+def start(server: Server, authority: CA) -> tuple[int, int, int]:
+    tls, clear = free_port(), free_port()
+    leaf = authority.issue_cert("localhost")
+    leaf.private_key_and_cert_chain_pem.write_to_path(str(server.folder / "chain.pem"))
+    (server.folder / "large").write_bytes(b"x" * 500_000 + b"end")
+    texts = {"folder": server.folder, "host": HOST, "port": server.port, "tls": tls}
+    (server.folder / "conf").write_text(NGINX.format(**texts, clear=clear))
+    for path in server.folder.iterdir():
+        path.chmod(0o644)
+    nginx = program("nginx")
+    server.start(nginx, "-p", server.folder, "-c", server.folder / "conf", "-e", "stderr")
+    server.listens()
+    return server.port, tls, clear
+
+
+def test_http2_over_tls(curl: Curl, nginx: tuple[int, int, int]) -> None:
+    url = f"https://localhost:{nginx[1]}/version"
+    assert curl("-w", " %{http_version}", url)[:2] == (0, "HTTP/2.0 2")
+    assert curl("--http1.1", url)[:2] == (0, "HTTP/1.1")
+
+
+def test_http2_in_the_clear(curl: Curl, nginx: tuple[int, int, int]) -> None:
+    assert curl(f"http://localhost:{nginx[0]}/version")[:2] == (0, "HTTP/1.1")
+    url = f"http://localhost:{nginx[2]}/version"
+    assert curl("--http2-prior-knowledge", url)[:2] == (0, "HTTP/2.0")
+
+
+def test_many_large_bodies_in_one_connection(curl: Curl, nginx: tuple[int, int, int]) -> None:
+    url = f"https://localhost:{nginx[1]}/large"
+    ran = curl("-Z", "--compressed", "-w", "%{stderr}%{num_connects} ", *[url] * 5)
+    assert ran.code == 0
+    assert len(ran.stdout) == 5 * 500_003
+    assert sorted(ran.stderr.split()) == ["0", "0", "0", "0", "1"]
+
+
+@pytest.mark.parametrize("scheme", [*TALKS, *SECURE])
+def test_other_protocols(curl: Curl, authority: CA, scheme: str) -> None:
+    secure = scheme in SECURE
+    speak, path, options, printed, heard = TALKS[scheme.removesuffix("s") if secure else scheme]
+    context = context_of(authority.issue_cert("localhost")) if secure else None
+    with talking(speak, context) as talker:
+        ran = curl(*options, f"{scheme}://localhost:{talker.port}/{path}")
+    assert ran.code == 0, ran.stderr
+    assert printed in ran.stdout
+    assert not heard or heard in talker.heard
+
+
+def test_tftp(curl: Curl) -> None:
+    with tftp("content") as talker:
+        assert curl(f"tftp://{HOST}:{talker.port}/file")[:2] == (0, "content")
+    assert talker.heard == ["file"]
+
+
+def test_an_upload_stops_at_the_servers_no(curl: Curl) -> None:
+    refusing = by_lines("220 x\r\n", {"EHLO": "250 x\r\n", "MAIL": "550 no\r\n", "QUIT": "221\r\n"})
+    with talking(refusing) as talker:
+        options = ("--mail-from", "a@example.org", "--mail-rcpt", "b@example.org", "-T", "/mail")
+        assert curl(*options, f"smtp://localhost:{talker.port}").code == 55
+    assert "DATA" not in talker.heard
