@@ -13,6 +13,7 @@ from console.progress import make_report
 from console.table import table
 from pipeline import Pipeline, Request, parse_targets
 from recipes.errors import ExitCode, UsageError
+from recipes.load import load_recipes
 from recipes.settings import Settings
 from recipes.target import Target
 from upkeep import closing_table, describe, examine, fetch_all, look_after_cache, overview, sweep
@@ -21,6 +22,7 @@ from workshop import ROOT
 
 ENGINE = "where steps run: auto, docker, sandbox or host (default: auto)"
 TARGET = "platforms as Docker names them, e.g. linux/arm64,linux/amd64, or 'all' (default: this machine's)"
+RECIPES = "a folder with more recipes, added to our own (several: with commas between them)"
 JSON = "print JSON instead of text"
 
 
@@ -43,6 +45,7 @@ def _print_json(value: object) -> None:
         "offline": "fetch nothing from the network",
         "exact": "only the newest release, or the one named, will do",
         "rebuild": "look at no cached result of these products",
+        "recipes": RECIPES,
         "json": JSON,
     },
 )
@@ -55,10 +58,11 @@ def build(
     offline: bool = False,
     exact: bool = False,
     rebuild: bool = False,
+    recipes: str = "",
     json: bool = False,
 ) -> None:
     """Build, verify, pack and try out products: ./inv build curl:http curl:https@8.21.0"""
-    pipeline = _pipeline(engine=engine, jobs=jobs, offline=offline)
+    pipeline = _pipeline(engine=engine, jobs=jobs, offline=offline, recipes=recipes)
     request = Request(
         products=tuple(product), targets=parse_targets(target), exact=exact, rebuild=rebuild
     )
@@ -74,11 +78,18 @@ def build(
 
 @task(
     iterable=["product"],
-    help={"product": "only these products' sources", "offline": "only look", "json": JSON},
+    help={
+        "product": "only these products' sources",
+        "offline": "only look",
+        "recipes": RECIPES,
+        "json": JSON,
+    },
 )
-def fetch(_: Context, product: list[str], offline: bool = False, json: bool = False) -> None:
+def fetch(
+    _: Context, product: list[str], offline: bool = False, recipes: str = "", json: bool = False
+) -> None:
     """Fetch and check the sources of products (default: of all recipes)."""
-    pipeline = _pipeline(offline=offline)
+    pipeline = _pipeline(offline=offline, recipes=recipes)
     try:
         rows = fetch_all(pipeline, tuple(product))
     finally:
@@ -97,10 +108,10 @@ def fetch(_: Context, product: list[str], offline: bool = False, json: bool = Fa
         print(table(("source", "version", "bytes", "sha256", "from"), cells))
 
 
-@task(name="list", help={"json": JSON})
-def list_(_: Context, json: bool = False) -> None:
+@task(name="list", help={"recipes": RECIPES, "json": JSON})
+def list_(_: Context, recipes: str = "", json: bool = False) -> None:
     """List products, their releases, and what is built."""
-    rows = overview(_pipeline())
+    rows = overview(_pipeline(recipes=recipes))
     if json:
         _print_json(rows)
         return
@@ -148,12 +159,13 @@ def verify(_: Context, path: list[str], target: str = "", json: bool = False) ->
 @task(
     help={
         "engine": "docker: in scratch containers; sandbox: in an empty root (default: auto)",
+        "recipes": RECIPES,
         "json": JSON,
     }
 )
-def smoke(_: Context, engine: str = "", json: bool = False) -> None:
+def smoke(_: Context, engine: str = "", recipes: str = "", json: bool = False) -> None:
     """Try out everything in artifacts/ in an empty root. Exit code 1 when something fails."""
-    pipeline = _pipeline(engine=engine)
+    pipeline = _pipeline(engine=engine, recipes=recipes)
     try:
         from proof import smoke_artifacts  # noqa: PLC0415 - servers that a build does not pay for
 
@@ -193,12 +205,15 @@ def doctor(_: Context, json: bool = False) -> None:
     help={
         "what": "list (default), verify, prune, or mirror DIR; also as bare words",
         "older": "prune: what was not used for this many days (default: 30; 0: everything)",
+        "recipes": RECIPES,
         "json": JSON,
     },
 )
-def cache(_: Context, what: list[str], older: str = "30", json: bool = False) -> None:
+def cache(
+    _: Context, what: list[str], older: str = "30", recipes: str = "", json: bool = False
+) -> None:
     """Look after the cache: cache list | verify | prune | mirror DIR."""
-    pipeline = _pipeline()
+    pipeline = _pipeline(recipes=recipes)
     try:
         lines = look_after_cache(pipeline, what or ["list"], older=older)
     finally:
@@ -236,8 +251,8 @@ def docs(_: Context, check: bool = False) -> None:
     """Make the tables of README.md and docs/ anew from recipes, rules, settings and artifacts/."""
     from publish.pages import rewrite  # noqa: PLC0415 - pyelftools is not needed to build
 
-    pipeline = _pipeline()
-    done = rewrite(ROOT, pipeline.recipes, pipeline.manifest(), check=check)
+    # Our own recipes only: the pages are about nobody else's.
+    done = rewrite(ROOT, load_recipes(), _pipeline().manifest(), check=check)
     for note in done.notes:
         print(f"note: {note}")
     for block in done.stale:

@@ -38,13 +38,20 @@ _E = TypeVar("_E", bound=StrEnum)
 _WORD = re.compile(r"[A-Za-z0-9_.+/:,-]*")
 
 
-def load_recipes(folder: Path = HERE) -> dict[str, Recipe]:
-    """Return every recipe below ``folder`` by name, in alphabetical order.
+def load_recipes(folder: Path = HERE, *others: Path) -> dict[str, Recipe]:
+    """Return every recipe below ``folder`` and the ``others`` by name, in alphabetical order.
 
-    Raises RecipeError when one of them is wrong or needs a recipe that does not exist.
+    Raises RecipeError when one of them is wrong, needs a recipe that does not exist, or has the name of another one,
+    and when one of the ``others`` holds no recipe.
     """
-    paths = sorted(folder.glob("*/recipe.toml"))
-    recipes = {recipe.name: recipe for recipe in map(load_recipe, paths)}
+    paths = {path.parent.name: path for path in folder.glob("*/recipe.toml")}
+    for other in others:
+        for path in _recipes_in(other):
+            first = paths.setdefault(path.parent.name, path)
+            if not first.samefile(path):
+                msg = f"Two recipes are called '{path.parent.name}': {first} and {path}."
+                raise RecipeError(msg, next="rename one of the two folders, and 'name' in its file")
+    recipes = {name: load_recipe(paths[name]) for name in sorted(paths)}
     for recipe in recipes.values():
         for variant in recipe.variants:
             for need in variant.needs:
@@ -57,6 +64,20 @@ def load_recipes(folder: Path = HERE) -> dict[str, Recipe]:
             raise RecipeError(msg)
     _refuse_cycles(recipes)
     return recipes
+
+
+def _recipes_in(folder: Path) -> list[Path]:
+    """The files below a folder that a user named: it is a mistake when there are none."""
+    paths = sorted(folder.glob("*/recipe.toml"))
+    if paths:
+        return paths
+    msg = f"'{folder}' holds no recipe: there is no {folder / 'NAME' / 'recipe.toml'}."
+    why = "" if folder.is_dir() else "there is no such folder"
+    above = folder.parent
+    if (folder / "recipe.toml").is_file():
+        why = "it is a recipe itself: what is asked for is the folder that recipes are in"
+    guess = f"name '{above}' instead" if why and folder.is_dir() else "see docs/add-a-recipe.md"
+    raise RecipeError(msg, why=why, next=guess)
 
 
 def _refuse_cycles(recipes: Mapping[str, Recipe]) -> None:

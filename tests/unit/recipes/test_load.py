@@ -186,6 +186,40 @@ def test_packing_takes_a_packer(tmp_path: Path) -> None:
     assert "'pack' needs the recipe 'upx'" in refusal(world)
 
 
+def test_recipes_of_other_folders_are_added_and_can_need_ours(world: World, tmp_path: Path) -> None:
+    mine, theirs = World(tmp_path / "mine"), World(tmp_path / "theirs")
+    mine.add("gzip", "library", 'needs = ["tls", "zip"]\n')
+    theirs.add("zip", "library", 'needs = ["musl"]\n')
+    recipes = load_recipes(world.recipes, mine.recipes, theirs.recipes, mine.recipes)
+    assert list(recipes) == ["data", "gzip", "hello", "musl", "tls", "upx", "zip"]
+    assert recipes["gzip"].folder == mine.recipes / "gzip"
+    with pytest.raises(RecipeError, match="needs 'zip', which is no recipe"):
+        load_recipes(world.recipes, mine.recipes)
+
+
+def test_a_name_that_exists_twice_names_both_files(world: World, tmp_path: Path) -> None:
+    mine = World(tmp_path / "mine")
+    mine.add("tls", "library")
+    with pytest.raises(RecipeError, match="Two recipes are called 'tls'") as caught:
+        load_recipes(world.recipes, mine.recipes)
+    for one in (world, mine):
+        assert str(one.recipes / "tls" / "recipe.toml") in caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("inside", "why"),
+    [
+        ("nowhere", "there is no such folder"),
+        ("recipes/tls", "it is a recipe itself"),
+        ("mirror", ""),
+    ],
+)
+def test_a_folder_without_recipes_is_a_mistake(world: World, inside: str, why: str) -> None:
+    with pytest.raises(RecipeError, match="holds no recipe") as caught:
+        load_recipes(world.recipes, world.folder / inside)
+    assert why in caught.value.why
+
+
 def test_a_recipe_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_bytes(b"\xff\xfe")
