@@ -232,6 +232,38 @@ def clean(_: Context, cache: bool = False) -> None:
 
 
 @task(
+    iterable=["recipe"],
+    help={
+        "recipe": "only these recipes, also as bare words (default: all)",
+        "check": "write nothing; exit code 1 when something would move",
+        "recipes": RECIPES,
+        "json": JSON,
+    },
+)
+def bump(
+    _: Context, recipe: list[str], check: bool = False, recipes: str = "", json: bool = False
+) -> None:
+    """Move pins to newer releases, once upstream's signature was checked: ./inv bump curl"""
+    from bump import Bump, State, bump_table  # noqa: PLC0415 - a build does not pay for it
+
+    pipeline = _pipeline(recipes=recipes)
+    try:
+        rows = Bump.of(pipeline).run(recipe, check=check)
+    finally:
+        pipeline.close()
+    if json:
+        _print_json({"version": 1, "recipes": [row.as_dict() for row in rows]})
+    else:
+        print(bump_table(rows, check=check))
+    states = [row.state for row in rows]
+    if check and State.MOVED in states:
+        raise Exit(code=ExitCode.REFUSED)
+    if State.UNSEEN in states and not {State.MOVED, State.NEWEST} & set(states):
+        msg = "Nobody who knows of newer releases could be asked."
+        raise Exit(msg, code=ExitCode.SOURCE)
+
+
+@task(
     iterable=["only"],
     help={
         "only": "folders or files below tests/, also as bare words (default: all)",
@@ -302,7 +334,7 @@ def _run(context: Context, words: list[str]) -> None:
 
 
 namespace = Collection(
-    build, fetch, list_, verify, smoke, doctor, cache, clean, test, check, docs, bench
+    build, fetch, list_, verify, smoke, doctor, cache, bump, clean, test, check, docs, bench
 )
 program = Inv(name="inv", binary="inv", namespace=namespace, version="0.1.0")
 
