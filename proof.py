@@ -8,6 +8,7 @@ from pathlib import Path
 
 from builders.key import action_key
 from builders.plan import Stage, Step
+from recipes.errors import UsageError
 from recipes.load import find_product
 from recipes.target import Target
 from verify.expectations import Expectations
@@ -72,10 +73,15 @@ def smoke_artifacts(workshop: Workshop) -> list[tuple[str, Smoke]]:
     results: list[tuple[str, Smoke]] = []
     with serving() as servers:
         for entry in workshop.manifest():
-            product = find_product(str(entry["product"]), workshop.recipes)
+            path = str(entry["path"])
+            try:
+                product = find_product(str(entry["product"]), workshop.recipes)
+            except UsageError as error:
+                # Built from a folder that is not named this time.
+                results.append((path, Smoke.not_run(f"{error.what} Is --recipes missing?")))
+                continue
             release = product.recipe.release(str(entry["release"]))
             place = workshop.place(Target.parse(str(entry["target"])))
-            path = str(entry["path"])
             if release is None:
                 results.append((path, Smoke.not_run("this release is no longer in the recipe")))
             elif isinstance(place, str):

@@ -14,6 +14,7 @@ from console.table import table
 from matrix import details, overview, summary
 from pipeline import ALL, Pipeline, Request, parse_targets
 from recipes.errors import ExitCode, UsageError
+from recipes.load import load_recipes
 from recipes.settings import Settings
 from recipes.target import Target
 from upkeep import closing_table, describe, examine, fetch_all, look_after_cache, sweep
@@ -22,6 +23,7 @@ from workshop import ROOT
 
 ENGINE = "where steps run: auto, docker, sandbox or host (default: auto)"
 TARGET = "platforms as Docker names them, e.g. linux/arm64,linux/amd64, or 'all' (default: this machine's)"
+RECIPES = "a folder with more recipes, added to our own (several: with commas between them)"
 JSON = "print JSON instead of text"
 
 
@@ -60,6 +62,7 @@ def _print_json(value: object) -> None:
         "rebuild": "look at no cached result of these products",
         "rebuild-and-compare": "build again elsewhere, compare byte for byte; exit code 1 when a file differs",
         "timings": "write a trace of every step for ui.perfetto.dev: --timings=FILE (default: artifacts/timings.json)",
+        "recipes": RECIPES,
         "json": JSON,
     },
 )
@@ -74,10 +77,11 @@ def build(
     rebuild: bool = False,
     rebuild_and_compare: bool = False,
     timings: str | bool = "",
+    recipes: str = "",
     json: bool = False,
 ) -> None:
     """Build, verify, pack and try out products: ./inv build curl:http curl:https@8.21.0"""
-    pipeline = _pipeline(engine=engine, jobs=jobs, offline=offline)
+    pipeline = _pipeline(engine=engine, jobs=jobs, offline=offline, recipes=recipes)
     request = Request(
         products=tuple(product),
         targets=parse_targets(target),
@@ -108,11 +112,18 @@ def build(
 
 @task(
     iterable=["product"],
-    help={"product": "only these products' sources", "offline": "only look", "json": JSON},
+    help={
+        "product": "only these products' sources",
+        "offline": "only look",
+        "recipes": RECIPES,
+        "json": JSON,
+    },
 )
-def fetch(_: Context, product: list[str], offline: bool = False, json: bool = False) -> None:
+def fetch(
+    _: Context, product: list[str], offline: bool = False, recipes: str = "", json: bool = False
+) -> None:
     """Fetch and check the sources of products (default: of all recipes)."""
-    pipeline = _pipeline(offline=offline)
+    pipeline = _pipeline(offline=offline, recipes=recipes)
     try:
         rows = fetch_all(pipeline, tuple(product))
     finally:
@@ -135,13 +146,14 @@ def fetch(_: Context, product: list[str], offline: bool = False, json: bool = Fa
     name="list",
     help={
         "target": "exact sizes and states for these platforms, or 'all'",
+        "recipes": RECIPES,
         "json": JSON,
     },
 )
-def list_(_: Context, target: str = "", json: bool = False) -> None:
+def list_(_: Context, target: str = "", recipes: str = "", json: bool = False) -> None:
     """List products, their releases, and what is built for which target."""
     targets = parse_targets(target)
-    rows = overview(_pipeline())
+    rows = overview(_pipeline(recipes=recipes))
     if json:
         _print_json(rows)
     else:
@@ -204,12 +216,13 @@ def verify(
 @task(
     help={
         "engine": "docker: in scratch containers; sandbox: in an empty root (default: auto)",
+        "recipes": RECIPES,
         "json": JSON,
     }
 )
-def smoke(_: Context, engine: str = "", json: bool = False) -> None:
+def smoke(_: Context, engine: str = "", recipes: str = "", json: bool = False) -> None:
     """Try out everything in artifacts/ in an empty root. Exit code 1 when something fails."""
-    pipeline = _pipeline(engine=engine)
+    pipeline = _pipeline(engine=engine, recipes=recipes)
     try:
         from proof import smoke_artifacts  # noqa: PLC0415 - servers that a build does not pay for
 
@@ -367,12 +380,15 @@ def doctor(_: Context, json: bool = False) -> None:
     help={
         "what": "list (default), verify, prune, or mirror DIR; also as bare words",
         "older": "prune: what was not used for this many days (default: 30; 0: everything)",
+        "recipes": RECIPES,
         "json": JSON,
     },
 )
-def cache(_: Context, what: list[str], older: str = "30", json: bool = False) -> None:
+def cache(
+    _: Context, what: list[str], older: str = "30", recipes: str = "", json: bool = False
+) -> None:
     """Look after the cache: cache list | verify | prune | mirror DIR."""
-    pipeline = _pipeline()
+    pipeline = _pipeline(recipes=recipes)
     try:
         lines = look_after_cache(pipeline, what or ["list"], older=older)
     finally:
@@ -388,6 +404,38 @@ def clean(_: Context, cache: bool = False) -> None:
     """Remove what was built, and what a killed run left behind."""
     for line in sweep(_pipeline(), cache=cache):
         print(line)
+
+
+@task(
+    iterable=["recipe"],
+    help={
+        "recipe": "only these recipes, also as bare words (default: all)",
+        "check": "write nothing; exit code 1 when something would move",
+        "recipes": RECIPES,
+        "json": JSON,
+    },
+)
+def bump(
+    _: Context, recipe: list[str], check: bool = False, recipes: str = "", json: bool = False
+) -> None:
+    """Move pins to newer releases, once upstream's signature was checked: ./inv bump curl"""
+    from bump import Bump, State, bump_table  # noqa: PLC0415 - a build does not pay for it
+
+    pipeline = _pipeline(recipes=recipes)
+    try:
+        rows = Bump.of(pipeline).run(recipe, check=check)
+    finally:
+        pipeline.close()
+    if json:
+        _print_json({"version": 1, "recipes": [row.as_dict() for row in rows]})
+    else:
+        print(bump_table(rows, check=check))
+    states = [row.state for row in rows]
+    if check and State.MOVED in states:
+        raise Exit(code=ExitCode.REFUSED)
+    if State.UNSEEN in states and not {State.MOVED, State.NEWEST} & set(states):
+        msg = "Nobody who knows of newer releases could be asked."
+        raise Exit(msg, code=ExitCode.SOURCE)
 
 
 @task(
@@ -410,8 +458,8 @@ def docs(_: Context, check: bool = False) -> None:
     """Make the tables of README.md and docs/ anew from recipes, rules, settings and artifacts/."""
     from publish.pages import rewrite  # noqa: PLC0415 - pyelftools is not needed to build
 
-    pipeline = _pipeline()
-    done = rewrite(ROOT, pipeline.recipes, pipeline.manifest(), check=check)
+    # Our own recipes only: the pages are about nobody else's.
+    done = rewrite(ROOT, load_recipes(), _pipeline().manifest(), check=check)
     for note in done.notes:
         print(f"note: {note}")
     for block in done.stale:
@@ -471,6 +519,7 @@ namespace = Collection(
     key,
     doctor,
     cache,
+    bump,
     clean,
     test,
     check,

@@ -36,8 +36,8 @@ class Workshop:
 
     @cached_property
     def recipes(self) -> dict[str, Recipe]:
-        """All recipes by name."""
-        return load_recipes(self.recipes_folder)
+        """All recipes by name: our own, and those the user has."""
+        return load_recipes(self.recipes_folder, *self.settings.folders("recipes"))
 
     @cached_property
     def cache(self) -> Cache:

@@ -20,6 +20,7 @@ from builders.timings import Kind, Timings
 from builders.toolchain import Toolchain
 from builders.tree import pack_tree, unpack_tree
 from recipes.errors import FromscratchError, StepError
+from recipes.model import UNKEYED
 
 LOG_LINES = 30
 LINE = 240
@@ -224,7 +225,7 @@ class Builder:
             box.put(PACK_SCRIPT.parent, PurePosixPath("recipe"))
         else:
             # Without what is no part of the key; see `Recipe.files`.
-            unkeyed = shutil.ignore_patterns("recipe.toml")
+            unkeyed = shutil.ignore_patterns(*UNKEYED)
             shutil.copytree(step.recipe.folder, scratch / "recipe", ignore=unkeyed)
             box.put(scratch / "recipe", PurePosixPath("recipe"))
             self._put_source(step, box, scratch)

@@ -28,7 +28,8 @@ _MARK = re.compile(r"<!-- ([a-z-]+):(begin|end) -->")
 
 CODES: Mapping[ExitCode, str] = {
     ExitCode.DONE: "done",
-    ExitCode.REFUSED: "a file failed verification or a smoke run, a test failed, a bar of `bench` was missed",
+    ExitCode.REFUSED: "a file failed verification or a smoke run, a test failed, a bar of `bench` was missed, "
+    "`bump --check` found a pin that would move",
     ExitCode.USAGE: "the command line asks for something that does not exist",
     ExitCode.RECIPE: "a recipe or a setting is wrong",
     ExitCode.SOURCE: "a source could not be had, or is not what was pinned",

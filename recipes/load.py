@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, assert_never
 
 from recipes.errors import RecipeError, UsageError
 from recipes.model import (
@@ -25,6 +25,8 @@ from recipes.model import (
     Signature,
     Source,
     Trial,
+    Update,
+    UpdateRule,
     Variant,
     find_need,
 )
@@ -45,25 +47,46 @@ _CPE = re.compile(r"cpe:2\.3:[aho](:[A-Za-z0-9._*?\\+-]+){10}")
 _PURL = re.compile(r"pkg:[a-z][a-z0-9.+-]*/[A-Za-z0-9._~%/@+-]+(\?[^\s#]+)?(#\S+)?")
 
 
-def load_recipes(folder: Path = HERE) -> dict[str, Recipe]:
-    """Return every recipe below ``folder`` by name, in alphabetical order.
+def load_recipes(folder: Path = HERE, *others: Path) -> dict[str, Recipe]:
+    """Return every recipe below ``folder`` and the ``others`` by name, in alphabetical order.
 
-    Raises RecipeError when one of them is wrong or needs a recipe that does not exist.
+    Raises RecipeError when one of them is wrong, needs a recipe that does not exist, or has the name of another one,
+    and when one of the ``others`` holds no recipe.
     """
-    paths = sorted(folder.glob("*/recipe.toml"))
-    recipes = {recipe.name: recipe for recipe in map(load_recipe, paths)}
+    paths = {path.parent.name: path for path in folder.glob("*/recipe.toml")}
+    for other in others:
+        for path in _recipes_in(other):
+            first = paths.setdefault(path.parent.name, path)
+            if not first.samefile(path):
+                msg = f"Two recipes are called '{path.parent.name}': {first} and {path}."
+                raise RecipeError(msg, next="rename one of the two folders, and 'name' in its file")
+    recipes = {name: load_recipe(paths[name]) for name in sorted(paths)}
     for recipe in recipes.values():
         for variant in recipe.variants:
             for need in variant.needs:
                 if find_need(need, recipes) is None:
                     msg = f"{recipe.folder / 'recipe.toml'}: needs '{need}', which is no recipe."
-                    msg += _guess(need, recipes)
+                    msg += guess(need, recipes)
                     raise RecipeError(msg, next=f"choose one of: {', '.join(recipes)}")
         if recipe.pack is not PackMethod.NONE and PACKER not in recipes:
             msg = f"{recipe.folder / 'recipe.toml'}: 'pack' needs the recipe '{PACKER}'."
             raise RecipeError(msg)
     _refuse_cycles(recipes)
     return recipes
+
+
+def _recipes_in(folder: Path) -> list[Path]:
+    """The files below a folder that a user named: it is a mistake when there are none."""
+    paths = sorted(folder.glob("*/recipe.toml"))
+    if paths:
+        return paths
+    msg = f"'{folder}' holds no recipe: there is no {folder / 'NAME' / 'recipe.toml'}."
+    why = "" if folder.is_dir() else "there is no such folder"
+    above = folder.parent
+    if (folder / "recipe.toml").is_file():
+        why = "it is a recipe itself: what is asked for is the folder that recipes are in"
+    guess = f"name '{above}' instead" if why and folder.is_dir() else "see docs/add-a-recipe.md"
+    raise RecipeError(msg, why=why, next=guess)
 
 
 def _refuse_cycles(recipes: Mapping[str, Recipe]) -> None:
@@ -113,7 +136,7 @@ def find_product(name: str, recipes: Mapping[str, Recipe]) -> Product:
             if product.recipe.name == recipe_name:
                 return product
     names = [product.name for product in products]
-    msg = f"Unknown product '{name}'.{_guess(name, names)}"
+    msg = f"Unknown product '{name}'.{guess(name, names)}"
     raise UsageError(msg, next=f"choose one of: {', '.join(names)} (see `inv list`)")
 
 
@@ -128,7 +151,8 @@ def list_products(recipes: Mapping[str, Recipe]) -> tuple[Product, ...]:
     )
 
 
-def _guess(word: str, known: Mapping[str, object] | list[str] | set[str]) -> str:
+def guess(word: str, known: Mapping[str, object] | list[str] | set[str]) -> str:
+    """Return a sentence with the known word that is nearest to ``word``; empty when none is near."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f" Perhaps you meant '{near[0]}'." if near else ""
 
@@ -191,7 +215,7 @@ class Table:
         word = self.take(key, str, None if default is None else default.value)
         known = [member.value for member in kind]
         if word not in known:
-            msg = f"{self.where}: '{key}' cannot be '{word}'.{_guess(word, known)}"
+            msg = f"{self.where}: '{key}' cannot be '{word}'.{guess(word, known)}"
             raise RecipeError(msg, next=f"choose one of: {', '.join(known)}")
         return kind(word)
 
@@ -216,7 +240,7 @@ class Table:
         """Refuse the keys nobody asked for."""
         for key in self.data:
             if key not in self.known:
-                msg = f"{self.where}: unknown key '{key}'.{_guess(key, self.known)}"
+                msg = f"{self.where}: unknown key '{key}'.{guess(key, self.known)}"
                 raise RecipeError(msg, next=f"known here: {', '.join(sorted(self.known))}")
 
 
@@ -257,7 +281,7 @@ def _recipe(table: Table, folder: Path) -> Recipe:
         homepage=table.take("homepage", str),
         folder=folder,
         releases=_releases(table, name, local=local is not None),
-        update=table.pairs("update"),
+        update=_update(table.table("update")),
         variants=tuple(
             _variant(
                 key,
@@ -277,14 +301,33 @@ def _recipe(table: Table, folder: Path) -> Recipe:
         bill=_bill(table.table("bill")) if "bill" in table.data else Bill(),
     )
     table.done()
-    if not {"rule", "frozen"} & set(recipe.update):
-        msg = f"{table.where}: 'update' must say by which rule the pin moves, or why it is frozen."
+    if trouble := _no_way(recipe):
+        msg = f"{table.where}: update: {trouble}."
         raise RecipeError(msg)
     for script in (recipe.script, *([folder / "checks.sh"] if recipe.checks else [])):
         if not script.is_file():
             msg = f"{table.where}: {script.name} is missing."
             raise RecipeError(msg)
     return recipe
+
+
+def _no_way(recipe: Recipe) -> str:
+    """Say why the rule by which a pin moves leads nowhere; empty when it leads somewhere."""
+    source = recipe.releases[0].source
+    match recipe.update.rule:
+        case None:
+            return ""
+        case rule if source is None:
+            return f"the rule '{rule}' is for downloads, and the source is a folder"
+        case UpdateRule.PYPI:
+            return "" if source.pypi else "the newest release has no 'pypi'"
+        case UpdateRule.DEBIAN_OR_UPSTREAM:
+            somewhere = recipe.update.listing or source.debian
+            return (
+                "" if somewhere else "there is no 'listing', and the newest release has no 'debian'"
+            )
+        case rule:
+            assert_never(rule)
 
 
 def _releases(table: Table, name: str, *, local: bool) -> tuple[Release, ...]:
@@ -327,12 +370,12 @@ def _local_release(table: Table) -> Release:
 
 def _release(table: Table, name: str) -> Release:
     version = table.take("version", str)
-    signature = None
+    signature, unsigned = None, ""
     if "signature" in table.data:
         signed = table.table("signature")
         signature = Signature(url=signed.take("url", str), key=signed.take("key", str))
         signed.done()
-    elif not table.take("unsigned", str):  # the reason, for the reader
+    elif not (unsigned := table.take("unsigned", str)):
         msg = f"{table.where}: 'unsigned' must say why there is no signature."
         raise RecipeError(msg)
     source = Source(
@@ -350,6 +393,7 @@ def _release(table: Table, name: str) -> Release:
         date=table.take("date", date),
         licence=table.take("licence", str),
         signature=signature,
+        unsigned=unsigned,
         source=source,
     )
     table.done()
@@ -387,6 +431,18 @@ def _carried(table: Table) -> Carried:
     return carried
 
 
+def _update(table: Table) -> Update:
+    update = Update(
+        rule=table.choice("rule", UpdateRule) if "rule" in table.data else None,
+        listing=table.take("listing", str, ""),
+        series=table.take("series", str, ""),
+        frozen=table.take("frozen", str, ""),
+    )
+    table.known.add("rule")
+    table.done()
+    return update
+
+
 def _trial(table: Table, variants: Mapping[str, object]) -> Trial:
     trial = Trial(
         args=table.words("args"),
@@ -397,7 +453,7 @@ def _trial(table: Table, variants: Mapping[str, object]) -> Trial:
     table.done()
     for name in trial.variants:
         if name not in variants:
-            msg = f"{table.where}: '{name}' is no variant.{_guess(name, variants)}"
+            msg = f"{table.where}: '{name}' is no variant.{guess(name, variants)}"
             raise RecipeError(msg)
     return trial
 

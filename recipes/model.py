@@ -11,6 +11,8 @@ from recipes.errors import RecipeError
 from recipes.target import Target
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
+UNKEYED = ("recipe.toml", "*.asc")
+"""What a step does not see of a recipe's folder: the recipe, and the keys that signatures are checked with."""
 FINGERPRINT = re.compile(r"[0-9A-F]{40}")
 
 
@@ -32,6 +34,15 @@ class Linkage(StrEnum):
     """``ET_EXEC`` at a fixed address: the smallest."""
     STATIC_PIE = "static-pie"
     """``ET_DYN`` that relocates itself: address randomisation for some bytes more."""
+
+
+class UpdateRule(StrEnum):
+    """Where `inv bump` looks for newer releases."""
+
+    DEBIAN_OR_UPSTREAM = "debian-or-upstream"
+    """Upstream's ``listing``, and the source package that the ``debian`` path is of."""
+    PYPI = "pypi"
+    """Python's package index."""
 
 
 class PackMethod(StrEnum):
@@ -91,6 +102,31 @@ class Signature:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Update:
+    """How a recipe's pin moves, or why it does not: one of ``rule`` and ``frozen``."""
+
+    rule: UpdateRule | None
+    listing: str
+    """Upstream's page of releases: a folder, a page with links, or the releases or tags of a GitHub project."""
+    series: str
+    """Only these: ``3.13`` takes 3.13.16 and not 3.14.0. Empty: all."""
+    frozen: str
+    """Why the pin stays."""
+
+    def __post_init__(self) -> None:
+        """Refuse what nobody could follow."""
+        if bool(self.rule) == bool(self.frozen):
+            msg = "'update' must say by which rule the pin moves, or why it is frozen."
+            raise RecipeError(msg, next=f"the rules: {', '.join(UpdateRule)}")
+        if self.listing and not self.listing.startswith(("https://", "http://")):
+            msg = f"update: the listing '{self.listing}' is no web page."
+            raise RecipeError(msg)
+        if self.listing and self.rule is not UpdateRule.DEBIAN_OR_UPSTREAM:
+            msg = f"update: a listing belongs to the rule '{UpdateRule.DEBIAN_OR_UPSTREAM}'."
+            raise RecipeError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Release:
     """One version of a recipe, fully pinned."""
 
@@ -102,6 +138,8 @@ class Release:
     source: Source | None
     """None for a recipe whose source is a folder of this project."""
     signature: Signature | None
+    unsigned: str = ""
+    """Why there is no signature."""
 
     @property
     def archive(self) -> Source:
@@ -200,8 +238,7 @@ class Recipe:
     folder: Path
     releases: tuple[Release, ...]
     """Newest first; the later ones are fallbacks."""
-    update: Mapping[str, str]
-    """How the pin moves: ``{"rule": …}``, or ``{"frozen": reason}``."""
+    update: Update
     variants: tuple[Variant, ...]
     """Never empty: a recipe without variants has one nameless one."""
     local: Path | None
@@ -224,9 +261,14 @@ class Recipe:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All that a step may read of the recipe's folder: everything but the recipe itself."""
+        """All that a step may read of the recipe's folder."""
         paths = (path for path in self.folder.rglob("*") if path.is_file())
-        return tuple(sorted(path for path in paths if path.name != "recipe.toml"))
+        return tuple(sorted(p for p in paths if not any(map(p.match, UNKEYED))))
+
+    @property
+    def certificates(self) -> Path:
+        """The OpenPGP keys of whoever signs the releases; need not be there."""
+        return self.folder / "upstream.asc"
 
     @property
     def local_files(self) -> tuple[Path, ...]:

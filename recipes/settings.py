@@ -51,6 +51,7 @@ class Setting:
 
 SETTINGS = (
     Setting(name="engine", default="auto", help="where steps run: auto, docker, sandbox or host"),
+    Setting(name="recipes", default="", help="folders with more recipes, added to our own"),
     Setting(name="jobs", default="", help="steps at a time; default: one per CPU core"),
     Setting(name="cache", default="", help="the cache's folder; default: the user's cache folder"),
     Setting(
@@ -129,6 +130,13 @@ class Settings:
             msg = f"'{name}' must be a whole number from 1, not '{text}'."
             raise self._wrong(name, msg)
         return int(text)
+
+    def folders(self, name: str) -> tuple[Path, ...]:
+        """Folders with commas or blanks between them; one whose name holds such is taken as it is."""
+        text = self[name]
+        whole = text and Path(text).expanduser().is_dir()
+        words = [text] if whole else text.replace(",", " ").split()
+        return tuple(Path(word).expanduser().absolute() for word in words)
 
     def choice(self, name: str, kind: type[_E]) -> _E:
         """One word out of a closed set. Raises UsageError for a flag, else RecipeError."""

@@ -11,7 +11,7 @@ import itertools
 import json
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from errno import EHOSTUNREACH, ENETUNREACH
 from http import HTTPStatus
@@ -33,7 +33,7 @@ ARCHIVES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip", ".whl")
 PORTAL = "answers with a web page instead of the file (captive portal, login or error page?)"
 
 
-class _Fault(Exception):
+class Fault(Exception):
     """An attempt failed in a way that the next may not; ``wait`` in seconds, if the server said."""
 
     def __init__(self, reason: str, *, wait: float | None = None, tries: int | None = None) -> None:
@@ -103,25 +103,35 @@ def download(
     Raises Refused when this mirror is of no use, StorageError when the disk is not. An interrupt
     leaves the bytes so far, to be resumed by the next run.
     """
-    limits = client.limits
     with client.session() as session:
-        for attempt in itertools.count(1):
-            try:
-                _attempt(session, url, shown, source, part, client=client, progress=progress)
-                return
-            except _Fault as fault:
-                if attempt >= min(limits.tries, fault.tries or limits.tries):
-                    msg = f"{fault.reason} (tried {attempt} times)"
-                    raise Refused(msg) from fault
-                wait = fault.wait
-                if wait is None:
-                    longest = min(limits.backoff_cap, limits.backoff * 2 ** (attempt - 1))
-                    wait = client.random() * longest
-                elif wait > limits.retry_after_cap:
-                    msg = f"{fault.reason}, and asks to come back in {wait:.0f} s"
-                    raise Refused(msg) from fault
-                progress.note(f"{shown}: {fault.reason}; trying again in {wait:.1f} s")
-                client.sleep(wait)
+        retry(
+            lambda: _attempt(session, url, shown, source, part, client=client, progress=progress),
+            shown,
+            client=client,
+            progress=progress,
+        )
+
+
+def retry(attempt: Callable[[], None], shown: str, *, client: Client, progress: Progress) -> None:
+    """Call ``attempt`` until it raises no Fault, with growing waits. Raises Refused in the end."""
+    limits = client.limits
+    for number in itertools.count(1):
+        try:
+            attempt()
+            return
+        except Fault as fault:
+            if number >= min(limits.tries, fault.tries or limits.tries):
+                msg = f"{fault.reason} (tried {number} times)"
+                raise Refused(msg) from fault
+            wait = fault.wait
+            if wait is None:
+                longest = min(limits.backoff_cap, limits.backoff * 2 ** (number - 1))
+                wait = client.random() * longest
+            elif wait > limits.retry_after_cap:
+                msg = f"{fault.reason}, and asks to come back in {wait:.0f} s"
+                raise Refused(msg) from fault
+            progress.note(f"{shown}: {fault.reason}; trying again in {wait:.1f} s")
+            client.sleep(wait)
 
 
 def _attempt(
@@ -141,7 +151,7 @@ def _attempt(
         offset = 0
     else:
         headers |= {"Range": f"bytes={offset}-", "If-Range": validator}
-    with contextlib.closing(_open(session, url, headers, client)) as response:
+    with contextlib.closing(open_url(session, url, headers, client)) as response:
         offset = _agreed_offset(response, offset, source, part, client.now())
         _refuse_headers(response, source.size - offset, source)
         if offset == 0:
@@ -151,7 +161,7 @@ def _attempt(
         _receive(response, offset, source, part, client=client, progress=progress)
 
 
-def _open(
+def open_url(
     session: "requests.Session", url: str, headers: Mapping[str, str], client: Client
 ) -> "requests.Response":
     """Ask for ``url``, following redirects; the response's body has not been read."""
@@ -193,7 +203,7 @@ def _redirected(url: str, location: str) -> str:
     return target
 
 
-def _connection_fault(error: Exception, connect_tries: int) -> Refused | _Fault:
+def _connection_fault(error: Exception, connect_tries: int) -> Refused | Fault:
     """Say why there is no response. Never quotes the outer error: it holds the whole URL."""
     import requests  # noqa: PLC0415
 
@@ -210,11 +220,11 @@ def _connection_fault(error: Exception, connect_tries: int) -> Refused | _Fault:
     if any(getattr(cause, "errno", None) in {ENETUNREACH, EHOSTUNREACH} for cause in causes):
         return Refused("no route to it")
     if isinstance(error, requests.exceptions.ConnectTimeout):
-        return _Fault("does not answer", tries=connect_tries)
+        return Fault("does not answer", tries=connect_tries)
     if isinstance(error, requests.exceptions.Timeout):
-        return _Fault("stopped answering")
+        return Fault("stopped answering")
     if isinstance(error, requests.exceptions.ConnectionError):
-        return _Fault(f"connection failed: {root}")
+        return Fault(f"connection failed: {root}")
     return Refused(f"cannot be asked: {type(error).__name__}")
 
 
@@ -243,11 +253,17 @@ def _agreed_offset(
     if asked and status in {HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}:
         part.discard()
         msg = "does not resume where it was asked to; starting from zero"
-        raise _Fault(msg, wait=0.0)
+        raise Fault(msg, wait=0.0)
+    raise refusal(response, now)
+
+
+def refusal(response: "requests.Response", now: float) -> Fault | Refused:
+    """Return what to raise for a status that brings no body of ours."""
+    status = response.status_code
     msg = f"HTTP {status} {response.reason or ''}".rstrip()
     if status in HEALING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise _Fault(msg, wait=_retry_after(response.headers, now))
-    raise Refused(msg)
+        return Fault(msg, wait=_retry_after(response.headers, now))
+    return Refused(msg)
 
 
 def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -273,7 +289,7 @@ def _refuse_headers(response: "requests.Response", expected: int, source: Source
     declared = response.headers.get("Content-Length", str(expected)).strip()
     if declared != str(expected):
         media = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if _is_archive(source) and (media == "text/html" or PAGE.match(_read(response))):
+        if _is_archive(source) and (media == "text/html" or PAGE.match(read_some(response))):
             raise Refused(PORTAL, trouble=Trouble.WRONG)
         msg = f"declares {declared} bytes where {expected} were pinned"
         raise Refused(msg, trouble=Trouble.WRONG)
@@ -293,7 +309,7 @@ def _receive(
     with disk_errors(part.data):
         file = part.data.open("ab", buffering=0)
     with file:
-        while chunk := _read(response, full=offset + received == source.size):
+        while chunk := read_some(response, full=offset + received == source.size):
             if offset + received == 0 and _is_archive(source) and PAGE.match(chunk):
                 part.discard()
                 raise Refused(PORTAL, trouble=Trouble.WRONG)
@@ -311,10 +327,10 @@ def _receive(
                 raise Refused(msg)
     if offset + received < source.size:
         msg = f"the body ended after {offset + received} of {source.size} bytes"
-        raise _Fault(msg)
+        raise Fault(msg)
 
 
-def _read(response: "requests.Response", *, full: bool = False) -> bytes:
+def read_some(response: "requests.Response", *, full: bool = False) -> bytes:
     """Return the next bytes as they arrive; empty at the end.
 
     With ``full``, all bytes are here already: how the connection ends does not matter then.
@@ -331,7 +347,7 @@ def _read(response: "requests.Response", *, full: bool = False) -> bytes:
             return b""
         *_, root = _causes(error)
         msg = f"the body broke off: {root}"
-        raise _Fault(msg) from error
+        raise Fault(msg) from error
 
 
 def _write_all(file: io.RawIOBase, chunk: bytes) -> None:

@@ -217,3 +217,9 @@ def test_the_order_in_which_things_are_written_does_not_matter(
 def test_where_the_recipes_lie_does_not_matter(tmp_path: Path, toolchain: Toolchain) -> None:
     here, there = small_world(tmp_path / "here"), small_world(tmp_path / "there")
     assert keys(here.plan("hello:secure"), toolchain) == keys(there.plan("hello:secure"), toolchain)
+
+
+def test_the_keys_of_signers_build_nothing_again(world: World, toolchain: Toolchain) -> None:
+    difference = Difference(world, toolchain)
+    (world.recipes / "hello" / "upstream.asc").write_text("-----BEGIN PGP PUBLIC KEY BLOCK-----\n")
+    assert difference.changed() == set()

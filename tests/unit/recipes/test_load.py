@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pysequoia import Cert
 
 from recipes.errors import RecipeError, UsageError
 from recipes.load import HERE, find_product, list_products, load_recipe, load_recipes
@@ -39,6 +40,16 @@ def test_shipped_programs_say_how_big_they_may_be_and_are_tried_out() -> None:
         assert product.variant.expect is not None
         assert product.variant.expect.max_size > 0
         assert product.recipe.smoke
+
+
+def test_every_shipped_signature_has_its_key_beside_the_recipe() -> None:
+    for recipe in load_recipes().values():
+        wanted = {one.signature.key for one in recipe.releases if one.signature}
+        assert recipe.certificates.is_file() == bool(wanted)
+        if wanted:
+            found = Cert.split_file(str(recipe.certificates))
+            assert {one.fingerprint.upper() for one in found} == wanted
+            assert "PRIVATE" not in recipe.certificates.read_text("utf-8")
 
 
 def test_the_small_world_is_a_good_world(world: World) -> None:
@@ -161,6 +172,30 @@ BROKEN = {
         "unknown key 'memory'",
     ),
     "pin that moves by no rule": ("frozen =", "because =", "by which rule the pin moves"),
+    "frozen for no reason": ('frozen = "it never moves"', 'frozen = ""', "or why it is frozen"),
+    "frozen, and moves": ("frozen =", 'rule = "pypi", frozen =', "or why it is frozen"),
+    "unknown rule": ("frozen =", 'rule = "pipy" } #', "Perhaps you meant 'pypi'"),
+    "unknown key of a rule": (
+        "frozen =",
+        'serie = "1", frozen =',
+        "unknown key 'serie'. Perhaps you meant 'series'",
+    ),
+    "rule that leads nowhere": (
+        "frozen =",
+        'rule = "debian-or-upstream" } #',
+        "there is no 'listing', and the newest release has no 'debian'",
+    ),
+    "package index without a package": ("frozen =", 'rule = "pypi" } #', "has no 'pypi'"),
+    "listing that is no page": (
+        "frozen =",
+        'rule = "debian-or-upstream", listing = "curl.se" } #',
+        "the listing 'curl.se' is no web page",
+    ),
+    "listing for the package index": (
+        "frozen =",
+        'rule = "pypi", listing = "https://x.invalid/" } #',
+        "a listing belongs to the rule 'debian-or-upstream'",
+    ),
 }
 
 
@@ -208,6 +243,40 @@ def test_packing_takes_a_packer(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.add("odd", "library", 'pack = "nrv"\n')
     assert "'pack' needs the recipe 'upx'" in refusal(world)
+
+
+def test_recipes_of_other_folders_are_added_and_can_need_ours(world: World, tmp_path: Path) -> None:
+    mine, theirs = World(tmp_path / "mine"), World(tmp_path / "theirs")
+    mine.add("gzip", "library", 'needs = ["tls", "zip"]\n')
+    theirs.add("zip", "library", 'needs = ["musl"]\n')
+    recipes = load_recipes(world.recipes, mine.recipes, theirs.recipes, mine.recipes)
+    assert list(recipes) == ["data", "gzip", "hello", "musl", "tls", "upx", "zip"]
+    assert recipes["gzip"].folder == mine.recipes / "gzip"
+    with pytest.raises(RecipeError, match="needs 'zip', which is no recipe"):
+        load_recipes(world.recipes, mine.recipes)
+
+
+def test_a_name_that_exists_twice_names_both_files(world: World, tmp_path: Path) -> None:
+    mine = World(tmp_path / "mine")
+    mine.add("tls", "library")
+    with pytest.raises(RecipeError, match="Two recipes are called 'tls'") as caught:
+        load_recipes(world.recipes, mine.recipes)
+    for one in (world, mine):
+        assert str(one.recipes / "tls" / "recipe.toml") in caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("inside", "why"),
+    [
+        ("nowhere", "there is no such folder"),
+        ("recipes/tls", "it is a recipe itself"),
+        ("mirror", ""),
+    ],
+)
+def test_a_folder_without_recipes_is_a_mistake(world: World, inside: str, why: str) -> None:
+    with pytest.raises(RecipeError, match="holds no recipe") as caught:
+        load_recipes(world.recipes, world.folder / inside)
+    assert why in caught.value.why
 
 
 def test_a_recipe_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -96,3 +96,27 @@ def test_a_wrong_flag_is_wrong_usage_and_a_wrong_file_a_wrong_setting(tmp_path: 
     assert flag.value.code == ExitCode.USAGE
     assert environment.value.code == ExitCode.RECIPE
     assert "set by: environment" in environment.value.why
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", []),
+        ("a", ["a"]),
+        ("a,b", ["a", "b"]),
+        ("a, b c", ["a", "b", "c"]),
+        ("my own", ["my own"]),
+    ],
+)
+def test_folders_are_several_or_one_with_a_blank_in_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, names: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my own").mkdir()
+    settings = Settings.read({"recipes": text}, environment={}, folder=tmp_path)
+    assert settings.folders("recipes") == tuple(tmp_path / name for name in names)
+
+
+def test_folders_in_a_file_are_a_list(tmp_path: Path) -> None:
+    settings = read(tmp_path, file='recipes = ["/a", "/b"]')
+    assert settings.folders("recipes") == (Path("/a"), Path("/b"))

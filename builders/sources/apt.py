@@ -1,0 +1,173 @@
+"""What Debian has: its index of sources, fetched and checked by this machine's own apt, in a folder of our own.
+
+apt knows the mirror, the proxies and the keys of this machine; nothing of it is changed, and no root is needed.
+"""
+
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from threading import Lock
+
+from builders.sources.client import Refused
+
+SUITE = "unstable"
+"""Where Debian's newest releases are; what is in testing and stable came from there."""
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+SECONDS = 180.0
+LINES = 3
+
+_DIRECTORY = re.compile(r"pool/[a-z0-9][a-z0-9+.-]*(?:/[A-Za-z0-9][A-Za-z0-9+.~-]*)+")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.~_-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolFile:
+    """A file of Debian's pool, as the signed index has it. ``path`` is below the mirror's base; ``size`` in bytes."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DebianRelease:
+    """One version of a source package: upstream's part of it."""
+
+    version: str
+    """Upstream's, without Debian's epoch and revision."""
+    archive: PoolFile
+    signature: PoolFile | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Apt:
+    """apt with sources, lists and cache below ``folder``. ``bases`` is called when it comes to that."""
+
+    folder: Path
+    bases: Callable[[], tuple[str, ...]]
+    keyring: Path = KEYRING
+    _lock: Lock = field(default_factory=Lock)
+    _updated: list[str] = field(default_factory=list)
+
+    def releases(self, package: str) -> dict[str, DebianRelease]:
+        """Return the releases of a source package by version. Raises Refused when the index cannot be had."""
+        if not _NAME.fullmatch(package):
+            msg = f"'{package}' is no name of a source package"
+            raise Refused(msg)
+        with self._lock:  # two that update at once would be in each other's way
+            if not self._updated:
+                self._updated.append(self._update())
+            text = self._run("apt-cache", "showsrc", "--only-source", package)
+        return {one.version: one for one in read_stanzas(text, package)}
+
+    def _update(self) -> str:
+        """Fetch the index from the first mirror that has it; return that mirror."""
+        reasons = []
+        for base in self.bases():
+            for name in ("lists/partial", "cache/archives/partial"):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+            signed = f"Signed-By: {self.keyring}\n" if self.keyring.is_file() else ""
+            self._sources.write_text(
+                f"Types: deb-src\nURIs: {base}\nSuites: {SUITE}\nComponents: main\n{signed}",
+                "utf-8",
+            )
+            try:
+                self._run("apt-get", "update", "--quiet")
+            except Refused as refused:
+                reasons.append(f"{base}: {refused.reason}")
+            else:
+                return base
+        raise Refused("; ".join(reasons) or "apt names no Debian archive on this machine")
+
+    @property
+    def _sources(self) -> Path:
+        return self.folder / "debian.sources"
+
+    def _run(self, program: str, *words: str) -> str:
+        settings = {
+            "Dir::Etc::SourceList": self._sources,
+            "Dir::Etc::SourceParts": "/dev/null",
+            "Dir::State": self.folder,
+            "Dir::State::Lists": self.folder / "lists",
+            "Dir::State::Status": "/dev/null",
+            "Dir::Cache": self.folder / "cache",
+            "APT::Update::Error-Mode": "any",
+            "Acquire::Languages": "none",
+        }
+        options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+        try:
+            done = subprocess.run(
+                [program, *options, *words],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=SECONDS,
+                check=False,
+            )
+        except FileNotFoundError as error:
+            msg = f"there is no {program} here"
+            raise Refused(msg) from error
+        except subprocess.TimeoutExpired as error:
+            msg = f"{program} took more than {SECONDS:.0f} s"
+            raise Refused(msg) from error
+        if done.returncode:
+            said = [line for line in done.stderr.splitlines() if line.startswith("E:")]
+            msg = " ".join(said[:LINES]) or f"{program} ended with {done.returncode}"
+            raise Refused(msg)
+        return done.stdout
+
+
+def read_stanzas(text: str, package: str) -> list[DebianRelease]:
+    """Read what ``apt-cache showsrc`` prints; what is not as it should be is left out."""
+    found = []
+    for stanza in re.split(r"\n\s*\n", text):
+        fields = _fields(stanza)
+        if fields.get("Package", "").strip() == package:
+            release = _release(fields, package)
+            found += [release] if release else []
+    return found
+
+
+def _fields(stanza: str) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    name = ""
+    for line in stanza.splitlines():
+        if line[:1].isspace():
+            fields[name] = fields.get(name, "") + line + "\n"
+        else:
+            name, _, value = line.partition(":")
+            fields[name] = value.strip()
+    return fields
+
+
+def _release(fields: Mapping[str, str], package: str) -> DebianRelease | None:
+    folder = fields.get("Directory", "").strip()
+    version = (
+        fields.get("Version", "").strip().partition(":")[2] or fields.get("Version", "").strip()
+    )
+    version = version.rpartition("-")[0] or version
+    if not _DIRECTORY.fullmatch(folder) or ".." in folder:
+        return None
+    files = {}
+    for line in fields.get("Checksums-Sha256", "").splitlines():
+        match line.split():
+            case [sha256, size, name] if (
+                _SHA256.fullmatch(sha256) and size.isdecimal() and _NAME.fullmatch(name)
+            ):
+                path = str(PurePosixPath(folder) / name)
+                files[name] = PoolFile(path=path, size=int(size), sha256=sha256)
+            case _:
+                pass
+    begin = f"{package}_{version}.orig.tar."
+    names = [
+        name for name in files if name.startswith(begin) and "." not in name.removeprefix(begin)
+    ]
+    if len(names) != 1:
+        return None
+    return DebianRelease(
+        version=version, archive=files[names[0]], signature=files.get(f"{names[0]}.asc")
+    )

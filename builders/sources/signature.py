@@ -1,0 +1,139 @@
+"""Did upstream sign this? Asked when a pin is made or moved; a build checks the pin's sha256.
+
+Sequoia judges keys and signatures. It does not accept keys that vouch for themselves with SHA-1, as those of before
+2015 do, and cannot be told to; for these GnuPG's verifier is asked. That weakens nothing: which key it must be is
+known from the recipe's fingerprint, not from what the key says of itself.
+"""
+
+import subprocess
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builders.sources.client import Refused
+from recipes.errors import SourceError
+
+if TYPE_CHECKING:
+    from pysequoia import Cert, Sig
+
+GPGV_SECONDS = 120.0
+
+
+class BadSignatureError(SourceError):
+    """A signature is there and is not good: nothing may be pinned until somebody has looked into it."""
+
+    def __init__(self, subject: str, reason: str) -> None:
+        super().__init__(
+            f"The signature of {subject} is not good: {reason}.",
+            why="a damaged or replaced file, or upstream signs with another key now",
+            next="nothing was written; ask upstream which key signs, and change the recipe by hand if it is a new one",
+        )
+
+
+def check_signature(
+    file: Path, signature: bytes, certificates: Path, fingerprint: str, *, subject: str
+) -> datetime:
+    """Return when ``file`` was signed by the key with ``fingerprint`` (40 hex digits) out of ``certificates``.
+
+    Raises BadSignatureError for anything but a good signature of that very key, and Refused when it cannot be
+    judged: there is no such key at hand, or no tool.
+    """
+    from pysequoia import Cert, Sig, verify  # noqa: PLC0415 - a native library that no build needs
+
+    certificate = _certificate(certificates, fingerprint)
+    try:
+        read = Sig.from_bytes(signature)
+    except (RuntimeError, ValueError) as error:
+        reason = "it is no OpenPGP signature"
+        raise BadSignatureError(subject, reason) from error
+    if not _is_usable(certificate):
+        return _ask_gpgv(file, signature, certificate, fingerprint, subject=subject)
+
+    def store(_: list[str]) -> list[Cert]:
+        return [certificate]
+
+    try:
+        found = verify(file=str(file), store=store, signature=read)
+    except (RuntimeError, ValueError) as error:
+        raise BadSignatureError(subject, _reason(read, certificate)) from error
+    if not any(one.certificate.upper() == fingerprint for one in found.valid_sigs):
+        raise BadSignatureError(subject, _reason(read, certificate))
+    return _created(read)
+
+
+def _certificate(path: Path, fingerprint: str) -> "Cert":
+    from pysequoia import Cert  # noqa: PLC0415
+
+    if not path.is_file():
+        msg = f"there is no {path.name} beside the recipe to check its signature with"
+        raise Refused(msg)
+    try:
+        found = Cert.split_file(str(path))
+    except (RuntimeError, ValueError) as error:
+        msg = f"{path} holds no OpenPGP key"
+        raise Refused(msg) from error
+    for one in found:
+        if one.fingerprint.upper() == fingerprint:
+            return one
+    msg = f"{path} does not hold the key {fingerprint}"
+    raise Refused(msg)
+
+
+def _is_usable(certificate: "Cert") -> bool:
+    try:
+        _ = certificate.expiration
+    except RuntimeError:
+        return False  # it has no binding signature that is trusted today
+    return True
+
+
+def _reason(signature: "Sig", certificate: "Cert") -> str:
+    if certificate.is_revoked:
+        return f"the key {certificate.fingerprint.upper()} was revoked"
+    created, expires = signature.created, certificate.expiration
+    if created and expires and created > expires:
+        return (
+            f"it was made on {created:%Y-%m-%d}, after the key in upstream.asc expired ({expires:%Y-%m-%d}); "
+            "if upstream prolonged it, a newer copy of the key is needed"
+        )
+    by = (signature.issuer_fingerprint or signature.issuer_key_id or "").upper()
+    return f"it is not of this file, or not by the recipe's key (it names {by or 'none'})"
+
+
+def _created(signature: "Sig") -> datetime:
+    return signature.created or datetime.fromtimestamp(0, UTC)
+
+
+def _ask_gpgv(
+    file: Path, signature: bytes, certificate: "Cert", fingerprint: str, *, subject: str
+) -> datetime:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "keys").write_bytes(bytes(certificate))
+        (folder / "signature").write_bytes(signature)
+        words = ["gpgv", "--status-fd", "1", "--homedir", name, "--keyring", str(folder / "keys")]
+        try:
+            done = subprocess.run(
+                [*words, str(folder / "signature"), str(file.absolute())],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=GPGV_SECONDS,
+                check=False,
+            )
+        except FileNotFoundError as error:
+            msg = f"the key {fingerprint} vouches for itself with SHA-1, and gpgv, which would accept that, is missing"
+            raise Refused(msg) from error
+        except subprocess.TimeoutExpired as error:
+            msg = f"gpgv took more than {GPGV_SECONDS:.0f} s"
+            raise Refused(msg) from error
+    lines = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("[GNUPG:] ")]
+    said = {line[0]: line[1:] for line in lines if line}
+    valid = said.get("VALIDSIG", [])
+    # Field 10 is the primary key; GOODSIG is missing for what is expired or revoked.
+    if done.returncode or "GOODSIG" not in said or len(valid) < 10 or valid[9] != fingerprint:
+        reason = f"gpgv says {', '.join(sorted(said)) or 'nothing'}"
+        raise BadSignatureError(subject, reason)
+    return datetime.fromtimestamp(int(valid[2]), UTC)

@@ -1,0 +1,244 @@
+"""Moves pins: looks for newer releases where each recipe's rule says, proves them, and writes them down."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, assert_never
+
+from builders.report import Stoppable
+from builders.sources.apt import Apt, DebianRelease
+from builders.sources.client import Client, Refused
+from builders.sources.discover import upstream
+from builders.sources.index import pip_versions
+from builders.sources.obtain import Obtained, Obtainer, Places
+from builders.sources.page import ARCHIVE_MAX
+from builders.sources.versions import Version, is_newer
+from console.table import table
+from publish.manifest import replace as write_whole
+from recipes.errors import RecipeError, UsageError
+from recipes.load import guess
+from recipes.model import Recipe, UpdateRule
+from recipes.pins import add_release
+from workshop import Workshop
+
+TRIES = 4
+"""How many versions of a recipe are asked for, newest first, when the newer ones cannot be had."""
+
+
+class State(StrEnum):
+    """What became of a pin."""
+
+    MOVED = "moved"
+    NEWEST = "newest"
+    LEFT = "left alone"
+    """It is frozen, or what is newer could not be had or judged."""
+    UNSEEN = "not seen"
+    """Nobody who knows of releases could be asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One recipe: the release that was its newest, and the one that is now."""
+
+    recipe: str
+    state: State
+    old: str
+    new: str = ""
+    dropped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    obtained: Obtained | None = field(default=None, compare=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "recipe": self.recipe,
+            "state": self.state.value,
+            "from": self.old,
+            "to": self.new or None,
+            "dropped": list(self.dropped),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bump:
+    """One run over some recipes."""
+
+    workshop: Workshop
+    apt: Apt
+    client: Client = field(default_factory=Client)
+    max_bytes: int = ARCHIVE_MAX
+
+    @classmethod
+    def of(cls, workshop: Workshop) -> "Bump":
+        """Make one; apt keeps its lists in the cache's folder."""
+        folder = workshop.cache_folder / "apt"
+        return cls(workshop=workshop, apt=Apt(folder=folder, bases=workshop.mirrors.debian))
+
+    def run(self, names: Sequence[str], *, check: bool = False) -> list[Row]:
+        """Look at the recipes called ``names``, or all; with ``check`` write nothing.
+
+        Everything is looked at before anything is written. Raises BadSignatureError, RecipeError, UsageError.
+        """
+        recipes = self._select(names)
+        with ThreadPoolExecutor(max_workers=4, thread_name_prefix="bump") as pool:
+            try:
+                rows = list(pool.map(self.look, recipes))
+            except BaseException:
+                self.workshop.stop.event.set()
+                raise
+        texts = []
+        for index, (recipe, row) in enumerate(zip(recipes, rows, strict=True)):
+            if row.obtained:
+                path = recipe.folder / "recipe.toml"
+                try:
+                    new = add_release(path.read_bytes().decode(), row.obtained.release)
+                except RecipeError as error:
+                    msg = f"{path}: {error.what}"
+                    raise RecipeError(msg, next=error.next) from error
+                texts.append((path, new.text))
+                rows[index] = replace(row, dropped=new.dropped)
+        for path, text in [] if check else texts:
+            write_whole(path, text.encode())
+        return rows
+
+    def _select(self, names: Sequence[str]) -> list[Recipe]:
+        recipes = self.workshop.recipes
+        for name in names:
+            if name not in recipes:
+                msg = f"There is no recipe '{name}'.{guess(name, recipes)}"
+                raise UsageError(msg, next=f"choose one of: {', '.join(recipes)}")
+        if self.workshop.settings.flag("offline"):
+            msg = "Newer releases cannot be looked for offline."
+            raise UsageError(
+                msg, next="run it where there is a network, without FROMSCRATCH_OFFLINE"
+            )
+        return [recipe for recipe in recipes.values() if not names or recipe.name in names]
+
+    def look(self, recipe: Recipe) -> Row:
+        """Find and obtain the newest release that can be had."""
+        progress = Stoppable(self.workshop.report.download(), self.workshop.stop)
+        look = _Look(
+            recipe=recipe,
+            apt=self.apt,
+            obtainer=Obtainer(
+                cache=self.workshop.cache,
+                mirrors=self.workshop.mirrors,
+                client=replace(self.client, sleep=progress.sleep),
+                progress=progress,
+                max_bytes=self.max_bytes,
+            ),
+        )
+        row = look.row()
+        self.workshop.report.note(f"{recipe.name}: {row.state}{f', {row.new}' if row.new else ''}")
+        return row
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Look:
+    """One recipe: where is what?"""
+
+    recipe: Recipe
+    apt: Apt
+    obtainer: Obtainer
+    notes: list[str] = field(default_factory=list)
+
+    def row(self) -> Row:
+        match self.recipe.update.rule:
+            case None:
+                return self._row(State.LEFT, f"frozen: {self.recipe.update.frozen}")
+            case UpdateRule.PYPI:
+                found = self._index()
+            case UpdateRule.DEBIAN_OR_UPSTREAM:
+                found = self._places()
+            case rule:
+                assert_never(rule)
+        if found is None:
+            return self._row(State.UNSEEN)
+        newer = [name for name in found if self._is_newer(name)]
+        for version in sorted(newer, key=_order, reverse=True)[:TRIES]:
+            try:
+                if self.recipe.update.rule is UpdateRule.PYPI:
+                    obtained = self.obtainer.wheel(self.recipe, version)
+                else:
+                    obtained = self.obtainer.archive(self.recipe, version, found[version])
+            except Refused as refused:
+                self.notes.append(f"not {version}: {refused.reason}")
+            else:
+                return self._row(State.MOVED, *obtained.notes, obtained=obtained)
+        return self._row(State.LEFT if newer else State.NEWEST)
+
+    def _index(self) -> dict[str, Places] | None:
+        package = (self.recipe.releases[0].archive.pypi or "").partition("==")[0]
+        try:
+            return dict.fromkeys(pip_versions(package, client=self.obtainer.client), Places())
+        except Refused as refused:
+            self.notes.append(f"could not ask the package index: {refused.reason}")
+            return None
+
+    def _places(self) -> dict[str, Places] | None:
+        listed, packaged = self._listed(), self._packaged()
+        if listed is None and packaged is None:
+            return None
+        debian = packaged or {}
+        return {
+            version: Places(upstream=version in (listed or ()), debian=debian.get(version))
+            for version in {*(listed or ()), *debian}
+        }
+
+    def _listed(self) -> frozenset[str] | None:
+        listing = self.recipe.update.listing
+        if not listing:
+            return None
+        place = upstream(listing, self.recipe.releases[0].archive, self.obtainer.client)
+        try:
+            return place.versions()
+        except Refused as refused:
+            self.notes.append(f"could not look at {place.where}: {refused.reason}")
+            return None
+
+    def _packaged(self) -> dict[str, DebianRelease] | None:
+        paths = [one.archive.debian for one in self.recipe.releases if one.archive.debian]
+        if not paths:
+            return None
+        package = paths[0].split("/")[-2]
+        try:
+            return self.apt.releases(package)
+        except Refused as refused:
+            self.notes.append(f"could not look at Debian's index: {refused.reason}")
+            return None
+
+    def _is_newer(self, version: str) -> bool:
+        pinned = self.recipe.releases[0].version
+        return is_newer(version, pinned, series=self.recipe.update.series)
+
+    def _row(self, state: State, *notes: str, obtained: Obtained | None = None) -> Row:
+        return Row(
+            recipe=self.recipe.name,
+            state=state,
+            old=self.recipe.releases[0].version,
+            new=obtained.release.version if obtained else "",
+            notes=(*self.notes, *notes),
+            obtained=obtained,
+        )
+
+
+def _order(version: str) -> Version:
+    found = Version.parse(version)
+    assert found, f"{version} was not looked at"
+    return found
+
+
+def bump_table(rows: Sequence[Row], *, check: bool) -> str:
+    """What a run ends with."""
+    said = {State.MOVED: "would move"} if check else {}
+    head = ("recipe", "state", "pinned", "newest", "notes")
+    cells = []
+    for row in rows:
+        dropped = [f"{version} is no longer pinned" for version in row.dropped]
+        notes = [*row.notes, *dropped] or [""]
+        state = said.get(row.state, row.state.value)
+        cells.append((row.recipe, state, row.old, row.new or "-", notes[0]))
+        cells += [("", "", "", "", note) for note in notes[1:]]
+    return table(head, cells)

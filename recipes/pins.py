@@ -1,0 +1,123 @@
+"""Writes a new release into the text of a `recipe.toml`: comments, order and layout of all else stay as they are."""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from typing import Any
+
+from recipes.errors import RecipeError
+from recipes.model import Release
+
+KEEP = 2
+"""Releases that stay in a recipe: the newest, and one to fall back on."""
+
+_HEADER = re.compile(r"\s*\[\[\s*releases\s*\]\]")
+_OTHER = re.compile(r"\s*\[(?!\s*releases\s*\.)")
+_IDLE = re.compile(r"\s*(?:#.*)?$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rewritten:
+    """The new text, and the versions that are no longer in it."""
+
+    text: str
+    dropped: tuple[str, ...]
+
+
+def add_release(text: str, release: Release, *, keep: int = KEEP) -> Rewritten:
+    """Return a recipe's text with ``release`` as its first one, laid out and commented as the one that was first.
+
+    The oldest are dropped until ``keep`` are left. Raises RecipeError, naming no file, when the text is laid out in a
+    way that cannot be followed: then nothing but a person can change it.
+    """
+    lines = text.splitlines(keepends=True)
+    before = tomllib.loads(text)
+    starts = [number for number, line in enumerate(lines) if _HEADER.match(line)]
+    spans = [(start, _end(lines, start)) for start in starts]
+    if not spans or len(spans) != len(before["releases"]):
+        raise _unclear()
+    first = "".join(lines[slice(*spans[0])])
+    ending = "\r\n" if lines[starts[0]].endswith("\r\n") else "\n"
+    dropped = spans[keep - 1 :]
+    for begin, end in reversed(dropped):
+        # The blank line that stood between it and what follows goes too.
+        more = end + 1 if end < len(lines) and not lines[end].strip() else end
+        if begin and lines[begin - 1].strip():
+            more = end
+        del lines[begin:more]
+    while dropped and not lines[-1].strip():
+        del lines[-1]
+    lines.insert(starts[0], _filled(first, release).rstrip() + ending + ending)
+    new = "".join(lines)
+    _compare(before, new, release, keep)
+    versions = [str(one["version"]) for one in before["releases"]]
+    return Rewritten(text=new, dropped=tuple(versions[keep - 1 :]))
+
+
+def _end(lines: list[str], start: int) -> int:
+    """The line after the last one that says something: comments below it are about what follows."""
+    end = last = start + 1
+    while end < len(lines) and not (_HEADER.match(lines[end]) or _OTHER.match(lines[end])):
+        end += 1
+        if not _IDLE.match(lines[end - 1]):
+            last = end
+    return last
+
+
+def _filled(block: str, release: Release) -> str:
+    """Return the text of one release with the values of another."""
+    import tomlkit  # noqa: PLC0415 - only a bump pays for it
+    from tomlkit.items import Array  # noqa: PLC0415
+
+    document = tomlkit.parse(block)
+    table: Any = document["releases"][0]
+    wanted = as_table(release)
+    for key in [key for key in table if key not in wanted]:
+        del table[key]
+    for key, value in wanted.items():
+        old = table.get(key)
+        if isinstance(old, Array) and isinstance(value, list) and len(old) == len(value):
+            for index, one in enumerate(value):
+                old[index] = one
+        elif isinstance(old, dict) and isinstance(value, dict):
+            for inner, one in value.items():
+                old[inner] = one
+        elif old is None or old != value:
+            table[key] = value
+    return tomlkit.dumps(document)
+
+
+def as_table(release: Release) -> dict[str, Any]:
+    """Return a release as the keys of ``[[releases]]``; those that say nothing are left out, but for ``urls``."""
+    source = release.archive
+    table: dict[str, Any] = {
+        "version": release.version,
+        "date": release.date,
+        "licence": release.licence,
+        "filename": source.filename,
+        "urls": list(source.urls),
+        "debian": source.debian,
+        "pypi": source.pypi,
+        "size": source.size,
+        "sha256": source.sha256,
+        "unsigned": release.unsigned,
+    }
+    if release.signature:
+        table["signature"] = {"url": release.signature.url, "key": release.signature.key}
+    return {key: value for key, value in table.items() if value is not None and value != ""}
+
+
+def _compare(before: dict[str, Any], new: str, release: Release, keep: int) -> None:
+    """Make sure that the new text says what it should, and nothing else."""
+    wanted = {**before, "releases": [as_table(release), *before["releases"][: keep - 1]]}
+    try:
+        found = tomllib.loads(new)
+    except tomllib.TOMLDecodeError as error:
+        raise _unclear() from error
+    if found != wanted:
+        raise _unclear()
+
+
+def _unclear() -> RecipeError:
+    msg = "The releases are laid out in a way that cannot be rewritten."
+    return RecipeError(msg, next="write each as [[releases]] on a line of its own, keys below it")

@@ -1,0 +1,47 @@
+"""OpenPGP keys of the tests' own, made while they run."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pysequoia import Cert, SignatureMode, Tsk, sign
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Somebody who signs releases."""
+
+    key: Tsk
+
+    @classmethod
+    def new(cls, name: str = "upstream") -> "Signer":
+        return cls(Tsk.generate(f"{name} <{name}@tests.invalid>"))
+
+    @property
+    def certificate(self) -> Cert:
+        return self.key.extract_certificate()
+
+    @property
+    def fingerprint(self) -> str:
+        return self.certificate.fingerprint.upper()
+
+    def sign(self, data: bytes) -> bytes:
+        return bytes(sign(self.key.signer(), data, mode=SignatureMode.DETACHED))
+
+    def revoked(self) -> Cert:
+        return self.certificate.merge(
+            Cert.from_bytes(
+                bytes(self.certificate) + bytes(self.certificate.revoke(self.key.certifier()))
+            )
+        )
+
+    def expired(self) -> Cert:
+        # Sequoia dates a new key a minute back, so that it can have ended by now.
+        ended = datetime.now(UTC) - timedelta(seconds=20)
+        return self.certificate.set_expiration(ended, self.key.certifier())
+
+
+def write_keys(path: Path, *certificates: Cert) -> Path:
+    """Write an ``upstream.asc``."""
+    path.write_text("".join(map(str, certificates)), "utf-8")
+    return path

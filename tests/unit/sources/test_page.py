@@ -1,0 +1,69 @@
+"""Pages of unknown size: capped, retried from zero, never a redirect's or an error's body."""
+
+import io
+
+import pytest
+
+from builders.sources.client import Limits, Refused
+from builders.sources.page import read_page, save_page
+from tests.unit.sources.servers import DATA, Answer, Listener, Waits, answer, endless, serving
+
+
+def read(waits: Waits, *answers: Answer, limit: int = 1 << 20, tries: int = 4) -> bytes:
+    with serving(*answers) as server:
+        return read_page(server.url, limit=limit, client=waits.client(Limits(tries=tries)))
+
+
+def test_a_page_is_read_whole(waits: Waits) -> None:
+    assert read(waits, answer(DATA)) == DATA
+    assert waits.slept == []
+
+
+def test_what_can_heal_is_tried_again_from_zero(waits: Waits) -> None:
+    answers = (answer(b"busy", status=503), answer(DATA, cut=1000), answer(DATA))
+    assert read(waits, *answers) == DATA
+    assert len(waits.slept) == 2
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410, 204])
+def test_what_cannot_is_not(waits: Waits, status: int) -> None:
+    with pytest.raises(Refused, match=f"HTTP {status}"):
+        read(waits, answer(b"", status=status))
+    assert waits.slept == []
+
+
+def test_a_body_that_always_breaks_off_is_given_up(waits: Waits) -> None:
+    with pytest.raises(Refused, match="tried 3 times"):
+        read(waits, answer(DATA, cut=1000), tries=3)
+
+
+@pytest.mark.parametrize("page", [endless(b"x" * 65536), answer(DATA)])
+def test_more_than_the_limit_is_refused(waits: Waits, page: Answer) -> None:
+    with pytest.raises(Refused, match="sends more than 100000 bytes"):
+        read(waits, page, limit=100_000)
+
+
+def test_a_declared_length_is_refused_before_the_body(waits: Waits) -> None:
+    with serving(answer(b"", Content_Length=10**12)) as server:
+        with pytest.raises(Refused, match="sends more than 10 bytes"):
+            read_page(server.url, limit=10, client=waits.client())
+        assert server.sent == 0
+
+
+def test_compressed_pages_are_refused(waits: Waits) -> None:
+    with pytest.raises(Refused, match="Content-Encoding"):
+        read(waits, answer(b"x", Content_Encoding="gzip"))
+
+
+def test_a_redirect_is_followed_and_its_body_is_not_the_page(waits: Waits) -> None:
+    with serving(answer(DATA)) as there:
+        assert read(waits, answer(b"moved", status=302, Location=there.url)) == DATA
+
+
+def test_a_second_attempt_leaves_nothing_of_the_first(waits: Waits) -> None:
+    file = io.BytesIO()
+    listener = Listener()
+    with serving(answer(DATA, cut=2000), answer(b"short")) as server:
+        save_page(server.url, file, limit=1 << 20, client=waits.client(), progress=listener)
+    assert file.getvalue() == b"short"
+    assert "trying again" in listener.notes[0]

@@ -1,0 +1,164 @@
+"""The workflows and the action: they call what exists, may do no more than they need, and believe nobody's text."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recipes.target import Target
+from tasks import namespace
+from tests.yaml_file import read_yaml
+from workshop import ROOT
+
+FOLDER = ROOT / ".github" / "workflows"
+WORKFLOWS = sorted(FOLDER.glob("*.yml"))
+ACTION = ROOT / "action.yml"
+EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}")
+WRITES = {"contents", "packages", "id-token", "attestations", "artifact-metadata"}
+"""What publishing needs, and nothing else does."""
+
+
+def jobs(path: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = read_yaml(path)["jobs"]
+    return found
+
+
+def steps(path: Path) -> list[dict[str, Any]]:
+    if path == ACTION:
+        own: list[dict[str, Any]] = read_yaml(path)["runs"]["steps"]
+        return own
+    return [step for job in jobs(path).values() for step in job["steps"]]
+
+
+def commands(path: Path) -> list[list[str]]:
+    """Every call of ./inv, as words."""
+    found = []
+    for step in steps(path):
+        script = step.get("run", "").replace("\\\n", " ")
+        for call in re.findall(r"\./inv [^|&;)\n]*", script):
+            found.append(shlex.split(call)[1:])
+    return found
+
+
+def test_there_are_workflows() -> None:
+    assert [path.name for path in WORKFLOWS] == ["publish.yml", "test.yml"]
+    for path in WORKFLOWS:
+        assert commands(path)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_every_command_exists_with_these_flags(path: Path) -> None:
+    for task, *words in commands(path):
+        assert task in namespace.task_names, task
+        names = {name for one in namespace[task].get_arguments() for name in one.names}
+        flags = {f"--{name.replace('_', '-')}" for name in names}
+        used = {word.partition("=")[0] for word in words if word.startswith("-")}
+        assert used <= flags, f"inv {task}: {used - flags}"
+
+
+def test_what_is_run_before_a_release_is_what_runs_anywhere() -> None:
+    first = [words[0] for words in commands(FOLDER / "publish.yml")]
+    order = ["build", "smoke", "verify", "image", "publish"]
+    assert [first.index(name) for name in order] == sorted(map(first.index, order))
+    said = [" ".join(words) for words in commands(FOLDER / "publish.yml")]
+    assert "publish --to $RUNNER_TEMP/release" in said
+    assert "verify --release $RUNNER_TEMP/release" in said
+    assert {"check", "build", "test"} <= {words[0] for words in commands(FOLDER / "test.yml")}
+
+
+def test_one_job_for_every_target_that_anything_is_built_for() -> None:
+    matrix = jobs(FOLDER / "publish.yml")["build"]["strategy"]["matrix"]["target"]
+    assert matrix == [target.value for target in Target if target is not Target.MIPS64LE]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_nobody_may_write_but_the_job_that_publishes(path: Path) -> None:
+    assert read_yaml(path)["permissions"] == {"contents": "read"}
+    for name, job in jobs(path).items():
+        granted = job.get("permissions", {})
+        assert set(granted) == (WRITES if name == "publish" else set())
+        assert set(granted.values()) <= {"write"}
+
+
+def test_what_leaves_leaves_for_a_tag_only() -> None:
+    path = FOLDER / "publish.yml"
+    assert set(read_yaml(path)[True]) == {"push", "workflow_dispatch"}
+    assert read_yaml(path)[True]["push"] == {"tags": ["v*"]}
+    assert jobs(path)["publish"]["environment"] == "release"
+    leaving = re.compile(r"gh release|docker login|oci://")
+    for step in jobs(path)["publish"]["steps"]:
+        script = "\n".join(
+            line for line in step.get("run", "").splitlines() if "--dry-run" not in line
+        )
+        if leaving.search(script) or step.get("uses", "").startswith("actions/attest@"):
+            assert step["if"] == "github.ref_type == 'tag'", step["name"]
+
+
+def test_pull_requests_get_no_secrets() -> None:
+    path = FOLDER / "test.yml"
+    assert set(read_yaml(path)[True]) == {"pull_request", "push"}
+    assert "secrets." not in path.read_text("utf-8")
+
+
+@pytest.mark.parametrize("path", [*WORKFLOWS, ACTION], ids=lambda path: path.name)
+def test_scripts_have_no_expressions_in_them(path: Path) -> None:
+    """Whoever may choose a title or the name of a branch would write our scripts; the environment is only data."""
+    for step in steps(path):
+        assert not EXPRESSION.search(step.get("run", "")), step
+    assert "github.event" not in path.read_text("utf-8")
+    assert "pull_request_target" not in path.read_text("utf-8")
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_by_commit_with_the_version_beside_it(path: Path) -> None:
+    lines = [line for line in path.read_text("utf-8").splitlines() if "uses:" in line]
+    assert len(lines) == sum("uses" in step for step in steps(path))
+    for line in lines:
+        assert re.search(r"uses: actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line), line
+    pins = [re.sub(r".*uses: ", "", line) for line in lines]
+    assert len({pin.partition("@")[0] for pin in pins}) == len(set(pins))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_checkouts_leave_no_token_and_jobs_end(path: Path) -> None:
+    for job in jobs(path).values():
+        assert job["timeout-minutes"] <= 120
+        for step in job["steps"]:
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] is False
+
+
+def test_the_history_is_there_where_images_are_made() -> None:
+    """Their revision label is the last commit that could have changed them."""
+    for job in (jobs(FOLDER / "publish.yml")["publish"], jobs(FOLDER / "test.yml")["test"]):
+        assert job["steps"][0]["with"]["fetch-depth"] == 0
+
+
+def test_the_action_hands_its_inputs_to_the_script_and_the_outputs_back() -> None:
+    action = read_yaml(ACTION)
+    (step,) = steps(ACTION)
+    script = (ROOT / "publish" / "action.sh").read_text("utf-8")
+    for name in set(step["env"]) - {"ACTION"}:
+        assert f"${{{name}:-" in script, name
+    used = {
+        word for text in step["env"].values() for word in re.findall(r"inputs\.([a-z-]+)", text)
+    }
+    assert used == set(action["inputs"])
+    for name, output in action["outputs"].items():
+        assert f'"{name}=' in script
+        assert output["value"] == f"${{{{ steps.{step['id']}.outputs.{name} }}}}"
+    for name, one in action["inputs"].items():
+        assert one.get("required") or "default" in one, name
+        assert one["description"]
+
+
+@pytest.mark.skipif(shutil.which("actionlint") is None, reason="actionlint is not installed")
+def test_actionlint_has_nothing_to_say() -> None:
+    done = subprocess.run(
+        ["actionlint", "-no-color", *WORKFLOWS], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
