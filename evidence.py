@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 
 from builders.sources.archive import Member, MemberKind, Unreadable, members
-from publish.licences import Member as Text
-from publish.parts import Part, Wheel, read_wheels
-from publish.provenance import BUILDER, Builder
+from publish.trust.licences import Member as Text
+from publish.trust.parts import Part, Wheel, read_wheels
+from publish.trust.provenance import BUILDER, Builder
 from recipes.errors import PublishError
 from workshop import ROOT, Workshop
 

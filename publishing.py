@@ -10,20 +10,20 @@ from console.table import table
 from evidence import Evidence
 from pipeline import Pipeline
 from proof import judge_file
-from publish.attach import attachments
-from publish.check import check_release
-from publish.check_image import check_image
-from publish.contents import ImageContents
-from publish.findings import Checked
-from publish.parcel import Pushed
-from publish.parts import Role, part_of
-from publish.provenance import Builder
-from publish.pull import list_tags, pull
-from publish.push import plan_push, push
-from publish.reference import SCHEME, Reference, Repository
-from publish.release import Release, ReleasedImage, write_release
-from publish.shipped import Shipped, resolved, shipped_files
-from publish.signing import PublicKey, SecretKey, new_key
+from publish.check.findings import Checked
+from publish.check.folder import check_release
+from publish.check.image import check_image
+from publish.registry.parcel import Pushed
+from publish.registry.pull import list_tags, pull
+from publish.registry.push import plan_push, push
+from publish.registry.reference import SCHEME, Reference, Repository
+from publish.release.attach import attachments
+from publish.release.contents import ImageContents
+from publish.release.shipped import Shipped, resolved, shipped_files
+from publish.release.write import Release, ReleasedImage, write_release
+from publish.trust.parts import Role, part_of
+from publish.trust.provenance import Builder
+from publish.trust.signing import PublicKey, SecretKey, new_key
 from recipes.errors import PublishError, UsageError
 from recipes.images import load_images
 from shipping import Data, Made, Shipment, Shipping

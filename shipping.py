@@ -16,11 +16,11 @@ from builders.schedule import run_plan
 from console.table import table
 from evidence import Evidence
 from pipeline import Pipeline
-from publish.archive import archive_name, write_archive
-from publish.image import Image, MultiArch, choose, write_layout
-from publish.layer import Layer, LayerFile
-from publish.layout import Layout
-from publish.parts import Part, Role, Wheel, licence_of, linked, part_of
+from publish.oci.archive import archive_name, write_archive
+from publish.oci.image import Image, MultiArch, choose, write_layout
+from publish.oci.layer import Layer, LayerFile
+from publish.oci.layout import Layout
+from publish.trust.parts import Part, Role, Wheel, licence_of, linked, part_of
 from recipes.errors import UsageError
 from recipes.images import ImageRecipe, load_images
 from recipes.load import find_product

@@ -323,7 +323,7 @@ def publish(
         msg = "Nobody said where to."
         raise UsageError(msg, next="inv publish --to DIR, or inv publish --to oci://HOST/REPO")
     import publishing as publisher  # noqa: PLC0415 - much that a build does not need
-    from publish.reference import SCHEME, Repository  # noqa: PLC0415
+    from publish.registry.reference import SCHEME, Repository  # noqa: PLC0415
 
     pipeline = _pipeline(key=key)
     shipment = _shipment(image, target, packed=packed, plain=plain)

@@ -21,10 +21,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from publish.attachment import Attachment
-from publish.credentials import Login
-from publish.layer import Layer, LayerFile
-from publish.layout import (
+from publish.manifest import replace
+from publish.oci.attachment import Attachment
+from publish.oci.layer import Layer, LayerFile
+from publish.oci.layout import (
     CONFIG,
     INDEX,
     LAYER,
@@ -35,13 +35,13 @@ from publish.layout import (
     platform,
     write_index,
 )
-from publish.manifest import replace
-from publish.outside import Outside, Patience
-from publish.parcel import Pushed
-from publish.pull import VERSION, pull
-from publish.push import plan_push, push
-from publish.reference import Reference, Repository
-from publish.referrers import is_fallback
+from publish.registry.credentials import Login
+from publish.registry.outside import Outside, Patience
+from publish.registry.parcel import Pushed
+from publish.registry.pull import VERSION, pull
+from publish.registry.push import plan_push, push
+from publish.registry.reference import Reference, Repository
+from publish.registry.referrers import is_fallback
 from recipes.target import Target
 
 USER, PASSWORD = "robin", "s3cret-pa55word"

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from publish.attachment import Attachment
-from publish.layout import Layout
-from publish.outside import Outside, Patience
-from publish.parcel import ItemKind
-from publish.pull import list_tags, pull
-from publish.push import plan_push, push
-from publish.reference import Reference, Repository
-from publish.referrers import fallback_tag
+from publish.oci.attachment import Attachment
+from publish.oci.layout import Layout
+from publish.registry.outside import Outside, Patience
+from publish.registry.parcel import ItemKind
+from publish.registry.pull import list_tags, pull
+from publish.registry.push import plan_push, push
+from publish.registry.reference import Reference, Repository
+from publish.registry.referrers import fallback_tag
 from recipes.errors import PublishError
 from tests.registry_server import PASSWORD, USER, Told, said_about, tiny_layout
 

@@ -14,12 +14,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from builders.report import Quiet
 from evidence import Evidence
 from proof import verify_files
-from publish.check import check_release
-from publish.findings import Checked
+from publish.check.findings import Checked
+from publish.check.folder import check_release
 from publish.manifest import read_manifest
-from publish.release import write_release
-from publish.shipped import shipped_files
-from publish.signing import PublicKey, SecretKey, new_key
+from publish.release.shipped import shipped_files
+from publish.release.write import write_release
+from publish.trust.signing import PublicKey, SecretKey, new_key
 from recipes.errors import PublishError
 from recipes.settings import Settings
 from tests.built import Built

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from publish.layout import Layout
+from publish.oci.layout import Layout
 from recipes.errors import UsageError
 from recipes.target import Target
 from shipping import Made, Shipment, Shipping, describe_images

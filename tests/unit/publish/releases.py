@@ -8,19 +8,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from publish.archive import archive_name, write_archive
-from publish.check import check_release
-from publish.contents import ImageContents
-from publish.findings import Checked
-from publish.image import Image, MultiArch, write_layout
-from publish.layer import Layer, LayerFile
-from publish.layout import Layout
-from publish.parts import Part, Role, Wheel, part_of
-from publish.provenance import Builder
-from publish.release import Release, ReleasedImage, write_release
-from publish.shipped import Shipped, shipped_files
-from publish.signing import PublicKey, SecretKey
-from publish.sums import hash_file, write_sums
+from publish.check.findings import Checked
+from publish.check.folder import check_release
+from publish.oci.archive import archive_name, write_archive
+from publish.oci.image import Image, MultiArch, write_layout
+from publish.oci.layer import Layer, LayerFile
+from publish.oci.layout import Layout
+from publish.release.contents import ImageContents
+from publish.release.shipped import Shipped, shipped_files
+from publish.release.sums import hash_file, write_sums
+from publish.release.write import Release, ReleasedImage, write_release
+from publish.trust.parts import Part, Role, Wheel, part_of
+from publish.trust.provenance import Builder
+from publish.trust.signing import PublicKey, SecretKey
 from recipes.images import Content, ImageRecipe
 from recipes.model import Recipe
 from recipes.target import Target

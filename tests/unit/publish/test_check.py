@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from publish.attach import attachments
-from publish.check import check_release
-from publish.check_image import check_image
-from publish.envelope import envelope, open_envelope
-from publish.findings import Checked
-from publish.layout import Layout
-from publish.signing import PublicKey, SecretKey
+from publish.check.findings import Checked
+from publish.check.folder import check_release
+from publish.check.image import check_image
+from publish.oci.layout import Layout
+from publish.release.attach import attachments
+from publish.trust.envelope import envelope, open_envelope
+from publish.trust.signing import PublicKey, SecretKey
 from recipes.errors import PublishError
 from tests.fakes import below
 from tests.fixtures.make_elf import FOLDER
@@ -484,7 +484,7 @@ class TestArchives:
 
 def reclaim(bench: Bench) -> None:
     """Let the provenance speak of the archive as it is now."""
-    from publish.sums import hash_file  # noqa: PLC0415
+    from publish.release.sums import hash_file  # noqa: PLC0415
 
     path = bench.release / "provenance.intoto.jsonl"
     *lines, last = path.read_bytes().splitlines(keepends=True)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from publish.archive import archive_name, write_archive
-from publish.image import Image, MultiArch, write_layout
-from publish.layer import Layer, LayerFile
-from publish.layout import FULL_NAME, REF_NAME, Descriptor, Layout
+from publish.oci.archive import archive_name, write_archive
+from publish.oci.image import Image, MultiArch, write_layout
+from publish.oci.layer import Layer, LayerFile
+from publish.oci.layout import FULL_NAME, REF_NAME, Descriptor, Layout
 from recipes.errors import PublishError
 from recipes.images import Content, ImageRecipe
 from recipes.target import Target

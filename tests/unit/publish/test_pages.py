@@ -236,7 +236,7 @@ class TestCommands:
         self, page: str, line: str, recipes: dict[str, Recipe]
     ) -> None:
         tasks = contexts_of(namespace)
-        name, *words = line.split()
+        name, *words = line.partition("&&")[0].split()
         if name.startswith("--"):
             assert name in {"--list", "--help", "--version"}
             return
@@ -247,7 +247,8 @@ class TestCommands:
             if word.startswith("-"):
                 flag, _, value = word.partition("=")
                 assert flag in {*context.flags, "--help", "--debug"}
-                if flag in context.flags and context.flags[flag].takes_value and not value:
+                argument = context.flags.get(flag)
+                if argument and argument.takes_value and not (argument.optional or value):
                     taken = words.pop(0)
                     if flag == "--target":
                         assert parse_targets(taken)

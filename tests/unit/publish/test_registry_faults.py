@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from publish.outside import Outside, Patience
-from publish.push import push
-from publish.reference import Repository
+from publish.registry.outside import Outside, Patience
+from publish.registry.push import push
+from publish.registry.reference import Repository
 from recipes.errors import PublishError
 from tests.registry_server import (
     Asked,

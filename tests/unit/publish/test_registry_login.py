@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from publish.credentials import Login, find_login
-from publish.push import push
-from publish.reference import Repository
+from publish.registry.credentials import Login, find_login
+from publish.registry.push import push
+from publish.registry.reference import Repository
 from recipes.errors import PublishError
 from tests.registry_server import (
     IDENTITY,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from publish.reference import Reference, Repository
+from publish.registry.reference import Reference, Repository
 from recipes.errors import UsageError
 
 HEX = "0123456789abcdef" * 4

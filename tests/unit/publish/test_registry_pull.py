@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from publish.layout import INDEX, MANIFEST, Descriptor, Layout, canonical
-from publish.pull import Caps, list_tags, pull
-from publish.reference import Reference
-from publish.referrers import fallback_tag
+from publish.oci.layout import INDEX, MANIFEST, Descriptor, Layout, canonical
+from publish.registry.pull import Caps, list_tags, pull
+from publish.registry.reference import Reference
+from publish.registry.referrers import fallback_tag
 from recipes.errors import PublishError
 from tests.registry_server import (
     Asked,

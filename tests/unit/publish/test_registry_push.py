@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from publish.attachment import Attachment
-from publish.layout import INDEX, MANIFEST, Descriptor, canonical
-from publish.parcel import ItemKind
-from publish.referrers import fallback_tag, merged
+from publish.oci.attachment import Attachment
+from publish.oci.layout import INDEX, MANIFEST, Descriptor, canonical
+from publish.registry.parcel import ItemKind
+from publish.registry.referrers import fallback_tag, merged
 from recipes.errors import PublishError, UsageError
 from tests.registry_server import (
     Asked,

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from trustme import CA
 
-from publish.answer import follow
-from publish.push import push
-from publish.reference import Repository
+from publish.registry.answer import follow
+from publish.registry.push import push
+from publish.registry.reference import Repository
 from recipes.errors import PublishError
 from tests.registry_server import Client, RegistryServer, registry_server, tiny_layout
 

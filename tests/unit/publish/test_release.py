@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from publish.envelope import payloads
-from publish.place import Content
-from publish.sums import hash_file, read_sums, write_sums
+from publish.release.place import Content
+from publish.release.sums import hash_file, read_sums, write_sums
+from publish.trust.envelope import payloads
 from recipes.errors import PublishError
 from tests.fakes import below
 from tests.unit.publish.releases import Bench
@@ -20,7 +20,7 @@ from tests.unit.publish.releases import Bench
 FULL = """
 import resource, sys
 from pathlib import Path
-from publish.place import Content, Place
+from publish.release.place import Content, Place
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 contents = {"a": Content.of_bytes(b"x"), "b": Content.of_bytes(b"x" * 5000)}
 try:
@@ -179,7 +179,7 @@ class TestOnlyWhatIsProven:
             bench.write(bench.entry(release="0.1"))
 
     def test_nothing_at_all(self, bench: Bench) -> None:
-        from publish.release import plan_release  # noqa: PLC0415
+        from publish.release.write import plan_release  # noqa: PLC0415
 
         with pytest.raises(PublishError, match="nothing to publish"):
             plan_release(

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from publish.minisign import parameters, parse_public, parse_secret, parse_signature
-from publish.signing import PublicKey, SecretKey, new_key
+from publish.trust.minisign import parameters, parse_public, parse_secret, parse_signature
+from publish.trust.signing import PublicKey, SecretKey, new_key
 from recipes.errors import PublishError
 
 # Written by minisign 0.11 with -G -W and with -S, for these tests alone.
@@ -32,7 +32,7 @@ COIZPYWm9m1BgxzxfuvgzMiRW6sL/piKBjpA2h8C3vP77Eph3ODmNb3ct9CgvUdtzpE/vKUjl/hTUr6+
 FULL = """
 import resource, sys
 from pathlib import Path
-from publish.signing import new_key
+from publish.trust.signing import new_key
 from recipes.errors import PublishError
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 try:

@@ -1,0 +1,1 @@
+"""Is what came out what is said about it?"""

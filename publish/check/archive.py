@@ -1,0 +1,124 @@
+"""Is the archive of an image what its provenance says? Its blobs, its manifest, the files in its layers."""
+
+import hashlib
+import io
+import json
+import struct
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from publish.check.claims import Claim
+from publish.oci.layout import LAYER, MANIFEST, Descriptor
+from recipes.errors import PublishError
+
+LARGEST = 1 << 30
+"""Bytes of an archive, and of all that is in it."""
+
+BROKEN = (tarfile.TarError, ValueError, KeyError, TypeError, EOFError, OverflowError, struct.error)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InLayer:
+    """A plain file of an image."""
+
+    path: str
+    data: bytes
+    executable: bool
+
+    @property
+    def sha256(self) -> str:
+        """Of its bytes."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def check_archive(path: Path, claim: Claim) -> Iterator[str]:
+    """Yield what is wrong with an archive that ``publish.oci.archive`` may have written."""
+    try:
+        members = _members(path)
+        yield from _blobs(members)
+        (entry,) = _json(members, "index.json")["manifests"]
+        manifest = Descriptor.read(entry)
+        saved = _json(members, "manifest.json")
+        layout = _json(members, "oci-layout")
+        if layout != {"imageLayoutVersion": "1.0.0"} or manifest.media_type != MANIFEST:
+            yield "is no OCI layout of one image"
+        if f"sha256:{claim.subjects.get(f'{claim.image}@{manifest.platform}')}" != manifest.digest:
+            yield f"holds the manifest {manifest.digest}, which the provenance does not speak of"
+        content = _json(members, _place(manifest))
+        config = Descriptor.read(content["config"])
+        layers = [Descriptor.read(one) for one in content["layers"]]
+        places = [_place(one) for one in (manifest, config, *layers)]
+        for place in sorted(set(places) ^ {one for one in members if one.startswith("blobs/")}):
+            yield f"{place} is missing, or belongs to nothing"
+        wanted = {"Config": _place(config), "Layers": [_place(one) for one in layers]}
+        (only,) = saved
+        if {key: only[key] for key in wanted} != wanted:
+            yield "is one image for an OCI tool, and another one for docker load"
+        for layer in layers:
+            if layer.media_type != LAYER:
+                yield f"has a layer of another kind: {layer.media_type[:80]}"
+            for file in layer_files(members[_place(layer)]):
+                if file.sha256 not in claim.subjects.values():
+                    yield f"{file.path} in it is nothing that the provenance speaks of"
+    except (*BROKEN, PublishError, OSError, RecursionError) as error:
+        what = error.what if isinstance(error, PublishError) else repr(error)
+        yield f"is no archive of an image: {what:.200}"
+
+
+def layer_files(data: bytes) -> Iterator[InLayer]:
+    """Yield the plain files of an uncompressed layer. Raises PublishError for what no layer of ours has."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+            for member in tar:
+                if member.isreg() and not member.issparse() and 0 <= member.size <= len(data):
+                    file = tar.extractfile(member)
+                    assert file, "it is a plain file"
+                    content = file.read()
+                    if len(content) != member.size:
+                        msg = f"{member.name} ends too early"
+                        raise PublishError(msg)
+                    yield InLayer(
+                        path=f"/{member.name}", data=content, executable=bool(member.mode & 0o111)
+                    )
+                elif not (member.isdir() or member.issym()):
+                    msg = f"{member.name[:80]!r} is no plain file"
+                    raise PublishError(msg)
+    except BROKEN as error:
+        msg = f"a layer is damaged: {error!r:.100}"
+        raise PublishError(msg) from error
+
+
+def _members(path: Path) -> dict[str, bytes]:
+    if path.stat().st_size > LARGEST:
+        msg = f"it has more than {LARGEST:,} bytes"
+        raise PublishError(msg)
+    found: dict[str, bytes] = {}
+    with tarfile.open(path, mode="r:") as tar:
+        for member in tar:
+            if not member.isreg() or member.issparse() or member.name in found:
+                msg = f"{member.name[:80]!r} is no plain file, or is there twice"
+                raise PublishError(msg)
+            file = tar.extractfile(member)
+            assert file, "it is a plain file"
+            found[member.name] = file.read()
+    return found
+
+
+def _blobs(members: Mapping[str, bytes]) -> Iterator[str]:
+    for name, data in members.items():
+        if name.startswith("blobs/"):
+            if name != f"blobs/sha256/{hashlib.sha256(data).hexdigest()}":
+                yield f"{name[:100]} is not what it is called"
+        elif name not in {"oci-layout", "index.json", "manifest.json"}:
+            yield f"{name[:100]} has no place in it"
+
+
+def _json(members: Mapping[str, bytes], name: str) -> Any:
+    return json.loads(members[name])
+
+
+def _place(descriptor: Descriptor) -> str:
+    return f"blobs/{descriptor.digest.replace(':', '/', 1)}"

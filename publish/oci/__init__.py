@@ -1,0 +1,1 @@
+"""Images as OCI lays them down."""

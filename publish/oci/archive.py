@@ -1,0 +1,78 @@
+"""One platform's image as one tar that `docker load` and `skopeo copy oci-archive:` both take.
+
+An OCI layout and, beside it, the `manifest.json` of `docker save`, which engines before 25 look for
+(https://github.com/moby/docker-image-spec/blob/main/v1.2.md#combined-image-json--filesystem-changeset-format).
+"""
+
+import io
+import os
+import tarfile
+import tempfile
+from pathlib import Path
+
+from publish.oci.layout import FULL_NAME, INDEX, REF_NAME, Descriptor, Layout, canonical
+from recipes.errors import PublishError
+
+
+def archive_name(layout: Layout, manifest: Descriptor) -> str:
+    """``static-curl-8.21.0-http-linux-amd64.tar``."""
+    assert manifest.platform, "an index names the platform of each manifest"
+    return f"{layout.slug}-{manifest.platform.slug}.tar"
+
+
+def write_archive(path: Path, layout: Layout, manifest: Descriptor, *, name: str = "") -> None:
+    """Write ``manifest``, one of the layout's, as a tar at ``path``; whole or not at all, and only when it changed.
+
+    ``name`` is what an engine will call the image (default: name and tag of the layout). Raises PublishError.
+    """
+    called = name or layout.reference
+    config, *layers = layout.entries(manifest, "config", "layers")
+    entry = {
+        **manifest.as_dict(),
+        "annotations": {REF_NAME: called.rpartition(":")[2], FULL_NAME: called},
+    }
+    saved = [
+        {
+            "Config": _place(config),
+            "RepoTags": [called],
+            "Layers": [_place(layer) for layer in layers],
+        }
+    ]
+    parts = {
+        "oci-layout": canonical({"imageLayoutVersion": "1.0.0"}),
+        "index.json": canonical({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}),
+        "manifest.json": canonical(saved),
+    }
+    for one in (config, *layers, manifest):
+        layout.check(one)
+        parts[_place(one)] = layout.blob(one.digest).read_bytes()
+    try:
+        _write(path, parts)
+    except OSError as error:
+        msg = f"{path} cannot be written: {error}"
+        raise PublishError(msg, next="see to the room and the rights of its folder") from error
+
+
+def _place(descriptor: Descriptor) -> str:
+    return f"blobs/{descriptor.digest.replace(':', '/', 1)}"
+
+
+def _write(path: Path, parts: dict[str, bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with (
+            os.fdopen(number, "wb") as file,
+            tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+        ):
+            for part in sorted(parts):
+                member = tarfile.TarInfo(part)
+                member.size = len(parts[part])
+                tar.addfile(member, io.BytesIO(parts[part]))
+        if path.is_file() and path.read_bytes() == temporary.read_bytes():
+            return
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

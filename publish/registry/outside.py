@@ -1,0 +1,85 @@
+"""What talking to a registry needs from outside: patience, clocks, a session, logins, somebody to tell."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from publish.registry.credentials import Login, find_login
+
+
+class Progress(Protocol):
+    """Somebody who shows how a push or pull comes along. Called from the thread that does it."""
+
+    def started(self, label: str, size: int) -> None:
+        """``size`` bytes begin to travel; the count begins at zero again, also when it is a new try."""
+
+    def advanced(self, size: int) -> None:
+        """``size`` more bytes have travelled."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line happened: a wait, a retry, smaller pieces."""
+
+    def finished(self) -> None:
+        """What was started has come to its end, well or badly."""
+
+
+class Silent:
+    """A `Progress` that shows nothing."""
+
+    def started(self, label: str, size: int) -> None:
+        """Show nothing."""
+
+    def advanced(self, size: int) -> None:
+        """Show nothing."""
+
+    def note(self, text: str) -> None:
+        """Show nothing."""
+
+    def finished(self) -> None:
+        """Show nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How much a registry gets. Seconds, bytes, and bytes per second."""
+
+    tries: int = 5
+    connect: float = 8.0
+    """Longest wait for a connection, and for the registry to take in more of a body."""
+    read: float = 60.0
+    """Longest silence before and in an answer: a registry hashes what it got before it answers."""
+    backoff: float = 0.5
+    """Longest wait before the second try; doubles with every further one."""
+    backoff_cap: float = 8.0
+    retry_after_cap: float = 60.0
+    """A registry that asks for more is not waited for."""
+    redirects: int = 5
+    grace: float = 60.0
+    min_rate: float = 1024.0
+    """Average that a body must keep once ``grace`` is over: ends a slow drip."""
+    piece: int = 512 << 10
+    """What is sent at a time to a registry that does not take a file in one body."""
+    smallest_piece: int = 64 << 10
+    """Below this nobody's limit is served."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outside:
+    """The outside world. Every part can be handed in."""
+
+    patience: Patience = Patience()
+    login: Callable[[str], Login | None] = find_login
+    sleep: Callable[[float], None] = time.sleep
+    random: Callable[[], float] = random.random
+    """A number from 0 to 1, for the jitter."""
+    monotonic: Callable[[], float] = time.monotonic
+    now: Callable[[], float] = time.time
+    """Seconds since 1970; only for registries that name a date to come back at."""
+
+
+OUTSIDE = Outside()
+"""The world as it is."""
+
+SILENT = Silent()

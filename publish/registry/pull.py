@@ -1,0 +1,209 @@
+"""An image out of a registry, whole and checked, with everything that is said about it.
+
+A registry is not trusted: every byte is hashed on its way in, and nothing is taken that is larger than it may be.
+"""
+
+import dataclasses
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from publish.manifest import replace
+from publish.oci.attachment import Attachment, layer_of
+from publish.oci.layout import INDEX, MANIFEST, Descriptor, Layout, write_index
+from publish.registry.authority import Purpose
+from publish.registry.outside import OUTSIDE, SILENT, Outside, Progress
+from publish.registry.reference import Reference, Repository
+from publish.registry.referrers import is_fallback, list_referrers
+from publish.registry.registry import Manifest, Registry, read_entries
+from recipes.errors import PublishError
+from recipes.images import TAG
+
+VERSION = "org.opencontainers.image.version"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caps:
+    """The most that is taken from a registry. Bytes and counts."""
+
+    manifests: int = 64
+    blobs: int = 256
+    blob: int = 256 << 20
+    total: int = 1 << 30
+    referrers: int = 256
+    """Of one image or one platform."""
+    attachment: int = 32 << 20
+
+
+def pull(
+    reference: Reference,
+    folder: Path,
+    *,
+    caps: Caps = Caps(),
+    outside: Outside = OUTSIDE,
+    progress: Progress = SILENT,
+) -> tuple[Layout, tuple[Attachment, ...]]:
+    """Fetch an image into ``folder``, as a layout, and what is attached to it or to one of its platforms.
+
+    The layout is called by the version that all its manifests name, if they do: so are what a moving tag such as
+    `latest` and what a digest lead to. A tag that is a version itself must be that version: an older image under a
+    newer tag is refused.
+    Attachments are sorted by subject (the index first), type, file name and digest; what is made otherwise than
+    ours, one file under one manifest, is noted and left out. Raises PublishError when something is missing, is not
+    what it is called, or is too large.
+    """
+    with Registry.open(
+        reference.repository, Purpose.READ, outside=outside, progress=progress
+    ) as registry:
+        found = registry.get_manifest(reference.word)
+        if not found:
+            msg = f"There is no {reference}."
+            raise PublishError(msg, next="look at its name and tag")
+        return _Pull(registry=registry, folder=folder, caps=caps, reference=reference).image(found)
+
+
+def list_tags(
+    repository: Repository, *, outside: Outside = OUTSIDE, progress: Progress = SILENT
+) -> tuple[str, ...]:
+    """Return the tags of images in ``repository``, sorted; none when there is no such repository."""
+    with Registry.open(repository, Purpose.READ, outside=outside, progress=progress) as registry:
+        return tuple(tag for tag in registry.tags() if not is_fallback(tag))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pull:
+    registry: Registry
+    folder: Path
+    caps: Caps
+    reference: Reference
+
+    def image(self, found: Manifest) -> tuple[Layout, tuple[Attachment, ...]]:
+        """Take what ``found`` leads to."""
+        if found.descriptor.media_type != INDEX or found.json().get("mediaType") != INDEX:
+            msg = (
+                f"{self.reference} is no image for several platforms: {found.descriptor.media_type}"
+            )
+            raise PublishError(msg, next="name an image that inv publish has pushed")
+        manifests = read_entries(found.data, str(self.reference))
+        self._cap(len(manifests), self.caps.manifests, "manifests")
+        blobs: dict[str, Descriptor] = {}
+        try:
+            for one in manifests:
+                for blob in self._manifest(one):
+                    blobs[blob.digest] = blob
+            self._cap(len(blobs), self.caps.blobs, "blobs")
+            self._cap(sum(one.size for one in blobs.values()), self.caps.total, "bytes")
+            for blob in blobs.values():
+                self._blob(blob)
+            self._write(found.descriptor, found.data)
+            layout = Layout(
+                folder=self.folder,
+                name=self.reference.repository.name,
+                tag=self.reference.word.replace(":", "-"),
+                index=found.descriptor,
+            )
+            layout = self._called(layout)
+            write_index(layout)
+        except OSError as error:
+            msg = f"{self.reference} cannot be written: {error}"
+            raise PublishError(
+                msg, next=f"see to the room and the rights of {self.folder}"
+            ) from error
+        attached = [
+            attachment
+            for subject in (layout.index, *manifests)
+            for attachment in self._attachments(subject)
+        ]
+        return layout, tuple(attached)
+
+    def _called(self, layout: Layout) -> Layout:
+        said = {
+            str(annotations.get(VERSION, ""))
+            for one in layout.manifests()
+            if isinstance(annotations := layout.json(one).get("annotations", {}), dict)
+        }
+        version = said.pop() if len(said) == 1 else ""
+        if not TAG.fullmatch(version) or version == layout.tag:
+            return layout
+        if self.reference.word[0].isdigit():
+            msg = f"{self.reference} is the image {version}, not what its tag says."
+            raise PublishError(
+                msg,
+                why="somebody has moved the tag to another release",
+                next=f"name it as {self.reference.repository}:{version}, if that is what you want",
+            )
+        return dataclasses.replace(layout, tag=version)
+
+    def _manifest(self, manifest: Descriptor) -> Iterator[Descriptor]:
+        """Take one platform's manifest; yield its blobs."""
+        if manifest.media_type != MANIFEST:
+            msg = f"{manifest.digest} of {self.reference} is no manifest: {manifest.media_type}"
+            raise PublishError(msg)
+        found = self._get(manifest)
+        self._write(manifest, found.data)
+        content = found.json()
+        layers = content.get("layers")
+        listed = [content.get("config"), *(layers if isinstance(layers, list) else [None])]
+        for one in listed:
+            if not isinstance(one, dict):
+                msg = f"{manifest.digest} of {self.reference} lacks its config or its layers."
+                raise PublishError(msg)
+            yield Descriptor.read(one)
+
+    def _get(self, descriptor: Descriptor) -> Manifest:
+        found = self.registry.get_manifest(descriptor.digest)
+        if not found or found.descriptor.size != descriptor.size:
+            msg = f"{descriptor.digest} of {self.reference} is missing, or not what is said of it."
+            raise PublishError(msg, why="a push was broken off, or something was removed")
+        return found
+
+    def _blob(self, descriptor: Descriptor) -> None:
+        self._cap(descriptor.size, self.caps.blob, "bytes in one blob")
+        path = self._path(descriptor)
+        if path.is_file() and path.stat().st_size == descriptor.size:
+            with path.open("rb") as file:
+                if f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == descriptor.digest:
+                    return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".pull-") as scratch:
+            part = Path(scratch) / "part"
+            self.registry.get_blob(descriptor, part, descriptor.digest)
+            part.replace(path)
+
+    def _write(self, descriptor: Descriptor, data: bytes) -> None:
+        replace(self._path(descriptor), data)
+
+    def _path(self, descriptor: Descriptor) -> Path:
+        return self.folder / "blobs" / descriptor.digest.replace(":", "/", 1)
+
+    def _attachments(self, subject: Descriptor) -> list[Attachment]:
+        listed = list_referrers(self.registry, subject.digest)
+        self._cap(len(listed), self.caps.referrers, f"attachments of {subject.digest}")
+        found: list[tuple[tuple[str, str, str], Attachment]] = []
+        for one in listed:
+            manifest = self._get(one).json()
+            about = manifest.get("subject")
+            if not isinstance(about, dict) or about.get("digest") != subject.digest:
+                self.registry.progress.note(
+                    f"{one.digest} is listed, but not about {subject.digest}"
+                )
+                continue
+            try:
+                layer = layer_of(manifest)
+            except PublishError as error:
+                self.registry.progress.note(f"{one.digest} left out: {error.what}")
+                continue
+            self._cap(layer.size, self.caps.attachment, f"bytes in {one.digest}")
+            with tempfile.TemporaryDirectory(prefix="fromscratch-") as scratch:
+                file = Path(scratch) / "data"
+                self.registry.get_blob(layer, file, layer.digest)
+                attachment = Attachment.read(manifest, subject, file.read_bytes())
+            found.append(((attachment.artifact_type, attachment.filename, one.digest), attachment))
+        return [attachment for _, attachment in sorted(found, key=lambda pair: pair[0])]
+
+    def _cap(self, size: int, most: int, what: str) -> None:
+        if size > most:
+            msg = f"{self.reference} has {size} {what}; no more than {most} are taken."
+            raise PublishError(msg, why="it is none of ours, or the registry is hostile")

@@ -1,0 +1,193 @@
+"""An image to a registry, so that nobody ever sees half of it.
+
+First blobs, then what is made of them: a platform's manifest, the index over all, what is said about them, and last
+the tag. Attachments come after the index, because they refer to it, and before the tag, so that whoever
+finds the image by its tag finds its proof as well. What is there already is not sent again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from publish.oci.attachment import Attachment
+from publish.oci.layout import INDEX, Descriptor, Layout
+from publish.registry.authority import Purpose
+from publish.registry.outside import OUTSIDE, SILENT, Outside, Progress
+from publish.registry.parcel import Item, ItemKind, Parcel, Pushed, pack_attachment, pack_image
+from publish.registry.reference import Reference, Repository
+from publish.registry.referrers import fallback_tag, put_list, wanted_list
+from publish.registry.registry import MissingPartsError, Registry
+from recipes.errors import PublishError
+
+
+def push(
+    layout: Layout,
+    repository: Repository,
+    tags: Sequence[str] = (),
+    attachments: Sequence[Attachment] = (),
+    *,
+    outside: Outside = OUTSIDE,
+    progress: Progress = SILENT,
+) -> Pushed:
+    """Push ``layout`` and what is attached to it to ``repository``; no tags: the layout's own.
+
+    Whatever goes wrong, no tag points at something that is not whole; the next push goes on where this one ended,
+    and one with nothing to do changes nothing. Raises PublishError.
+    """
+    return _run(layout, repository, tags, attachments, outside, progress, Purpose.WRITE)
+
+
+def plan_push(
+    layout: Layout,
+    repository: Repository,
+    tags: Sequence[str] = (),
+    attachments: Sequence[Attachment] = (),
+    *,
+    outside: Outside = OUTSIDE,
+    progress: Progress = SILENT,
+) -> Pushed:
+    """Return what `push` would do, without writing anything. Raises PublishError."""
+    return _run(layout, repository, tags, attachments, outside, progress, Purpose.READ)
+
+
+def _run(
+    layout: Layout,
+    repository: Repository,
+    tags: Sequence[str],
+    attachments: Sequence[Attachment],
+    outside: Outside,
+    progress: Progress,
+    purpose: Purpose,
+) -> Pushed:
+    named = [
+        Reference(repository=repository, word=tag) for tag in dict.fromkeys(tags or (layout.tag,))
+    ]
+    if any(one.by_digest for one in named):
+        msg = f"{named[0]} is named by a digest: that follows from the image."
+        raise PublishError(msg, next="name it by a tag")
+    known = {layout.index.digest, *(one.digest for one in layout.manifests())}
+    for one in attachments:
+        if one.subject.digest not in known:
+            msg = f"{one.filename} is about {one.subject.digest}, which is no part of the image."
+            raise PublishError(msg)
+    with Registry.open(repository, purpose, outside=outside, progress=progress) as registry:
+        run = _Push(registry=registry, layout=layout, dry=purpose is Purpose.READ)
+        run.send(pack_image(layout))
+        run.attach(attachments)
+        for reference in named:
+            run.tag(reference.word)
+        if not run.dry:
+            run.confirm([reference.word for reference in named])
+    return Pushed(
+        reference=str(named[0]), digest=layout.index.digest, items=tuple(run.items.values())
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Push:
+    registry: Registry
+    layout: Layout
+    dry: bool
+    items: dict[tuple[ItemKind, str], Item] = field(default_factory=dict)
+    """What has been seen to, by kind and digest or tag."""
+
+    def send(self, parcel: Parcel, *, again: bool = False) -> bool:
+        """See to it that a parcel is there, its parts first; return whether the registry lists it as a referrer.
+
+        ``again``: whatever the registry says that it has, it lacks.
+        """
+        for part in parcel.parts:
+            self.send(part, again=again)
+        key = (parcel.kind, parcel.descriptor.digest)
+        if key in self.items and not again:
+            return False
+        present = not again and self._is_there(parcel)
+        lists = False
+        if not present and not self.dry:
+            lists = self._put(parcel)
+        self.items[key] = Item(
+            kind=parcel.kind,
+            label=parcel.label,
+            digest=parcel.descriptor.digest,
+            size=parcel.descriptor.size,
+            present=present,
+        )
+        return lists
+
+    def _is_there(self, parcel: Parcel) -> bool:
+        if parcel.kind is ItemKind.BLOB:
+            return self.registry.has_blob(parcel.descriptor)
+        digest = parcel.descriptor.digest
+        return self.registry.digest_of(digest) == digest
+
+    def _put(self, parcel: Parcel) -> bool:
+        descriptor = parcel.descriptor
+        if parcel.kind is ItemKind.BLOB:
+            self.registry.put_blob(descriptor, parcel.source, parcel.label)
+            return False
+        data = parcel.source if isinstance(parcel.source, bytes) else parcel.source.read_bytes()
+        try:
+            return self.registry.put_manifest(descriptor.digest, data, descriptor)
+        except MissingPartsError as error:
+            # It said that it had them: its memory, or a cache before it, is not to be trusted.
+            self.registry.progress.note(f"{error.what}; sending them again")
+            for part in parcel.parts:
+                self.send(part, again=True)
+            return self.registry.put_manifest(descriptor.digest, data, descriptor)
+
+    def attach(self, attachments: Sequence[Attachment]) -> None:
+        """Push what is said about the image, and have it listed."""
+        subjects = dict.fromkeys(one.subject.digest for one in attachments)
+        for subject in subjects:
+            ours = [one for one in attachments if one.subject.digest == subject]
+            lists = [self.send(parcel) for parcel in map(pack_attachment, ours)]
+            descriptors = [one.descriptor for one in ours]
+            if not any(lists) and not self._lists(subject, descriptors):
+                self._list(subject, descriptors)
+
+    def _lists(self, subject: str, ours: Sequence[Descriptor]) -> bool:
+        """Whether the registry itself keeps a list, and knows of all that has been pushed."""
+        listed = self.registry.referrers(subject)
+        if listed is None:
+            return False
+        return self.dry or {one.digest for one in ours} <= {one.digest for one in listed}
+
+    def _list(self, subject: str, ours: Sequence[Descriptor]) -> None:
+        data, present = wanted_list(self.registry, subject, ours)
+        if not present and not self.dry:
+            put_list(self.registry, subject, ours)
+        tag = fallback_tag(subject)
+        digest = Descriptor.of(data, INDEX).digest
+        self.items[ItemKind.REFERRERS, tag] = Item(
+            kind=ItemKind.REFERRERS, label=tag, digest=digest, size=len(data), present=present
+        )
+
+    def tag(self, tag: str) -> None:
+        """Point a tag at the image, unless it does already."""
+        index = self.layout.index
+        before = self.registry.digest_of(tag)
+        if before != index.digest and not self.dry:
+            data = self.layout.blob(index.digest).read_bytes()
+            self.registry.put_manifest(tag, data, index)
+        self.items[ItemKind.TAG, tag] = Item(
+            kind=ItemKind.TAG,
+            label=tag,
+            digest=index.digest,
+            size=0,
+            present=before == index.digest,
+            before="" if before == index.digest else before,
+        )
+
+    def confirm(self, tags: Sequence[str]) -> None:
+        """Ask for every tag anew, and compare. Raises PublishError."""
+        for tag in tags:
+            found = self.registry.get_manifest(tag)
+            digest = found.descriptor.digest if found else "nothing"
+            if digest != self.layout.index.digest:
+                msg = (
+                    f"{self.registry.repository}:{tag} is {digest}, not {self.layout.index.digest}."
+                )
+                raise PublishError(
+                    msg,
+                    why="somebody else has pushed to it at the same time, or a cache answers",
+                    next="run it again",
+                )

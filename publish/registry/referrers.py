@@ -1,0 +1,112 @@
+"""Who refers to an image: the registry's own list, or, where it keeps none, one that we keep under a tag.
+
+https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema
+"""
+
+import json
+from collections.abc import Iterable
+
+from publish.oci.layout import INDEX, LARGEST_JSON, Descriptor, canonical
+from publish.registry.registry import Manifest, MissingPartsError, Registry, read_entries
+from recipes.errors import PublishError
+
+TRIES = 4
+"""Somebody else may write the list at the same time; whoever comes last looks again."""
+
+
+def fallback_tag(digest: str) -> str:
+    """The tag of the list of what refers to ``digest``."""
+    return digest.replace(":", "-", 1)
+
+
+def is_fallback(tag: str) -> bool:
+    """Whether a tag is such a list, and no image."""
+    name, _, digits = tag.partition("-")
+    return name == "sha256" and len(digits) == 64 and not set(digits) - set("0123456789abcdef")
+
+
+def list_referrers(registry: Registry, digest: str) -> list[Descriptor]:
+    """Return what refers to ``digest``, by digest, from the registry's list or from the tag's.
+
+    A registry that has learned to keep lists may not know of what was pushed before: then the tag still does.
+    """
+    if listed := registry.referrers(digest):
+        return listed
+    found = registry.get_manifest(fallback_tag(digest))
+    if not found:
+        return []
+    _check(found, digest)
+    entries = read_entries(found.data, fallback_tag(digest))
+    return [one for _, one in sorted({one.digest: one for one in entries}.items())]
+
+
+def merged(old: bytes | None, ours: Iterable[Descriptor]) -> bytes:
+    """Return the list with ``ours`` in it: everybody else's entries stay as they are, each digest stands once.
+
+    The order is by digest, whoever came first; a list that has all of ours already is not touched.
+    """
+    entries = {} if old is None else {one["digest"]: one for one in json.loads(old)["manifests"]}
+    before = dict(entries)
+    entries |= {one.digest: one.as_dict() for one in ours}
+    if old is not None and entries == before:
+        return old
+    listed = [entries[digest] for digest in sorted(entries)]
+    return canonical({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed})
+
+
+def wanted_list(registry: Registry, digest: str, ours: Iterable[Descriptor]) -> tuple[bytes, bool]:
+    """Return the list as it must be, and whether the tag has it already."""
+    found = registry.get_manifest(fallback_tag(digest))
+    if found:
+        _check(found, digest)
+    data = merged(found.data if found else None, ours)
+    if len(data) > LARGEST_JSON:
+        msg = f"{registry.repository}:{fallback_tag(digest)} would be too large a list."
+        raise PublishError(msg, next="remove old entries from it")
+    return data, found is not None and found.data == data
+
+
+def put_list(registry: Registry, digest: str, ours: Iterable[Descriptor]) -> int:
+    """Put ``ours`` into the tag's list; return the bytes sent: 0 when all were there already.
+
+    Raises PublishError when somebody else's writing wins every time.
+    """
+    kept = tuple(ours)
+    sent = 0
+    for _ in range(TRIES):
+        data, there = wanted_list(registry, digest, kept)
+        if there:
+            return sent
+        try:
+            _put(registry, digest, data)
+        except MissingPartsError:
+            # Somebody has removed what they once had listed; most registries list nothing that is not there.
+            data = _living(registry, data, kept)
+            _put(registry, digest, data)
+        sent += len(data)
+    if wanted_list(registry, digest, kept)[1]:
+        return sent
+    msg = f"{registry.repository}:{fallback_tag(digest)} is being written by somebody else."
+    raise PublishError(msg, next="run it again when they are done")
+
+
+def _put(registry: Registry, digest: str, data: bytes) -> None:
+    # What is there afterwards may rightly be another list: the caller looks, and merges again.
+    registry.put_manifest(fallback_tag(digest), data, Descriptor.of(data, INDEX), look=False)
+
+
+def _living(registry: Registry, data: bytes, ours: Iterable[Descriptor]) -> bytes:
+    """Return the list without the entries that are gone."""
+    known = {one.digest for one in ours}
+    entries = json.loads(data)["manifests"]
+    kept = [one for one in entries if one["digest"] in known or registry.digest_of(one["digest"])]
+    return canonical({"schemaVersion": 2, "mediaType": INDEX, "manifests": kept})
+
+
+def _check(found: Manifest, digest: str) -> None:
+    """Do not write over what is not ours to write."""
+    content = found.json()
+    if INDEX not in {found.descriptor.media_type, content.get("mediaType")}:
+        msg = f"The tag {fallback_tag(digest)} is no list of referrers."
+        raise PublishError(msg, next="remove it, or push to another repository")
+    read_entries(found.data, f"the list {fallback_tag(digest)}")

@@ -1,0 +1,1 @@
+"""What goes out: files, images, and what goes along with them."""

@@ -1,0 +1,1 @@
+"""What is said about a file, and who says it."""

@@ -1,0 +1,250 @@
+"""Ed25519 keys in minisign's files: made, read with suspicion, signed and verified with.
+
+A key file that others can read is no secret, so it is refused. Nothing here prints a key or says it in an error.
+"""
+
+import contextlib
+import hashlib
+import os
+import secrets
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from publish.trust import minisign
+from publish.trust.minisign import PublicPart, SecretPart, SignatureFile
+from recipes.errors import PublishError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+        Ed25519PrivateKey,
+        Ed25519PublicKey,
+    )
+
+LARGEST = 4096
+"""Bytes: key and signature files have 400 at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicKey:
+    """Whom to believe."""
+
+    part: PublicPart
+
+    @property
+    def name(self) -> str:
+        """The key's id, 16 hex digits, as minisign prints it."""
+        return self.part.name
+
+    @property
+    def line(self) -> str:
+        """The whole key as one word: what ``minisign -P`` takes."""
+        return minisign.public_text(self.part).splitlines()[1]
+
+    @property
+    def text(self) -> str:
+        """The public key file."""
+        return minisign.public_text(self.part)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the file's text, or the one line. Raises PublishError."""
+        key = cls(part=minisign.parse_public(text))
+        key.crypto()
+        return key
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a public key file. Raises PublishError."""
+        return cls.parse(_read(path, what="public key"))
+
+    def write(self, path: Path) -> None:
+        """Write the public key file. Raises PublishError when there is such a file already, or no room."""
+        _write_new(path, self.text, mode=0o644)
+
+    def verify(self, data: bytes, signature: str) -> str:
+        """Return the trusted comment of a signature over ``data``. Raises PublishError when it does not hold.
+
+        Every byte of the signature's text counts, the untrusted comment's too: it must be minisign's own.
+        """
+        found = minisign.parse_signature(signature)
+        if found.id != self.part.id:
+            msg = f"The signature is of the key {minisign.name_of(found.id)}, not of {self.name}."
+            raise PublishError(msg, why="somebody else signed, or the key has changed")
+        self._check(found.signature, _hash(data), "The signature does not fit the file.")
+        self._check(found.whole, found.covered, "The signature's trusted comment was changed.")
+        if found.text() != signature:
+            msg = "The signature's untrusted comment was changed."
+            raise PublishError(msg, why="it is neither ours nor what minisign writes by itself")
+        return found.comment
+
+    def crypto(self) -> "Ed25519PublicKey":
+        """The key as `cryptography` has it. Raises PublishError for what is no point of the curve."""
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
+            Ed25519PublicKey,
+        )
+
+        try:
+            return Ed25519PublicKey.from_public_bytes(self.part.point)
+        except ValueError as error:
+            msg = "This is no Ed25519 key."
+            raise PublishError(msg) from error
+
+    def _check(self, signature: bytes, data: bytes, wrong: str) -> None:
+        from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
+
+        try:
+            self.crypto().verify(signature, data)
+        except InvalidSignature as error:
+            raise PublishError(wrong, why="one of the two was changed since") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretKey:
+    """What signs. Shown as its public half only."""
+
+    public: PublicKey
+    part: SecretPart = field(repr=False)
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Make a new one."""
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
+            Ed25519PrivateKey,
+        )
+
+        key = Ed25519PrivateKey.generate()
+        number, point = secrets.token_bytes(8), key.public_key().public_bytes_raw()
+        part = SecretPart(id=number, seed=key.private_bytes_raw(), point=point)
+        return cls(public=PublicKey(part=PublicPart(id=number, point=point)), part=part)
+
+    @classmethod
+    def read(cls, path: Path, *, password: str | None = None) -> Self:
+        """Read a secret key file: ours, or minisign's with or without a password.
+
+        Raises PublishError for a file that others may read, that is no plain file, is damaged, or needs a password.
+        """
+        text = _read(path, what="secret key", secret=True)
+        try:
+            part = minisign.parse_secret(text, password=password)
+            key = cls(public=PublicKey(part=PublicPart(id=part.id, point=part.point)), part=part)
+            if key.crypto().public_key().public_bytes_raw() != part.point:
+                msg = "The secret key is damaged."
+                raise PublishError(msg, why="its two halves do not belong together")
+        except PublishError as error:
+            error.what = f"{path}: {error.what}"
+            raise
+        return key
+
+    def write(self, path: Path) -> None:
+        """Write the secret key file, for its owner only. Raises PublishError when there is such a file already."""
+        _write_new(path, minisign.secret_text(self.part), mode=0o600)
+
+    def sign(self, data: bytes, *, comment: str) -> bytes:
+        """Return the text of a ``.minisig`` file. The same key, data and comment give the same bytes.
+
+        Raises PublishError unless ``comment``, which is signed along, is one line.
+        """
+        minisign.one_line(comment)
+        crypto = self.crypto()
+        first = crypto.sign(_hash(data))
+        whole = crypto.sign(first + comment.encode())
+        made = SignatureFile(id=self.part.id, signature=first, comment=comment, whole=whole)
+        return made.text().encode()
+
+    def crypto(self) -> "Ed25519PrivateKey":
+        """The key as `cryptography` has it."""
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
+            Ed25519PrivateKey,
+        )
+
+        return Ed25519PrivateKey.from_private_bytes(self.part.seed)
+
+    def __reduce__(self) -> str:
+        msg = "a secret key does not travel"
+        raise TypeError(msg)
+
+
+def new_key(path: Path, public: Path) -> SecretKey:
+    """Make a key pair in two files that must not be there yet: both, or none. Raises PublishError."""
+    key = SecretKey.generate()
+    key.write(path)
+    try:
+        key.public.write(public)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return key
+
+
+def _hash(data: bytes) -> bytes:
+    return hashlib.blake2b(data).digest()
+
+
+def _read(path: Path, *, what: str, secret: bool = False) -> str:
+    """Read a small file. What is checked is what was opened, whatever the name leads to by then."""
+    try:
+        # A pipe must not keep us waiting.
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        msg = f"The {what} {path} cannot be read: {error}"
+        raise PublishError(msg, next="./inv key new makes a pair of keys") from error
+    try:
+        status = os.fstat(number)
+        if not stat.S_ISREG(status.st_mode):
+            msg = f"The {what} {path} is no plain file."
+            raise PublishError(msg)
+        if secret:
+            _refuse_shared(path, status)
+        data = os.read(number, LARGEST + 1)
+        if len(data) > LARGEST:
+            msg = f"The {what} {path} is too large to be one."
+            raise PublishError(msg)
+        return data.decode("ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        msg = f"The {what} {path} cannot be read: {reason}"
+        raise PublishError(msg) from None  # a decoding error would quote it
+    finally:
+        os.close(number)
+
+
+def _refuse_shared(path: Path, status: os.stat_result) -> None:
+    if status.st_mode & 0o077:
+        msg = (
+            f"The secret key {path} has mode {stat.S_IMODE(status.st_mode):04o}: others may use it."
+        )
+        raise PublishError(
+            msg,
+            why="it was copied or made without care",
+            next=f"chmod 600 {path}; if others were on this machine, make a new key",
+        )
+    if status.st_uid not in {os.geteuid(), 0}:
+        msg = f"The secret key {path} belongs to somebody else (uid {status.st_uid})."
+        raise PublishError(msg, next="use a copy of your own, with mode 0600")
+
+
+def _write_new(path: Path, text: str, *, mode: int) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    except FileExistsError as error:
+        msg = f"{path} is there already; a key is never overwritten."
+        raise PublishError(msg, next="choose another file, or move that one away") from error
+    except OSError as error:
+        msg = f"{path} cannot be written: {error}"
+        raise PublishError(msg, next="see to the room and the rights of its folder") from error
+    try:
+        with os.fdopen(number, "w", encoding="ascii") as file:
+            os.fchmod(file.fileno(), mode)  # whatever the umask
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        if isinstance(error, OSError):
+            msg = f"{path} cannot be written: {error}"
+            raise PublishError(msg, next="see to the room of its folder") from error
+        raise
