@@ -1,45 +1,28 @@
-"""Build again where everything around is different, and compare every file byte for byte.
+"""Build again where everything around is different, and compare every file byte for byte."""
 
-The second build is a process of its own, `Again`: umask, locale and time zone belong to a process. It ends when its
-standard input does, so that it never outlives who started it.
-"""
-
-import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builders.engines.engine import Engine, EngineName
-from builders.engines.varied import Clock, VariedEngine
+from again import SURROUNDINGS, UMASK, Order, build_again
+from builders.engines.engine import EngineName
+from builders.engines.varied import Clock
 from builders.sources.cache import Cache
-from console.progress import make_report
 from console.table import table
 from pipeline import Pipeline, Request
 from publish.manifest import Artifact
-from recipes.errors import EngineError, ExitCode, FromscratchError, StepError
+from recipes.errors import EngineError
 from recipes.model import Kind
-from recipes.settings import Settings
-from recipes.target import Target
-from workshop import ROOT
 
 if TYPE_CHECKING:
     from verify.difference import Difference
 
 DAYS = 400
 """How far the second clock is ahead: another day, month and year."""
-
-SURROUNDINGS = {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8", "TZ": "Pacific/Kiritimati"}
-UMASK = 0o077
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,39 +103,38 @@ def rebuild_and_compare(pipeline: Pipeline, request: Request) -> Comparison:
         cache = Cache(folder / "cache")
         taken = seed(pipeline, replace(request, rebuild=False), cache, tools=not request.rebuild)
         engine = other_engine(pipeline, {EngineName(one.engine) for one in first})
-        clock = Clock.of_this_machine(DAYS)
-        jobs = pipeline.settings.number("jobs", os.cpu_count() or 1)
-        order = {
-            "settings": {
+        order = Order(
+            settings={
                 **{name: pipeline.settings[name] for name in pipeline.settings.values},
                 "engine": engine.value,
                 "cache": str(cache.root),
                 "artifacts": str(folder / "artifacts"),
-                "jobs": str(1 if jobs > 1 else 2),
+                "jobs": "1" if pipeline.jobs > 1 else "2",
                 "offline": "1",
             },
-            "recipes": str(pipeline.recipes_folder),
-            "products": request.products,
-            "targets": [target.value for target in request.targets],
-            "exact": request.exact,
-            "cores": (os.cpu_count() or 1) + 1,
-        }
-        made = _again(order, folder)
+            recipes=str(pipeline.recipes_folder),
+            products=request.products,
+            targets=tuple(target.value for target in request.targets),
+            exact=request.exact,
+            cores=(os.cpu_count() or 1) + 1,
+            days=DAYS,
+        )
+        made = build_again(order, folder)
         kept = pipeline.artifacts / "compare"
         shutil.rmtree(kept, ignore_errors=True)
-        pairs = tuple(_pair(pipeline, one, Path(made[one.path]), kept) for one in first)
+        pairs = tuple(_pair(pipeline, one, made[one.path], kept) for one in first)
         engines = ", ".join(sorted({one.engine for one in first}))
+        surroundings = [f"{name}={value}" for name, value in SURROUNDINGS.items()]
         varied = {
             "engine": f"{engines} -> {engine.value}",
             "folders": f"{pipeline.cache_folder} -> {cache.root}",
             "clock": f"{DAYS} days on, for programs that are linked dynamically (sh, cmake, ninja)"
-            if clock
+            if Clock.of_this_machine(DAYS)
             else "not varied: no libfaketime (apt-get install -y libfaketime)",
-            "steps at a time": f"{jobs} -> {order['settings']['jobs']}",  # type: ignore[index]
-            "JOBS of a step": f"{os.cpu_count() or 1} -> {order['cores']}",
-            "of the pipeline": f"umask {UMASK:03o}, "
-            + ", ".join(f"{name}={value}" for name, value in SURROUNDINGS.items()),
-            "taken over": f"sources{''.join(f', {tool}' for tool in taken)}",
+            "steps at a time": f"{pipeline.jobs} -> {order.settings['jobs']}",
+            "JOBS of a step": f"{os.cpu_count() or 1} -> {order.cores}",
+            "of the pipeline": ", ".join([f"umask {UMASK:03o}", *surroundings]),
+            "taken over": ", ".join(["sources", *taken]),
         }
     return Comparison(pairs=pairs, varied=varied, kept=str(kept))
 
@@ -203,129 +185,3 @@ def _pair(pipeline: Pipeline, artifact: Artifact, other: Path, kept: Path) -> Pa
         sha256=(artifact.sha256, other.name),
         difference=difference,
     )
-
-
-# --- the second build ------------------------------------------------------------------------------------------------
-
-
-def _again(order: Mapping[str, object], folder: Path) -> dict[str, str]:
-    """Build in another process; return each artifact's path with its file in the second cache."""
-    ours = {k: v for k, v in os.environ.items() if not k.startswith("FROMSCRATCH_")}
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "compare.py")],
-        cwd=folder,
-        env={**ours, **SURROUNDINGS},
-        umask=UMASK,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        start_new_session=True,  # Ctrl-C is told by the end of its input, once
-    )
-    assert process.stdin
-    assert process.stdout
-    try:
-        process.stdin.write(json.dumps(order) + "\n")
-        process.stdin.flush()
-        answer = process.stdout.read()
-    finally:
-        process.stdin.close()
-        process.wait()
-        process.stdout.close()
-    try:
-        said: dict[str, Any] = json.loads(answer)
-    except ValueError as error:
-        msg = f"The second build ended with {process.returncode} and no answer."
-        raise StepError(msg, next="see what it said above") from error
-    if "error" in said:
-        raise _error(said["error"])
-    made: dict[str, str] = said["made"]
-    return made
-
-
-def _error(said: Mapping[str, Any]) -> FromscratchError:
-    """The error of the second build, as our own."""
-    kinds = {kind.code: kind for kind in FromscratchError.__subclasses__() if hasattr(kind, "code")}
-    what = f"The second build: {said['what']}"
-    return kinds[ExitCode(said["code"])](what, why=said["why"], next=said["next"])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Again(Pipeline):
-    """The pipeline of the second build: its steps find everything changed."""
-
-    cores: int
-
-    def _find_engine(self) -> Engine:
-        engine = super()._find_engine()
-        clock = Clock.of_this_machine(DAYS)
-        jobs = {"JOBS": str(self.cores)}
-        return VariedEngine(engine=engine, clock=clock, now=time.time(), env=jobs)
-
-    def files(self, request: Request) -> dict[str, str]:
-        """Build, judge nothing; return each artifact's path with its file in the cache."""
-        wanted, outcomes, _ = self.make(request)
-        made: dict[str, str] = {}
-        for want in wanted:
-            for step, packed in ((want.build, False), (want.pack, True)):
-                if step:
-                    files = outcomes[step].files
-                    sha256 = files["packed"] if packed else next(iter(files.values()))
-                    path = want.product.file_name(want.release.version, want.target, packed=packed)
-                    made[str(path)] = str(self.blob(sha256))
-        return made
-
-
-def _obey(order: Mapping[str, Any]) -> dict[str, Any]:
-    pipeline = Again(
-        settings=Settings.read(order["settings"], environment={}),
-        report=make_report(),
-        recipes_folder=Path(order["recipes"]),
-        cores=order["cores"],
-    )
-    request = Request(
-        products=tuple(order["products"]),
-        targets=tuple(map(Target, order["targets"])),
-        exact=order["exact"],
-    )
-    try:
-        with _as_long_as_input_lasts():
-            return {"made": pipeline.files(request)}
-    except FromscratchError as error:
-        said = {"what": error.what, "why": error.why, "next": error.next, "code": int(error.code)}
-        return {"error": said}
-    finally:
-        pipeline.close()
-
-
-@contextmanager
-def _as_long_as_input_lasts() -> Iterator[None]:
-    over = threading.Event()
-    main_thread = threading.main_thread().ident or 0
-    # Whoever runs things in the background has them ignore Ctrl-C.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def watch() -> None:
-        sys.stdin.read()
-        if not over.is_set():
-            signal.pthread_kill(main_thread, signal.SIGINT)  # it wakes up, whatever it waits for
-
-    threading.Thread(target=watch, daemon=True).start()
-    try:
-        yield
-    finally:
-        over.set()
-
-
-def main(lines: Sequence[str] | None = None) -> int:
-    """Read an order, build, print what was made as JSON."""
-    text = lines[0] if lines else sys.stdin.readline()
-    try:
-        print(json.dumps(_obey(json.loads(text))))
-    except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
-    return ExitCode.DONE
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from threading import Thread
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from builders.engines.accounting import ACCOUNTED, read_usage
 from builders.engines.engine import (
     Command,
     EngineName,
@@ -36,25 +37,6 @@ DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 CHUNK = 1 << 20
 PIDS = 4096
-
-MEASURES = (
-    "/sys/fs/cgroup/cpuacct/cpuacct.usage",
-    "/sys/fs/cgroup/memory/memory.max_usage_in_bytes",
-    "/proc/self/cgroup",
-    "/sys/fs/cgroup/cpu.stat",
-    "/sys/fs/cgroup/memory.peak",
-)
-"""Of control groups 1 and 2: https://docs.kernel.org/admin-guide/cgroup-v2.html."""
-
-ACCOUNTED = f"""
-"$@"
-code=$?
-for file in {" ".join(MEASURES)}; do
-    [ ! -r $file ] || while read -r words; do echo "$file $words"; done <$file
-done >"$0"
-exit $code
-"""
-"""Runs a command, and writes down what its container took: afterwards there is nobody to ask."""
 
 USAGE = BOX / "usage"
 
@@ -182,26 +164,6 @@ class DockerEngine:
             yield box
         finally:
             box.remove()
-
-
-def read_usage(text: str) -> Usage:
-    """Read what `ACCOUNTED` wrote; what is no number is not known."""
-    said: dict[str, int] = {}
-    own = False
-    for line in text.splitlines():
-        match line.split():
-            case ["/proc/self/cgroup", "0::/"]:
-                own = True
-            case [*names, number] if number.isdecimal():
-                said[" ".join(names).removeprefix("/sys/fs/cgroup/")] = int(number)
-            case _:
-                pass
-    cpu = said.get("cpuacct/cpuacct.usage", 0) / 1e9
-    memory = said.get("memory/memory.max_usage_in_bytes", 0)
-    if own:  # else these are the machine's figures, not the container's
-        cpu = cpu or said.get("cpu.stat usage_usec", 0) / 1e6
-        memory = memory or said.get("memory.peak", 0)
-    return Usage(cpu=round(cpu, 3) or None, memory=memory or None)
 
 
 @contextmanager

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from again import as_our_own
 from builders.engines.engine import EngineName
 from builders.sources.cache import Cache
 from compare import Comparison, Pair, other_engine, seed
-from compare import _error as as_our_own
 from pipeline import Pipeline, Request
 from recipes.errors import EngineError, ExitCode, SourceError
 from recipes.target import Target
