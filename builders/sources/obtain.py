@@ -110,7 +110,14 @@ class Obtainer:
                     continue
                 try:
                     with file.open("wb") as opened:
-                        save_page(url, opened, limit=self.max_bytes, client=self.client)
+                        save_page(
+                            url,
+                            opened,
+                            limit=self.max_bytes,
+                            client=self.client,
+                            progress=self.progress,
+                            shown=replace(job.old.archive, filename=url.rpartition("/")[2]),
+                        )
                 except Refused as refused:
                     reasons.append(f"{url}: {refused.reason}")
                 else:

@@ -2,11 +2,13 @@
 
 import contextlib
 import io
+from dataclasses import replace
 from http import HTTPStatus
 from typing import IO
 
 from builders.sources.client import Client, Progress, Refused, Silent
 from builders.sources.download import Fault, open_url, read_some, refusal, retry
+from recipes.model import Source
 
 LISTING_MAX = 8 << 20
 SIGNATURE_MAX = 64 << 10
@@ -35,8 +37,13 @@ def save_page(
     client: Client,
     headers: dict[str, str] | None = None,
     progress: Progress | None = None,
+    shown: Source | None = None,
 ) -> None:
-    """Write the body of ``url`` into ``file``; what is retried begins from zero. Raises as `read_page`."""
+    """Write the body of ``url`` into ``file``; what is retried begins from zero. Raises as `read_page`.
+
+    ``progress`` is told of waits, and of the bytes as well when ``shown`` says what they are called.
+    """
+    listener = progress or Silent()
     told = {"Accept-Encoding": "identity", "User-Agent": "fromscratch", **(headers or {})}
 
     def attempt() -> None:
@@ -53,11 +60,15 @@ def save_page(
             declared = int(length) if length.isdecimal() else None
             if declared is not None and declared > limit:
                 raise _too_much(limit)
+            if shown is not None:
+                listener.started(replace(shown, size=declared or limit), url)
             while chunk := read_some(response, full=received == declared):
                 received += len(chunk)
                 if received > limit:
                     raise _too_much(limit)
                 file.write(chunk)
+                if shown is not None:
+                    listener.advanced(len(chunk))
                 elapsed = client.monotonic() - began
                 if elapsed > client.limits.grace and received < elapsed * client.limits.min_rate:
                     msg = f"is too slow: {received} bytes in {elapsed:.0f} s"
@@ -66,8 +77,12 @@ def save_page(
             msg = f"the body ended after {received} of {declared} bytes"
             raise Fault(msg)
 
-    with client.session() as session:
-        retry(attempt, url, client=client, progress=progress or Silent())
+    try:
+        with client.session() as session:
+            retry(attempt, url, client=client, progress=listener)
+    finally:
+        if shown is not None:
+            listener.finished()
 
 
 def _too_much(limit: int) -> Refused:

@@ -1,12 +1,22 @@
 """Pages of unknown size: capped, retried from zero, never a redirect's or an error's body."""
 
 import io
+from functools import partial
 
 import pytest
 
 from builders.sources.client import Limits, Refused
 from builders.sources.page import read_page, save_page
-from tests.unit.sources.servers import DATA, Answer, Listener, Waits, answer, endless, serving
+from tests.unit.sources.servers import (
+    DATA,
+    Answer,
+    Listener,
+    Waits,
+    answer,
+    endless,
+    serving,
+    source_of,
+)
 
 
 def read(waits: Waits, *answers: Answer, limit: int = 1 << 20, tries: int = 4) -> bytes:
@@ -58,6 +68,21 @@ def test_compressed_pages_are_refused(waits: Waits) -> None:
 def test_a_redirect_is_followed_and_its_body_is_not_the_page(waits: Waits) -> None:
     with serving(answer(DATA)) as there:
         assert read(waits, answer(b"moved", status=302, Location=there.url)) == DATA
+
+
+def test_an_archive_is_shown_as_it_comes_and_can_be_interrupted(waits: Waits) -> None:
+    shown = source_of(b"pinned")
+    listener = Listener()
+    with serving(answer(DATA)) as server:
+        file = io.BytesIO()
+        save = partial(save_page, server.url, file, limit=1 << 20, shown=shown)
+        save(client=waits.client(), progress=listener)
+        assert sum(listener.attempts[0]) == len(DATA)
+        assert listener.ends == 1
+        impatient = Listener(interrupt=True)
+        with pytest.raises(KeyboardInterrupt):
+            save(client=waits.client(), progress=impatient)
+        assert impatient.ends == 1
 
 
 def test_a_second_attempt_leaves_nothing_of_the_first(waits: Waits) -> None:
