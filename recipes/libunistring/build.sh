@@ -6,13 +6,14 @@
 set -eu
 mkdir -p "$WORK/include/unistring"
 cd "$WORK"
-# Its headers are templates, for systems with DLLs or without <stdint.h>.
+# Its headers are templates, for systems with DLLs or without C99's headers.
 for name in unictype uninorm unistr unitypes; do
     sed -e 's/@HAVE_UNISTRING_WOE32DLL_H@/0/' -e 's/@[A-Z0-9_]*_DLL_VARIABLE@//' \
         "$SRC/lib/$name.in.h" >"include/$name.h"
 done
 cp "$SRC/lib/unistring/cdefs.h" "$SRC/lib/unistring/inline.h" include/unistring/
-echo '#include <stdint.h>' >include/unistring/stdint.h
+for name in stdbool stdint; do echo "#include <$name.h>" >"include/unistring/$name.h"; done
+echo '#define LIBUNISTRING_DLL_VARIABLE' >include/unistring/woe32dll.h # asked for by 1.0
 printf '%s\n' "#define _GL_CONFIG_H_INCLUDED 1" "#define _GL_ATTRIBUTE_FALLTHROUGH" >config.h
 CFLAGS="$CFLAGS -I. -Iinclude -I$SRC/lib"
 case $VARIANT in
