@@ -48,6 +48,7 @@ class Order:
     products: tuple[str, ...]
     targets: tuple[str, ...]
     exact: bool
+    everywhere: bool
     cores: int
     """What steps are told in ``JOBS``."""
     days: int
@@ -117,6 +118,7 @@ class Again(Pipeline):
             products=self.order.products,
             targets=tuple(map(Target, self.order.targets)),
             exact=self.order.exact,
+            everywhere=self.order.everywhere,
         )
         wanted, outcomes, _ = self.make(request)
         made: dict[str, str] = {}

@@ -21,6 +21,9 @@ from recipes.model import Kind
 if TYPE_CHECKING:
     from verify.difference import Difference
 
+HANDED_ON = ("mirrors", "debian_mirror", "base_image")
+"""Settings that both builds share."""
+
 DAYS = 400
 """How far the second clock is ahead: another day, month and year."""
 
@@ -105,7 +108,8 @@ def rebuild_and_compare(pipeline: Pipeline, request: Request) -> Comparison:
         engine = other_engine(pipeline, {EngineName(one.engine) for one in first})
         order = Order(
             settings={
-                **{name: pipeline.settings[name] for name in pipeline.settings.values},
+                **{name: pipeline.settings[name] for name in HANDED_ON},
+                "recipes": ",".join(map(str, pipeline.settings.folders("recipes"))),
                 "engine": engine.value,
                 "cache": str(cache.root),
                 "artifacts": str(folder / "artifacts"),
@@ -116,6 +120,7 @@ def rebuild_and_compare(pipeline: Pipeline, request: Request) -> Comparison:
             products=request.products,
             targets=tuple(target.value for target in request.targets),
             exact=request.exact,
+            everywhere=request.everywhere,
             cores=(os.cpu_count() or 1) + 1,
             days=DAYS,
         )

@@ -31,7 +31,7 @@ from builders.report import Quiet
 from builders.sources.cache import Cache, EntryKind
 from builders.sources.fetch import NotCached
 from console.table import table
-from pipeline import Pipeline, parse_targets
+from pipeline import ALL, Pipeline, Request, parse_targets
 from recipes.errors import ExitCode, FromscratchError
 from recipes.model import Recipe
 from recipes.settings import Settings
@@ -603,7 +603,8 @@ def warm_builds(_: argparse.Namespace) -> Iterator[Figure]:
 def warm_targets(_: argparse.Namespace) -> Iterator[Figure]:
     """The same for every target at once whose files are all built."""
     targets = cached_targets(make_pipeline(offline="1"))
-    words = [INV, "build", "--offline", "--target", ",".join(targets)]
+    every = len(targets) == len(parse_targets(ALL))
+    words = [INV, "build", "--offline", "--target", ALL if every else ",".join(targets)]
     times: list[float] = []
     for round_ in range(WARM_ROUNDS + 1 if targets else 0):
         began = time.monotonic()
@@ -620,7 +621,10 @@ def warm_targets(_: argparse.Namespace) -> Iterator[Figure]:
 
 
 def cached_targets(pipeline: Pipeline) -> list[str]:
-    """Return the targets for which every step of every default product is in the cache."""
+    """Return the targets for which every step of every default product is in the cache.
+
+    All of them, or only those that every product supports: what `./inv build --target` takes.
+    """
     products, _ = pipeline.select(())
     builder = Builder(
         cache=pipeline.cache,
@@ -629,13 +633,14 @@ def cached_targets(pipeline: Pipeline) -> list[str]:
         report=pipeline.report,
         logs=pipeline.cache_folder / "logs",
     )
-    found: list[str] = []
+    found: list[tuple[str, bool]] = []
     with suppress(NotCached):
         sources = pipeline.fetch(needed_recipes(products, pipeline.recipes), {})
         releases = {name: release for name, (release, _) in sources.items()}
-        for target in parse_targets("all"):
+        for target in parse_targets(ALL):
+            request = Request(targets=(target,), everywhere=True)
             wanted = plan(
-                [(one, target) for one in products if target not in one.recipe.unsupported],
+                pipeline.combine(products, request),
                 pipeline.recipes,
                 releases,
                 native=Target.native(),
@@ -648,8 +653,10 @@ def cached_targets(pipeline: Pipeline) -> list[str]:
                     break
                 outcomes[step] = outcome
             else:
-                found.append(target.value)
-    return found
+                found.append((target.value, len(wanted) == len(products)))
+    if len(found) == len(parse_targets(ALL)):
+        return [name for name, _ in found]
+    return [name for name, whole in found if whole]
 
 
 def real_build(options: argparse.Namespace) -> Iterator[Figure]:

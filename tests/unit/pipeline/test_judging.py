@@ -27,7 +27,9 @@ class Meeting:
     met: threading.local = field(default_factory=threading.local)
 
     @contextmanager
-    def open(self, files: Mapping[PurePosixPath, Path]) -> Iterator["Meeting"]:
+    def open(
+        self, files: Mapping[PurePosixPath, Path], *, program: PurePosixPath
+    ) -> Iterator["Meeting"]:
         self.came.append(threading.current_thread().name)
         if not getattr(self.met, "done", False):
             self.met.done = True
@@ -61,7 +63,9 @@ class Interrupted(Meeting):
     stop: Stop = field(default_factory=Stop)
 
     @contextmanager
-    def open(self, files: Mapping[PurePosixPath, Path]) -> Iterator["Meeting"]:
+    def open(
+        self, files: Mapping[PurePosixPath, Path], *, program: PurePosixPath
+    ) -> Iterator["Meeting"]:
         self.came.append(threading.current_thread().name)
         self.stop.event.set()
         msg = "Stopped: a smoke run"
