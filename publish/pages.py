@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from publish.image_pages import HEAD, image_rows
 from publish.manifest import replace
 from recipes.errors import ExitCode, RecipeError
+from recipes.images import load_images
 from recipes.load import list_products
 from recipes.model import Product, Recipe, Trial, unsupported
 from recipes.settings import FILE, SETTINGS
@@ -112,6 +114,7 @@ def make_blocks(
         "trials": lambda _: trials(curl),
         "targets": lambda _: targets(curl),
         "licences": lambda _: licences(recipes),
+        "images": lambda _: _table(HEAD, image_rows(load_images(recipes), recipes)),
     }
 
 

@@ -140,7 +140,7 @@ class DockerRoom:
             container: Any = self.client.containers.create(
                 self.image,
                 [str(self.program), *args],
-                user=str(USER),
+                user=f"{USER}:{USER}",
                 read_only=True,
                 network_mode="host",  # the servers listen on the machine's loopback
                 cap_drop=["ALL"],
