@@ -8,16 +8,16 @@ from typing import Any
 
 from invoke import Collection, Context, Exit, task
 
+from commands.matrix import details, overview, summary
+from commands.upkeep import closing_table, describe, examine, fetch_all, look_after_cache, sweep
 from console.program import Inv
 from console.progress import make_report
 from console.table import table
-from matrix import details, overview, summary
 from pipeline import ALL, Pipeline, Request, parse_targets
 from recipes.errors import ExitCode, UsageError
 from recipes.load import load_recipes
 from recipes.settings import Settings
 from recipes.target import Target
-from upkeep import closing_table, describe, examine, fetch_all, look_after_cache, sweep
 from verify.expectations import Expectations
 from workshop import ROOT
 
@@ -36,7 +36,7 @@ def _shipment(words: list[str], target: str, *, packed: bool, plain: bool) -> An
     if packed and plain:
         msg = "Packed and plain at once is neither."
         raise UsageError(msg, next="leave one of the two flags away")
-    from shipping import Shipment  # noqa: PLC0415 - a build does not pay for it
+    from commands.shipping import Shipment  # noqa: PLC0415 - a build does not pay for it
 
     return Shipment(
         words=tuple(words),
@@ -91,7 +91,7 @@ def build(
     )
     try:
         if rebuild_and_compare:
-            from compare import rebuild_and_compare as compare  # noqa: PLC0415 - rarely asked for
+            from commands.compare import rebuild_and_compare as compare  # noqa: PLC0415 - rarely asked for
 
             compared = compare(pipeline, request)
             _print_json(compared.as_dict()) if json else print(compared.text())
@@ -186,7 +186,7 @@ def verify(
         raise UsageError(msg, next="inv verify FILE…, or inv verify --release DIR")
     pipeline = _pipeline(public_key=key)
     if release:
-        from publishing import check_shipped, public_key  # noqa: PLC0415 - much that a build does not need
+        from commands.publishing import check_shipped, public_key  # noqa: PLC0415 - much that a build does not need
 
         try:
             checked = check_shipped(
@@ -201,7 +201,7 @@ def verify(
         if not all(checked):
             raise Exit(code=ExitCode.REFUSED)
         return
-    from proof import verify_files  # noqa: PLC0415 - an ELF reader that a build does not pay for
+    from commands.proof import verify_files  # noqa: PLC0415 - an ELF reader that a build does not pay for
 
     expectations = Expectations(target=Target.parse(target) if target else None)
     verdicts = verify_files(pipeline, [Path(name) for name in path], expectations)
@@ -224,7 +224,7 @@ def smoke(_: Context, engine: str = "", recipes: str = "", json: bool = False) -
     """Try out everything in artifacts/ in an empty root. Exit code 1 when something fails."""
     pipeline = _pipeline(engine=engine, recipes=recipes)
     try:
-        from proof import smoke_artifacts  # noqa: PLC0415 - servers that a build does not pay for
+        from commands.proof import smoke_artifacts  # noqa: PLC0415 - servers that a build does not pay for
 
         results = smoke_artifacts(pipeline)
     finally:
@@ -269,7 +269,7 @@ def image(
     json: bool = False,
 ) -> None:
     """Make multi-arch scratch images of what is built: ./inv image static-curl --tar"""
-    from shipping import Shipping, describe_images  # noqa: PLC0415 - a build does not pay for it
+    from commands.shipping import Shipping, describe_images  # noqa: PLC0415 - a build does not pay for it
 
     pipeline = _pipeline()
     shipment = _shipment(image, target, packed=packed, plain=plain)
@@ -322,7 +322,7 @@ def publish(
     if not to:
         msg = "Nobody said where to."
         raise UsageError(msg, next="inv publish --to DIR, or inv publish --to oci://HOST/REPO")
-    import publishing as publisher  # noqa: PLC0415 - much that a build does not need
+    import commands.publishing as publisher  # noqa: PLC0415 - much that a build does not need
     from publish.registry.reference import SCHEME, Repository  # noqa: PLC0415
 
     pipeline = _pipeline(key=key)
@@ -355,7 +355,7 @@ def publish(
 )
 def key(_: Context, what: list[str], json: bool = False) -> None:
     """Make the key pair that signs releases (Ed25519, minisign's format): key new | show."""
-    from publishing import look_after_keys  # noqa: PLC0415 - as above
+    from commands.publishing import look_after_keys  # noqa: PLC0415 - as above
 
     lines = look_after_keys(_pipeline(), what)
     if json:
@@ -419,7 +419,7 @@ def bump(
     _: Context, recipe: list[str], check: bool = False, recipes: str = "", json: bool = False
 ) -> None:
     """Move pins to newer releases, once upstream's signature was checked: ./inv bump curl"""
-    from bump import Bump, State, bump_table  # noqa: PLC0415 - a build does not pay for it
+    from commands.bump import Bump, State, bump_table  # noqa: PLC0415 - a build does not pay for it
 
     pipeline = _pipeline(recipes=recipes)
     try:

@@ -12,8 +12,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from builders.report import Quiet
-from evidence import Evidence
-from proof import verify_files
+from commands.evidence import Evidence
+from commands.proof import verify_files
 from publish.check.findings import Checked
 from publish.check.folder import check_release
 from publish.manifest import read_manifest

@@ -22,6 +22,7 @@ BAD = [
     ("publish", "import probe.errors"),
     ("console", "import publish.manifest"),
     ("probe", "import recipes.errors"),
+    ("commands", "import tasks"),
 ]
 
 

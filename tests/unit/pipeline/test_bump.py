@@ -15,7 +15,7 @@ from builders.sources.client import Client, Limits, Refused
 from builders.sources.obtain import survey
 from builders.sources.page import ARCHIVE_MAX
 from builders.sources.signature import BadSignatureError
-from bump import Bump, Row, State, bump_table
+from commands.bump import Bump, Row, State, bump_table
 from recipes.errors import RecipeError, UsageError
 from recipes.settings import Settings
 from tests.fakes import Lines

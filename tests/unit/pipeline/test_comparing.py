@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from again import as_our_own
 from builders.engines.engine import EngineName
 from builders.sources.cache import Cache
-from compare import Comparison, Pair, other_engine, seed
+from commands.again import as_our_own
+from commands.compare import Comparison, Pair, other_engine, seed
 from pipeline import Pipeline, Request
 from recipes.errors import EngineError, ExitCode, SourceError
 from recipes.target import Target

@@ -8,13 +8,13 @@ import pytest
 
 from builders.engines.empty_root import Ran
 from builders.engines.engine import EngineName
+from commands.upkeep import closing_table, sweep
 from pipeline import Request
 from recipes.errors import ExitCode, FromscratchError, StepError, UsageError, VerdictError
 from recipes.target import Target
 from tests.fakes import Running
 from tests.fixtures.make_elf import FOLDER
 from tests.unit.pipeline.conftest import GOOD, PACKED, FakePlace, Yard, hello
-from upkeep import closing_table, sweep
 
 UNSTRIPPED = (FOLDER / "unstripped").read_bytes()
 PLAIN, UPX = "hello-plain-2.0-linux-amd64", "hello-plain-2.0-linux-amd64.upx"

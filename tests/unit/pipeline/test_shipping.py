@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from commands.shipping import Made, Shipment, Shipping, describe_images
 from publish.oci.layout import Layout
 from recipes.errors import UsageError
 from recipes.target import Target
-from shipping import Made, Shipment, Shipping, describe_images
 from tests.fixtures.make_elf import FOLDER
 from tests.unit.pipeline.conftest import GOOD, PACKED, FakePlace, Yard
 

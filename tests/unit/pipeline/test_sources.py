@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from commands.upkeep import fetch_all, look_after_cache
 from recipes.errors import ExitCode, SourceError, UsageError
 from tests.fakes import wait_for_threads
 from tests.unit.pipeline.conftest import Yard
-from upkeep import fetch_all, look_after_cache
 
 
 def gone(yard: Yard, version: str = "2.0", name: str = "hello") -> None:

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from matrix import details, overview, summary
+from commands.matrix import details, overview, summary
 from pipeline import ALL, Request, parse_targets
 from publish.manifest import write_manifest
 from recipes.errors import UsageError

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from again import SURROUNDINGS, UMASK, Order, build_again
 from builders.engines.engine import EngineName
 from builders.engines.varied import Clock
 from builders.sources.cache import Cache
+from commands.again import SURROUNDINGS, UMASK, Order, build_again
 from console.table import table
 from pipeline import Pipeline, Request
 from publish.manifest import Artifact

@@ -13,8 +13,8 @@ from typing import Any
 from builders.build import Builder, Outcome
 from builders.plan import Stage, Step
 from builders.schedule import run_plan
+from commands.evidence import Evidence
 from console.table import table
-from evidence import Evidence
 from pipeline import Pipeline
 from publish.oci.archive import archive_name, write_archive
 from publish.oci.image import Image, MultiArch, choose, write_layout
@@ -28,7 +28,7 @@ from recipes.model import Recipe, Release
 from recipes.target import Target
 from workshop import ROOT
 
-SOURCES = ("recipes", "builders", "publish", "probe", "requirements.txt", "shipping.py")
+SOURCES = ("recipes", "builders", "publish", "probe", "requirements.txt", "commands/shipping.py")
 """What can change an image: its revision is the last commit that touched any of it."""
 
 

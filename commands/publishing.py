@@ -6,10 +6,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from commands.evidence import Evidence
+from commands.proof import judge_file
+from commands.shipping import Data, Made, Shipment, Shipping
 from console.table import table
-from evidence import Evidence
 from pipeline import Pipeline
-from proof import judge_file
 from publish.check.findings import Checked
 from publish.check.folder import check_release
 from publish.check.image import check_image
@@ -26,7 +27,6 @@ from publish.trust.provenance import Builder
 from publish.trust.signing import PublicKey, SecretKey, new_key
 from recipes.errors import PublishError, UsageError
 from recipes.images import load_images
-from shipping import Data, Made, Shipment, Shipping
 from verify.expectations import Expectations
 from verify.verdict import Verdict
 from workshop import Workshop

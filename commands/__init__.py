@@ -1,0 +1,1 @@
+"""What each command does: joins the rooms, one module a task. `tasks.py` only reads the words."""
