@@ -9,7 +9,6 @@ from typing import Any
 from commands.evidence import Evidence
 from commands.proof import judge_file
 from commands.shipping import Data, Made, Shipment, Shipping
-from console.table import table
 from pipeline import Pipeline
 from publish.check.findings import Checked
 from publish.check.folder import check_release
@@ -215,18 +214,25 @@ def _references(workshop: Workshop, where: str, *, insecure: bool) -> list[Refer
 
 
 def describe_pushed(pushed: Sequence[Pushed], *, dry: bool) -> str:
-    """Return a table of what was pushed, or would be: every digest and tag."""
-    word = {True: "there", False: "to send" if dry else "sent"}
-    rows = [
-        (item.kind.value, item.label, item.digest, f"{item.size:,}", word[item.present])
-        for one in pushed
-        for item in one.items
-    ]
-    lines = [table(("what", "name", "digest", "bytes", "state"), rows)]
+    """Return one line for each image; of a push that is only planned every digest and tag before it."""
+    lines: list[str] = []
     for one in pushed:
-        state = "would change" if dry and one.changed else "changed" if one.changed else "unchanged"
-        lines.append(f"{one.reference}@{one.digest}: {state}")
+        if dry:
+            lines += [
+                f"{item.digest}  {'there' if item.present else 'to send':7}  {item.size:>9,}  "
+                f"{item.kind.value} {_short(item.label)}"
+                for item in one.items
+            ]
+        sent = sum(not item.present for item in one.items)
+        word = "would be sent" if dry else "sent"
+        state = f"{sent} of {len(one.items)} things {word}, {one.uploaded:,} bytes"
+        lines.append(f"{one.reference}@{one.digest}\n  {state if one.changed else 'unchanged'}")
     return "\n".join(lines)
+
+
+def _short(label: str) -> str:
+    """The tag that lists referrers is as long as a digest; who needs the whole one has it in the JSON."""
+    return f"{label[:19]}…" if label.startswith("sha256-") else label
 
 
 def describe_release(release: Release, *, dry: bool) -> str:

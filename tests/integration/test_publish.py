@@ -91,7 +91,8 @@ def test_a_flipped_byte_and_another_key_are_refused(shop: Inv, tmp_path: Path) -
 def test_a_registry_gets_images_with_their_proof_once(shop: Inv, served: str) -> None:
     dry = shop("publish", CURL, "--to", served, "--dry-run")
     assert dry.code == 0, dry.stderr
-    assert "would change" in dry.stdout
+    assert "would be sent" in dry.stdout
+    assert " tag 8.21.0-mini" in dry.stdout
     lacking = shop("verify", "--release", served)
     assert lacking.code == 7  # nothing is there yet
     first = shop("publish", CURL, "--to", served)
