@@ -22,7 +22,7 @@ NOWHERE = "http://127.0.0.1:1"
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("build", "crul"), 2, "choose one of: curl:mini"),
+        (("build", "crul"), 2, "curl:mini, curl:http"),
         (("build", "curl:htpp"), 2, "Perhaps you meant"),
         (("build", "curl:http@1.0"), 2, "choose one of: "),
         (("build", "--target", "linux/amd46"), 2, "Perhaps you meant"),
