@@ -101,6 +101,10 @@ class Target(StrEnum):
                 return "arm1176jzf_s"
             case Target.I386:
                 return "pentium4"
+            case Target.LOONG64:
+                return "generic_la64+d+ual"  # zig's baseline has LSX, which `clang` leaves out
+            case Target.S390X:
+                return "arch8"  # z10, as in `clang`; zig's baseline is the z13
             case _:
                 return "baseline"
 
