@@ -1,11 +1,12 @@
 """The whole environment of a step: all that a build script is told."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from builders.plan import Stage, Step
 from builders.toolchain import BOX, INSIDE, Toolchain
+from recipes.target import Target
 
 
 def environment(
@@ -48,7 +49,7 @@ def environment(
         "MUSL_ARCH": target.musl_arch,
         "KERNEL_ARCH": target.kernel_arch,
         "CFLAGS": " ".join([*toolchain.compile_flags, maps]),
-        "LDFLAGS": " ".join(toolchain.link_flags),
+        "LDFLAGS": " ".join(_outline(toolchain.link_flags, target)),
         "SWITCHES": " ".join(
             f"-D{key}={value}" for key, value in sorted(step.variant.switches.items())
         ),
@@ -56,6 +57,13 @@ def environment(
         "SYSROOT": str(needs.get("musl", "")),
         **{f"NEED_{variable(name)}": str(path) for name, path in needs.items()},
     }
+
+
+def _outline(flags: Sequence[str], target: Target) -> list[str]:
+    """Take the machine outliner away from targets that it is not good for."""
+    if target.outlines:
+        return list(flags)
+    return [flag.replace("machine-outliner=always", "machine-outliner=never") for flag in flags]
 
 
 def variable(name: str) -> str:

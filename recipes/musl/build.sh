@@ -20,7 +20,8 @@ printf '#define VERSION "%s"\n' "$VERSION" >"$WORK/internal/version.h"
 
 # One object a function, so that a program takes only what it calls. Not LTO: the compiler itself emits calls to memcpy and
 # its kin after LTO has decided that nobody calls them.
-flags="$CFLAGS -fno-lto -mllvm -enable-machine-outliner=always -std=c99 -ffreestanding -frounding-math -D_XOPEN_SOURCE=700
+outliner=${LDFLAGS#*-enable-machine-outliner=} # not every target can have it
+flags="$CFLAGS -fno-lto -mllvm -enable-machine-outliner=${outliner%% *} -std=c99 -ffreestanding -frounding-math -D_XOPEN_SOURCE=700
     -I$SRC/arch/$MUSL_ARCH -I$SRC/arch/generic -I$WORK/internal -I$SRC/src/include -I$SRC/src/internal"
 {
     echo "rule cc"

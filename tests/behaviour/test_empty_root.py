@@ -117,7 +117,7 @@ def test_sockets_and_servers(alone: Alone, tmp_path: Path) -> None:
     assert (both.code, "1 of 2 passed" in both.stdout) == (1, True)
 
 
-def test_files_and_processes(alone: Alone, tmp_path: Path) -> None:
+def test_files(alone: Alone, tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     ready.write_text("all ok")
     files = {"/run/ready": ready}
@@ -125,9 +125,13 @@ def test_files_and_processes(alone: Alone, tmp_path: Path) -> None:
         alone("file", "/run/ready", "--max-age", "60s", "--contains", "ok", files=files).code == 0
     )
     assert "no such file" in alone("file", "/run/ready").stdout
+
+
+def test_processes_need_proc(alone: Alone, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    pid.write_text("1\n")
     for words in (("process", "app"), ("process", "--pid-file", "/run/pid")):
-        ready.write_text("1\n")
-        done = alone(*words, files={"/run/pid": ready})
+        done = alone(*words, files={"/run/pid": pid})
         assert (done.code, "/proc is not mounted" in done.stdout) == (1, True)
 
 

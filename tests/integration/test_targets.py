@@ -8,7 +8,7 @@ from builders.engines.empty_root import WalledPlace, emulator
 from recipes.target import Target
 from tests.behaviour.test_empty_root import (
     Alone,
-    test_files_and_processes,
+    test_files,
     test_http,
     test_https,
     test_it_says_who_it_is,
@@ -21,9 +21,10 @@ from tests.conftest import PROBES
 
 pytestmark = [pytest.mark.builds, pytest.mark.sandbox]
 
-# The core of the behaviour tests, with the files that `alone` gives them here.
+# The core of the behaviour tests, with the files that `alone` gives them here. Not the one about a missing /proc: qemu
+# answers for /proc/self itself.
 __all__ = [
-    "test_files_and_processes",
+    "test_files",
     "test_http",
     "test_https",
     "test_it_says_who_it_is",
