@@ -235,7 +235,7 @@ class Target(StrEnum):
 
     @property
     def outlines(self) -> bool:
-        """False where LLVM's machine outliner makes wrong code: a linked probe compared 3 with 3 and found them different."""
+        """False where LLVM's machine outliner makes wrong code: in a linked probe 3 was not equal to 3."""
         return self is not Target.ARM_V6
 
     @property

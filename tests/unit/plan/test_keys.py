@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 import builders.key
+from builders.environment import environment
 from builders.key import action_key
-from builders.plan import Step, Wanted, in_order
+from builders.plan import Stage, Step, Wanted, in_order
 from builders.toolchain import Toolchain
+from recipes.load import HERE, load_recipes
 from recipes.target import Target
 from tests.fakes import World, fake_toolchain, small_world
 
@@ -223,3 +225,21 @@ def test_the_keys_of_signers_build_nothing_again(world: World, toolchain: Toolch
     difference = Difference(world, toolchain)
     (world.recipes / "hello" / "upstream.asc").write_text("-----BEGIN PGP PUBLIC KEY BLOCK-----\n")
     assert difference.changed() == set()
+
+
+def test_the_outliner_is_kept_off_what_it_spoils_and_nothing_else() -> None:
+    toolchain = Toolchain.installed(HERE)
+    assert any("machine-outliner=always" in flag for flag in toolchain.link_flags)
+    recipes = load_recipes()
+    for target in Target:
+        step = Step(
+            stage=Stage.BUILD,
+            recipe=recipes["musl"],
+            release=recipes["musl"].releases[0],
+            variant=recipes["musl"].variants[0],
+            target=target,
+            needs=(),
+        )
+        flags = environment(step, toolchain, {})["LDFLAGS"]
+        assert ("machine-outliner=never" in flags) is (target is Target.ARM_V6)
+        assert ("machine-outliner=always" in flags) is target.outlines
