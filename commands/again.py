@@ -62,9 +62,9 @@ def build_again(order: Order, folder: Path) -> dict[str, Path]:
     """
     ours = {k: v for k, v in os.environ.items() if not k.startswith("FROMSCRATCH_")}
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "again.py")],
+        [sys.executable, "-m", __name__],
         cwd=folder,
-        env={**ours, **SURROUNDINGS},
+        env={**ours, **SURROUNDINGS, "PYTHONPATH": str(ROOT)},
         umask=UMASK,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
