@@ -100,7 +100,7 @@ def test_the_probe_is_the_same_whatever_the_engine(
     made = json.loads(done.stdout)
     assert by_path(made) == frozen.sha256
     assert {entry["engine"] for entry in made} == {engine}
-    assert len(done.started) == 4  # two probes, two of them packed
+    assert len(done.started) == 5  # the C of one, two probes, two of them packed
 
 
 class Walled(Pipeline):
