@@ -86,25 +86,36 @@ def linked(
     """
     found: dict[str, Part] = {}
 
-    def visit(recipe: Recipe, variant: Variant, role: Role) -> str | None:
-        if recipe.kind is Kind.TOOL or variant.native:
-            return None
+    def visit(recipe: Recipe, variant: Variant, role: Role) -> list[str]:
+        if recipe.kind is Kind.TOOL:
+            return []
         needs = [
-            visit(*need, Role.DATA if name in variant.embeds else Role.LIBRARY)
-            for name in variant.needs
-            if (need := find_need(name, recipes))
+            name
+            for need in variant.needs
+            if (one := find_need(need, recipes)) and not _runs(*one, recipe)
+            for name in visit(*one, Role.DATA if need in variant.embeds else Role.LIBRARY)
         ]
+        if (
+            variant.native and variant.name
+        ):  # made once for all targets, and part of the file that needs it
+            return needs
         needs += [one.name for one in recipe.bill.carries]
         found.update((one.name, _carried(one, wheels)) for one in recipe.bill.carries)
-        names = tuple(sorted({name for name in needs if name and name != recipe.name}))
+        names = tuple(sorted({name for name in needs if name != recipe.name}))
         found[recipe.name] = part_of(recipe, _release(recipe, versions), role, needs=names)
-        return recipe.name
+        return [recipe.name]
 
     visit(product.recipe, product.variant, Role.PROGRAM)
     if packed:
         packer = recipes[PACKER]
         found[PACKER] = part_of(packer, _release(packer, versions), Role.STUB)
     return tuple(found[name] for name in sorted(found))
+
+
+def _runs(recipe: Recipe, variant: Variant, whose: Recipe) -> bool:
+    """Whether a need only runs while ``whose`` is built, as another recipe's interpreter does; what is made once for
+    all targets is native as well, and goes into the file."""
+    return variant.native and bool(variant.name) and recipe.name != whose.name
 
 
 def part_of(recipe: Recipe, release: Release, role: Role, *, needs: tuple[str, ...] = ()) -> Part:
