@@ -78,17 +78,23 @@ class Pipeline(Workshop):
             releases,
             native=Target.native(),
         )
-        builder = Builder(
+        builder = self.builder(
+            rebuild=frozenset(product.recipe.name for product in products if request.rebuild)
+        )
+        return wanted, run_plan(in_order(wanted), builder, jobs=jobs, stop=self.stop), sources
+
+    def builder(self, *, rebuild: frozenset[str] = frozenset()) -> Builder:
+        """What runs steps here; ``rebuild`` names the recipes whose cached results are not looked at."""
+        return Builder(
             cache=self.cache,
             toolchain=self.toolchain,
             engine=self.engine,
             report=self.report,
             logs=self.cache_folder / "logs",
             stop=self.stop,
-            rebuild=frozenset(product.recipe.name for product in products if request.rebuild),
+            rebuild=rebuild,
             timings=self.timings,
         )
-        return wanted, run_plan(in_order(wanted), builder, jobs=jobs, stop=self.stop), sources
 
     @property
     def jobs(self) -> int:

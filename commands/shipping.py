@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from builders.build import Builder, Outcome
+from builders.build import Outcome
 from builders.plan import Stage, Step
 from builders.schedule import run_plan
 from commands.evidence import Evidence
@@ -349,15 +349,7 @@ class Shipping:
             target=Target.native(),
             needs=(),
         )
-        builder = Builder(
-            cache=pipeline.cache,
-            toolchain=pipeline.toolchain,
-            engine=pipeline.engine,
-            report=pipeline.report,
-            logs=pipeline.cache_folder / "logs",
-            stop=pipeline.stop,
-        )
-        outcome = run_plan([step], builder, jobs=1, stop=pipeline.stop)[step]
+        outcome = run_plan([step], pipeline.builder(), jobs=1, stop=pipeline.stop)[step]
         (sha256,) = outcome.files.values()
         return Data(
             recipe=recipe,
