@@ -105,7 +105,7 @@ class Timings:
             }
             for span in spans
         ]
-        cores, seconds = os.cpu_count() or 1, round(time.monotonic() - self.zero, 3)
+        cores, seconds = os.cpu_count() or 1, round(time.monotonic() - self.zero, 6)
         return {
             "traceEvents": [*names, *events],
             "displayTimeUnit": "ms",

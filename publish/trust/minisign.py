@@ -76,8 +76,8 @@ class SignatureFile:
 
 
 def name_of(number: bytes) -> str:
-    """A key's id as minisign prints it: the number is little-endian."""
-    return f"{int.from_bytes(number, 'little'):016X}"
+    """A key's id as minisign prints it: the number is little-endian, without leading zeros."""
+    return f"{int.from_bytes(number, 'little'):X}"
 
 
 def one_line(text: str) -> str:

@@ -34,7 +34,7 @@ class PublicKey:
 
     @property
     def name(self) -> str:
-        """The key's id, 16 hex digits, as minisign prints it."""
+        """The key's id in hexadecimal, as minisign prints it."""
         return self.part.name
 
     @property

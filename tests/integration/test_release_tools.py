@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -68,9 +68,20 @@ class TestMinisign:
         assert done.returncode == 0, done.stderr
         signature = (tmp_path / "file.minisig").read_text()
         assert "file:file" in key.public.verify(b"some bytes", signature)
+
+    @pytest.mark.parametrize(
+        "number", [bytes([255] * 8), bytes([1] * 7 + [7]), bytes([1] + [0] * 7)]
+    )
+    def test_writes_the_same_public_key(self, tmp_path: Path, number: bytes) -> None:
+        key = SecretKey.generate()
+        key = SecretKey(
+            public=PublicKey(part=replace(key.public.part, id=number)),
+            part=replace(key.part, id=number),
+        )
+        key.write(tmp_path / "our.key")
         made = ran("minisign", "-R", "-s", tmp_path / "our.key", "-p", tmp_path / "again.pub")
         assert made.returncode == 0, made.stderr
-        assert (tmp_path / "again.pub").read_text() == (tmp_path / "our.pub").read_text()
+        assert (tmp_path / "again.pub").read_text() == key.public.text
 
     def test_accepts_our_signatures_and_no_others(self, tmp_path: Path) -> None:
         key = new_key(tmp_path / "our.key", tmp_path / "our.pub")

@@ -69,6 +69,13 @@ class TestMinisignsFiles:
         assert key.public == PublicKey.parse(PUBLIC) == PublicKey.parse(PUBLIC.splitlines()[1])
         assert key.public.name == "2A7F9E77C3EBE465"
 
+    def test_its_numbers_have_no_leading_zeros(self) -> None:
+        data = bytearray(base64.b64decode(PUBLIC.splitlines()[1]))
+        data[9] = 0x07
+        key = PublicKey.parse(base64.b64encode(data).decode())
+        assert key.name == "77F9E77C3EBE465"
+        assert "minisign public key 77F9E77C3EBE465\n" in key.text
+
     def test_its_signature_holds(self) -> None:
         comment = PublicKey.parse(PUBLIC).verify(b"hello\n", SIGNATURE)
         assert comment == "timestamp:1795573089\tfile:f\thashed"
