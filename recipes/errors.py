@@ -4,6 +4,7 @@ A message is a small paragraph: what happened, the likely cause, what to do next
 Only ``tasks.py`` turns an error into an exit code; a traceback is shown with ``--debug`` alone.
 """
 
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import ClassVar
 
@@ -93,3 +94,14 @@ class PublishError(FromscratchError):
     """An artifact could not be published."""
 
     code = ExitCode.PUBLISH
+
+
+def causes_of(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it wraps, outermost first: requests and urllib3 do it three ways."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        yield cause
+        seen.add(id(cause))
+        inner = (getattr(cause, "reason", None), *cause.args, cause.__cause__, cause.__context__)
+        cause = next((item for item in inner if isinstance(item, BaseException)), None)

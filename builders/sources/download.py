@@ -11,7 +11,7 @@ import itertools
 import json
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from errno import EHOSTUNREACH, ENETUNREACH
 from http import HTTPStatus
@@ -21,6 +21,7 @@ from urllib.parse import urljoin, urlsplit
 
 from builders.sources.client import Client, Progress, Refused, Trouble
 from builders.sources.disk import CHUNK, disk_errors
+from recipes.errors import causes_of
 from recipes.model import Source
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _attempt(
     else:
         headers |= {"Range": f"bytes={offset}-", "If-Range": validator}
     with contextlib.closing(open_url(session, url, headers, client)) as response:
-        offset = _agreed_offset(response, offset, source, part, client.now())
+        offset = _agreed_offset(response, offset, source, part)
         _refuse_headers(response, source.size - offset, source)
         if offset == 0:
             part.begin(url, _validator(response.headers))
@@ -207,7 +208,7 @@ def _connection_fault(error: Exception, connect_tries: int) -> Refused | Fault:
     """Say why there is no response. Never quotes the outer error: it holds the whole URL."""
     import requests  # noqa: PLC0415
 
-    causes = list(_causes(error))
+    causes = list(causes_of(error))
     root = causes[-1]
     if isinstance(error, requests.exceptions.SSLError):
         return Refused(f"TLS failed: {root}")
@@ -228,20 +229,7 @@ def _connection_fault(error: Exception, connect_tries: int) -> Refused | Fault:
     return Refused(f"cannot be asked: {type(error).__name__}")
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it wraps, outermost first: requests and urllib3 do it three ways."""
-    seen: set[int] = set()
-    cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:
-        yield cause
-        seen.add(id(cause))
-        inner = (getattr(cause, "reason", None), *cause.args, cause.__cause__, cause.__context__)
-        cause = next((item for item in inner if isinstance(item, BaseException)), None)
-
-
-def _agreed_offset(
-    response: "requests.Response", asked: int, source: Source, part: Part, now: float
-) -> int:
+def _agreed_offset(response: "requests.Response", asked: int, source: Source, part: Part) -> int:
     """Return where the body begins; raises for a status that brings no body of ours."""
     status = response.status_code
     if status == HTTPStatus.OK:
@@ -254,30 +242,26 @@ def _agreed_offset(
         part.discard()
         msg = "does not resume where it was asked to; starting from zero"
         raise Fault(msg, wait=0.0)
-    raise refusal(response, now)
+    raise refusal(response)
 
 
-def refusal(response: "requests.Response", now: float) -> Fault | Refused:
+def refusal(response: "requests.Response") -> Fault | Refused:
     """Return what to raise for a status that brings no body of ours."""
     status = response.status_code
     msg = f"HTTP {status} {response.reason or ''}".rstrip()
     if status in HEALING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Fault(msg, wait=_retry_after(response.headers, now))
+        return Fault(msg, wait=_retry_after(response.headers))
     return Refused(msg)
 
 
-def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
+def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds a server asks us to wait: a number or a date, RFC 9110, 10.2.3."""
-    value = headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", value):
-        return float(value)
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - rarely needed, never when warm
+    import urllib3  # noqa: PLC0415 - slow, and never needed when warm
 
     try:
-        moment = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+        return float(urllib3.Retry().parse_retry_after(headers.get("Retry-After", "")))
+    except (urllib3.exceptions.HTTPError, ValueError, OverflowError):
         return None
-    return max(0.0, moment.timestamp() - now)
 
 
 def _refuse_headers(response: "requests.Response", expected: int, source: Source) -> None:
@@ -345,7 +329,7 @@ def read_some(response: "requests.Response", *, full: bool = False) -> bytes:
     except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
         if full:
             return b""
-        *_, root = _causes(error)
+        *_, root = causes_of(error)
         msg = f"the body broke off: {root}"
         raise Fault(msg) from error
 

@@ -1,8 +1,10 @@
 """One wheel or source archive from Python's package index, as this machine's pip is configured to reach it."""
 
+import itertools
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from builders.sources.client import Client, Refused, Trouble
@@ -10,8 +12,8 @@ from recipes.model import Source
 
 ARCHIVE = 64 << 20
 """Bytes that an archive of unknown size is given the time for."""
-LINES = 5
-"""How much of pip's complaint is quoted."""
+LINES, LINE = 5, 200
+"""How much of pip's complaint is quoted: it can list a hundred versions."""
 
 
 def pip_download(requirement: str, source: Source, into: Path, *, client: Client) -> Path:
@@ -20,46 +22,16 @@ def pip_download(requirement: str, source: Source, into: Path, *, client: Client
     Raises Refused when pip cannot. pip is killed when it takes too long, and on an interrupt.
     """
     # A source archive is looked into by pip, which runs its setup code: only ever after the hash was right.
-    wanted = into.parent / f"{into.name}.txt"
-    wanted.write_text(f"{requirement} --hash=sha256:{source.sha256}\n", "utf-8")
-    form = "--only-binary" if source.filename.endswith(".whl") else "--no-binary"
-    command = [
-        *(
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--require-hashes",
-            "--requirement",
-            str(wanted),
-        ),
-        *("--no-deps", form, ":all:", "--no-cache-dir"),
-        *("--disable-pip-version-check", "--no-input", "--quiet", "--progress-bar", "off"),
-        *("--retries", "2"),
-        *_platform(source.filename),
-        *("--dest", str(into)),
-    ]
-    seconds = client.limits.grace + source.size / client.limits.pip_rate
-    try:
-        subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=seconds,
-            check=True,
-        )
-    except subprocess.TimeoutExpired as error:
-        msg = f"pip took more than {seconds:.0f} s"
-        raise Refused(msg) from error
-    except subprocess.CalledProcessError as error:
-        said = "\n".join(error.stderr.strip().splitlines()[-LINES:])
-        msg = f"pip ended with {error.returncode}: {said}"
-        lied = "DO NOT MATCH THE HASHES" in error.stderr
-        raise Refused(msg, trouble=Trouble.WRONG if lied else Trouble.GONE) from error
-    finally:
-        wanted.unlink(missing_ok=True)
+    wheel = source.filename.endswith(".whl")
+    done = _download(
+        f"{requirement} --hash=sha256:{source.sha256}",
+        into,
+        wheel=wheel,
+        platforms=_platforms(source.filename) if wheel else (),
+        seconds=client.limits.grace + source.size / client.limits.pip_rate,
+    )
+    if done.returncode:
+        raise _complaint(done)
     files = sorted(into.iterdir())
     if len(files) != 1:
         msg = f"pip left {len(files)} files instead of one"
@@ -69,8 +41,7 @@ def pip_download(requirement: str, source: Source, into: Path, *, client: Client
 
 def pip_versions(name: str, *, client: Client) -> frozenset[str]:
     """Return the versions of a package that suit this Python, pre-releases left out. Raises Refused."""
-    command = [sys.executable, "-m", "pip", "index", "versions", name]
-    done = _ask(command, seconds=client.limits.grace)
+    done = _pip("index", "versions", name, seconds=client.limits.grace)
     found = re.search(r"^Available versions: (.*)$", done.stdout, re.MULTILINE)
     if done.returncode or found is None:
         raise _complaint(done)
@@ -83,22 +54,13 @@ def pip_sha256(requirement: str, into: Path, *, wheel: bool, client: Client) -> 
     pip is told a hash that no file has: it fetches the file, says what the hash really is, and stops, before it looks
     into a source archive by running its code. So what runs later is what was pinned, or nothing.
     """
-    wanted = into / "requirement.txt"
-    wanted.write_text(f"{requirement} --hash=sha256:{'0' * 64}\n", "utf-8")
-    form = "--only-binary" if wheel else "--no-binary"
-    command = [
-        *(
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--require-hashes",
-            "--requirement",
-            str(wanted),
-        ),
-        *("--no-deps", form, ":all:", "--no-cache-dir", "--dest", str(into / "never")),
-    ]
-    done = _ask(command, seconds=client.limits.grace + ARCHIVE / client.limits.pip_rate)
+    done = _download(
+        f"{requirement} --hash=sha256:{'0' * 64}",
+        into / "never",
+        wheel=wheel,
+        platforms=(),
+        seconds=client.limits.grace + ARCHIVE / client.limits.pip_rate,
+    )
     if "yanked" in done.stderr:
         msg = "it was yanked from the index"
         raise Refused(msg)
@@ -108,11 +70,29 @@ def pip_sha256(requirement: str, into: Path, *, wheel: bool, client: Client) -> 
     return found[1]
 
 
-def _ask(command: list[str], *, seconds: float) -> "subprocess.CompletedProcess[str]":
+def _download(
+    line: str, into: Path, *, wheel: bool, platforms: Iterable[str], seconds: float
+) -> "subprocess.CompletedProcess[str]":
+    """Let pip download what one line of a requirements file says."""
+    wanted = into.parent / f"{into.name}.txt"
+    wanted.write_text(f"{line}\n", "utf-8")
+    try:
+        return _pip(
+            *("download", "--require-hashes", "--requirement", str(wanted), "--no-deps"),
+            *("--only-binary" if wheel else "--no-binary", ":all:"),
+            *(word for name in platforms for word in ("--platform", name)),
+            *("--no-cache-dir", "--quiet", "--progress-bar", "off", "--dest", str(into)),
+            seconds=seconds,
+        )
+    finally:
+        wanted.unlink(missing_ok=True)
+
+
+def _pip(*words: str, seconds: float) -> "subprocess.CompletedProcess[str]":
     quiet = ("--disable-pip-version-check", "--no-input", "--no-color", "--retries", "2")
     try:
         return subprocess.run(
-            [*command, *quiet],
+            [sys.executable, "-m", "pip", *words, *quiet],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -126,13 +106,15 @@ def _ask(command: list[str], *, seconds: float) -> "subprocess.CompletedProcess[
 
 
 def _complaint(done: "subprocess.CompletedProcess[str]") -> Refused:
-    said = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")]
-    return Refused(f"pip ended with {done.returncode}: {' '.join(said[-LINES:])}")
+    lines = done.stderr.strip().splitlines()
+    errors = list(itertools.dropwhile(lambda line: not line.startswith("ERROR:"), lines))
+    said = "\n".join(line[:LINE] for line in (errors or lines)[-LINES:])
+    lied = "DO NOT MATCH THE HASHES" in done.stderr
+    msg = f"pip ended with {done.returncode}: {said}"
+    return Refused(msg, trouble=Trouble.WRONG if lied else Trouble.GONE)
 
 
-def _platform(filename: str) -> list[str]:
-    """Ask for the pinned wheel's platform, not for whatever suits the machine we run on."""
-    platforms = filename.removesuffix(".whl").rpartition("-")[2].split(".")
-    if not filename.endswith(".whl") or platforms == ["any"]:
-        return []
-    return [part for name in platforms for part in ("--platform", name)]
+def _platforms(wheel: str) -> list[str]:
+    """The pinned wheel's platforms, not whatever suits the machine we run on."""
+    platforms = wheel.removesuffix(".whl").rpartition("-")[2].split(".")
+    return [] if platforms == ["any"] else platforms

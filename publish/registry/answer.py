@@ -1,7 +1,6 @@
 """What a registry said, and where it sends us: the parts of HTTP that are to be mistrusted."""
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
@@ -63,26 +62,11 @@ def origin(url: str) -> tuple[str, str | None, int]:
     return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def causes_of(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it wraps, outermost first: requests and urllib3 do it three ways."""
-    seen: set[int] = set()
-    cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:
-        yield cause
-        seen.add(id(cause))
-        inner = (getattr(cause, "reason", None), *cause.args, cause.__cause__, cause.__context__)
-        cause = next((item for item in inner if isinstance(item, BaseException)), None)
-
-
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds a registry asks us to wait: a number or a date, RFC 9110, 10.2.3."""
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - rarely needed
+    import urllib3  # noqa: PLC0415 - slow, and rarely needed
 
-    value = headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", value):
-        return float(value)
     try:
-        moment = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+        return float(urllib3.Retry().parse_retry_after(headers.get("Retry-After", "")))
+    except (urllib3.exceptions.HTTPError, ValueError, OverflowError):
         return None
-    return max(0.0, moment.timestamp() - now)

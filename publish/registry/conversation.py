@@ -11,12 +11,12 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from publish.oci.layout import LARGEST_JSON
-from publish.registry.answer import Answer, Fault, causes_of, origin, retry_after
+from publish.registry.answer import Answer, Fault, origin, retry_after
 from publish.registry.authority import Authority, Purpose
 from publish.registry.body import Body
 from publish.registry.outside import Outside, Progress
 from publish.registry.reference import Repository
-from recipes.errors import PublishError
+from recipes.errors import PublishError, causes_of
 
 if TYPE_CHECKING:
     import requests
@@ -170,7 +170,7 @@ class Conversation:
         with closing(response):
             status = response.status_code
             if status in HEALING:
-                wait = retry_after(response.headers, self.outside.now())
+                wait = retry_after(response.headers)
                 msg = f"answered HTTP {status}"
                 raise Fault(msg, wait=wait)
             limit = limit if status == 200 else LARGEST_JSON
