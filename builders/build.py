@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Any
 
 from builders.engines.engine import Box, Command, Engine, Stop, Stopped, Usage
-from builders.environment import environment
+from builders.environment import environment, need_folder
 from builders.key import PACK_SCRIPT, action_key
 from builders.plan import Stage, Step
 from builders.report import Report
@@ -169,10 +169,10 @@ class Builder:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
         with self.cache.scratch() as scratch, engine.box() as box:
-            needs = self._put(step, inputs, box, scratch)
+            self._put(step, inputs, box, scratch)
             command = Command(
                 argv=("sh", "-c", f'umask 022; exec sh "$RECIPE/{_script(step)}"'),
-                env=environment(step, self.toolchain, needs, root=box.root, tools=box.toolchain),
+                env=environment(step, self.toolchain, inputs, root=box.root, tools=box.toolchain),
                 log=log,
                 seconds=SECONDS,
             )
@@ -213,10 +213,8 @@ class Builder:
         digests = {name: outcome.output for name, outcome in inputs.items()}
         return action_key(step, digests, self.toolchain)
 
-    def _put(
-        self, step: Step, inputs: Mapping[str, Outcome], box: Box, scratch: Path
-    ) -> dict[str, PurePosixPath]:
-        """Put everything into the box; return where the step sees its needs."""
+    def _put(self, step: Step, inputs: Mapping[str, Outcome], box: Box, scratch: Path) -> None:
+        """Put everything into the box."""
         folders = scratch / "folders"
         for name in ("work", "out"):
             (folders / name).mkdir(parents=True)
@@ -234,10 +232,9 @@ class Builder:
             if blob is None:
                 msg = f"What '{name}' made is not in the cache any more."
                 raise StepError(msg, why="it was removed during the build", next="run again")
-            folder = name.replace(":", "-")
-            unpack_tree(blob, scratch / "needs" / folder)
-            box.put(scratch / "needs" / folder, PurePosixPath("needs") / folder)
-        return {name: box.root / "needs" / name.replace(":", "-") for name in inputs}
+            folder = need_folder(name)
+            unpack_tree(blob, scratch / folder)
+            box.put(scratch / folder, folder)
 
     def _put_source(self, step: Step, box: Box, scratch: Path) -> None:
         source = step.release.source

@@ -1,7 +1,7 @@
 """The whole environment of a step: all that a build script is told."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
 from builders.plan import Stage, Step
@@ -12,14 +12,14 @@ from recipes.target import Target
 def environment(
     step: Step,
     toolchain: Toolchain,
-    needs: Mapping[str, PurePosixPath],
+    needs: Collection[str],
     *,
     root: PurePosixPath = BOX,
     tools: PurePosixPath = INSIDE,
 ) -> dict[str, str]:
     """Return the variables of the build scripts.
 
-    ``root``, ``tools`` and ``needs`` are the box, the toolchain and the needs as the step sees them.
+    ``needs`` are the names of `Step.needs`; ``root`` and ``tools`` are the box and the toolchain as the step sees them.
     """
     target = step.target
     # A no-op where paths are fixed already; what makes the host engine's bytes the same.
@@ -54,8 +54,8 @@ def environment(
             f"-D{key}={value}" for key, value in sorted(step.variant.switches.items())
         ),
         "METHOD": step.method.value if step.stage is Stage.PACK else "",
-        "SYSROOT": str(needs.get("musl", "")),
-        **{f"NEED_{variable(name)}": str(path) for name, path in needs.items()},
+        "SYSROOT": str(root / need_folder("musl")) if "musl" in needs else "",
+        **{f"NEED_{variable(name)}": str(root / need_folder(name)) for name in needs},
     }
 
 
@@ -64,6 +64,11 @@ def _outline(flags: Sequence[str], target: Target) -> list[str]:
     if target.outlines:
         return list(flags)
     return [flag.replace("machine-outliner=always", "machine-outliner=never") for flag in flags]
+
+
+def need_folder(name: str) -> PurePosixPath:
+    """Where in the box a step finds what it needs. No colon: it would end a path in PATH or -I lists."""
+    return PurePosixPath("needs", name.replace(":", "-"))
 
 
 def variable(name: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from builders.environment import environment
 from builders.plan import Stage, Step
-from builders.toolchain import BOX, Toolchain
+from builders.toolchain import Toolchain
 from recipes.model import Recipe, Release
 
 FORMAT = 2
@@ -37,7 +37,7 @@ def action_key(step: Step, inputs: Mapping[str, str], toolchain: Toolchain) -> s
     match step.stage:
         case Stage.BUILD | Stage.CHECKS:
             # All that the script is told: switches, flags of the target and the toolchain, versions.
-            told = environment(step, toolchain, {name: BOX / "needs" / name for name in inputs})
+            told = environment(step, toolchain, inputs)
             facts["environment"] = {name: told[name] for name in told if name != "JOBS"}
             facts["files"] = [
                 [

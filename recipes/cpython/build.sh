@@ -33,10 +33,9 @@ if [ "$VARIANT" = lean ]; then
 fi
 for name in $off; do set -- "$@" "py_cv_module_$name=n/a"; done
 cd "$BUILD"
-# No libresolv: where the building machine has a static one, the linker finds it.
 CFLAGS="-O1 -w" sh "$SRC/configure" "$@" \
     --disable-shared --without-ensurepip --disable-test-modules --without-doc-strings --without-mimalloc \
-    --with-pkg-config=no --without-readline "--with-builtin-hashlib-hashes=$hashes" ac_cv_lib_resolv_inet_aton=no \
+    --with-pkg-config=no --without-readline "--with-builtin-hashlib-hashes=$hashes" \
     CC=cc AR=ar RANLIB=ranlib READELF=: MODULE_BUILDTYPE=static LINKFORSHARED=' ' LDFLAGS="-L$WORK/lib"
 sh "$RECIPE/objects.sh" >build.ninja
 library=$(sed -n 's/^build \(.*\): cc .*/\1/p' build.ninja | grep -v -e '^Programs/' -e 'getpath')

@@ -61,11 +61,5 @@ nuitka)
     libraries="$NEED_MBEDTLS/lib/libmbedtls.a $NEED_MBEDTLS/lib/libmbedx509.a $NEED_MBEDTLS/lib/libmbedcrypto.a"
     ;;
 esac
-case $TARGET in
-linux/arm/v6)
-    # LLVM's outliner makes wrong code there: `len(digits) == 3` was false in probe:nuitka. Without it 12 % more bytes.
-    LDFLAGS=$(echo "$LDFLAGS" | sed s/machine-outliner=always/machine-outliner=never/)
-    ;;
-esac
 # shellcheck disable=SC2086
 cc $LDFLAGS -o "$OUT/probe" ./*.o "$NEED_CPYTHON_LEAN/libpython.a" $libraries

@@ -1,7 +1,8 @@
-"""The compiler leaves nothing behind and takes nothing from where it ran before."""
+"""The compiler leaves nothing behind, and takes nothing from the machine or from where it ran before."""
 
 import hashlib
 import os
+import shlex
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,3 +49,30 @@ def test_the_compiler_has_no_cache_of_its_own(tmp_path: Path, target: Target) ->
     assert list((tmp_path / "cache").iterdir()) == []
     made = sorted(path.name for path in (tmp_path / "two").iterdir())
     assert made == ["a", "a.c", "a.o"]
+
+
+@pytest.mark.parametrize("target", list(Target), ids=str)
+def test_only_the_sysroot_is_looked_through_for_libraries(tmp_path: Path, target: Target) -> None:
+    toolchain, sysroot = tmp_path / "toolchain", tmp_path / "sysroot"
+    for place, path in Toolchain.installed(HERE).parts():
+        (toolchain / place).parent.mkdir(parents=True, exist_ok=True)
+        (toolchain / place).symlink_to(path)
+    (sysroot / "lib").mkdir(parents=True)
+    for name in ("crt1.o", "crti.o", "crtn.o", "libc.a", "libcompiler_rt.a", "one.o"):
+        (sysroot / "lib" / name).touch()
+    told = {"TOOLCHAIN": str(toolchain), "SYSROOT": str(sysroot), "CLANG_TARGET": target.clang}
+    done = subprocess.run(
+        [toolchain / "bin/cc", "-###", sysroot / "lib/one.o", "-lresolv", "-o", "one"],
+        env={"PATH": os.defpath, **told},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (link,) = [line for line in done.stderr.splitlines() if "-lresolv" in line]
+    words = shlex.split(link)
+    places = [Path(word[2:]) for word in words if word.startswith("-L")]
+    assert f"--sysroot={sysroot}" in words
+    assert all(place.resolve().is_relative_to(sysroot) for place in places), places
+    named = {Path(word).resolve() for word in words[1:] if word.startswith("/")}
+    assert {sysroot / "lib/libc.a", sysroot / "lib/crt1.o"} <= named
+    assert all(path.is_relative_to(sysroot) for path in named), named
