@@ -67,7 +67,7 @@ def _outline(flags: Sequence[str], target: Target) -> list[str]:
 
 
 def need_folder(name: str) -> PurePosixPath:
-    """Where in the box a step finds what it needs. No colon: it would end a path in PATH or -I lists."""
+    """Where in the box a step finds what it needs. No colon: it would end a path in PATH."""
     return PurePosixPath("needs", name.replace(":", "-"))
 
 

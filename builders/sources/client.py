@@ -105,4 +105,4 @@ class Client:
     """A number from 0 to 1, for the jitter."""
     monotonic: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
-    """Seconds since 1970: which dates of a signature or an archive lie in the future."""
+    """Seconds since 1970; only for servers that name a date to come back at."""

@@ -153,7 +153,7 @@ def _attempt(
     else:
         headers |= {"Range": f"bytes={offset}-", "If-Range": validator}
     with contextlib.closing(open_url(session, url, headers, client)) as response:
-        offset = _agreed_offset(response, offset, source, part)
+        offset = _agreed_offset(response, offset, source, part, client.now())
         _refuse_headers(response, source.size - offset, source)
         if offset == 0:
             part.begin(url, _validator(response.headers))
@@ -229,7 +229,9 @@ def _connection_fault(error: Exception, connect_tries: int) -> Refused | Fault:
     return Refused(f"cannot be asked: {type(error).__name__}")
 
 
-def _agreed_offset(response: "requests.Response", asked: int, source: Source, part: Part) -> int:
+def _agreed_offset(
+    response: "requests.Response", asked: int, source: Source, part: Part, now: float
+) -> int:
     """Return where the body begins; raises for a status that brings no body of ours."""
     status = response.status_code
     if status == HTTPStatus.OK:
@@ -242,26 +244,30 @@ def _agreed_offset(response: "requests.Response", asked: int, source: Source, pa
         part.discard()
         msg = "does not resume where it was asked to; starting from zero"
         raise Fault(msg, wait=0.0)
-    raise refusal(response)
+    raise refusal(response, now)
 
 
-def refusal(response: "requests.Response") -> Fault | Refused:
+def refusal(response: "requests.Response", now: float) -> Fault | Refused:
     """Return what to raise for a status that brings no body of ours."""
     status = response.status_code
     msg = f"HTTP {status} {response.reason or ''}".rstrip()
     if status in HEALING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Fault(msg, wait=_retry_after(response.headers))
+        return Fault(msg, wait=_retry_after(response.headers, now))
     return Refused(msg)
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds a server asks us to wait: a number or a date, RFC 9110, 10.2.3."""
-    import urllib3  # noqa: PLC0415 - slow, and never needed when warm
+    value = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", value):
+        return float(value)
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - rarely needed, never when warm
 
     try:
-        return float(urllib3.Retry().parse_retry_after(headers.get("Retry-After", "")))
-    except (urllib3.exceptions.HTTPError, ValueError, OverflowError):
+        moment = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
         return None
+    return max(0.0, moment.timestamp() - now)
 
 
 def _refuse_headers(response: "requests.Response", expected: int, source: Source) -> None:

@@ -52,7 +52,7 @@ def save_page(
         began, received = client.monotonic(), 0
         with contextlib.closing(open_url(session, url, told, client)) as response:
             if response.status_code != HTTPStatus.OK:
-                raise refusal(response)
+                raise refusal(response, client.now())
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                 msg = "sends a Content-Encoding though it was told not to"
                 raise Refused(msg)

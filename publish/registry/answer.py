@@ -1,5 +1,6 @@
 """What a registry said, and where it sends us: the parts of HTTP that are to be mistrusted."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit, urlunsplit
@@ -62,11 +63,15 @@ def origin(url: str) -> tuple[str, str | None, int]:
     return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds a registry asks us to wait: a number or a date, RFC 9110, 10.2.3."""
-    import urllib3  # noqa: PLC0415 - slow, and rarely needed
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - rarely needed
 
+    value = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", value):
+        return float(value)
     try:
-        return float(urllib3.Retry().parse_retry_after(headers.get("Retry-After", "")))
-    except (urllib3.exceptions.HTTPError, ValueError, OverflowError):
+        moment = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
         return None
+    return max(0.0, moment.timestamp() - now)

@@ -170,7 +170,7 @@ class Conversation:
         with closing(response):
             status = response.status_code
             if status in HEALING:
-                wait = retry_after(response.headers)
+                wait = retry_after(response.headers, self.outside.now())
                 msg = f"answered HTTP {status}"
                 raise Fault(msg, wait=wait)
             limit = limit if status == 200 else LARGEST_JSON

@@ -75,6 +75,8 @@ class Outside:
     random: Callable[[], float] = random.random
     """A number from 0 to 1, for the jitter."""
     monotonic: Callable[[], float] = time.monotonic
+    now: Callable[[], float] = time.time
+    """Seconds since 1970; only for registries that name a date to come back at."""
 
 
 OUTSIDE = Outside()

@@ -26,7 +26,7 @@ from tests.integration.traces import (
 
 pytestmark = pytest.mark.builds
 
-SECONDS = 30.0
+SECONDS = 10.0
 
 SANDBOX = pytest.param("sandbox", marks=pytest.mark.sandbox)
 DOCKER = pytest.param("docker", marks=pytest.mark.docker)
