@@ -1,4 +1,4 @@
-"""What can I do? Every command of ``./inv``; thin on purpose, the work is in `pipeline.py` and the rooms."""
+"""What can I do? Every command of ``./inv``; thin on purpose, the work is in `commands` and the rooms below."""
 
 import json
 import shlex
@@ -8,22 +8,22 @@ from typing import Any
 
 from invoke import Collection, Context, Exit, task
 
-from commands.matrix import details, overview, summary
+from commands.list import details, overview, summary
 from commands.upkeep import closing_table, describe, examine, fetch_all, look_after_cache, sweep
 from console.program import Inv
 from console.progress import make_report
 from console.table import table
-from pipeline import ALL, Pipeline, Request, parse_targets
-from recipes.errors import ExitCode, UsageError
+from core.errors import ExitCode, UsageError
+from core.settings import Settings
+from core.target import Target
+from flow.build import ALL, Pipeline, Request, parse_targets
+from flow.context import ROOT
 from recipes.load import load_recipes
-from recipes.settings import Settings
-from recipes.target import Target
 from verify.expectations import Expectations
-from workshop import ROOT
 
 ENGINE = "where steps run: auto, docker, sandbox or host (default: auto)"
 TARGET = "platforms as Docker names them, e.g. linux/arm64,linux/amd64, or 'all' (default: this machine's)"
-RECIPES = "a folder with more recipes, added to our own (several: with commas between them)"
+RECIPES = "a directory with more recipes, added to our own (several: with commas between them)"
 JSON = "print JSON instead of text"
 
 
@@ -36,9 +36,9 @@ def _shipment(words: list[str], target: str, *, packed: bool, plain: bool) -> An
     if packed and plain:
         msg = "Packed and plain at once is neither."
         raise UsageError(msg, next="leave one of the two flags away")
-    from commands.shipping import Shipment  # noqa: PLC0415 - a build does not pay for it
+    from commands.image import ImageSelection  # noqa: PLC0415 - a build does not pay for it
 
-    return Shipment(
+    return ImageSelection(
         words=tuple(words),
         targets=parse_targets(target) if target else (),
         packed=True if packed else False if plain else None,
@@ -91,7 +91,7 @@ def build(
     )
     try:
         if rebuild_and_compare:
-            from commands.compare import rebuild_and_compare as compare  # noqa: PLC0415 - rarely asked for
+            from commands.rebuild import rebuild_and_compare as compare  # noqa: PLC0415 - rarely asked for
 
             compared = compare(pipeline, request)
             _print_json(compared.as_dict()) if json else print(compared.text())
@@ -165,7 +165,7 @@ def list_(_: Context, target: str = "", recipes: str = "", json: bool = False) -
     help={
         "path": "files to judge, also as bare words",
         "target": "the platform they must be for",
-        "release": "check a release instead: its folder, or oci://HOST/REPO[/NAME[:TAG]]",
+        "release": "check a release instead: its directory, or oci://HOST/REPO[/NAME[:TAG]]",
         "key": "the public key file that the release must be signed by",
         "insecure": "plain http also to a registry on another machine",
         "json": JSON,
@@ -180,13 +180,13 @@ def verify(
     insecure: bool = False,
     json: bool = False,
 ) -> None:
-    """Judge any file: is it one static, stripped, sane program? Or a whole release. Exit code 1 when not."""
+    """Verifier any file: is it one static, stripped, sane program? Or a whole release. Exit code 1 when not."""
     if bool(path) == bool(release):
         msg = "Files and a release at once are two questions." if path else "Nothing to verify."
         raise UsageError(msg, next="inv verify FILE…, or inv verify --release DIR")
     pipeline = _pipeline(public_key=key)
     if release:
-        from commands.publishing import check_shipped, public_key  # noqa: PLC0415 - much that a build does not need
+        from commands.publish import check_shipped, public_key  # noqa: PLC0415 - much that a build does not need
 
         try:
             checked = check_shipped(
@@ -269,7 +269,7 @@ def image(
     json: bool = False,
 ) -> None:
     """Make multi-arch scratch images of what is built: ./inv image static-curl --tar"""
-    from commands.shipping import Shipping, describe_images  # noqa: PLC0415 - a build does not pay for it
+    from commands.image import Shipping, describe_images  # noqa: PLC0415 - a build does not pay for it
 
     pipeline = _pipeline()
     shipment = _shipment(image, target, packed=packed, plain=plain)
@@ -294,7 +294,7 @@ def image(
     iterable=["image"],
     help={
         "image": "static-curl, static-curl:http, static-tools … also as bare words (default: all that can be made)",
-        "to": "a folder, which becomes a release ready to upload; or oci://HOST/REPO, a registry",
+        "to": "a directory, which becomes a release ready to upload; or oci://HOST/REPO, a registry",
         "target": "only these platforms of what is built (default: all of them)",
         "key": "the secret key file to sign with (default: the one that inv key new made, if it did)",
         "packed": "images with the files that UPX packed",
@@ -322,7 +322,7 @@ def publish(
     if not to:
         msg = "Nobody said where to."
         raise UsageError(msg, next="inv publish --to DIR, or inv publish --to oci://HOST/REPO")
-    import commands.publishing as publisher  # noqa: PLC0415 - much that a build does not need
+    import commands.publish as publisher  # noqa: PLC0415 - much that a build does not need
     from publish.registry.reference import SCHEME, Repository  # noqa: PLC0415
 
     pipeline = _pipeline(key=key)
@@ -335,7 +335,7 @@ def publish(
             result: Any = [publisher.pushed_as_dict(one) for one in pushed]
             text = publisher.describe_pushed(pushed, dry=dry_run)
         else:
-            done = publishing.to_folder(Path(to), shipment, dry=dry_run)
+            done = publishing.to_directory(Path(to), shipment, dry=dry_run)
             result = publisher.release_as_dict(done)
             text = publisher.describe_release(done, dry=dry_run)
     finally:
@@ -355,7 +355,7 @@ def publish(
 )
 def key(_: Context, what: list[str], json: bool = False) -> None:
     """Make the key pair that signs releases (Ed25519, minisign's format): key new | show."""
-    from commands.publishing import look_after_keys  # noqa: PLC0415 - as above
+    from commands.publish import look_after_keys  # noqa: PLC0415 - as above
 
     lines = look_after_keys(_pipeline(), what)
     if json:
@@ -441,7 +441,7 @@ def bump(
 @task(
     iterable=["only"],
     help={
-        "only": "folders or files below tests/, also as bare words (default: all)",
+        "only": "directories or files below tests/, also as bare words (default: all)",
         "match": "only tests whose name matches (pytest -k)",
         "fast": "only what needs no build, no engine and no network",
     },
@@ -496,7 +496,7 @@ def bench(
     cold: bool = False,
 ) -> None:
     """Measure sizes, times and memory beside the reference figures."""
-    words = [sys.executable, "-m", "tests.bench", "--rounds", rounds]
+    words = [sys.executable, "-m", "bench.bench", "--rounds", rounds]
     flags = {"--json": json, "--quick": quick, "--cold": cold}
     _run(context, words + [flag for flag, given in flags.items() if given])
 

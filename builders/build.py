@@ -9,18 +9,19 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Any
 
-from builders.engines.engine import Box, Command, Engine, Stop, Stopped, Usage
-from builders.environment import environment, need_folder
+from builders.engines.engine import Command, Engine, Sandbox, Usage
+from builders.environment import environment, need_directory
 from builders.key import PACK_SCRIPT, action_key
 from builders.plan import Stage, Step
-from builders.report import Report
 from builders.sources.cache import Cache
 from builders.sources.unpack import unpack
 from builders.timings import Kind, Timings
 from builders.toolchain import Toolchain
 from builders.tree import pack_tree, unpack_tree
-from recipes.errors import FromscratchError, StepError
-from recipes.model import UNKEYED
+from core.cancel import Cancelled, CancelToken
+from core.errors import FromscratchError, StepError
+from core.progress import Report
+from recipes.model import NOT_IN_KEY
 
 LOG_LINES = 30
 LINE = 240
@@ -89,7 +90,7 @@ class Outcome:
         }
 
 
-class Lazily:
+class LazyEngine:
     """An engine that is made when the first step really runs: looking for one costs time."""
 
     def __init__(self, make: Callable[[], Engine]) -> None:
@@ -113,10 +114,10 @@ class Builder:
         *,
         cache: Cache,
         toolchain: Toolchain,
-        engine: Lazily,
+        engine: LazyEngine,
         report: Report,
         logs: Path,
-        stop: Stop | None = None,
+        cancel: CancelToken | None = None,
         rebuild: frozenset[str] = frozenset(),
         timings: Timings | None = None,
     ) -> None:
@@ -126,7 +127,7 @@ class Builder:
         self.engine = engine
         self.report = report
         self.logs = logs
-        self.stop = Stop() if stop is None else stop
+        self.cancel = CancelToken() if cancel is None else cancel
         self.rebuild = rebuild
         self.timings = Timings() if timings is None else timings
 
@@ -168,26 +169,28 @@ class Builder:
         log = self.logs / f"{step.slug}-{key[:8]}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
-        with self.cache.scratch() as scratch, engine.box() as box:
-            self._put(step, inputs, box, scratch)
+        with self.cache.scratch() as scratch, engine.sandbox() as sandbox:
+            self._put(step, inputs, sandbox, scratch)
             command = Command(
                 argv=("sh", "-c", f'umask 022; exec sh "$RECIPE/{_script(step)}"'),
-                env=environment(step, self.toolchain, inputs, root=box.root, tools=box.toolchain),
+                env=environment(
+                    step, self.toolchain, inputs, root=sandbox.root, tools=sandbox.toolchain
+                ),
                 log=log,
                 seconds=SECONDS,
             )
-            if code := box.run(command):
+            if code := sandbox.run(command):
                 raise _failed(step, code, log)
             made = scratch / "made"
-            box.get(PurePosixPath("out"), made)
+            sandbox.get(PurePosixPath("out"), made)
             seconds = time.monotonic() - began
-            return self._keep(step, key, made, scratch, engine, seconds, box.usage)
+            return self._keep(step, key, made, scratch, engine, seconds, sandbox.usage)
 
     @contextmanager
     def _alone(self, step: Step, key: str) -> Iterator[None]:
         """Keep every other run away from this step. Waits for it, unless everything is to stop."""
         told = False
-        while not self.stop:
+        while not self.cancel:
             with ExitStack() as stack:
                 try:
                     stack.enter_context(self.cache.lock(key, waiting=_busy))
@@ -199,9 +202,9 @@ class Builder:
             if not told:
                 self.report.note(f"wait    {step.name}: another run is at it")
                 told = True
-            self.stop.event.wait(PAUSE)
-        msg = f"Stopped: {step.name}"
-        raise Stopped(msg)
+            self.cancel.wait(PAUSE)
+        msg = f"Cancelled: {step.name}"
+        raise Cancelled(msg)
 
     def expected(self, step: Step) -> float:
         """Seconds that the step will take, as its last run here did, whatever target and version that was for."""
@@ -213,41 +216,45 @@ class Builder:
         digests = {name: outcome.output for name, outcome in inputs.items()}
         return action_key(step, digests, self.toolchain)
 
-    def _put(self, step: Step, inputs: Mapping[str, Outcome], box: Box, scratch: Path) -> None:
+    def _put(
+        self, step: Step, inputs: Mapping[str, Outcome], sandbox: Sandbox, scratch: Path
+    ) -> None:
         """Put everything into the box."""
-        folders = scratch / "folders"
+        directories = scratch / "directories"
         for name in ("work", "out"):
-            (folders / name).mkdir(parents=True)
-            box.put(folders / name, PurePosixPath(name))
+            (directories / name).mkdir(parents=True)
+            sandbox.put(directories / name, PurePosixPath(name))
         if step.stage is Stage.PACK:
-            box.put(PACK_SCRIPT.parent, PurePosixPath("recipe"))
+            sandbox.put(PACK_SCRIPT.parent, PurePosixPath("recipe"))
         else:
             # Without what is no part of the key; see `Recipe.files`.
-            unkeyed = shutil.ignore_patterns(*UNKEYED)
-            shutil.copytree(step.recipe.folder, scratch / "recipe", ignore=unkeyed)
-            box.put(scratch / "recipe", PurePosixPath("recipe"))
-            self._put_source(step, box, scratch)
+            unkeyed = shutil.ignore_patterns(*NOT_IN_KEY)
+            shutil.copytree(step.recipe.directory, scratch / "recipe", ignore=unkeyed)
+            sandbox.put(scratch / "recipe", PurePosixPath("recipe"))
+            self._put_source(step, sandbox, scratch)
         for name, outcome in inputs.items():
             blob = self.cache.blob(outcome.output)
             if blob is None:
                 msg = f"What '{name}' made is not in the cache any more."
                 raise StepError(msg, why="it was removed during the build", next="run again")
-            folder = need_folder(name)
-            unpack_tree(blob, scratch / folder)
-            box.put(scratch / folder, folder)
+            directory = need_directory(name)
+            unpack_tree(blob, scratch / directory)
+            sandbox.put(scratch / directory, directory)
 
-    def _put_source(self, step: Step, box: Box, scratch: Path) -> None:
+    def _put_source(self, step: Step, sandbox: Sandbox, scratch: Path) -> None:
         source = step.release.source
         if source is None:
             for path in step.recipe.local_files:
-                box.put(path, "src" / PurePosixPath(path.relative_to(step.recipe.local or path)))
+                sandbox.put(
+                    path, "src" / PurePosixPath(path.relative_to(step.recipe.local or path))
+                )
             return
         archive = self.cache.blob(source.sha256)
         if archive is None:
             msg = f"The source {source.filename} is not in the cache any more."
             raise StepError(msg, why="it was removed during the build", next="run again")
         top = unpack(archive, scratch / "source", epoch=step.release.epoch, label=source.filename)
-        box.put(top, PurePosixPath("src"))
+        sandbox.put(top, PurePosixPath("src"))
 
     def _keep(
         self,

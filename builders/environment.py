@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from builders.plan import Stage, Step
 from builders.toolchain import BOX, INSIDE, Toolchain
-from recipes.target import Target
+from core.target import Target
 
 
 def environment(
@@ -54,8 +54,8 @@ def environment(
             f"-D{key}={value}" for key, value in sorted(step.variant.switches.items())
         ),
         "METHOD": step.method.value if step.stage is Stage.PACK else "",
-        "SYSROOT": str(root / need_folder("musl")) if "musl" in needs else "",
-        **{f"NEED_{variable(name)}": str(root / need_folder(name)) for name in needs},
+        "SYSROOT": str(root / need_directory("musl")) if "musl" in needs else "",
+        **{f"NEED_{variable(name)}": str(root / need_directory(name)) for name in needs},
     }
 
 
@@ -66,7 +66,7 @@ def _outline(flags: Sequence[str], target: Target) -> list[str]:
     return [flag.replace("machine-outliner=always", "machine-outliner=never") for flag in flags]
 
 
-def need_folder(name: str) -> PurePosixPath:
+def need_directory(name: str) -> PurePosixPath:
     """Where in the box a step finds what it needs. No colon: it would end a path in PATH."""
     return PurePosixPath("needs", name.replace(":", "-"))
 

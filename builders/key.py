@@ -41,7 +41,7 @@ def action_key(step: Step, inputs: Mapping[str, str], toolchain: Toolchain) -> s
             facts["environment"] = {name: told[name] for name in told if name != "JOBS"}
             facts["files"] = [
                 [
-                    str(PurePosixPath(path.relative_to(step.recipe.folder))),
+                    str(PurePosixPath(path.relative_to(step.recipe.directory))),
                     _sha256(path.read_bytes()),
                 ]
                 for path in step.recipe.files
@@ -54,7 +54,7 @@ def action_key(step: Step, inputs: Mapping[str, str], toolchain: Toolchain) -> s
 
 
 def source_digest(recipe: Recipe, release: Release) -> str:
-    """The sha256 of a release's source: of the download, or over names and contents of a local folder."""
+    """The sha256 of a release's source: of the download, or over names and contents of a local directory."""
     if release.source:
         return release.source.sha256
     digest = hashlib.sha256()

@@ -67,11 +67,11 @@ def _confined(proc: Path, groups: Path) -> Iterator[int]:
         else:
             continue
         inside = PurePosixPath(path.lstrip("/"))
-        for folder in (top / inside, *(top / one for one in inside.parents)):
-            limits, uses = _number(folder / limit), _number(folder / used)
+        for directory in (top / inside, *(top / one for one in inside.parents)):
+            limits, uses = _number(directory / limit), _number(directory / used)
             if limits is None or uses is None:
                 continue  # no limit here, or a group that is not seen from within a container
-            cache = [int(line[1]) for line in _lines(folder / "memory.stat") if line[0] == idle]
+            cache = [int(line[1]) for line in _lines(directory / "memory.stat") if line[0] == idle]
             yield max(0, limits - uses + sum(cache))
 
 

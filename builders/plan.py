@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from graphlib import TopologicalSorter
 
-from recipes.errors import UsageError
+from core.errors import UsageError
+from core.target import Target
 from recipes.model import Kind, PackMethod, Product, Recipe, Release, Variant, find_need
-from recipes.target import Target
 
 
 class Stage(StrEnum):
@@ -57,7 +57,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class Goal:
     """A product for a target, with the release that will be built."""
 
     product: Product
@@ -73,7 +73,7 @@ def plan(
     releases: Mapping[str, Release],
     *,
     native: Target,
-) -> tuple[Wanted, ...]:
+) -> tuple[Goal, ...]:
     """Return what to build for each product and target.
 
     ``releases`` says which release of each recipe, ``native`` where tools run. Raises UsageError for a
@@ -107,7 +107,7 @@ def plan(
             needs=tuple(needs),
         )
 
-    wanted: list[Wanted] = []
+    goals: list[Goal] = []
     for product, target in products:
         made = build(product.recipe, product.variant, target)
         pack = None
@@ -121,10 +121,10 @@ def plan(
                 target=target,
                 needs=(("plain", made), ("upx", build(upx, upx.variants[0], native))),
             )
-        wanted.append(
-            Wanted(product=product, release=made.release, target=target, build=made, pack=pack)
+        goals.append(
+            Goal(product=product, release=made.release, target=target, build=made, pack=pack)
         )
-    return tuple(wanted)
+    return tuple(goals)
 
 
 def needed_recipes(
@@ -145,7 +145,7 @@ def needed_recipes(
     return tuple(found[name] for name in sorted(found))
 
 
-def in_order(wanted: Iterable[Wanted]) -> tuple[Step, ...]:
+def topological_order(goals: Iterable[Goal]) -> tuple[Step, ...]:
     """Return every step once, each after what it needs."""
     sorter: TopologicalSorter[Step] = TopologicalSorter()
 
@@ -155,10 +155,10 @@ def in_order(wanted: Iterable[Wanted]) -> tuple[Step, ...]:
         for need in needs:
             add(need)
 
-    for want in wanted:
-        add(want.build)
-        if want.pack:
-            add(want.pack)
+    for goal in goals:
+        add(goal.build)
+        if goal.pack:
+            add(goal.pack)
     return tuple(sorter.static_order())
 
 

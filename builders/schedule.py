@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from builders.build import Builder, Outcome
-from builders.engines.engine import Stop, Stopped
 from builders.memory import Memory
 from builders.plan import Step
+from core.cancel import Cancelled, CancelToken
 
 Submit = Callable[[Step, Mapping[str, Outcome]], "Future[Outcome]"]
 """All that the scheduler knows of how a step is run: another executor can take the threads' place."""
@@ -20,7 +20,7 @@ def run_plan(
     builder: Builder,
     *,
     jobs: int,
-    stop: Stop,
+    cancel: CancelToken,
     memory: Memory | None = None,
 ) -> dict[Step, Outcome]:
     """Return the outcome of every step; ``steps`` come each after what they need.
@@ -39,7 +39,7 @@ def run_plan(
         missing.append(step)
     if missing:
         memory = memory or Memory.of_this_machine()
-        urgency = ways_to_the_end(missing, {step: builder.expected(step) for step in missing})
+        urgency = critical_paths(missing, {step: builder.expected(step) for step in missing})
         waiting = sorted(missing, key=lambda step: -urgency[step])
         with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="step") as pool:
             try:
@@ -51,13 +51,13 @@ def run_plan(
                     memory=memory,
                 )
             except BaseException:
-                stop.event.set()
+                cancel.cancel()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
     return done
 
 
-def ways_to_the_end(steps: Sequence[Step], seconds: Mapping[Step, float]) -> dict[Step, float]:
+def critical_paths(steps: Sequence[Step], seconds: Mapping[Step, float]) -> dict[Step, float]:
     """Return how many seconds pass from the beginning of each step to the end of all that waits for it.
 
     ``steps`` come each after what they need.
@@ -82,7 +82,7 @@ def _run_missing(
                 running[submit(step, _inputs(step, done))] = step
         finished, _ = wait(running, return_when=FIRST_COMPLETED)
         # A real failure before the steps that it stopped.
-        for future in sorted(finished, key=lambda one: isinstance(one.exception(), Stopped)):
+        for future in sorted(finished, key=lambda one: isinstance(one.exception(), Cancelled)):
             done[running.pop(future)] = future.result()
 
 

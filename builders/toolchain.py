@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from recipes.errors import EngineError
+from core.errors import EngineError
 
 INSIDE = PurePosixPath("/toolchain")
 """Where an isolated step sees it."""
@@ -22,9 +22,9 @@ class Toolchain:
     """clang, lld, cmake and ninja out of the installed wheels, and our scripts around them."""
 
     packages: Path
-    """The folder that the wheels were installed into (``site-packages``)."""
+    """The directory that the wheels were installed into (``site-packages``)."""
     programs: Path
-    """The folder of the installed scripts (``.venv/bin``)."""
+    """The directory of the installed scripts (``.venv/bin``)."""
     scripts: Path
     """`recipes/toolchain`."""
 
@@ -39,7 +39,7 @@ class Toolchain:
         )
 
     def parts(self) -> Iterator[tuple[PurePosixPath, Path]]:
-        """Yield (place below the toolchain's folder, file or folder of this machine).
+        """Yield (place below the toolchain's directory, file or directory of this machine).
 
         Raises EngineError when a wheel is not installed.
         """

@@ -1,4 +1,4 @@
-"""A step's output folder as one file: a tar whose bytes depend on nothing but names, modes and contents."""
+"""A step's output directory as one file: a tar whose bytes depend on nothing but names, modes and contents."""
 
 import tarfile
 from pathlib import Path, PurePosixPath
@@ -6,14 +6,14 @@ from pathlib import Path, PurePosixPath
 from builders.engines.engine import not_a_file
 
 
-def pack_tree(folder: Path, archive: Path) -> None:
-    """Write ``folder`` as a tar: sorted, no owner, no time, modes 0644 or 0755.
+def pack_tree(directory: Path, archive: Path) -> None:
+    """Write ``directory`` as a tar: sorted, no owner, no time, modes 0644 or 0755.
 
-    Raises StepError for anything that is neither a file nor a folder.
+    Raises StepError for anything that is neither a file nor a directory.
     """
     with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
-        for path in sorted(folder.rglob("*")):
-            member = tarfile.TarInfo(str(PurePosixPath(path.relative_to(folder))))
+        for path in sorted(directory.rglob("*")):
+            member = tarfile.TarInfo(str(PurePosixPath(path.relative_to(directory))))
             if path.is_symlink() or not (path.is_file() or path.is_dir()):
                 raise not_a_file(member.name)
             if path.is_dir():
@@ -28,12 +28,12 @@ def pack_tree(folder: Path, archive: Path) -> None:
                     tar.addfile(member, file)
 
 
-def unpack_tree(archive: Path, folder: Path) -> None:
-    """Write a tar made by `pack_tree` to ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
+def unpack_tree(archive: Path, directory: Path) -> None:
+    """Write a tar made by `pack_tree` to ``directory``."""
+    directory.mkdir(parents=True, exist_ok=True)
     with tarfile.open(archive) as tar:
         for member in tar:
-            place = folder / member.name
+            place = directory / member.name
             if member.isdir():
                 place.mkdir(exist_ok=True)
             elif content := tar.extractfile(member):

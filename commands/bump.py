@@ -6,21 +6,21 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, assert_never
 
-from builders.report import Stoppable
 from builders.sources.apt import Apt, DebianRelease
+from builders.sources.candidate import Obtained, Obtainer, Places
 from builders.sources.client import Client, Refused
 from builders.sources.discover import upstream
-from builders.sources.index import pip_versions
-from builders.sources.obtain import Obtained, Obtainer, Places
-from builders.sources.page import ARCHIVE_MAX
+from builders.sources.http_get import ARCHIVE_MAX
+from builders.sources.pypi import pip_versions
 from builders.sources.versions import Version, is_newer
 from console.table import table
+from core.errors import RecipeError, UsageError
+from core.progress import CancellableProgress
+from flow.context import Context
 from publish.manifest import replace as write_whole
-from recipes.errors import RecipeError, UsageError
 from recipes.load import guess
 from recipes.model import Recipe, UpdateRule
 from recipes.pins import add_release
-from workshop import Workshop
 
 TRIES = 4
 """How many versions of a recipe are asked for, newest first, when the newer ones cannot be had."""
@@ -65,16 +65,16 @@ class Row:
 class Bump:
     """One run over some recipes."""
 
-    workshop: Workshop
+    context: Context
     apt: Apt
     client: Client = field(default_factory=Client)
     max_bytes: int = ARCHIVE_MAX
 
     @classmethod
-    def of(cls, workshop: Workshop) -> "Bump":
-        """Make one; apt keeps its lists in the cache's folder."""
-        folder = workshop.cache_folder / "apt"
-        return cls(workshop=workshop, apt=Apt(folder=folder, bases=workshop.mirrors.debian))
+    def of(cls, context: Context) -> "Bump":
+        """Make one; apt keeps its lists in the cache's directory."""
+        directory = context.cache_directory / "apt"
+        return cls(context=context, apt=Apt(directory=directory, bases=context.mirrors.debian))
 
     def run(self, names: Sequence[str], *, check: bool = False) -> list[Row]:
         """Look at the recipes called ``names``, or all; with ``check`` write nothing.
@@ -86,12 +86,12 @@ class Bump:
             try:
                 rows = list(pool.map(self.look, recipes))
             except BaseException:
-                self.workshop.stop.event.set()
+                self.context.cancel.cancel()
                 raise
         texts = []
         for index, (recipe, row) in enumerate(zip(recipes, rows, strict=True)):
             if row.obtained:
-                path = recipe.folder / "recipe.toml"
+                path = recipe.directory / "recipe.toml"
                 try:
                     new = add_release(path.read_bytes().decode(), row.obtained.release)
                 except RecipeError as error:
@@ -104,12 +104,12 @@ class Bump:
         return rows
 
     def _select(self, names: Sequence[str]) -> list[Recipe]:
-        recipes = self.workshop.recipes
+        recipes = self.context.recipes
         for name in names:
             if name not in recipes:
                 msg = f"There is no recipe '{name}'.{guess(name, recipes)}"
                 raise UsageError(msg, next=f"choose one of: {', '.join(recipes)}")
-        if self.workshop.settings.flag("offline"):
+        if self.context.settings.flag("offline"):
             msg = "Newer releases cannot be looked for offline."
             raise UsageError(
                 msg, next="run it where there is a network, without FROMSCRATCH_OFFLINE"
@@ -118,20 +118,20 @@ class Bump:
 
     def look(self, recipe: Recipe) -> Row:
         """Find and obtain the newest release that can be had."""
-        progress = Stoppable(self.workshop.report.download(), self.workshop.stop)
+        progress = CancellableProgress(self.context.report.progress("fetch"), self.context.cancel)
         look = _Look(
             recipe=recipe,
             apt=self.apt,
             obtainer=Obtainer(
-                cache=self.workshop.cache,
-                mirrors=self.workshop.mirrors,
+                cache=self.context.cache,
+                mirrors=self.context.mirrors,
                 client=replace(self.client, sleep=progress.sleep),
                 progress=progress,
                 max_bytes=self.max_bytes,
             ),
         )
         row = look.row()
-        self.workshop.report.note(f"{recipe.name}: {row.state}{f', {row.new}' if row.new else ''}")
+        self.context.report.note(f"{recipe.name}: {row.state}{f', {row.new}' if row.new else ''}")
         return row
 
 

@@ -8,31 +8,31 @@ from pathlib import Path
 
 from builders.key import action_key
 from builders.plan import Stage, Step
-from recipes.errors import UsageError
+from core.errors import UsageError
+from core.target import Target
+from flow.context import Context
 from recipes.load import find_product
-from recipes.target import Target
 from verify.expectations import Expectations
 from verify.packing import Packing
 from verify.servers import serving
 from verify.smoke import Smoke, smoke
 from verify.verdict import Verdict, judge_path
-from workshop import Workshop
 
 
 def verify_files(
-    workshop: Workshop, paths: Sequence[Path], expectations: Expectations
+    context: Context, paths: Sequence[Path], expectations: Expectations
 ) -> list[Verdict]:
-    """Judge any files. A packed one is judged by what it unpacks to as well, when UPX can be had."""
-    return [judge_file(workshop, path, expectations) for path in paths]
+    """Verifier any files. A packed one is judged by what it unpacks to as well, when UPX can be had."""
+    return [judge_file(context, path, expectations) for path in paths]
 
 
-def judge_file(workshop: Workshop, path: Path, expectations: Expectations) -> Verdict:
-    """Judge one file, a packed one by what it unpacks to as well."""
+def judge_file(context: Context, path: Path, expectations: Expectations) -> Verdict:
+    """Verifier one file, a packed one by what it unpacks to as well."""
     verdict = judge_path(path, expectations)
     if verdict.facts is None or verdict.facts.packing is Packing.NONE:
         return verdict
-    with workshop.cache.scratch() as scratch:
-        upx = _upx(workshop, scratch)
+    with context.cache.scratch() as scratch:
+        upx = _upx(context, scratch)
         if upx is None:
             return verdict
         unpacked = scratch / "unpacked"
@@ -46,9 +46,9 @@ def judge_file(workshop: Workshop, path: Path, expectations: Expectations) -> Ve
     return judge_path(path, replace(expectations, unpacked_judged=True))
 
 
-def _upx(workshop: Workshop, scratch: Path) -> Path | None:
+def _upx(context: Context, scratch: Path) -> Path | None:
     """Return UPX: the one that was built here, made to run in ``scratch``, else the machine's."""
-    recipe = workshop.recipes["upx"]
+    recipe = context.recipes["upx"]
     for release in recipe.releases:
         step = Step(
             stage=Stage.BUILD,
@@ -58,8 +58,8 @@ def _upx(workshop: Workshop, scratch: Path) -> Path | None:
             target=Target.native(),
             needs=(),
         )
-        made = workshop.cache.get_action(action_key(step, {}, workshop.toolchain))
-        if made and (blob := workshop.cache.blob(made["files"]["upx"])):
+        made = context.cache.get_action(action_key(step, {}, context.toolchain))
+        if made and (blob := context.cache.blob(made["files"]["upx"])):
             upx = scratch / "upx"
             shutil.copyfile(blob, upx)
             upx.chmod(0o755)
@@ -68,25 +68,25 @@ def _upx(workshop: Workshop, scratch: Path) -> Path | None:
     return Path(found) if found else None
 
 
-def smoke_artifacts(workshop: Workshop) -> list[tuple[str, Smoke]]:
+def smoke_artifacts(context: Context) -> list[tuple[str, Smoke]]:
     """Try out every file of the manifest again; nothing remembered is believed."""
     results: list[tuple[str, Smoke]] = []
     with serving() as servers:
-        for entry in workshop.manifest():
+        for entry in context.manifest():
             path = str(entry["path"])
             try:
-                product = find_product(str(entry["product"]), workshop.recipes)
+                product = find_product(str(entry["product"]), context.recipes)
             except UsageError as error:
-                # Built from a folder that is not named this time.
+                # Built from a directory that is not named this time.
                 results.append((path, Smoke.not_run(f"{error.what} Is --recipes missing?")))
                 continue
             release = product.recipe.release(str(entry["release"]))
-            place = workshop.place(Target.parse(str(entry["target"])))
+            place = context.place(Target.parse(str(entry["target"])))
             if release is None:
                 results.append((path, Smoke.not_run("this release is no longer in the recipe")))
             elif isinstance(place, str):
                 results.append((path, Smoke.not_run(place)))
             else:
-                file = workshop.artifacts / path
+                file = context.artifacts / path
                 results.append((path, smoke(file, product, release, place, servers)))
     return results

@@ -1,4 +1,4 @@
-"""What is there, and in what state: the commands that look, explain and tidy up. Building is `pipeline.py`."""
+"""What is there, and in what state: the commands that look, explain and tidy up. Building is `flow`."""
 
 import os
 import shutil
@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from builders.engines.empty_root import emulator
+from builders.engines.scratch_root import emulator
 from console.table import table
-from pipeline import Pipeline
+from core.errors import EngineError, UsageError
+from core.settings import SETTINGS
+from core.target import Target
+from flow.build import Pipeline
 from publish.manifest import Artifact
-from recipes.errors import EngineError, UsageError
-from recipes.settings import SETTINGS
-from recipes.target import Target
 
 DAY = 86400
 
@@ -108,7 +108,7 @@ def examine(pipeline: Pipeline) -> dict[str, Any]:
             }
             for setting in SETTINGS
         ],
-        "cache": str(pipeline.cache_folder),
+        "cache": str(pipeline.cache_directory),
         "debian": list(pipeline.mirrors.debian()),
     }
 
@@ -148,35 +148,35 @@ def look_after_cache(pipeline: Pipeline, words: Sequence[str], *, older: str) ->
                 raise UsageError(msg)
             pruned = cache.prune(max_age=int(older) * DAY)
             return [f"removed {pruned.entries} entries, {pruned.size:,} bytes"]
-        case ["mirror", folder]:
-            return _mirror(pipeline, Path(folder))
+        case ["mirror", directory]:
+            return _mirror(pipeline, Path(directory))
         case _:
             msg = f"'cache {' '.join(words)}' is no command."
             raise UsageError(msg, next="cache list | verify | prune [--older DAYS] | mirror DIR")
 
 
-def _mirror(pipeline: Pipeline, folder: Path) -> list[str]:
+def _mirror(pipeline: Pipeline, directory: Path) -> list[str]:
     from builders.sources.mirror import mirror  # noqa: PLC0415
 
     fetched = pipeline.fetch(pipeline.recipes.values(), {})
     paths = {release.source: got.path for release, got in fetched.values() if release.source}
-    done = mirror(paths, folder, get=lambda source: paths[source])
-    url = f"file://{folder.absolute()}"
+    done = mirror(paths, directory, get=lambda source: paths[source])
+    url = f"file://{directory.absolute()}"
     return [f"{done.files} files, {done.size:,} bytes", f"use it with: FROMSCRATCH_MIRRORS={url}"]
 
 
 def sweep(pipeline: Pipeline, *, cache: bool) -> list[str]:
     """Remove results and leftovers; with ``cache`` everything that was kept."""
     lines = []
-    for folder in (pipeline.artifacts / one for one in ("files", "oci", "compare")):
-        if folder.is_dir():
-            shutil.rmtree(folder)
-            lines.append(f"removed {folder}")
+    for directory in (pipeline.artifacts / one for one in ("files", "oci", "compare")):
+        if directory.is_dir():
+            shutil.rmtree(directory)
+            lines.append(f"removed {directory}")
     for file in (pipeline.artifacts / "manifest.json", pipeline.artifacts / "timings.json"):
         if file.exists():
             file.unlink()
             lines.append(f"removed {file}")
-    root = pipeline.cache_folder
+    root = pipeline.cache_directory
     for left in sorted([*root.glob("boxes/*-*"), *root.glob("tmp/*")]):
         if any(part.isdecimal() and _alive(int(part)) for part in left.name.split("-")[:2]):
             continue  # another run is at work in there
@@ -186,9 +186,9 @@ def sweep(pipeline: Pipeline, *, cache: bool) -> list[str]:
             left.unlink(missing_ok=True)
         lines.append(f"removed {left}")
     lines += _sweep_containers()
-    if cache and pipeline.cache_folder.is_dir():
-        shutil.rmtree(pipeline.cache_folder)
-        lines.append(f"removed {pipeline.cache_folder}")
+    if cache and pipeline.cache_directory.is_dir():
+        shutil.rmtree(pipeline.cache_directory)
+        lines.append(f"removed {pipeline.cache_directory}")
     return lines or ["nothing to remove"]
 
 

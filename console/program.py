@@ -13,8 +13,8 @@ from typing import Any
 
 from invoke import Collection, Exit, ParseError, Program, UnexpectedExit
 
-from builders.sources.disk import StorageError, disk_errors
-from recipes.errors import ExitCode, FromscratchError, UsageError
+from core.errors import ExitCode, FromscratchError, UsageError
+from core.files import StorageError, disk_errors
 
 
 class Inv(Program):

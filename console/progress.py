@@ -5,66 +5,38 @@ import time
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TextIO
 
-from builders.report import Transfer
-from builders.sources.client import Progress
-from recipes.model import Source
+from core.progress import Progress
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
 
-class PlainDownload:
-    """One line when a download begins, one when it ends."""
+class PlainProgress:
+    """One line when something begins to travel, one when it has come from somewhere."""
 
-    def __init__(self, report: "PlainReport") -> None:
+    def __init__(self, report: "PlainReport", verb: str) -> None:
         self.report = report
-        self.name = ""
+        self.verb = verb
+        self.label = self.origin = ""
         self.began = 0.0
-        self.size = 0
-        self.whole = 0
+        self.size = self.whole = 0
 
-    def started(self, source: Source, url: str) -> None:
-        """Say where from."""
-        self.name, self.began = source.filename, time.monotonic()
-        self.size, self.whole = 0, source.size
-        self.report.note(f"fetch   {source.filename} from {url}")
+    def started(self, label: str, size: int, origin: str = "") -> None:
+        self.label, self.origin, self.began = label, origin, time.monotonic()
+        self.whole = size
+        self.note(f"{label} from {origin}" if origin else f"{label} ({size:,} bytes)")
 
     def advanced(self, size: int) -> None:
-        """Count."""
         self.size += size
 
     def note(self, text: str) -> None:
-        """Say it; what came so far was for nothing, or is counted again."""
-        self.size = 0
-        self.report.note(f"fetch   {text}")
+        self.size = 0  # what came so far was for nothing, or is counted again
+        self.report.note(f"{self.verb:<7} {text}")
 
     def finished(self) -> None:
-        """Say how much and how long, if it went well."""
-        if not self.whole or self.size != self.whole:
-            return
-        seconds = time.monotonic() - self.began
-        self.report.note(f"fetched {self.name} ({self.size:,} bytes in {seconds:.1f} s)")
-
-
-class PlainTransfer:
-    """One line for each thing that travels."""
-
-    def __init__(self, report: "PlainReport") -> None:
-        self.report = report
-
-    def started(self, label: str, size: int) -> None:
-        """Say what."""
-        self.report.note(f"copy    {label} ({size:,} bytes)")
-
-    def advanced(self, size: int) -> None:
-        """Lines do not move."""
-
-    def note(self, text: str) -> None:
-        """Say it."""
-        self.report.note(f"copy    {text}")
-
-    def finished(self) -> None:
-        """The next line says it."""
+        if self.origin and self.whole and self.size == self.whole:
+            seconds = time.monotonic() - self.began
+            self.report.note(f"fetched {self.label} ({self.size:,} bytes in {seconds:.1f} s)")
 
 
 class PlainReport:
@@ -91,71 +63,33 @@ class PlainReport:
         """One line that stands out."""
         self.note(f"WARNING {text}")
 
-    def download(self) -> Progress:
-        """Lines for one download."""
-        return PlainDownload(self)
-
-    def transfer(self) -> Transfer:
-        """Lines for one push or pull."""
-        return PlainTransfer(self)
+    def progress(self, verb: str) -> Progress:
+        return PlainProgress(self, verb)
 
     def close(self) -> None:
         """Nothing to put away."""
 
 
-class LiveDownload:
-    """A bar for one download."""
-
-    def __init__(self, report: "LiveReport") -> None:
-        self.report = report
-        self.task: TaskID | None = None
-
-    def started(self, source: Source, url: str) -> None:
-        """Begin the bar, or begin it again."""
-        bars = self.report.bars
-        if self.task is None:
-            self.task = bars.add_task(f"fetch {source.filename}", total=source.size, what="")
-        bars.update(self.task, completed=0, what=url)
-
-    def advanced(self, size: int) -> None:
-        """Move the bar."""
-        if self.task is not None:
-            self.report.bars.advance(self.task, size)
-
-    def note(self, text: str) -> None:
-        """A line above the bars."""
-        self.report.note(text)
-
-    def finished(self) -> None:
-        """Take the bar away."""
-        if self.task is not None:
-            self.report.bars.remove_task(self.task)
-            self.task = None
-
-
-class LiveTransfer:
+class LiveProgress:
     """A bar for what travels just now."""
 
-    def __init__(self, report: "LiveReport") -> None:
+    def __init__(self, report: "LiveReport", verb: str) -> None:
         self.report = report
+        self.verb = verb
         self.task: TaskID | None = None
 
-    def started(self, label: str, size: int) -> None:
-        """Begin a bar."""
+    def started(self, label: str, size: int, origin: str = "") -> None:
         self.finished()
-        self.task = self.report.bars.add_task(f"copy {label}", total=size, what="")
+        self.task = self.report.bars.add_task(f"{self.verb} {label}", total=size, what=origin)
 
     def advanced(self, size: int) -> None:
-        """Move the bar."""
         if self.task is not None:
             self.report.bars.advance(self.task, size)
 
     def note(self, text: str) -> None:
-        """A line above the bars."""
         self.report.note(text)
 
     def finished(self) -> None:
-        """Take the bar away."""
         if self.task is not None:
             self.report.bars.remove_task(self.task)
             self.task = None
@@ -211,13 +145,8 @@ class LiveReport:
         """A line above the bars that stands out."""
         self.bars.print(f"warning: {text}", style="yellow", markup=False)
 
-    def download(self) -> Progress:
-        """A bar for one download."""
-        return LiveDownload(self)
-
-    def transfer(self) -> Transfer:
-        """Bars for one push or pull."""
-        return LiveTransfer(self)
+    def progress(self, verb: str) -> Progress:
+        return LiveProgress(self, verb)
 
     def close(self) -> None:
         """Take the bars away."""

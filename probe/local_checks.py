@@ -119,10 +119,10 @@ def _check_process_name(name: str, trace: Trace) -> Steps[str]:
 
 
 def _has_name(pid: bytes, wanted: bytes) -> bool:
-    """Tell whether this is the name of the program, with or without its folder, or its comm."""
-    folder = b"/proc/" + pid
-    program = read_file(folder + b"/cmdline", 4096).split(b"\0")[0]
+    """Tell whether this is the name of the program, with or without its directory, or its comm."""
+    directory = b"/proc/" + pid
+    program = read_file(directory + b"/cmdline", 4096).split(b"\0")[0]
     if wanted in {program, program.rpartition(b"/")[2]}:
         return True
-    comm = read_file(folder + b"/comm", 64).rstrip(b"\n")
+    comm = read_file(directory + b"/comm", 64).rstrip(b"\n")
     return comm == wanted or (not program and comm == wanted[:LONGEST_COMM])

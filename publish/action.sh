@@ -7,11 +7,11 @@
 # Needs bash, curl, sha256sum, and minisign or OpenSSL 3. All that it is told comes in environment variables.
 #   PRODUCT     name, or name:variant
 #   PUBLIC_KEY  the line that minisign.pub ends with
-#   RELEASE     where the release's files are: a URL, or a folder
+#   RELEASE     where the release's files are: a URL, or a directory
 #   VERSION     empty: the one that the release has
 #   TARGET      linux/arm64 …; empty: this machine's
 #   PACKED      true: the file that UPX packed
-#   DIRECTORY   where the file goes; empty: a folder below $RUNNER_TEMP or /tmp
+#   DIRECTORY   where the file goes; empty: a directory below $RUNNER_TEMP or /tmp
 # Prints the file's path; writes path, version and sha256 into $GITHUB_OUTPUT.
 set -euo pipefail
 export LC_ALL=C

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from recipes.errors import RecipeError
+from core.errors import RecipeError
 
 VERSION = 1
 NAME = "manifest.json"
@@ -56,12 +56,12 @@ class Artifact:
         return entry
 
 
-def read_manifest(folder: Path) -> list[dict[str, Any]]:
-    """Return the entries of the manifest in ``folder``; none when there is no manifest.
+def read_manifest(directory: Path) -> list[dict[str, Any]]:
+    """Return the entries of the manifest in ``directory``; none when there is no manifest.
 
     Raises RecipeError when it is not one, or of a version that this program does not know.
     """
-    path = folder / NAME
+    path = directory / NAME
     try:
         data = json.loads(path.read_text("utf-8"))
         if data["version"] != VERSION:
@@ -76,26 +76,26 @@ def read_manifest(folder: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def write_manifest(folder: Path, artifacts: Iterable[Artifact]) -> None:
+def write_manifest(directory: Path, artifacts: Iterable[Artifact]) -> None:
     """Put ``artifacts`` into the manifest; entries of other files that are still there stay.
 
     Runs at the same time wait for each other, so that none loses what another has added.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
+    directory.mkdir(parents=True, exist_ok=True)
+    handle = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        _merge(folder, artifacts)
+        _merge(directory, artifacts)
     finally:
         os.close(handle)  # and the lock with it
 
 
-def _merge(folder: Path, artifacts: Iterable[Artifact]) -> None:
-    entries = {entry["path"]: entry for entry in read_manifest(folder)}
+def _merge(directory: Path, artifacts: Iterable[Artifact]) -> None:
+    entries = {entry["path"]: entry for entry in read_manifest(directory)}
     entries |= {artifact.path: artifact.as_dict() for artifact in artifacts}
-    kept = [entries[path] for path in sorted(entries) if (folder / path).is_file()]
+    kept = [entries[path] for path in sorted(entries) if (directory / path).is_file()]
     text = json.dumps({"version": VERSION, "artifacts": kept}, indent=2) + "\n"
-    path = folder / NAME
+    path = directory / NAME
     if path.is_file() and path.read_text("utf-8") == text:
         return
     replace(path, text.encode())

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.errors import ExitCode, RecipeError
+from core.settings import FILE, SETTINGS
+from core.target import Target
 from publish.image_pages import HEAD, image_rows
 from publish.manifest import replace
-from recipes.errors import ExitCode, RecipeError
 from recipes.images import load_images
 from recipes.load import list_products
-from recipes.model import Product, Recipe, Trial, unsupported
-from recipes.settings import FILE, SETTINGS
-from recipes.target import Target
+from recipes.model import Product, Recipe, SmokeTest, unsupported
 from verify.verdict import explain
 
 Make = Callable[[str], str]
@@ -220,7 +220,7 @@ def switches(curl: Recipe) -> str:
 def trials(curl: Recipe) -> str:
     """Every smoke run of a finished curl."""
 
-    def row(trial: Trial) -> tuple[str, str, str, str]:
+    def row(trial: SmokeTest) -> tuple[str, str, str, str]:
         only = ", ".join(f"`{name}`" for name in trial.variants) or "all"
         printed = f"`{trial.stdout.strip()}`" if trial.stdout else ""
         return (f"`curl {' '.join(trial.args)}`", only, str(trial.code), printed)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from recipes.errors import RecipeError
+from core.errors import RecipeError
 from recipes.load import HERE, Table, list_products
 from recipes.model import Kind, Recipe
 
@@ -51,8 +51,8 @@ class ImageRecipe:
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     environment: Mapping[str, str]
-    folders: Mapping[PurePosixPath, int]
-    """Empty folders by path, with their modes."""
+    directories: Mapping[PurePosixPath, int]
+    """Empty directories by path, with their modes."""
 
     @property
     def label(self) -> str:
@@ -76,12 +76,12 @@ class ImageRecipe:
         return "" if packed == self.packed else "-upx" if packed else "-plain"
 
 
-def load_images(recipes: Mapping[str, Recipe], folder: Path = HERE) -> tuple[ImageRecipe, ...]:
+def load_images(recipes: Mapping[str, Recipe], directory: Path = HERE) -> tuple[ImageRecipe, ...]:
     """Return every image, those of `images.toml` first, then one for each program that stands in none.
 
     Raises RecipeError, always naming the file.
     """
-    path = folder / FILE
+    path = directory / FILE
     try:
         tables = tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -125,9 +125,9 @@ def _images(name: str, table: Table, recipes: Mapping[str, Recipe]) -> list[Imag
         command=table.words("command"),
         entrypoint=table.words("entrypoint"),
         environment=table.pairs("environment"),
-        folders={
+        directories={
             _path(path, table.where): _mode(mode, table.where)
-            for path, mode in table.pairs("folders").items()
+            for path, mode in table.pairs("directories").items()
         },
         contents=tuple(_content(entry, recipes) for entry in table.tables("contents")),
     )
@@ -155,7 +155,7 @@ def _each(
             packed=False,
             entrypoint=(str(path),),
             environment={},
-            folders={},
+            directories={},
             contents=(Content(product=product.name, path=path),),
         )
 
@@ -171,19 +171,19 @@ def _content(table: Table, recipes: Mapping[str, Recipe]) -> Content:
         product=product,
         path=_path(table.take("path", str), table.where),
         mode=_mode(table.take("mode", str, "0755"), table.where),
-        links=_links(table, recipes[product.partition(":")[0]].folder.parent),
+        links=_links(table, recipes[product.partition(":")[0]].directory.parent),
     )
     table.done()
     return content
 
 
-def _links(table: Table, folder: Path) -> tuple[PurePosixPath, ...]:
+def _links(table: Table, directory: Path) -> tuple[PurePosixPath, ...]:
     """Read the file of paths, one a line, that ``links`` names beside the recipes."""
     name = table.take("links", str, "")
     if not name:
         return ()
     try:
-        lines = (folder / name).read_text("utf-8").split()
+        lines = (directory / name).read_text("utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
         msg = f"{table.where}: 'links' cannot be read: {error}"
         raise RecipeError(msg) from error

@@ -11,10 +11,10 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
-from recipes.errors import RecipeError, UsageError
+from core.errors import RecipeError, UsageError
+from core.target import Target
 from recipes.model import (
-    Bill,
-    Carried,
+    BundledComponent,
     Expectations,
     Kind,
     Linkage,
@@ -22,15 +22,15 @@ from recipes.model import (
     Product,
     Recipe,
     Release,
+    SbomInfo,
     Signature,
+    SmokeTest,
     Source,
-    Trial,
     Update,
     UpdateRule,
     Variant,
     find_need,
 )
-from recipes.target import Target
 
 HERE = Path(__file__).parent
 
@@ -47,45 +47,47 @@ _CPE = re.compile(r"cpe:2\.3:[aho](:[A-Za-z0-9._*?\\+-]+){10}")
 _PURL = re.compile(r"pkg:[a-z][a-z0-9.+-]*/[A-Za-z0-9._~%/@+-]+(\?[^\s#]+)?(#\S+)?")
 
 
-def load_recipes(folder: Path = HERE, *others: Path) -> dict[str, Recipe]:
-    """Return every recipe below ``folder`` and the ``others`` by name, in alphabetical order.
+def load_recipes(directory: Path = HERE, *others: Path) -> dict[str, Recipe]:
+    """Return every recipe below ``directory`` and the ``others`` by name, in alphabetical order.
 
     Raises RecipeError when one of them is wrong, needs a recipe that does not exist, or has the name of another one,
     and when one of the ``others`` holds no recipe.
     """
-    paths = {path.parent.name: path for path in folder.glob("*/recipe.toml")}
+    paths = {path.parent.name: path for path in directory.glob("*/recipe.toml")}
     for other in others:
         for path in _recipes_in(other):
             first = paths.setdefault(path.parent.name, path)
             if not first.samefile(path):
                 msg = f"Two recipes are called '{path.parent.name}': {first} and {path}."
-                raise RecipeError(msg, next="rename one of the two folders, and 'name' in its file")
+                raise RecipeError(
+                    msg, next="rename one of the two directories, and 'name' in its file"
+                )
     recipes = {name: load_recipe(paths[name]) for name in sorted(paths)}
     for recipe in recipes.values():
         for variant in recipe.variants:
             for need in variant.needs:
                 if find_need(need, recipes) is None:
-                    msg = f"{recipe.folder / 'recipe.toml'}: needs '{need}', which is no recipe."
+                    msg = f"{recipe.directory / 'recipe.toml'}: needs '{need}', which is no recipe."
                     msg += guess(need, recipes)
                     raise RecipeError(msg, next=f"choose one of: {', '.join(recipes)}")
         if recipe.pack is not PackMethod.NONE and PACKER not in recipes:
-            msg = f"{recipe.folder / 'recipe.toml'}: 'pack' needs the recipe '{PACKER}'."
+            msg = f"{recipe.directory / 'recipe.toml'}: 'pack' needs the recipe '{PACKER}'."
             raise RecipeError(msg)
     _refuse_cycles(recipes)
     return recipes
 
 
-def _recipes_in(folder: Path) -> list[Path]:
-    """The files below a folder that a user named: it is a mistake when there are none."""
-    paths = sorted(folder.glob("*/recipe.toml"))
+def _recipes_in(directory: Path) -> list[Path]:
+    """The files below a directory that a user named: it is a mistake when there are none."""
+    paths = sorted(directory.glob("*/recipe.toml"))
     if paths:
         return paths
-    msg = f"'{folder}' holds no recipe: there is no {folder / 'NAME' / 'recipe.toml'}."
-    why = "" if folder.is_dir() else "there is no such folder"
-    above = folder.parent
-    if (folder / "recipe.toml").is_file():
-        why = "it is a recipe itself: what is asked for is the folder that recipes are in"
-    guess = f"name '{above}' instead" if why and folder.is_dir() else "see docs/add-a-recipe.md"
+    msg = f"'{directory}' holds no recipe: there is no {directory / 'NAME' / 'recipe.toml'}."
+    why = "" if directory.is_dir() else "there is no such directory"
+    above = directory.parent
+    if (directory / "recipe.toml").is_file():
+        why = "it is a recipe itself: what is asked for is the directory that recipes are in"
+    guess = f"name '{above}' instead" if why and directory.is_dir() else "see docs/add-a-recipe.md"
     raise RecipeError(msg, why=why, next=guess)
 
 
@@ -261,10 +263,10 @@ _NOUNS: Mapping[type, str] = {
 }
 
 
-def _recipe(table: Table, folder: Path) -> Recipe:
+def _recipe(table: Table, directory: Path) -> Recipe:
     name = table.take("name", str)
-    if name != folder.name:
-        msg = f"{table.where}: the name '{name}' is not the folder's name '{folder.name}'."
+    if name != directory.name:
+        msg = f"{table.where}: the name '{name}' is not the directory's name '{directory.name}'."
         raise RecipeError(msg)
     kind = table.choice("kind", Kind)
     common = table.pairs("common")
@@ -273,13 +275,13 @@ def _recipe(table: Table, folder: Path) -> Recipe:
     if kind is Kind.PROGRAM and not variants:
         msg = f"{table.where}: a program needs at least one [variants.NAME]."
         raise RecipeError(msg)
-    local = _local(table, folder)
+    local = _local(table, directory)
     recipe = Recipe(
         name=name,
         kind=kind,
         summary=table.take("summary", str),
         homepage=table.take("homepage", str),
-        folder=folder,
+        directory=directory,
         releases=_releases(table, name, local=local is not None),
         update=_update(table.table("update")),
         variants=tuple(
@@ -298,13 +300,13 @@ def _recipe(table: Table, folder: Path) -> Recipe:
         unpackable=table.reasons("unpackable"),
         unsupported=table.reasons("unsupported"),
         smoke=tuple(_trial(entry, variants) for entry in table.tables("smoke", optional=True)),
-        bill=_bill(table.table("bill")) if "bill" in table.data else Bill(),
+        bill=_bill(table.table("bill")) if "bill" in table.data else SbomInfo(),
     )
     table.done()
     if trouble := _no_way(recipe):
         msg = f"{table.where}: update: {trouble}."
         raise RecipeError(msg)
-    for script in (recipe.script, *([folder / "checks.sh"] if recipe.checks else [])):
+    for script in (recipe.script, *([directory / "checks.sh"] if recipe.checks else [])):
         if not script.is_file():
             msg = f"{table.where}: {script.name} is missing."
             raise RecipeError(msg)
@@ -318,7 +320,7 @@ def _no_way(recipe: Recipe) -> str:
         case None:
             return ""
         case rule if source is None:
-            return f"the rule '{rule}' is for downloads, and the source is a folder"
+            return f"the rule '{rule}' is for downloads, and the source is a directory"
         case UpdateRule.PYPI:
             return "" if source.pypi else "the newest release has no 'pypi'"
         case UpdateRule.DEBIAN_OR_UPSTREAM:
@@ -344,14 +346,14 @@ def _releases(table: Table, name: str, *, local: bool) -> tuple[Release, ...]:
     return releases
 
 
-def _local(table: Table, folder: Path) -> Path | None:
-    """The folder beside `recipes/` that is the source, if the recipe says so."""
+def _local(table: Table, directory: Path) -> Path | None:
+    """The directory beside `recipes/` that is the source, if the recipe says so."""
     name = table.take("local", str, "")
     if not name:
         return None
-    path = folder.parent.parent / name
+    path = directory.parent.parent / name
     if "/" in name or not path.is_dir():
-        msg = f"{table.where}: 'local' names '{name}', which is no folder beside recipes/."
+        msg = f"{table.where}: 'local' names '{name}', which is no directory beside recipes/."
         raise RecipeError(msg)
     return path
 
@@ -404,8 +406,8 @@ def _release(table: Table, name: str) -> Release:
     return release
 
 
-def _bill(table: Table) -> Bill:
-    bill = Bill(
+def _bill(table: Table) -> SbomInfo:
+    bill = SbomInfo(
         cpe=table.take("cpe", str, ""),
         purl=table.take("purl", str, ""),
         chosen=table.take("chosen", str, ""),
@@ -420,8 +422,8 @@ def _bill(table: Table) -> Bill:
     return bill
 
 
-def _carried(table: Table) -> Carried:
-    carried = Carried(
+def _carried(table: Table) -> BundledComponent:
+    carried = BundledComponent(
         name=table.take("name", str),
         package=table.take("package", str),
         licence=table.take("licence", str),
@@ -443,8 +445,8 @@ def _update(table: Table) -> Update:
     return update
 
 
-def _trial(table: Table, variants: Mapping[str, object]) -> Trial:
-    trial = Trial(
+def _trial(table: Table, variants: Mapping[str, object]) -> SmokeTest:
+    trial = SmokeTest(
         args=table.words("args"),
         code=table.take("code", int, 0),
         stdout=table.take("stdout", str, ""),

@@ -7,12 +7,12 @@ from datetime import date
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
-from recipes.errors import RecipeError
-from recipes.target import Target
+from core.errors import RecipeError
+from core.target import Target
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
-UNKEYED = ("recipe.toml", "*.asc")
-"""What a step does not see of a recipe's folder: the recipe, and the keys that signatures are checked with."""
+NOT_IN_KEY = ("recipe.toml", "*.asc")
+"""What a step does not see of a recipe's directory: the recipe, and the keys that signatures are checked with."""
 FINGERPRINT = re.compile(r"[0-9A-F]{40}")
 
 
@@ -107,7 +107,7 @@ class Update:
 
     rule: UpdateRule | None
     listing: str
-    """Upstream's page of releases: a folder, a page with links, or the releases or tags of a GitHub project."""
+    """Upstream's page of releases: a directory, a page with links, or the releases or tags of a GitHub project."""
     series: str
     """Only these: ``3.13`` takes 3.13.16 and not 3.14.0. Empty: all."""
     frozen: str
@@ -136,7 +136,7 @@ class Release:
     licence: str
     """SPDX expression."""
     source: Source | None
-    """None for a recipe whose source is a folder of this project."""
+    """None for a recipe whose source is a directory of this project."""
     signature: Signature | None
     unsigned: str = ""
     """Why there is no signature."""
@@ -166,7 +166,7 @@ class Expectations:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class SmokeTest:
     """One run of a finished program in an empty root, and what it must do."""
 
     args: tuple[str, ...]
@@ -200,7 +200,7 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Carried:
+class BundledComponent:
     """A part of the toolchain that goes into whatever links a recipe's output."""
 
     name: str
@@ -209,11 +209,11 @@ class Carried:
     licence: str
     """SPDX expression."""
     licence_files: tuple[str, ...]
-    """Paths inside the wheel's own folder."""
+    """Paths inside the wheel's own directory."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bill:
+class SbomInfo:
     """What a bill of materials says beyond the pins. No step reads it, so it is no part of any key."""
 
     cpe: str = ""
@@ -223,26 +223,26 @@ class Bill:
     chosen: str = ""
     """Which of several licences is chosen, as an SPDX expression."""
     licence_files: tuple[str, ...] = ()
-    """Where the licence's text stands in the source, below its top folder; `*` matches, as in a shell."""
-    carries: tuple[Carried, ...] = ()
+    """Where the licence's text stands in the source, below its top directory; `*` matches, as in a shell."""
+    carries: tuple[BundledComponent, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One folder of `recipes/`."""
+    """One directory of `recipes/`."""
 
     name: str
     kind: Kind
     summary: str
     homepage: str
-    folder: Path
+    directory: Path
     releases: tuple[Release, ...]
     """Newest first; the later ones are fallbacks."""
     update: Update
     variants: tuple[Variant, ...]
     """Never empty: a recipe without variants has one nameless one."""
     local: Path | None
-    """The folder of this project that is the source, instead of a download."""
+    """The directory of this project that is the source, instead of a download."""
     checks: bool
     """True when ``checks.sh`` answers the platform questions once for all variants."""
     pack: PackMethod
@@ -250,25 +250,25 @@ class Recipe:
     """Targets whose files UPX cannot pack, with the reason."""
     unsupported: Mapping[Target, str]
     """Targets that cannot be built, with the reason."""
-    smoke: tuple[Trial, ...]
+    smoke: tuple[SmokeTest, ...]
     """What a finished program is tried with."""
-    bill: Bill = Bill()
+    bill: SbomInfo = SbomInfo()
 
     @property
     def script(self) -> Path:
         """The build script."""
-        return self.folder / "build.sh"
+        return self.directory / "build.sh"
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All that a step may read of the recipe's folder."""
-        paths = (path for path in self.folder.rglob("*") if path.is_file())
-        return tuple(sorted(p for p in paths if not any(map(p.match, UNKEYED))))
+        """All that a step may read of the recipe's directory."""
+        paths = (path for path in self.directory.rglob("*") if path.is_file())
+        return tuple(sorted(p for p in paths if not any(map(p.match, NOT_IN_KEY))))
 
     @property
     def certificates(self) -> Path:
         """The OpenPGP keys of whoever signs the releases; need not be there."""
-        return self.folder / "upstream.asc"
+        return self.directory / "upstream.asc"
 
     @property
     def local_files(self) -> tuple[Path, ...]:

@@ -5,7 +5,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
-from recipes.errors import RecipeError
+from core.errors import RecipeError
 from recipes.model import Release
 
 KEEP = 2

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recipes.target import Target
+from core.target import Target
 from tests.integration.command import Inv, by_path
 
 USERS = ("cache", "mirrors", "debian_mirror", "base_image")
@@ -23,15 +23,15 @@ class Built:
     settings: dict[str, str]
 
     @classmethod
-    def once(cls, folder: Path, *products: str, targets: Sequence[Target] = ()) -> "Built":
+    def once(cls, directory: Path, *products: str, targets: Sequence[Target] = ()) -> "Built":
         """Build in the user's own cache: at once where they were built before. No target: this machine's."""
         names = {name: f"FROMSCRATCH_{name.upper()}" for name in USERS}
         settings = {name: os.environ[name_] for name, name_ in names.items() if name_ in os.environ}
-        inv = Inv(folder=folder, settings=settings).set(artifacts=folder / "artifacts")
+        inv = Inv(directory=directory, settings=settings).set(artifacts=directory / "artifacts")
         chosen = ["--target", ",".join(targets)] if targets else []
         done = inv("build", *products, *chosen, seconds=2400)
         assert done.code == 0, done.stderr
-        return cls(inv=inv, artifacts=folder / "artifacts", settings=settings)
+        return cls(inv=inv, artifacts=directory / "artifacts", settings=settings)
 
     @property
     def manifest(self) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What the tests of every folder share: a test that this machine cannot run says so."""
+"""What the tests of every directory share: a test that this machine cannot run says so."""
 
 import functools
 import os
@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from builders.engines.docker import connect
-from builders.engines.empty_root import WalledPlace
-from builders.engines.walls import Wall, try_wall
-from recipes.errors import EngineError
+from builders.engines.isolation import Backend, try_backend
+from builders.engines.scratch_root import SandboxEnvironment
+from core.errors import EngineError
 from tests.built import Built
 
 PROBES = ("probe:micro", "probe:nuitka")
@@ -31,7 +31,7 @@ def docker_trouble() -> str:
 def sandbox_trouble() -> str:
     """'' when a sandbox works here, else why none does."""
     with tempfile.TemporaryDirectory() as scratch:
-        troubles = [try_wall(wall, Path(scratch)) for wall in Wall]
+        troubles = [try_backend(backend, Path(scratch)) for backend in Backend]
     return "" if "" in troubles else "; ".join(troubles)
 
 
@@ -51,9 +51,9 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 @pytest.fixture(scope="session")
-def walled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WalledPlace]:
+def walled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxEnvironment]:
     """Empty roots on this machine, sharing its loopback."""
     scratch = tmp_path_factory.mktemp("rooms")
-    wall = next(wall for wall in Wall if not try_wall(wall, scratch))
-    yield WalledPlace(wall=wall, scratch=scratch)
+    backend = next(backend for backend in Backend if not try_backend(backend, scratch))
+    yield SandboxEnvironment(backend=backend, scratch=scratch)
     assert not list(scratch.glob("room-*"))

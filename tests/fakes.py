@@ -12,16 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from threading import Lock
 
-from builders.build import Builder, Lazily
-from builders.engines.engine import Command, Engine, EngineName, Stop, Stopped, Usage
-from builders.engines.folder import FolderBox
-from builders.plan import Step, Wanted, plan
-from builders.report import Quiet
+from builders.build import Builder, LazyEngine
+from builders.engines.directory import DirectorySandbox
+from builders.engines.engine import Command, Engine, EngineName, Usage
+from builders.plan import Goal, Step, plan
 from builders.sources.cache import Cache
 from builders.toolchain import BOX, INSIDE, Toolchain
+from core.cancel import Cancelled, CancelToken
+from core.progress import NullReport
+from core.target import Target
 from recipes.load import find_product, load_recipes
 from recipes.model import Recipe
-from recipes.target import Target
 
 # --- recipes ---------------------------------------------------------------------------------------
 
@@ -82,17 +83,17 @@ stdout = "hello {version}"
 
 @dataclass(frozen=True)
 class World:
-    """A folder with recipes, and a mirror folder with their sources."""
+    """A directory with recipes, and a mirror directory with their sources."""
 
-    folder: Path
+    directory: Path
 
     @property
     def recipes(self) -> Path:
-        return self.folder / "recipes"
+        return self.directory / "recipes"
 
     @property
     def mirror(self) -> Path:
-        return self.folder / "mirror"
+        return self.directory / "mirror"
 
     def archive(self, name: str, version: str) -> Path:
         return self.mirror / f"{name}-{version}.tar.gz"
@@ -101,14 +102,14 @@ class World:
         self, name: str, kind: str, body: str = "", *, versions: Sequence[str] = ("1.0",)
     ) -> None:
         """Add a recipe; ``body`` is TOML after its head."""
-        folder = self.recipes / name
-        folder.mkdir(parents=True)
-        (folder / "build.sh").write_text(f"# makes {name}\n", "utf-8")
-        (folder / "checks.sh").write_text("# asks the platform\n", "utf-8")
+        directory = self.recipes / name
+        directory.mkdir(parents=True)
+        (directory / "build.sh").write_text(f"# makes {name}\n", "utf-8")
+        (directory / "checks.sh").write_text("# asks the platform\n", "utf-8")
         before, bracket, after = body.partition("\n[")
         releases = "".join(self._release(name, version) for version in versions)
         text = HEAD.format(name=name, kind=kind) + before + releases + bracket + after
-        (folder / "recipe.toml").write_text(text, "utf-8")
+        (directory / "recipe.toml").write_text(text, "utf-8")
 
     def _release(self, name: str, version: str) -> str:
         path = self.archive(name, version)
@@ -144,7 +145,7 @@ class World:
         target: Target = Target.AMD64,
         native: Target = Target.AMD64,
         releases: Mapping[str, str] | None = None,
-    ) -> tuple[Wanted, ...]:
+    ) -> tuple[Goal, ...]:
         """Plan products with every recipe's newest release, or the one named in ``releases``."""
         recipes = self.load()
         chosen = {name: recipe.releases[0] for name, recipe in recipes.items()}
@@ -152,13 +153,13 @@ class World:
             found = recipes[name].release(version)
             assert found is not None
             chosen[name] = found
-        wanted = [(find_product(name, recipes), target) for name in names]
-        return plan(wanted, recipes, chosen, native=native)
+        goals = [(find_product(name, recipes), target) for name in names]
+        return plan(goals, recipes, chosen, native=native)
 
 
-def small_world(folder: Path) -> World:
+def small_world(directory: Path) -> World:
     """A C library, TLS, some data, a packer, and the program ``hello`` in two variants and releases."""
-    world = World(folder)
+    world = World(directory)
     world.add("musl", "library")
     world.add("tls", "library", 'needs = ["musl"]\n')
     world.add("data", "library")
@@ -167,9 +168,9 @@ def small_world(folder: Path) -> World:
     return world
 
 
-def fake_toolchain(folder: Path) -> Toolchain:
+def fake_toolchain(directory: Path) -> Toolchain:
     """A toolchain of the right shape whose programs do nothing."""
-    packages, programs, scripts = folder / "packages", folder / "bin", folder / "scripts"
+    packages, programs, scripts = directory / "packages", directory / "bin", directory / "scripts"
     for name in ("ziglang", "cmake/data/bin", "cmake/data/share"):
         (packages / name).mkdir(parents=True)
     for wheel in ("ziglang", "cmake", "ninja"):
@@ -197,12 +198,12 @@ class Running:
     step: str
     """The step's name as a file name: ``hello-plain-2.0-linux-amd64``."""
     command: Command
-    folder: Path
-    stop: Stop
+    directory: Path
+    cancel: CancelToken
 
     @property
     def out(self) -> Path:
-        return self.folder / "out"
+        return self.directory / "out"
 
     def say(self, text: str) -> None:
         """Add to the log."""
@@ -214,11 +215,11 @@ class Running:
 
     def until_stopped(self) -> int:
         """Behave as a long step in a real engine: run until everything is to stop."""
-        if not self.stop.event.wait(20):
+        if not self.cancel.wait(20):
             msg = "nobody stopped this step"
             raise AssertionError(msg)
-        msg = f"Stopped: {self.step}"
-        raise Stopped(msg)
+        msg = f"Cancelled: {self.step}"
+        raise Cancelled(msg)
 
 
 Script = Callable[[Running], int]
@@ -234,8 +235,8 @@ def make_something(running: Running) -> int:
     return 0
 
 
-class FakeBox(FolderBox):
-    """A real folder, in which a function runs instead of a program."""
+class FakeBox(DirectorySandbox):
+    """A real directory, in which a function runs instead of a program."""
 
     root = BOX
     toolchain = INSIDE
@@ -247,7 +248,7 @@ class FakeBox(FolderBox):
             self.engine.ran.append(step)
             self.engine.commands[step] = command
         self.usage = self.engine.usage
-        running = Running(step=step, command=command, folder=self.folder, stop=self.stop)
+        running = Running(step=step, command=command, directory=self.directory, cancel=self.cancel)
         try:
             return self.engine.script(running)
         finally:
@@ -259,14 +260,14 @@ class FakeBox(FolderBox):
 class FakeEngine:
     """Runs ``script`` for every step, and remembers which steps began and ended."""
 
-    folder: Path
+    directory: Path
     toolchain_: Toolchain
     script: Script = make_something
-    stop: Stop = field(default_factory=Stop)
+    cancel: CancelToken = field(default_factory=CancelToken)
     ran: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     commands: dict[str, Command] = field(default_factory=dict)
-    open_boxes: int = 0
+    open_sandboxes: int = 0
     lock: Lock = field(default_factory=Lock)
     name: EngineName = EngineName.SANDBOX
     isolated: bool = True
@@ -274,21 +275,21 @@ class FakeEngine:
     """What every step takes."""
 
     @contextmanager
-    def box(self) -> Iterator[FakeBox]:
+    def sandbox(self) -> Iterator[FakeBox]:
         with self.lock:
-            self.open_boxes += 1
-            folder = self.folder / f"box-{len(list(self.folder.glob('box-*')))}"
-            folder.mkdir(parents=True)
-        box = FakeBox(folder, self.toolchain_, self.stop)
-        box.engine = self
+            self.open_sandboxes += 1
+            directory = self.directory / f"box-{len(list(self.directory.glob('box-*')))}"
+            directory.mkdir(parents=True)
+        sandbox = FakeBox(directory, self.toolchain_, self.cancel)
+        sandbox.engine = self
         try:
-            yield box
+            yield sandbox
         finally:
             with self.lock:
-                self.open_boxes -= 1
+                self.open_sandboxes -= 1
 
 
-class Lines(Quiet):
+class Lines(NullReport):
     """A report that keeps what it was told."""
 
     def __init__(self) -> None:
@@ -311,34 +312,34 @@ class Lines(Quiet):
 
 
 @dataclass
-class Workshop:
+class Context:
     """A world, a cache that holds its sources, and a fake engine."""
 
     world: World
     cache: Cache
     toolchain: Toolchain
     engine: FakeEngine
-    stop: Stop
+    cancel: CancelToken
     report: Lines = field(default_factory=Lines)
 
     @classmethod
-    def open(cls, folder: Path, script: Script = make_something) -> "Workshop":
-        world = small_world(folder / "world")
-        cache = Cache(folder / "cache")
+    def open(cls, directory: Path, script: Script = make_something) -> "Context":
+        world = small_world(directory / "world")
+        cache = Cache(directory / "cache")
         for archive in world.mirror.iterdir():
             cache.put_file(archive)
-        toolchain, stop = fake_toolchain(folder / "toolchain"), Stop()
-        engine = FakeEngine(folder / "boxes", toolchain, script, stop)
-        return cls(world=world, cache=cache, toolchain=toolchain, engine=engine, stop=stop)
+        toolchain, cancel = fake_toolchain(directory / "toolchain"), CancelToken()
+        engine = FakeEngine(directory / "boxes", toolchain, script, cancel)
+        return cls(world=world, cache=cache, toolchain=toolchain, engine=engine, cancel=cancel)
 
     def builder(self, *, rebuild: Sequence[str] = (), engine: Engine | None = None) -> Builder:
         return Builder(
             cache=Cache(self.cache.root),
             toolchain=self.toolchain,
-            engine=Lazily(lambda: engine or self.engine),
+            engine=LazyEngine(lambda: engine or self.engine),
             report=self.report,
             logs=self.cache.root / "logs",
-            stop=self.stop,
+            cancel=self.cancel,
             rebuild=frozenset(rebuild),
         )
 
@@ -359,10 +360,10 @@ def wait_for_threads(prefix: str) -> None:
         time.sleep(0.01)
 
 
-def below(folder: Path) -> dict[str, bytes]:
-    """Every file below ``folder`` with its contents."""
+def below(directory: Path) -> dict[str, bytes]:
+    """Every file below ``directory`` with its contents."""
     return {
-        str(PurePosixPath(path.relative_to(folder))): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
+        str(PurePosixPath(path.relative_to(directory))): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
         if path.is_file()
     }

@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from core.target import Target
 from publish.manifest import replace
 from publish.oci.attachment import Attachment
 from publish.oci.layer import Layer, LayerFile
@@ -36,13 +37,12 @@ from publish.oci.layout import (
     write_index,
 )
 from publish.registry.credentials import Login
-from publish.registry.outside import Outside, Patience
-from publish.registry.parcel import Pushed
+from publish.registry.outside import ClientOptions, RetryPolicy
 from publish.registry.pull import VERSION, pull
 from publish.registry.push import plan_push, push
 from publish.registry.reference import Reference, Repository
 from publish.registry.referrers import is_fallback
-from recipes.target import Target
+from publish.registry.upload_item import Pushed
 
 USER, PASSWORD = "robin", "s3cret-pa55word"
 IDENTITY = "refresh-me-4711"
@@ -510,18 +510,18 @@ def registry_server(tls: ssl.SSLContext | None = None) -> Iterator[RegistryServe
 TAG_OF_IT = "8.21.0-http"
 
 
-def tiny_layout(folder: Path, *, bulk: int = 0, word: str = "") -> Layout:
+def tiny_layout(directory: Path, *, bulk: int = 0, word: str = "") -> Layout:
     """An image of two platforms; ``bulk`` bytes more in the first layer, ``word`` makes it another image."""
     entries = []
     for target in (Target.AMD64, Target.ARM_V7):
         padding = bytes(range(256)) * (bulk // 256) if target is Target.AMD64 else b""
         data = f"a file for {target}{word}".encode() + padding
         sha256 = hashlib.sha256(data).hexdigest()
-        file = LayerFile(path=PurePosixPath("/file"), source=folder, sha256=sha256, mode=0o755)
-        layer = put_blob(folder, Layer(files=(file,), epoch=0).tar({sha256: data}), LAYER)
+        file = LayerFile(path=PurePosixPath("/file"), source=directory, sha256=sha256, mode=0o755)
+        layer = put_blob(directory, Layer(files=(file,), epoch=0).tar({sha256: data}), LAYER)
         rootfs = {"type": "layers", "diff_ids": [layer.digest]}
         running = {"config": {"Cmd": ["/file"]}, "rootfs": rootfs}
-        config = put_blob(folder, canonical({**platform(target), **running}), CONFIG)
+        config = put_blob(directory, canonical({**platform(target), **running}), CONFIG)
         content = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
@@ -529,18 +529,18 @@ def tiny_layout(folder: Path, *, bulk: int = 0, word: str = "") -> Layout:
             "layers": [layer.as_dict()],
             "annotations": {VERSION: TAG_OF_IT},
         }
-        manifest = put_blob(folder, canonical(content), MANIFEST)
+        manifest = put_blob(directory, canonical(content), MANIFEST)
         entries.append(dataclasses.replace(manifest, platform=target).as_dict())
     content = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
-    index = put_blob(folder, canonical(content), INDEX)
-    layout = Layout(folder=folder, name="static-curl", tag=TAG_OF_IT, index=index)
+    index = put_blob(directory, canonical(content), INDEX)
+    layout = Layout(directory=directory, name="static-curl", tag=TAG_OF_IT, index=index)
     write_index(layout)
     return layout
 
 
-def put_blob(folder: Path, data: bytes, media_type: str) -> Descriptor:
+def put_blob(directory: Path, data: bytes, media_type: str) -> Descriptor:
     descriptor = Descriptor.of(data, media_type)
-    replace(folder / "blobs" / descriptor.digest.replace(":", "/"), data)
+    replace(directory / "blobs" / descriptor.digest.replace(":", "/"), data)
     return descriptor
 
 
@@ -575,7 +575,7 @@ class Told:
     bytes: int = 0
     running: bool = False
 
-    def started(self, label: str, size: int) -> None:
+    def started(self, label: str, size: int, origin: str = "") -> None:
         self.labels.append(label)
         self.running = True
 
@@ -600,12 +600,12 @@ class Client:
     login: Login | None = None
     slept: list[float] = field(default_factory=list)
     told: Told = field(default_factory=Told)
-    patience: Patience = field(default_factory=lambda: Patience(connect=2.0, read=2.0))
+    patience: RetryPolicy = field(default_factory=lambda: RetryPolicy(connect=2.0, read=2.0))
     insecure: bool = False
 
     @property
-    def outside(self) -> Outside:
-        return Outside(
+    def outside(self) -> ClientOptions:
+        return ClientOptions(
             patience=self.patience,
             login=lambda host: self.login,
             sleep=self.slept.append,
@@ -639,10 +639,10 @@ class Client:
         )
 
     def pull(
-        self, folder: Path, word: str = "8.21.0-http"
+        self, directory: Path, word: str = "8.21.0-http"
     ) -> tuple[Layout, tuple[Attachment, ...]]:
         reference = Reference(repository=self.repository, word=word)
-        return pull(reference, folder, outside=self.outside, progress=self.told)
+        return pull(reference, directory, outside=self.outside, progress=self.told)
 
     @property
     def tagged(self) -> dict[str, str]:

@@ -82,7 +82,7 @@ class _Server(ThreadingHTTPServer):
 class Upstream:
     """The project. Its server has ``files`` by path, and the listing of them at ``/``."""
 
-    folder: Path
+    directory: Path
     signer: Signer = field(default_factory=Signer.new)
     files: dict[str, bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -91,8 +91,8 @@ class Upstream:
 
     @classmethod
     @contextlib.contextmanager
-    def serving(cls, folder: Path) -> Iterator["Upstream"]:
-        self = cls(folder)
+    def serving(cls, directory: Path) -> Iterator["Upstream"]:
+        self = cls(directory)
         with _Server(("127.0.0.1", 0), _Handler) as server:
             server.files, server.asked = self.files, self.asked
             self.url = f"http://127.0.0.1:{server.server_port}"
@@ -109,7 +109,7 @@ class Upstream:
 
     @property
     def recipes(self) -> Path:
-        return self.folder / "recipes"
+        return self.directory / "recipes"
 
     @property
     def recipe(self) -> Path:
@@ -117,7 +117,7 @@ class Upstream:
 
     @property
     def pool(self) -> Path:
-        return self.folder / "debian"
+        return self.directory / "debian"
 
     def write_recipe(self) -> None:
         self.recipe.parent.mkdir(parents=True)

@@ -1,25 +1,25 @@
 """Paths of the building machine left in the bytes that are loaded into memory.
 
 They come from ``__FILE__``, from recorded configure arguments and from caches, name people and
-machines, and make bytes depend on the folder of the build. A run-time path is no such thing, so the
+machines, and make bytes depend on the directory of the build. A run-time path is no such thing, so the
 patterns ask for more than an absolute path:
 
 * a *source or object file*, anywhere but where every machine has the same: ``/usr``, and the
-  prefixes that rustc puts in place of its own build folders;
+  prefixes that rustc puts in place of its own build directories;
 * something in the *home of a named person*: ``/home/ann/x``. ``/root/.netrc`` is not: a dot file of
   root is configuration looked for at run time;
-* a *folder and a name in it* where builds happen, ``/build/curl/lib``, and one level more in
-  temporary folders: ``/tmp/.X11-unix/X0`` and ``/tmp/my.sock`` are sockets, ``/src/app.js`` is a
+* a *directory and a name in it* where builds happen, ``/build/curl/lib``, and one level more in
+  temporary directories: ``/tmp/.X11-unix/X0`` and ``/tmp/my.sock`` are sockets, ``/src/app.js`` is a
   page of some server, and Python documents zipimport with ``/tmp/myimport.zip/…``.
 
-The folders that a recipe builds in can be named, and for them one name inside is enough.
+The directories that a recipe builds in can be named, and for them one name inside is enough.
 """
 
 import re
 from collections.abc import Iterable
 from typing import Final
 
-from recipes.errors import RecipeError
+from core.errors import RecipeError
 from verify.elf_file import ElfFile, Segment
 
 MAX_FOUND: Final = 20
@@ -43,18 +43,18 @@ _PLACES: Final = (
 )
 
 
-def compile_build_paths(folders: Iterable[str]) -> re.Pattern[bytes]:
-    """Return the pattern of build paths, with those under the absolute ``folders`` too.
+def compile_build_paths(directories: Iterable[str]) -> re.Pattern[bytes]:
+    """Return the pattern of build paths, with those under the absolute ``directories`` too.
 
-    Raises RecipeError for a folder too short to be told from chance: four bytes of machine code
-    look like any three-letter folder sooner or later.
+    Raises RecipeError for a directory too short to be told from chance: four bytes of machine code
+    look like any three-letter directory sooner or later.
     """
     places = list(_PLACES)
-    for folder in folders:
-        trimmed = folder.rstrip("/")
+    for directory in directories:
+        trimmed = directory.rstrip("/")
         if not trimmed.startswith("/") or len(trimmed) < 4:
-            msg = f"Build folder '{folder}' cannot be looked for in a binary."
-            raise RecipeError(msg, next="name an absolute folder of four characters or more")
+            msg = f"Build directory '{directory}' cannot be looked for in a binary."
+            raise RecipeError(msg, next="name an absolute directory of four characters or more")
         places.append(rf"{re.escape(trimmed)}/{_NAME}")
     tree = rf"(?:{'|'.join(places)})(?:/{_NAME}){{0,64}}"
     return re.compile(f"{_START}(?:{tree}|{_SOURCE})".encode())

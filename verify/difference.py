@@ -12,7 +12,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
-from recipes.errors import VerdictError
+from core.errors import VerdictError
 from verify.elf_file import ElfFile, open_elf
 from verify.printable import printable
 

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 from elftools.elf.elffile import ELFFile
 from elftools.elf.structs import ELFStructs
 
-from recipes.errors import VerdictError
+from core.errors import VerdictError
 from verify.printable import printable
 
 MAX_FILE_SIZE: Final = 512 * 1024 * 1024
@@ -219,7 +219,7 @@ def _open_regular(path: Path) -> Iterator[BufferedReader]:
 
 def _kind(mode: int) -> str:
     kinds = {
-        stat.S_IFDIR: "folder",
+        stat.S_IFDIR: "directory",
         stat.S_IFIFO: "FIFO",
         stat.S_IFSOCK: "socket",
         stat.S_IFCHR: "device",

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from core.target import Target
 from recipes.model import Linkage
-from recipes.target import Target
 
 __all__ = ["Expectations", "Linkage"]
 
@@ -12,7 +12,7 @@ __all__ = ["Expectations", "Linkage"]
 class Expectations:
     """All optional: None expects nothing.
 
-    ``max_size`` is in bytes. ``build_paths`` are absolute folders, of four characters or more, that
+    ``max_size`` is in bytes. ``build_paths`` are absolute directories, of four characters or more, that
     must not be named in the file, beside the usual places where builds happen.
     ``unpacked_judged`` says that what ``upx -d`` gives back was judged too; nothing but that can
     tell a packed static program from a packed dynamic one.

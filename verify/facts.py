@@ -64,7 +64,7 @@ class ElfFacts:
 
 
 def read_facts(path: Path, *, build_paths: tuple[str, ...] = ()) -> ElfFacts:
-    """Read the facts of ``path``, looking for ``build_paths`` beside the usual build folders.
+    """Read the facts of ``path``, looking for ``build_paths`` beside the usual build directories.
 
     Never hangs, and holds no more than about a megabyte of the file at a time. Raises NotElfError
     (also for what is missing, unreadable, too big or no regular file), MalformedElfError, and

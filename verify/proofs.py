@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from core.target import Target
 from recipes.model import Product, Release
-from recipes.target import Target
 from verify.expectations import Expectations
 from verify.smoke import Smoke
 

@@ -115,7 +115,7 @@ RULES: Final = (
     ),
     Rule(
         name="no-debug",
-        explanation="Debug information is dead weight in an image, and names the build's folders.",
+        explanation="Debug information is dead weight in an image, and names the build's directories.",
         check=checks.no_debug,
     ),
     Rule(

@@ -69,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
     flaky: threading.Event
 
     def do_GET(self) -> None:
-        """Answer with the status in the path."""
+        """Response with the status in the path."""
         name = self.path[1:]
         match name:
             case "websocket":
@@ -184,9 +184,9 @@ def serving() -> Iterator[Servers]:
         "wronghost": authority.issue_cert("elsewhere.invalid"),
     }
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        folder.chmod(0o755)
-        ca = folder / "ca.pem"
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        directory.chmod(0o755)
+        ca = directory / "ca.pem"
         authority.cert_pem.write_to_path(str(ca))
         places = {"abstract": name}
         closed = stack.enter_context(socket.socket())

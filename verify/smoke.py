@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from recipes.model import Expectations, Product, Release, Trial
+from recipes.model import Expectations, Product, Release, SmokeTest
 from verify.servers import Servers
 
 CA = PurePosixPath("/ca.pem")
@@ -33,7 +33,7 @@ class Ran(Protocol):
         ...
 
 
-class Room(Protocol):
+class ScratchRoot(Protocol):
     """An empty root with one program in it."""
 
     def run(self, args: Sequence[str], *, seconds: float) -> Ran:
@@ -41,7 +41,7 @@ class Room(Protocol):
         ...
 
 
-class Place(Protocol):
+class SmokeEnvironment(Protocol):
     """Somebody who can make empty roots."""
 
     @property
@@ -51,7 +51,7 @@ class Place(Protocol):
 
     def open(
         self, files: Mapping[PurePosixPath, Path], *, program: PurePosixPath
-    ) -> AbstractContextManager[Room]:
+    ) -> AbstractContextManager[ScratchRoot]:
         """Make an empty root that holds these files, one of which is the program."""
         ...
 
@@ -85,7 +85,9 @@ class Smoke:
         return cls(ran=False, ok=False, how=reason)
 
 
-def smoke(file: Path, product: Product, release: Release, place: Place, servers: Servers) -> Smoke:
+def smoke(
+    file: Path, product: Product, release: Release, place: SmokeEnvironment, servers: Servers
+) -> Smoke:
     """Try a program with everything its recipe lists."""
     # As in an image: a program may look at its own name, as busybox does.
     program = PurePosixPath("/") / product.recipe.name
@@ -131,7 +133,7 @@ def promises(text: str, expect: Expectations) -> Iterator[str]:
             yield f"Protocols have {', '.join(more)} beyond what the recipe promises"
 
 
-def _try(trial: Trial, room: Room, release: Release, servers: Servers) -> Iterator[str]:
+def _try(trial: SmokeTest, room: ScratchRoot, release: Release, servers: Servers) -> Iterator[str]:
     args = [_fill(word, servers.places) for word in trial.args]
     ran = room.run(args, seconds=SECONDS)
     said = f"{' '.join(trial.args)}"

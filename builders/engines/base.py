@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.engines.docker import as_root, engine_errors, has_image
-from builders.engines.engine import Stop
 from builders.engines.process import end_family
 from builders.toolchain import INSIDE, Toolchain
-from recipes.errors import EngineError, MissingToolError, RecipeError
+from core.cancel import CancelToken
+from core.errors import EngineError, MissingToolError, RecipeError
 
 if TYPE_CHECKING:
     import docker
@@ -39,7 +39,7 @@ def builder_image(
     base: str,
     mirrors: tuple[str, ...],
     scratch: Path,
-    stop: Stop,
+    cancel: CancelToken,
 ) -> str:
     """Return the tag of the builder image, making it when it is missing.
 
@@ -53,12 +53,12 @@ def builder_image(
     tag = f"{REPOSITORY}:{identity[:16]}"
     if not has_image(client, tag):
         scratch.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f"base-{os.getpid()}-", dir=scratch) as folder:
-            archive = Path(folder) / "base.tar"
+        with tempfile.TemporaryDirectory(prefix=f"base-{os.getpid()}-", dir=scratch) as directory:
+            archive = Path(directory) / "base.tar"
             if base:
                 _export(client, base, archive)
             else:
-                _bootstrap(archive, mirrors, stop)
+                _bootstrap(archive, mirrors, cancel)
             with tarfile.open(archive, "a") as tar:
                 for place, path in toolchain.parts():
                     tar.add(path, arcname=str(INSIDE / place).lstrip("/"), filter=_lean)
@@ -85,7 +85,7 @@ def _export(client: "docker.DockerClient", base: str, archive: Path) -> None:
             container.remove(force=True, v=True)
 
 
-def _bootstrap(archive: Path, mirrors: tuple[str, ...], stop: Stop) -> None:
+def _bootstrap(archive: Path, mirrors: tuple[str, ...], cancel: CancelToken) -> None:
     if shutil.which(BOOTSTRAP) is None:
         purpose = "make the base of the builder image (or name one: FROMSCRATCH_BASE_IMAGE)"
         raise MissingToolError(program=BOOTSTRAP, package=BOOTSTRAP, purpose=purpose)
@@ -111,7 +111,7 @@ def _bootstrap(archive: Path, mirrors: tuple[str, ...], stop: Stop) -> None:
                 break
             except subprocess.TimeoutExpired:
                 waited += 1
-                if stop or waited > SECONDS:
+                if cancel or waited > SECONDS:
                     msg = "mmdebstrap was stopped before the base was complete."
                     raise EngineError(msg) from None
     finally:

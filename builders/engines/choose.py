@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
-from builders.engines.engine import Engine, EngineName, Stop
+from builders.engines.engine import Engine, EngineName
 from builders.engines.host import HostEngine
+from builders.engines.isolation import Backend, try_backend
 from builders.engines.sandbox import SandboxEngine
-from builders.engines.walls import Wall, try_wall
 from builders.toolchain import Toolchain
-from recipes.errors import EngineError
+from core.cancel import CancelToken
+from core.errors import EngineError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class Chooser:
     base_image: str
     mirrors: tuple[str, ...]
     """Debian base URLs for the base of the builder image."""
-    stop: Stop
+    cancel: CancelToken
 
     def choose(self, wanted: EngineName) -> Engine:
         """Return the engine. Raises EngineError with every reason when none works."""
@@ -55,9 +56,9 @@ class Chooser:
             yield Candidate(name=EngineName.DOCKER, works=True, reason=f"engine {version}")
         except EngineError as error:
             yield Candidate(name=EngineName.DOCKER, works=False, reason=error.what)
-        for wall in Wall:
-            trouble = try_wall(wall, self.scratch)
-            reason = f"{wall.value}: {trouble or 'works'}"
+        for backend in Backend:
+            trouble = try_backend(backend, self.scratch)
+            reason = f"{backend.value}: {trouble or 'works'}"
             yield Candidate(name=EngineName.SANDBOX, works=not trouble, reason=reason)
         reason = "always works; a step is not isolated"
         yield Candidate(name=EngineName.HOST, works=True, reason=reason)
@@ -78,24 +79,24 @@ class Chooser:
                     base=self.base_image,
                     mirrors=self.mirrors,
                     scratch=self.scratch,
-                    stop=self.stop,
+                    cancel=self.cancel,
                 )
-                return DockerEngine(client, image, self.stop)
+                return DockerEngine(client, image, self.cancel)
             case EngineName.SANDBOX:
-                wall = self.wall()
-                return SandboxEngine(self.toolchain, self.scratch, self.stop, wall=wall)
+                backend = self.backend()
+                return SandboxEngine(self.toolchain, self.scratch, self.cancel, backend=backend)
             case EngineName.HOST:
-                return HostEngine(self.toolchain, self.scratch, self.stop)
+                return HostEngine(self.toolchain, self.scratch, self.cancel)
             case _:
                 assert_never(name)
 
-    def wall(self) -> Wall:
+    def backend(self) -> Backend:
         """Return the better wall that works. Raises EngineError with both reasons."""
         troubles: list[str] = []
-        for wall in Wall:
-            trouble = try_wall(wall, self.scratch)
+        for backend in Backend:
+            trouble = try_backend(backend, self.scratch)
             if not trouble:
-                return wall
+                return backend
             troubles.append(trouble)
         msg = "No sandbox works here: " + "; ".join(troubles)
         raise EngineError(msg, next="apt-get install -y bubblewrap, or --engine host")

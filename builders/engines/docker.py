@@ -15,17 +15,10 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from builders.engines.accounting import ACCOUNTED, read_usage
-from builders.engines.engine import (
-    Command,
-    EngineName,
-    Stop,
-    Stopped,
-    Usage,
-    not_a_file,
-    overdue,
-)
+from builders.engines.engine import Command, EngineName, Usage, not_a_file, overdue
 from builders.toolchain import BOX, INSIDE
-from recipes.errors import EngineError
+from core.cancel import Cancelled, CancelToken
+from core.errors import EngineError
 
 if TYPE_CHECKING:
     import docker
@@ -41,16 +34,16 @@ PIDS = 4096
 USAGE = BOX / "usage"
 
 
-class DockerBox:
+class DockerSandbox:
     """One container, created late: everything is put before it starts, as the SDK wants it."""
 
     root = BOX
     toolchain = INSIDE
 
-    def __init__(self, client: "docker.DockerClient", image: str, stop: Stop) -> None:
+    def __init__(self, client: "docker.DockerClient", image: str, cancel: CancelToken) -> None:
         self.client = client
         self.image = image
-        self.stop = stop
+        self.cancel = cancel
         self.usage = Usage()
         self.parts: list[tuple[Path, PurePosixPath]] = []
         self.container: Any = None
@@ -106,7 +99,7 @@ class DockerBox:
         return Usage()
 
     def get(self, inside: PurePosixPath, path: Path) -> None:
-        """Copy a folder out; the archive is not trusted."""
+        """Copy a directory out; the archive is not trusted."""
         with engine_errors(), tempfile.TemporaryFile() as archive:
             stream, _ = self.container.get_archive(str(BOX / inside), chunk_size=CHUNK)
             for piece in stream:
@@ -137,9 +130,9 @@ class DockerBox:
             with suppress(requests.ReadTimeout, requests.ConnectionError):
                 answer: dict[str, Any] = self.client.api.wait(self.container.id, timeout=1)
                 return int(answer["StatusCode"])
-            if self.stop:
-                msg = f"Stopped: {' '.join(command.argv)}"
-                raise Stopped(msg)
+            if self.cancel:
+                msg = f"Cancelled: {' '.join(command.argv)}"
+                raise Cancelled(msg)
             if time.monotonic() > deadline:
                 raise overdue(command)
             self.client.ping()  # raises when the engine is gone, not merely busy
@@ -151,19 +144,19 @@ class DockerEngine:
     name = EngineName.DOCKER
     isolated = True
 
-    def __init__(self, client: "docker.DockerClient", image: str, stop: Stop) -> None:
+    def __init__(self, client: "docker.DockerClient", image: str, cancel: CancelToken) -> None:
         self.client = client
         self.image = image
-        self.stop = stop
+        self.cancel = cancel
 
     @contextmanager
-    def box(self) -> Iterator[DockerBox]:
+    def sandbox(self) -> Iterator[DockerSandbox]:
         """Open a box; its container is removed at the end, whatever happened."""
-        box = DockerBox(self.client, self.image, self.stop)
+        sandbox = DockerSandbox(self.client, self.image, self.cancel)
         try:
-            yield box
+            yield sandbox
         finally:
-            box.remove()
+            sandbox.remove()
 
 
 @contextmanager
@@ -192,14 +185,14 @@ def as_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def write_tar(archive: BinaryIO, parts: list[tuple[Path, PurePosixPath]]) -> None:
-    """Write files and folders as a tar stream, owned by root."""
+    """Write files and directories as a tar stream, owned by root."""
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path, inside in parts:
             tar.add(path, arcname=str(inside), filter=as_root)
 
 
 def extract(tar: tarfile.TarFile, member: tarfile.TarInfo, top: str, into: Path) -> None:
-    """Write one member below ``into``: plain files and folders only, no way out."""
+    """Write one member below ``into``: plain files and directories only, no way out."""
     parts = PurePosixPath(member.name).parts
     if not parts or parts[0] != top or ".." in parts:
         msg = f"The engine sent a strange path: '{member.name}'."

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
-from threading import Event
 from typing import Any, Protocol
 
-from recipes.errors import FromscratchError, StepError
+from core.errors import StepError
 
 
 class EngineName(StrEnum):
@@ -50,12 +49,12 @@ class Command:
     """Deadline."""
 
 
-class Box(Protocol):
+class Sandbox(Protocol):
     """A fresh place for one step. Its root is seen as `root` by what runs inside."""
 
     @property
     def root(self) -> PurePosixPath:
-        """The step's own folder as the step sees it."""
+        """The step's own directory as the step sees it."""
         ...
 
     @property
@@ -69,15 +68,15 @@ class Box(Protocol):
         ...
 
     def put(self, path: Path, inside: PurePosixPath) -> None:
-        """Copy a file or a folder in, to ``inside`` below the root. Before `run` only."""
+        """Copy a file or a directory in, to ``inside`` below the root. Before `run` only."""
         ...
 
     def run(self, command: Command) -> int:
-        """Run once and return the exit code. Raises Stopped or StepError (deadline)."""
+        """Run once and return the exit code. Raises Cancelled or StepError (deadline)."""
         ...
 
     def get(self, inside: PurePosixPath, path: Path) -> None:
-        """Copy a folder below the root out, to ``path``. After `run` only."""
+        """Copy a directory below the root out, to ``path``. After `run` only."""
         ...
 
 
@@ -94,30 +93,14 @@ class Engine(Protocol):
         """False when a step could see the network or change the machine."""
         ...
 
-    def box(self) -> AbstractContextManager[Box]:
+    def sandbox(self) -> AbstractContextManager[Sandbox]:
         """Open a fresh box; leaving it removes everything, whatever happened."""
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stop:
-    """Tells every running step to end: set by Ctrl-C and by the first failure."""
-
-    event: Event = field(default_factory=Event)
-
-    def __bool__(self) -> bool:
-        return self.event.is_set()
-
-
-class Stopped(FromscratchError):
-    """The step was ended because the run is over; never shown as the cause."""
-
-    code = StepError.code
-
-
 def not_a_file(name: str) -> StepError:
-    """The error for a step that left a link, a device or a hole where files and folders should be."""
-    msg = f"A step left something that is no file and no folder: '{name}'."
+    """The error for a step that left a link, a device or a hole where files and directories should be."""
+    msg = f"A step left something that is no file and no directory: '{name}'."
     return StepError(msg, why="only plain files can be an output; copy what a link names")
 
 

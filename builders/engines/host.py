@@ -6,31 +6,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from builders.engines.engine import Command, EngineName, Stop
-from builders.engines.folder import FolderBox
+from builders.engines.directory import DirectorySandbox
+from builders.engines.engine import Command, EngineName
 from builders.engines.process import run_process
 from builders.toolchain import Toolchain
+from core.cancel import CancelToken
 
 
-class HostBox(FolderBox):
-    """A folder, seen as what it is."""
+class HostSandbox(DirectorySandbox):
+    """A directory, seen as what it is."""
 
     @property
     def root(self) -> PurePosixPath:
-        """The folder itself."""
-        return PurePosixPath(self.folder / "box")
+        """The directory itself."""
+        return PurePosixPath(self.directory / "box")
 
     @property
     def toolchain(self) -> PurePosixPath:
         """Links beside the box."""
-        return PurePosixPath(self.folder / "toolchain")
+        return PurePosixPath(self.directory / "toolchain")
 
     def put(self, path: Path, inside: PurePosixPath) -> None:
-        """Copy in, below the box's own folder."""
+        """Copy in, below the box's own directory."""
         super().put(path, PurePosixPath("box") / inside)
 
     def get(self, inside: PurePosixPath, path: Path) -> None:
-        """Copy out, from below the box's own folder."""
+        """Copy out, from below the box's own directory."""
         super().get(PurePosixPath("box") / inside, path)
 
     def run(self, command: Command) -> int:
@@ -41,7 +42,7 @@ class HostBox(FolderBox):
             link.symlink_to(path)
         cwd = Path(self.root)
         cwd.mkdir(exist_ok=True)
-        ended = run_process(command.argv, command, env=command.env, cwd=cwd, stop=self.stop)
+        ended = run_process(command.argv, command, env=command.env, cwd=cwd, cancel=self.cancel)
         self.usage = ended.usage
         return ended.code
 
@@ -52,15 +53,15 @@ class HostEngine:
     name = EngineName.HOST
     isolated = False
 
-    def __init__(self, toolchain: Toolchain, scratch: Path, stop: Stop) -> None:
+    def __init__(self, toolchain: Toolchain, scratch: Path, cancel: CancelToken) -> None:
         self.toolchain = toolchain
         self.scratch = scratch
-        self.stop = stop
+        self.cancel = cancel
 
     @contextmanager
-    def box(self) -> Iterator[HostBox]:
-        """Open a box in a fresh folder."""
+    def sandbox(self) -> Iterator[HostSandbox]:
+        """Open a box in a fresh directory."""
         self.scratch.mkdir(parents=True, exist_ok=True)
         prefix = f"host-{os.getpid()}-"
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=self.scratch) as folder:
-            yield HostBox(Path(folder).resolve(), self.toolchain, self.stop)
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=self.scratch) as directory:
+            yield HostSandbox(Path(directory).resolve(), self.toolchain, self.cancel)

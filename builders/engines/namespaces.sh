@@ -1,7 +1,7 @@
 #!/bin/sh
 # What bubblewrap does, with util-linux alone: a new root out of read-only binds, then one program in it.
 # Runs as (mapped) root inside fresh mount, pid and network namespaces made by unshare(1).
-# Arguments: ROOT (empty folder), then binds as MODE:PLACE:SOURCE (ro or rw; SOURCE may hold colons), "--", the program.
+# Arguments: ROOT (empty directory), then binds as MODE:PLACE:SOURCE (ro or rw; SOURCE may hold colons), "--", the program.
 set -eu
 root=$1
 shift

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from builders.engines.engine import Command, Stop, Stopped, Usage, overdue
+from builders.engines.engine import Command, Usage, overdue
+from core.cancel import Cancelled, CancelToken
 
 LONGEST = 0.05
 """Seconds between two looks at a process that takes its time."""
@@ -24,12 +25,17 @@ class Ended(NamedTuple):
 
 
 def run_process(
-    argv: Sequence[str], command: Command, *, env: Mapping[str, str], cwd: Path | None, stop: Stop
+    argv: Sequence[str],
+    command: Command,
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None,
+    cancel: CancelToken,
 ) -> Ended:
     """Run ``argv`` with both streams going to the command's log.
 
-    The program gets a session of its own, so that its whole family can be ended. Raises Stopped
-    when ``stop`` is set, StepError at the deadline; in both cases nothing of it is left running.
+    The program gets a session of its own, so that its whole family can be ended. Raises Cancelled
+    when ``cancel`` is set, StepError at the deadline; in both cases nothing of it is left running.
     """
     command.log.parent.mkdir(parents=True, exist_ok=True)
     with command.log.open("ab") as log:
@@ -52,11 +58,11 @@ def run_process(
                 if pid:
                     process.returncode = os.waitstatus_to_exitcode(status)
                     return Ended(process.returncode, _usage(usage))
-                stop.event.wait(pause)
+                cancel.wait(pause)
                 pause = min(pause * 2, LONGEST)
-                if stop:
-                    msg = f"Stopped: {' '.join(command.argv)}"
-                    raise Stopped(msg)
+                if cancel:
+                    msg = f"Cancelled: {' '.join(command.argv)}"
+                    raise Cancelled(msg)
                 if time.monotonic() > deadline:
                     raise overdue(command)
         finally:

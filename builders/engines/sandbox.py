@@ -6,21 +6,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from builders.engines.engine import Command, EngineName, Stop
-from builders.engines.folder import FolderBox
+from builders.engines.directory import DirectorySandbox
+from builders.engines.engine import Command, EngineName
+from builders.engines.isolation import Backend, Bind, sandbox_command, system_binds
 from builders.engines.process import run_process
-from builders.engines.walls import Bind, Wall, shut_in, system_binds
 from builders.toolchain import BOX, INSIDE, Toolchain
+from core.cancel import CancelToken
 
 
-class SandboxBox(FolderBox):
-    """A folder, seen as /box from behind the wall."""
+class IsolatedSandbox(DirectorySandbox):
+    """A directory, seen as /box from behind the wall."""
 
     def __init__(
-        self, folder: Path, toolchain: Toolchain, stop: Stop, *, wall: Wall, empty: Path
+        self,
+        directory: Path,
+        toolchain: Toolchain,
+        cancel: CancelToken,
+        *,
+        backend: Backend,
+        empty: Path,
     ) -> None:
-        super().__init__(folder, toolchain, stop)
-        self.wall = wall
+        super().__init__(directory, toolchain, cancel)
+        self.backend = backend
         self.empty = empty
 
     @property
@@ -36,11 +43,11 @@ class SandboxBox(FolderBox):
     def run(self, command: Command) -> int:
         """Run behind the wall."""
         binds, links = system_binds()
-        binds.append(Bind(path=self.folder, place=BOX, writable=True))
+        binds.append(Bind(path=self.directory, place=BOX, writable=True))
         # Bubblewrap would need the mount points below a read-only bind, so each part is bound alone.
         binds += [Bind(path=path, place=INSIDE / place) for place, path in self.parts.parts()]
-        words = shut_in(
-            self.wall,
+        words = sandbox_command(
+            self.backend,
             command.argv,
             binds=binds,
             links=links,
@@ -49,7 +56,7 @@ class SandboxBox(FolderBox):
             empty=self.empty,
         )
         env = {**command.env, "PATH": command.env.get("PATH", "/usr/bin:/bin")}
-        ended = run_process(words, command, env=env, cwd=None, stop=self.stop)
+        ended = run_process(words, command, env=env, cwd=None, cancel=self.cancel)
         self.usage = ended.usage
         return ended.code
 
@@ -60,19 +67,25 @@ class SandboxEngine:
     name = EngineName.SANDBOX
     isolated = True
 
-    def __init__(self, toolchain: Toolchain, scratch: Path, stop: Stop, *, wall: Wall) -> None:
+    def __init__(
+        self, toolchain: Toolchain, scratch: Path, cancel: CancelToken, *, backend: Backend
+    ) -> None:
         self.toolchain = toolchain
         self.scratch = scratch
-        self.stop = stop
-        self.wall = wall
+        self.cancel = cancel
+        self.backend = backend
 
     @contextmanager
-    def box(self) -> Iterator[SandboxBox]:
-        """Open a box in a fresh folder."""
+    def sandbox(self) -> Iterator[IsolatedSandbox]:
+        """Open a box in a fresh directory."""
         empty = self.scratch / "empty"
         empty.mkdir(parents=True, exist_ok=True)
         prefix = f"sandbox-{os.getpid()}-"
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=self.scratch) as folder:
-            yield SandboxBox(
-                Path(folder).resolve(), self.toolchain, self.stop, wall=self.wall, empty=empty
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=self.scratch) as directory:
+            yield IsolatedSandbox(
+                Path(directory).resolve(),
+                self.toolchain,
+                self.cancel,
+                backend=self.backend,
+                empty=empty,
             )

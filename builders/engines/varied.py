@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from builders.engines.engine import Box, Command, Engine, EngineName, Usage
-from recipes.errors import EngineError
+from builders.engines.engine import Command, Engine, EngineName, Sandbox, Usage
+from core.errors import EngineError
 
 INSIDE = PurePosixPath("clock")
 UNMOVED = 97
@@ -45,11 +45,13 @@ class Clock:
         return replace(command, argv=("env", *faked, "sh", "-c", check, "sh", *command.argv))
 
 
-class VariedBox:
+class VariedSandbox:
     """A box that changes the command, and hands all else on."""
 
-    def __init__(self, box: Box, clock: Clock | None, env: Mapping[str, str], now: float) -> None:
-        self.box = box
+    def __init__(
+        self, sandbox: Sandbox, clock: Clock | None, env: Mapping[str, str], now: float
+    ) -> None:
+        self.sandbox = sandbox
         self.clock = clock
         self.env = env
         self.now = now
@@ -57,33 +59,33 @@ class VariedBox:
     @property
     def root(self) -> PurePosixPath:
         """The box's own."""
-        return self.box.root
+        return self.sandbox.root
 
     @property
     def toolchain(self) -> PurePosixPath:
         """The box's own."""
-        return self.box.toolchain
+        return self.sandbox.toolchain
 
     @property
     def usage(self) -> Usage:
         """The box's own."""
-        return self.box.usage
+        return self.sandbox.usage
 
     def put(self, path: Path, inside: PurePosixPath) -> None:
         """Pass it on."""
-        self.box.put(path, inside)
+        self.sandbox.put(path, inside)
 
     def get(self, inside: PurePosixPath, path: Path) -> None:
         """Pass it on."""
-        self.box.get(inside, path)
+        self.sandbox.get(inside, path)
 
     def run(self, command: Command) -> int:
         """Run with other surroundings. Raises EngineError when the clock does not move in there."""
         command = replace(command, env={**command.env, **self.env})
         if self.clock:
-            self.box.put(self.clock.library, INSIDE / self.clock.library.name)
-            command = self.clock.applied(command, self.box.root, self.now)
-        code = self.box.run(command)
+            self.sandbox.put(self.clock.library, INSIDE / self.clock.library.name)
+            command = self.clock.applied(command, self.sandbox.root, self.now)
+        code = self.sandbox.run(command)
         if self.clock and code == UNMOVED:
             msg = f"{self.clock.library} does not move the clock of a step."
             raise EngineError(
@@ -116,7 +118,7 @@ class VariedEngine:
         return self.engine.isolated
 
     @contextmanager
-    def box(self) -> Iterator[VariedBox]:
+    def sandbox(self) -> Iterator[VariedSandbox]:
         """Open a box of the engine."""
-        with self.engine.box() as box:
-            yield VariedBox(box, self.clock, self.env, self.now)
+        with self.engine.sandbox() as sandbox:
+            yield VariedSandbox(sandbox, self.clock, self.env, self.now)

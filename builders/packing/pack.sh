@@ -1,6 +1,6 @@
 #!/bin/sh
 # Pack one program with UPX, test it, and unpack it again: what comes back is judged as well.
-# In: NEED_PLAIN (folder with the program), NEED_UPX, METHOD (nrv or lzma), OUT. Out: OUT/packed, OUT/unpacked
+# In: NEED_PLAIN (directory with the program), NEED_UPX, METHOD (nrv or lzma), OUT. Out: OUT/packed, OUT/unpacked
 set -eu
 case $METHOD in
 nrv) flags="--best --nrv2b" ;; # the quickest of the three NRV stubs

@@ -1,4 +1,4 @@
-"""What Debian has: its index of sources, fetched and checked by this machine's own apt, in a folder of our own.
+"""What Debian has: its index of sources, fetched and checked by this machine's own apt, in a directory of our own.
 
 apt knows the mirror, the proxies and the keys of this machine; nothing of it is changed, and no root is needed.
 """
@@ -44,9 +44,9 @@ class DebianRelease:
 
 @dataclass(frozen=True, kw_only=True)
 class Apt:
-    """apt with sources, lists and cache below ``folder``. ``bases`` is called when it comes to that."""
+    """apt with sources, lists and cache below ``directory``. ``bases`` is called when it comes to that."""
 
-    folder: Path
+    directory: Path
     bases: Callable[[], tuple[str, ...]]
     keyring: Path = KEYRING
     _lock: Lock = field(default_factory=Lock)
@@ -68,7 +68,7 @@ class Apt:
         reasons = []
         for base in self.bases():
             for name in ("lists/partial", "cache/archives/partial"):
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
+                (self.directory / name).mkdir(parents=True, exist_ok=True)
             signed = f"Signed-By: {self.keyring}\n" if self.keyring.is_file() else ""
             self._sources.write_text(
                 f"Types: deb-src\nURIs: {base}\nSuites: {SUITE}\nComponents: main\n{signed}",
@@ -84,16 +84,16 @@ class Apt:
 
     @property
     def _sources(self) -> Path:
-        return self.folder / "debian.sources"
+        return self.directory / "debian.sources"
 
     def _run(self, program: str, *words: str) -> str:
         settings = {
             "Dir::Etc::SourceList": self._sources,
             "Dir::Etc::SourceParts": "/dev/null",
-            "Dir::State": self.folder,
-            "Dir::State::Lists": self.folder / "lists",
+            "Dir::State": self.directory,
+            "Dir::State::Lists": self.directory / "lists",
             "Dir::State::Status": "/dev/null",
-            "Dir::Cache": self.folder / "cache",
+            "Dir::Cache": self.directory / "cache",
             "APT::Update::Error-Mode": "any",
             "Acquire::Languages": "none",
         }
@@ -145,12 +145,12 @@ def _fields(stanza: str) -> dict[str, str]:
 
 
 def _release(fields: Mapping[str, str], package: str) -> DebianRelease | None:
-    folder = fields.get("Directory", "").strip()
+    directory = fields.get("Directory", "").strip()
     version = (
         fields.get("Version", "").strip().partition(":")[2] or fields.get("Version", "").strip()
     )
     version = version.rpartition("-")[0] or version
-    if not _DIRECTORY.fullmatch(folder) or ".." in folder:
+    if not _DIRECTORY.fullmatch(directory) or ".." in directory:
         return None
     files = {}
     for line in fields.get("Checksums-Sha256", "").splitlines():
@@ -158,7 +158,7 @@ def _release(fields: Mapping[str, str], package: str) -> DebianRelease | None:
             case [sha256, size, name] if (
                 _SHA256.fullmatch(sha256) and size.isdecimal() and _NAME.fullmatch(name)
             ):
-                path = str(PurePosixPath(folder) / name)
+                path = str(PurePosixPath(directory) / name)
                 files[name] = PoolFile(path=path, size=int(size), sha256=sha256)
             case _:
                 pass

@@ -21,7 +21,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, cast
 
-from builders.sources.disk import CHUNK
+from core.files import CHUNK
 
 HEADER_MAX = 1 << 20
 """Longest header, name or comment, in bytes: tarfile would read a declared 10 GB into memory."""
@@ -44,7 +44,7 @@ class MemberKind(StrEnum):
     """What a member of an archive is."""
 
     FILE = "file"
-    FOLDER = "folder"
+    DIRECTORY = "directory"
     SYMLINK = "symbolic link"
     HARDLINK = "hard link"
     OTHER = "device or pipe"
@@ -202,7 +202,7 @@ def _tar_kind(info: tarfile.TarInfo) -> MemberKind:
     if info.isreg():
         return MemberKind.FILE
     if info.isdir():
-        return MemberKind.FOLDER
+        return MemberKind.DIRECTORY
     if info.issym():
         return MemberKind.SYMLINK
     return MemberKind.HARDLINK if info.islnk() else MemberKind.OTHER
@@ -223,7 +223,7 @@ def _stretch(stream: _Forward, info: tarfile.TarInfo) -> Iterator[bytes]:
 def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
     for info in archive.infolist():
         mode = info.external_attr >> 16
-        kind = MemberKind.FOLDER if info.is_dir() else MemberKind.FILE
+        kind = MemberKind.DIRECTORY if info.is_dir() else MemberKind.FILE
         # No wheel has links: their targets would have to be read as text first.
         if stat.S_IFMT(mode) not in {0, stat.S_IFREG, stat.S_IFDIR}:
             kind = MemberKind.OTHER

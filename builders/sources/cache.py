@@ -26,8 +26,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from builders.sources.disk import CHUNK, disk_errors
-from recipes.errors import SourceError
+from core.errors import SourceError
+from core.files import CHUNK, disk_errors
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 KEY = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,199}")
@@ -92,7 +92,7 @@ class Pruned:
 
 @dataclass(frozen=True)
 class Cache:
-    """A cache below ``root``. Making one touches nothing; folders appear when something is put.
+    """A cache below ``root``. Making one touches nothing; directories appear when something is put.
 
     Safe for any number of threads and processes at once. Raises StorageError when the disk is
     full, read-only or not ours.
@@ -125,7 +125,7 @@ class Cache:
         Raises WrongBytesError, and leaves the file where it is, when ``expect`` is not its sha256.
         """
         with disk_errors(self.root):
-            scratch = self._folder("tmp")
+            scratch = self._directory("tmp")
             if move and path.lstat().st_dev == scratch.stat().st_dev:
                 digest = _hash(path)
                 _compare(path, digest, expect)
@@ -194,7 +194,7 @@ class Cache:
         from filelock import FileLock, Timeout  # noqa: PLC0415
 
         with disk_errors(self.root):
-            lock = FileLock(self._folder("locks") / f"{_checked(KEY, name)}.lock")
+            lock = FileLock(self._directory("locks") / f"{_checked(KEY, name)}.lock")
             try:
                 lock.acquire(blocking=False)
             except Timeout:
@@ -209,14 +209,16 @@ class Cache:
     def part(self, sha256: str) -> Path:
         """Return where a download of these bytes grows; hold the lock ``fetch-<sha256>`` for it."""
         with disk_errors(self.root):
-            return self._folder("part") / _checked(SHA256, sha256)
+            return self._directory("part") / _checked(SHA256, sha256)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Lend an empty folder on the cache's own file system; it is removed after the block."""
+        """Lend an empty directory on the cache's own file system; it is removed after the block."""
         with disk_errors(self.root):
-            folder = tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=self._folder("tmp"))
-        with folder as name:
+            directory = tempfile.TemporaryDirectory(
+                prefix=f"{os.getpid()}-", dir=self._directory("tmp")
+            )
+        with directory as name:
             yield Path(name)
 
     def entries(self) -> list[Entry]:
@@ -273,15 +275,15 @@ class Cache:
     def _action_path(self, key: str) -> Path:
         return self.root / "ac" / _checked(KEY, key)
 
-    def _folder(self, name: str) -> Path:
-        folder = self.root / name
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+    def _directory(self, name: str) -> Path:
+        directory = self.root / name
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
 
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[tuple[Any, Path]]:
         """Lend an open file; whatever is still there under its name afterwards is removed."""
-        number, name = tempfile.mkstemp(prefix=f"{os.getpid()}-", dir=self._folder("tmp"))
+        number, name = tempfile.mkstemp(prefix=f"{os.getpid()}-", dir=self._directory("tmp"))
         path = Path(name)
         try:
             with os.fdopen(number, "wb") as file:
@@ -295,7 +297,7 @@ class Cache:
             path.unlink()
             return
         path.chmod(0o444)
-        # The folder is not synced: after a power cut the blob may be missing, which is no lie.
+        # The directory is not synced: after a power cut the blob may be missing, which is no lie.
         _settle(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         path.replace(target)
@@ -311,7 +313,7 @@ class Cache:
         except FileNotFoundError:
             return "vanished"
         except IsADirectoryError:
-            actual, before, after = "a folder", [], []
+            actual, before, after = "a directory", [], []
         if actual == path.name:
             if before == after:
                 self._remember(path.name, after)
@@ -364,7 +366,7 @@ class Cache:
         from filelock import FileLock, Timeout  # noqa: PLC0415
 
         for path in _files(self.root / "part", "*"):
-            lock = self._folder("locks") / f"fetch-{path.name.partition('.')[0]}.lock"
+            lock = self._directory("locks") / f"fetch-{path.name.partition('.')[0]}.lock"
             with contextlib.suppress(Timeout, FileNotFoundError), FileLock(lock, blocking=False):
                 if path.lstat().st_mtime <= limit:
                     _remove(path)
@@ -411,8 +413,8 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _files(folder: Path, pattern: str) -> list[Path]:
-    return sorted(folder.glob(pattern))
+def _files(directory: Path, pattern: str) -> list[Path]:
+    return sorted(directory.glob(pattern))
 
 
 def _canonical(value: object) -> bytes:

@@ -5,9 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
-
-from recipes.model import Source
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import requests
@@ -29,38 +27,6 @@ class Refused(Exception):
         super().__init__(reason)
         self.reason = reason
         self.trouble = trouble
-
-
-class Progress(Protocol):
-    """Somebody who shows how a fetch comes along. Called from the thread that fetches."""
-
-    def started(self, source: Source, url: str) -> None:
-        """An attempt begins; the count of bytes begins at zero again."""
-
-    def advanced(self, size: int) -> None:
-        """``size`` more of the ``source.size`` bytes are here."""
-
-    def note(self, text: str) -> None:
-        """Something worth a line happened: a wait, a retry, a mirror given up."""
-
-    def finished(self) -> None:
-        """The fetch is over, well or badly. Not called when nothing had to be fetched."""
-
-
-class Silent:
-    """A `Progress` that shows nothing."""
-
-    def started(self, source: Source, url: str) -> None:
-        """Show nothing."""
-
-    def advanced(self, size: int) -> None:
-        """Show nothing."""
-
-    def note(self, text: str) -> None:
-        """Show nothing."""
-
-    def finished(self) -> None:
-        """Show nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Protocol
 from urllib.parse import quote, unquote, urlsplit
 
 from builders.sources.client import Client, Refused
-from builders.sources.page import LISTING_MAX, read_page
+from builders.sources.http_get import LISTING_MAX, read_page
 from builders.sources.versions import pattern
 from recipes.model import Source
 
@@ -35,7 +35,7 @@ class Discovery(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class HtmlDiscovery:
-    """A page with links to archives like the pinned one, or to folders that are called like releases."""
+    """A page with links to archives like the pinned one, or to directories that are called like releases."""
 
     listing: str
     pinned: Source

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from builders.sources.client import Client, Progress, Refused, Trouble
-from builders.sources.disk import CHUNK, disk_errors
-from recipes.errors import causes_of
+from builders.sources.client import Client, Refused, Trouble
+from core.errors import causes_of
+from core.files import CHUNK, disk_errors
+from core.progress import Progress
 from recipes.model import Source
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def _attempt(
         _refuse_headers(response, source.size - offset, source)
         if offset == 0:
             part.begin(url, _validator(response.headers))
-        progress.started(source, shown)
+        progress.started(source.filename, source.size, shown)
         progress.advanced(offset)
         _receive(response, offset, source, part, client=client, progress=progress)
 

@@ -8,12 +8,13 @@ from typing import assert_never
 from urllib.parse import unquote, urlsplit
 
 from builders.sources.cache import Cache, WrongBytesError
-from builders.sources.client import Client, Progress, Refused, Silent, Trouble
-from builders.sources.disk import StorageError
+from builders.sources.client import Client, Refused, Trouble
 from builders.sources.download import Part, download
-from builders.sources.index import pip_download
 from builders.sources.mirrors import Mirror, Mirrors, Transport
-from recipes.errors import SourceError
+from builders.sources.pypi import pip_download
+from core.errors import SourceError
+from core.files import StorageError
+from core.progress import NullProgress, Progress
 from recipes.model import Source
 
 
@@ -58,7 +59,7 @@ class Unavailable(SourceError):
         super().__init__(
             "\n".join([what, *map(_line, failures)]),
             why=why,
-            next="name a mirror that has it in FROMSCRATCH_MIRRORS (file:///folder works), or run "
+            next="name a mirror that has it in FROMSCRATCH_MIRRORS (file:///directory works), or run "
             "'inv fetch' where the network is better and then build with --offline",
         )
 
@@ -73,8 +74,8 @@ class NotCached(SourceError):
         super().__init__(
             "\n".join([what, *map(_line, failures)]),
             why="--offline, and it was never fetched on this machine",
-            next="run 'inv fetch' with a network, or name a folder that has it: "
-            "FROMSCRATCH_MIRRORS=file:///folder",
+            next="run 'inv fetch' with a network, or name a directory that has it: "
+            "FROMSCRATCH_MIRRORS=file:///directory",
         )
 
 
@@ -95,7 +96,7 @@ def fetch(
     if (hit := _hit(source, cache)) is not None:
         return hit
     client = client or Client()
-    progress = progress or Silent()
+    progress = progress or NullProgress()
     filename = source.filename
 
     def waiting() -> None:
@@ -161,15 +162,15 @@ def _obtain(
         case Transport.HTTP:
             return _over_http(mirror, source, cache, client=client, progress=progress)
         case Transport.FILE:
-            progress.started(source, mirror.shown)
+            progress.started(source.filename, source.size, mirror.shown)
             path = _store(_local(mirror.url), source, cache, move=False)
             progress.advanced(source.size)
             return path
         case Transport.PIP:
-            progress.started(source, mirror.shown)
-            with cache.scratch() as folder:
+            progress.started(source.filename, source.size, mirror.shown)
+            with cache.scratch() as directory:
                 requirement = mirror.url.removeprefix("pip:")
-                file = pip_download(requirement, source, folder, client=client)
+                file = pip_download(requirement, source, directory, client=client)
                 path = _store(file, source, cache, move=True)
             progress.advanced(source.size)
             return path

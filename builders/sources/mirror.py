@@ -1,4 +1,4 @@
-"""Write a folder that another machine can use as its mirror: ``FROMSCRATCH_MIRRORS=file://DIR``."""
+"""Write a directory that another machine can use as its mirror: ``FROMSCRATCH_MIRRORS=file://DIR``."""
 
 import hashlib
 import os
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builders.sources.cache import WrongBytesError
-from builders.sources.disk import CHUNK, disk_errors
-from recipes.errors import RecipeError
+from core.errors import RecipeError
+from core.files import CHUNK, disk_errors
 from recipes.model import Source
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mirrored:
-    """What a mirror's folder holds now. ``size`` in bytes; ``written`` files are new in it."""
+    """What a mirror's directory holds now. ``size`` in bytes; ``written`` files are new in it."""
 
     files: int
     written: int
@@ -23,11 +23,11 @@ class Mirrored:
 
 
 def mirror(sources: Iterable[Source], into: Path, *, get: Callable[[Source], Path]) -> Mirrored:
-    """Write every source into the folder ``into`` under its own file name, each at once or not.
+    """Write every source into the directory ``into`` under its own file name, each at once or not.
 
     ``get`` returns a source's verified file, fetching it if need be. What is there already is
     hashed and kept. Raises RecipeError, before anything is written, when two sources claim one
-    file name; StorageError when the folder cannot be written to.
+    file name; StorageError when the directory cannot be written to.
     """
     wanted: dict[str, Source] = {}
     for source in sources:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from recipes.errors import RecipeError
+from core.errors import RecipeError
 from recipes.model import Source
 
 PRIVATE = "FROMSCRATCH_MIRRORS"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.sources.client import Refused
-from recipes.errors import SourceError
+from core.errors import SourceError
 
 if TYPE_CHECKING:
     from pysequoia import Cert, Sig
@@ -109,13 +109,21 @@ def _ask_gpgv(
     file: Path, signature: bytes, certificate: "Cert", fingerprint: str, *, subject: str
 ) -> datetime:
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "keys").write_bytes(bytes(certificate))
-        (folder / "signature").write_bytes(signature)
-        words = ["gpgv", "--status-fd", "1", "--homedir", name, "--keyring", str(folder / "keys")]
+        directory = Path(name)
+        (directory / "keys").write_bytes(bytes(certificate))
+        (directory / "signature").write_bytes(signature)
+        words = [
+            "gpgv",
+            "--status-fd",
+            "1",
+            "--homedir",
+            name,
+            "--keyring",
+            str(directory / "keys"),
+        ]
         try:
             done = subprocess.run(
-                [*words, str(folder / "signature"), str(file.absolute())],
+                [*words, str(directory / "signature"), str(file.absolute())],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

@@ -1,4 +1,4 @@
-"""Unpack an archive as if it were hostile: inside one folder or not at all."""
+"""Unpack an archive as if it were hostile: inside one directory or not at all."""
 
 import os
 import shutil
@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import assert_never
 
 from builders.sources.archive import Member, MemberKind, Unreadable, members
-from builders.sources.disk import disk_errors
-from recipes.errors import SourceError
+from core.errors import SourceError
+from core.files import disk_errors
 
 MAX_BYTES = 2 << 30
 MAX_FILES = 100_000
@@ -30,15 +30,15 @@ def unpack(
     epoch: int | None = None,
     label: str = "",
 ) -> Path:
-    """Unpack a .tar.gz, .tar.bz2, .tar.xz or .zip into the new folder ``into``; return its top.
+    """Unpack a .tar.gz, .tar.bz2, .tar.xz or .zip into the new directory ``into``; return its top.
 
-    The top is the one folder that the archive consists of, or ``into`` when it is not so. Modes
+    The top is the one directory that the archive consists of, or ``into`` when it is not so. Modes
     become 0755 and 0644; times are the archive's, or ``epoch`` (seconds since 1970) for all.
     ``into`` must not exist, or be empty; its parent must exist. ``label`` names the archive in
     messages.
 
     Raises SourceError, and leaves nothing behind, for: paths or links that lead outside, anything
-    but files, folders and links, names that are too long or come twice, more than ``max_bytes``
+    but files, directories and links, names that are too long or come twice, more than ``max_bytes``
     or ``max_files`` (counted while unpacking, whatever the headers say), damage.
     """
     with disk_errors(into):
@@ -83,10 +83,10 @@ class _Tree:
         for member in found:
             path = _path(member.name)
             self._times[path] = member.mtime
-            self._folder(path.parent)
+            self._directory(path.parent)
             match member.kind:
-                case MemberKind.FOLDER:
-                    self._folder(path)
+                case MemberKind.DIRECTORY:
+                    self._directory(path)
                 case MemberKind.FILE:
                     self._declare(path, member.kind)
                     self._write(path, member.chunks, member.size, executable=member.executable)
@@ -111,14 +111,14 @@ class _Tree:
             raise _refused(path, f"is one too many: no more than {self._max_files} are allowed")
         self._kinds[path] = kind
 
-    def _folder(self, path: PurePosixPath) -> None:
-        for folder in [*reversed(path.parents), path]:
-            if folder == PurePosixPath() or self._kinds.get(folder) is MemberKind.FOLDER:
+    def _directory(self, path: PurePosixPath) -> None:
+        for directory in [*reversed(path.parents), path]:
+            if directory == PurePosixPath() or self._kinds.get(directory) is MemberKind.DIRECTORY:
                 continue
-            if folder in self._kinds:
-                raise _refused(path, f"goes through '{folder}', a {self._kinds[folder]}")
-            self._declare(folder, MemberKind.FOLDER)
-            (self._root / folder).mkdir()
+            if directory in self._kinds:
+                raise _refused(path, f"goes through '{directory}', a {self._kinds[directory]}")
+            self._declare(directory, MemberKind.DIRECTORY)
+            (self._root / directory).mkdir()
 
     def _write(
         self, path: PurePosixPath, chunks: Iterable[bytes], size: int, *, executable: bool
@@ -162,10 +162,10 @@ class _Tree:
                 raise _refused(path, f"is a link to '{target}', which leads outside")
 
     def _set_times(self) -> None:
-        """Set times and folder modes, deepest first: writing into a folder moves its time."""
+        """Set times and directory modes, deepest first: writing into a directory moves its time."""
         for path in sorted(self._kinds, key=lambda path: len(path.parts), reverse=True):
             place = self._root / path
-            if self._kinds[path] is MemberKind.FOLDER:
+            if self._kinds[path] is MemberKind.DIRECTORY:
                 place.chmod(0o755)
             time = self._times.get(path, 0) if self._epoch is None else self._epoch
             time = min(max(time, 0), LATEST)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.errors import PublishError
 from publish.check.claims import Claim
 from publish.oci.layout import LAYER, MANIFEST, Descriptor
-from recipes.errors import PublishError
 
 LARGEST = 1 << 30
 """Bytes of an archive, and of all that is in it."""

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from core.errors import PublishError, UsageError
+from core.target import Target
 from publish.trust.provenance import FILE_BUILD, IMAGE_BUILD, PREDICATE, STATEMENT
-from recipes.errors import PublishError, UsageError
-from recipes.target import Target
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -9,7 +9,7 @@ from verify.expectations import Expectations
 from verify.printable import printable
 from verify.verdict import Verdict
 
-Judge = Callable[[Path, Expectations], Verdict]
+Verifier = Callable[[Path, Expectations], Verdict]
 """Judges a file, a packed one by what it unpacks to. `verify.verdict.judge_path` refuses packed ones."""
 
 
@@ -26,7 +26,7 @@ class Checked:
     """Truthy when nothing is wrong."""
 
     label: str
-    """What was checked: a folder, or an image."""
+    """What was checked: a directory, or an image."""
     findings: tuple[Finding, ...]
     files: tuple[str, ...]
     """All that was looked at."""

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.errors import PublishError
+from core.target import Target
 from publish.check.archive import InLayer, layer_files
 from publish.check.claims import Claim, read_claim
-from publish.check.findings import Checked, Finding, Judge
+from publish.check.findings import Checked, Finding, Verifier
 from publish.oci.attachment import Attachment
 from publish.oci.layout import LAYER, Descriptor, Layout
 from publish.release.attach import SIGNATURE
@@ -19,8 +21,6 @@ from publish.trust.envelope import open_envelope
 from publish.trust.sbom import MEDIA_TYPE as SBOM
 from publish.trust.sbom import described, read_sbom
 from publish.trust.signing import PublicKey
-from recipes.errors import PublishError
-from recipes.target import Target
 from verify.expectations import Expectations
 from verify.rules import Severity
 from verify.verdict import judge_path
@@ -31,7 +31,7 @@ def check_image(
     attached: Sequence[Attachment],
     *,
     public_key: PublicKey | None = None,
-    judge: Judge = judge_path,
+    judge: Verifier = judge_path,
 ) -> Checked:
     """Check an image and what was attached to it; never raises for what is in them.
 
@@ -68,7 +68,7 @@ class _Check:
     layout: Layout
     attached: tuple[Attachment, ...]
     key: PublicKey | None
-    judge: Judge
+    judge: Verifier
     claim: Claim | None = None
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -185,8 +185,8 @@ class _Check:
         data = bool(names) and all("#" in name for name in names)
         if data and not file.executable and not file.data.startswith(b"\x7fELF"):
             return
-        with tempfile.TemporaryDirectory() as folder:
-            place = Path(folder) / "file"
+        with tempfile.TemporaryDirectory() as directory:
+            place = Path(directory) / "file"
             place.write_bytes(file.data)
             verdict = self.judge(place, Expectations(target=platform))
         for one in verdict.findings:

@@ -10,8 +10,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from core.errors import PublishError
 from publish.oci.layout import FULL_NAME, INDEX, REF_NAME, Descriptor, Layout, canonical
-from recipes.errors import PublishError
 
 
 def archive_name(layout: Layout, manifest: Descriptor) -> str:
@@ -50,7 +50,7 @@ def write_archive(path: Path, layout: Layout, manifest: Descriptor, *, name: str
         _write(path, parts)
     except OSError as error:
         msg = f"{path} cannot be written: {error}"
-        raise PublishError(msg, next="see to the room and the rights of its folder") from error
+        raise PublishError(msg, next="see to the room and the rights of its directory") from error
 
 
 def _place(descriptor: Descriptor) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from core.errors import PublishError
 from publish.oci.layout import EMPTY, MANIFEST, Descriptor, canonical
-from recipes.errors import PublishError
 
 TITLE = "org.opencontainers.image.title"
 NOTHING = b"{}"

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from core.errors import PublishError
+from core.target import Target
 from publish.manifest import replace
 from publish.oci.layer import Layer, LayerFile
 from publish.oci.layout import (
@@ -23,9 +25,7 @@ from publish.oci.layout import (
     platform,
     write_index,
 )
-from recipes.errors import PublishError
 from recipes.images import ImageRecipe
-from recipes.target import Target
 
 USER = "65532:65532"
 """Nobody in particular: the number that distroless images use."""
@@ -69,8 +69,8 @@ class MultiArch:
     images: tuple[Image, ...]
 
 
-def write_layout(folder: Path, wanted: MultiArch) -> Layout:
-    """Write ``wanted`` as a layout into ``folder``: blobs first, then what makes it one.
+def write_layout(directory: Path, wanted: MultiArch) -> Layout:
+    """Write ``wanted`` as a layout into ``directory``: blobs first, then what makes it one.
 
     The same images give the same bytes; what is there already is not written again, what belongs to no image
     any more is removed. Raises PublishError when a file is not what the manifest says, or cannot be written.
@@ -79,23 +79,23 @@ def write_layout(folder: Path, wanted: MultiArch) -> Layout:
         kept = set()
         entries = []
         for image in sorted(wanted.images, key=lambda one: list(Target).index(one.target)):
-            descriptor, blobs = _write_image(folder, image)
+            descriptor, blobs = _write_image(directory, image)
             kept |= blobs
             entries.append(descriptor.as_dict())
         index, data = _blob({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}, INDEX)
-        kept.add(_put(folder, index, data))
-        layout = Layout(folder=folder, name=wanted.name, tag=wanted.tag, index=index)
+        kept.add(_put(directory, index, data))
+        layout = Layout(directory=directory, name=wanted.name, tag=wanted.tag, index=index)
         write_index(layout)
-        for path in (folder / "blobs" / "sha256").iterdir():
+        for path in (directory / "blobs" / "sha256").iterdir():
             if path.name not in kept:
                 path.unlink()
     except OSError as error:
         msg = f"The image {wanted.name}:{wanted.tag} cannot be written: {error}"
-        raise PublishError(msg, next=f"see to the room and the rights of {folder}") from error
+        raise PublishError(msg, next=f"see to the room and the rights of {directory}") from error
     return layout
 
 
-def _write_image(folder: Path, image: Image) -> tuple[Descriptor, set[str]]:
+def _write_image(directory: Path, image: Image) -> tuple[Descriptor, set[str]]:
     """Write the layer, the config and the manifest; return the last, and the names of all three."""
     contents = {file.sha256: _read(file) for file in image.layer.files}
     tar = image.layer.tar(contents)
@@ -122,7 +122,7 @@ def _write_image(folder: Path, image: Image) -> tuple[Descriptor, set[str]]:
         MANIFEST,
     )
     pairs = ((layer, tar), (config, config_data), (manifest, manifest_data))
-    names = {_put(folder, descriptor, data) for descriptor, data in pairs}
+    names = {_put(directory, descriptor, data) for descriptor, data in pairs}
     described = Descriptor(
         media_type=manifest.media_type,
         digest=manifest.digest,
@@ -146,10 +146,10 @@ def _blob(value: object, media_type: str) -> tuple[Descriptor, bytes]:
     return Descriptor.of(data, media_type), data
 
 
-def _put(folder: Path, descriptor: Descriptor, data: bytes) -> str:
+def _put(directory: Path, descriptor: Descriptor, data: bytes) -> str:
     """Write a blob, unless it is there already, bytes and all; return its file name."""
     name = descriptor.digest.partition(":")[2]
-    path = folder / "blobs" / "sha256" / name
+    path = directory / "blobs" / "sha256" / name
     if not path.is_file() or path.read_bytes() != data:
         replace(path, data)
     return name

@@ -25,17 +25,17 @@ class LayerFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """What a layer holds. Everything belongs to root; folders on the way to a file are made."""
+    """What a layer holds. Everything belongs to root; directories on the way to a file are made."""
 
     files: tuple[LayerFile, ...]
-    folders: Mapping[PurePosixPath, int] = field(default_factory=dict)
+    directories: Mapping[PurePosixPath, int] = field(default_factory=dict)
     epoch: int
     """Every time in the layer: seconds since 1970."""
 
     def tar(self, contents: Mapping[str, bytes]) -> bytes:
         """Return the layer, with the bytes of each file by its sha256."""
         members: dict[PurePosixPath, tuple[tarfile.TarInfo, bytes]] = {}
-        for path, mode in self._folders().items():
+        for path, mode in self._directories().items():
             members[path] = (self._member(path, tarfile.DIRTYPE, mode), b"")
         for file in self.files:
             member = self._member(file.path, tarfile.REGTYPE, file.mode)
@@ -54,14 +54,14 @@ class Layer:
                 tar.addfile(members[path][0], io.BytesIO(members[path][1]))
         return made.getvalue()
 
-    def _folders(self) -> dict[PurePosixPath, int]:
-        """Every folder by path, the ones on the way included; the root is not ours to make."""
+    def _directories(self) -> dict[PurePosixPath, int]:
+        """Every directory by path, the ones on the way included; the root is not ours to make."""
         paths: Iterable[PurePosixPath] = [
             path for file in self.files for path in (file.path, *file.links)
         ]
-        ways = {way: 0o755 for path in (*paths, *self.folders) for way in path.parents}
+        ways = {way: 0o755 for path in (*paths, *self.directories) for way in path.parents}
         ways.pop(PurePosixPath("/"), None)
-        return {**ways, **self.folders}
+        return {**ways, **self.directories}
 
     def _member(self, path: PurePosixPath, kind: bytes, mode: int) -> tarfile.TarInfo:
         member = tarfile.TarInfo(str(path).lstrip("/"))

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from core.errors import PublishError
+from core.target import Target
 from publish.manifest import replace
-from recipes.errors import PublishError
 from recipes.images import NAME, TAG
-from recipes.target import Target
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -114,9 +114,9 @@ def _read_platform(value: Mapping[str, str] | None) -> Target | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """One multi-arch image in a folder: an index over one manifest for each target."""
+    """One multi-arch image in a directory: an index over one manifest for each target."""
 
-    folder: Path
+    directory: Path
     name: str
     """``static-curl``: what the repository ends with."""
     tag: str
@@ -135,24 +135,24 @@ class Layout:
         return f"{self.name}:{self.tag}"
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
+    def read(cls, directory: Path) -> Self:
         """Read a layout. Raises PublishError unless it is whole: every blob is hashed again."""
         try:
-            version = json.loads((folder / "oci-layout").read_bytes())["imageLayoutVersion"]
-            (entry,) = json.loads((folder / "index.json").read_bytes())["manifests"]
+            version = json.loads((directory / "oci-layout").read_bytes())["imageLayoutVersion"]
+            (entry,) = json.loads((directory / "index.json").read_bytes())["manifests"]
             index = Descriptor.read(entry)
             name, _, tag = index.annotations[FULL_NAME].rpartition(":")
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            msg = f"{folder} is no image layout of ours: {error!r}"
+            msg = f"{directory} is no image layout of ours: {error!r}"
             raise PublishError(msg, next="inv image makes it anew") from error
         sound = version == "1.0.0" and NAME.fullmatch(name) and TAG.fullmatch(tag)
         if not sound or tag != index.annotations.get(REF_NAME):
-            msg = f"{folder} is no image layout of ours: '{name}:{tag}', version {version}."
+            msg = f"{directory} is no image layout of ours: '{name}:{tag}', version {version}."
             raise PublishError(msg, next="inv image makes it anew")
         bare = dataclasses.replace(
             index, annotations={}
-        )  # those are of this folder, not of the image
-        layout = cls(folder=folder, name=name, tag=tag, index=bare)
+        )  # those are of this directory, not of the image
+        layout = cls(directory=directory, name=name, tag=tag, index=bare)
         for descriptor in layout.reachable():
             layout.check(descriptor)
         return layout
@@ -170,7 +170,7 @@ class Layout:
 
     def blob(self, digest: str) -> Path:
         """Where a blob is."""
-        return self.folder / "blobs" / digest.replace(":", "/", 1)
+        return self.directory / "blobs" / digest.replace(":", "/", 1)
 
     def json(self, descriptor: Descriptor) -> dict[str, Any]:
         """Read a blob that is an index, a manifest or a config. Raises PublishError when it is damaged."""
@@ -217,12 +217,12 @@ class Layout:
 
 
 def write_index(layout: Layout) -> None:
-    """Write what makes a folder of blobs a layout, last of all."""
+    """Write what makes a directory of blobs a layout, last of all."""
     annotations = {REF_NAME: layout.tag, FULL_NAME: layout.reference}
     entry = {**layout.index.as_dict(), "annotations": annotations}
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}
     for name, value in (("oci-layout", {"imageLayoutVersion": "1.0.0"}), ("index.json", index)):
         data = canonical(value)
-        path = layout.folder / name
+        path = layout.directory / name
         if not path.is_file() or path.read_bytes() != data:
             replace(path, data)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
-from recipes.errors import PublishError
+from core.errors import PublishError
 
 
 class Fault(Exception):
@@ -20,7 +20,7 @@ class Fault(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class Response:
     """What a registry said. Header names are in small letters."""
 
     status: int

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from core.errors import PublishError, causes_of
+from core.progress import Progress
 from publish.oci.layout import LARGEST_JSON
-from publish.registry.answer import Answer, Fault, origin, retry_after
-from publish.registry.authority import Authority, Purpose
+from publish.registry.answer import Fault, Response, origin, retry_after
+from publish.registry.auth import Purpose, RegistryAuth
 from publish.registry.body import Body
-from publish.registry.outside import Outside, Progress
+from publish.registry.outside import ClientOptions
 from publish.registry.reference import Repository
-from recipes.errors import PublishError, causes_of
 
 if TYPE_CHECKING:
     import requests
@@ -28,11 +29,11 @@ AGAIN = "run it again: what has arrived is not sent again"
 _T = TypeVar("_T")
 
 
-class Conversation:
+class HttpClient:
     """One registry, one repository, one purpose. Connections are closed with the block."""
 
     def __init__(
-        self, repository: Repository, purpose: Purpose, outside: Outside, progress: Progress
+        self, repository: Repository, purpose: Purpose, outside: ClientOptions, progress: Progress
     ) -> None:
         import oras.provider  # noqa: PLC0415 - slow: 0.5 s and more
 
@@ -44,7 +45,7 @@ class Conversation:
         self._session.auth = _as_it_is
         # A proxy of the environment cannot reach what is on this machine.
         self._session.trust_env = not repository.loopback
-        self._authority = Authority(repository, purpose, outside.login, self._ask_for_token)
+        self._authority = RegistryAuth(repository, purpose, outside.login, self._ask_for_token)
 
     def __enter__(self) -> Self:
         return self
@@ -64,7 +65,7 @@ class Conversation:
         *,
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
-    ) -> Answer:
+    ) -> Response:
         """Return the answer, whatever it is, once there is one. Raises PublishError when there is none."""
         return self.patiently(lambda _: self.once(method, url, headers=headers, body=body))
 
@@ -102,7 +103,7 @@ class Conversation:
         body: Body | None = None,
         sink: Callable[[bytes], None] | None = None,
         limit: int = LARGEST_JSON,
-    ) -> Answer:
+    ) -> Response:
         """Ask once, logged in if need be, following redirects.
 
         The body of a 200 goes to ``sink``, if there is one. Raises Fault for what may heal, PublishError for a
@@ -145,7 +146,7 @@ class Conversation:
         body: Body | None,
         sink: Callable[[bytes], None] | None,
         limit: int,
-    ) -> Answer:
+    ) -> Response:
         import requests  # noqa: PLC0415
 
         fixed = {"User-Agent": "fromscratch", "Accept-Encoding": "identity"}
@@ -179,7 +180,7 @@ class Conversation:
                 for chunk in chunks:
                     sink(chunk)
             content = b"".join(chunks)
-            return Answer(
+            return Response(
                 status=status,
                 headers={name.lower(): value for name, value in response.headers.items()},
                 content=content,

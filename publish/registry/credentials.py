@@ -3,7 +3,7 @@
 import base64
 from dataclasses import dataclass, field
 
-from recipes.errors import PublishError
+from core.errors import PublishError
 
 
 @dataclass(frozen=True, kw_only=True)

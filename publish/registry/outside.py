@@ -4,45 +4,13 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
+from core.progress import NullProgress
 from publish.registry.credentials import Login, find_login
 
 
-class Progress(Protocol):
-    """Somebody who shows how a push or pull comes along. Called from the thread that does it."""
-
-    def started(self, label: str, size: int) -> None:
-        """``size`` bytes begin to travel; the count begins at zero again, also when it is a new try."""
-
-    def advanced(self, size: int) -> None:
-        """``size`` more bytes have travelled."""
-
-    def note(self, text: str) -> None:
-        """Something worth a line happened: a wait, a retry, smaller pieces."""
-
-    def finished(self) -> None:
-        """What was started has come to its end, well or badly."""
-
-
-class Silent:
-    """A `Progress` that shows nothing."""
-
-    def started(self, label: str, size: int) -> None:
-        """Show nothing."""
-
-    def advanced(self, size: int) -> None:
-        """Show nothing."""
-
-    def note(self, text: str) -> None:
-        """Show nothing."""
-
-    def finished(self) -> None:
-        """Show nothing."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """How much a registry gets. Seconds, bytes, and bytes per second."""
 
     tries: int = 5
@@ -66,10 +34,10 @@ class Patience:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outside:
+class ClientOptions:
     """The outside world. Every part can be handed in."""
 
-    patience: Patience = Patience()
+    patience: RetryPolicy = RetryPolicy()
     login: Callable[[str], Login | None] = find_login
     sleep: Callable[[float], None] = time.sleep
     random: Callable[[], float] = random.random
@@ -79,7 +47,7 @@ class Outside:
     """Seconds since 1970; only for registries that name a date to come back at."""
 
 
-OUTSIDE = Outside()
+OUTSIDE = ClientOptions()
 """The world as it is."""
 
-SILENT = Silent()
+SILENT = NullProgress()

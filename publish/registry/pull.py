@@ -10,22 +10,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.errors import PublishError
+from core.progress import Progress
 from publish.manifest import replace
 from publish.oci.attachment import Attachment, layer_of
 from publish.oci.layout import INDEX, MANIFEST, Descriptor, Layout, write_index
-from publish.registry.authority import Purpose
-from publish.registry.outside import OUTSIDE, SILENT, Outside, Progress
+from publish.registry.auth import Purpose
+from publish.registry.outside import OUTSIDE, SILENT, ClientOptions
 from publish.registry.reference import Reference, Repository
 from publish.registry.referrers import is_fallback, list_referrers
 from publish.registry.registry import Manifest, Registry, read_entries
-from recipes.errors import PublishError
 from recipes.images import TAG
 
 VERSION = "org.opencontainers.image.version"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Caps:
+class Limits:
     """The most that is taken from a registry. Bytes and counts."""
 
     manifests: int = 64
@@ -39,13 +40,13 @@ class Caps:
 
 def pull(
     reference: Reference,
-    folder: Path,
+    directory: Path,
     *,
-    caps: Caps = Caps(),
-    outside: Outside = OUTSIDE,
+    caps: Limits = Limits(),
+    outside: ClientOptions = OUTSIDE,
     progress: Progress = SILENT,
 ) -> tuple[Layout, tuple[Attachment, ...]]:
-    """Fetch an image into ``folder``, as a layout, and what is attached to it or to one of its platforms.
+    """Fetch an image into ``directory``, as a layout, and what is attached to it or to one of its platforms.
 
     The layout is called by the version that all its manifests name, if they do: so are what a moving tag such as
     `latest` and what a digest lead to. A tag that is a version itself must be that version: an older image under a
@@ -61,11 +62,13 @@ def pull(
         if not found:
             msg = f"There is no {reference}."
             raise PublishError(msg, next="look at its name and tag")
-        return _Pull(registry=registry, folder=folder, caps=caps, reference=reference).image(found)
+        return _Pull(registry=registry, directory=directory, caps=caps, reference=reference).image(
+            found
+        )
 
 
 def list_tags(
-    repository: Repository, *, outside: Outside = OUTSIDE, progress: Progress = SILENT
+    repository: Repository, *, outside: ClientOptions = OUTSIDE, progress: Progress = SILENT
 ) -> tuple[str, ...]:
     """Return the tags of images in ``repository``, sorted; none when there is no such repository."""
     with Registry.open(repository, Purpose.READ, outside=outside, progress=progress) as registry:
@@ -75,8 +78,8 @@ def list_tags(
 @dataclass(frozen=True, kw_only=True)
 class _Pull:
     registry: Registry
-    folder: Path
-    caps: Caps
+    directory: Path
+    caps: Limits
     reference: Reference
 
     def image(self, found: Manifest) -> tuple[Layout, tuple[Attachment, ...]]:
@@ -99,7 +102,7 @@ class _Pull:
                 self._blob(blob)
             self._write(found.descriptor, found.data)
             layout = Layout(
-                folder=self.folder,
+                directory=self.directory,
                 name=self.reference.repository.name,
                 tag=self.reference.word.replace(":", "-"),
                 index=found.descriptor,
@@ -109,7 +112,7 @@ class _Pull:
         except OSError as error:
             msg = f"{self.reference} cannot be written: {error}"
             raise PublishError(
-                msg, next=f"see to the room and the rights of {self.folder}"
+                msg, next=f"see to the room and the rights of {self.directory}"
             ) from error
         attached = [
             attachment
@@ -176,7 +179,7 @@ class _Pull:
         replace(self._path(descriptor), data)
 
     def _path(self, descriptor: Descriptor) -> Path:
-        return self.folder / "blobs" / descriptor.digest.replace(":", "/", 1)
+        return self.directory / "blobs" / descriptor.digest.replace(":", "/", 1)
 
     def _attachments(self, subject: Descriptor) -> list[Attachment]:
         listed = list_referrers(self.registry, subject.digest)

@@ -8,15 +8,23 @@ finds the image by its tag finds its proof as well. What is there already is not
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from core.errors import PublishError
+from core.progress import Progress
 from publish.oci.attachment import Attachment
 from publish.oci.layout import INDEX, Descriptor, Layout
-from publish.registry.authority import Purpose
-from publish.registry.outside import OUTSIDE, SILENT, Outside, Progress
-from publish.registry.parcel import Item, ItemKind, Parcel, Pushed, pack_attachment, pack_image
+from publish.registry.auth import Purpose
+from publish.registry.outside import OUTSIDE, SILENT, ClientOptions
 from publish.registry.reference import Reference, Repository
 from publish.registry.referrers import fallback_tag, put_list, wanted_list
 from publish.registry.registry import MissingPartsError, Registry
-from recipes.errors import PublishError
+from publish.registry.upload_item import (
+    Item,
+    ItemKind,
+    Pushed,
+    UploadItem,
+    pack_attachment,
+    pack_image,
+)
 
 
 def push(
@@ -25,7 +33,7 @@ def push(
     tags: Sequence[str] = (),
     attachments: Sequence[Attachment] = (),
     *,
-    outside: Outside = OUTSIDE,
+    outside: ClientOptions = OUTSIDE,
     progress: Progress = SILENT,
 ) -> Pushed:
     """Push ``layout`` and what is attached to it to ``repository``; no tags: the layout's own.
@@ -42,7 +50,7 @@ def plan_push(
     tags: Sequence[str] = (),
     attachments: Sequence[Attachment] = (),
     *,
-    outside: Outside = OUTSIDE,
+    outside: ClientOptions = OUTSIDE,
     progress: Progress = SILENT,
 ) -> Pushed:
     """Return what `push` would do, without writing anything. Raises PublishError."""
@@ -54,7 +62,7 @@ def _run(
     repository: Repository,
     tags: Sequence[str],
     attachments: Sequence[Attachment],
-    outside: Outside,
+    outside: ClientOptions,
     progress: Progress,
     purpose: Purpose,
 ) -> Pushed:
@@ -90,7 +98,7 @@ class _Push:
     items: dict[tuple[ItemKind, str], Item] = field(default_factory=dict)
     """What has been seen to, by kind and digest or tag."""
 
-    def send(self, parcel: Parcel, *, again: bool = False) -> bool:
+    def send(self, parcel: UploadItem, *, again: bool = False) -> bool:
         """See to it that a parcel is there, its parts first; return whether the registry lists it as a referrer.
 
         ``again``: whatever the registry says that it has, it lacks.
@@ -113,13 +121,13 @@ class _Push:
         )
         return lists
 
-    def _is_there(self, parcel: Parcel) -> bool:
+    def _is_there(self, parcel: UploadItem) -> bool:
         if parcel.kind is ItemKind.BLOB:
             return self.registry.has_blob(parcel.descriptor)
         digest = parcel.descriptor.digest
         return self.registry.digest_of(digest) == digest
 
-    def _put(self, parcel: Parcel) -> bool:
+    def _put(self, parcel: UploadItem) -> bool:
         descriptor = parcel.descriptor
         if parcel.kind is ItemKind.BLOB:
             self.registry.put_blob(descriptor, parcel.source, parcel.label)

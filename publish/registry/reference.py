@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Self
 
-from recipes.errors import UsageError
+from core.errors import UsageError
 from recipes.images import NAME, TAG
 
 SCHEME = "oci://"
@@ -27,7 +27,7 @@ HUB = ("docker.io", "registry-1.docker.io")
 
 @dataclass(frozen=True, kw_only=True)
 class Repository:
-    """A folder of a registry: tags, manifests and blobs live below it."""
+    """A directory of a registry: tags, manifests and blobs live below it."""
 
     host: str
     """``127.0.0.1:5000``, ``ghcr.io``."""

@@ -6,9 +6,9 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-
 import json
 from collections.abc import Iterable
 
+from core.errors import PublishError
 from publish.oci.layout import INDEX, LARGEST_JSON, Descriptor, canonical
 from publish.registry.registry import Manifest, MissingPartsError, Registry, read_entries
-from recipes.errors import PublishError
 
 TRIES = 4
 """Somebody else may write the list at the same time; whoever comes last looks again."""

@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urljoin
 
+from core.errors import PublishError
+from core.progress import Progress
 from publish.oci.layout import INDEX, LARGEST_JSON, MANIFEST, Descriptor
-from publish.registry.answer import Answer
-from publish.registry.authority import Purpose
+from publish.registry.answer import Response
+from publish.registry.auth import Purpose
 from publish.registry.body import Body
-from publish.registry.conversation import Conversation
-from publish.registry.outside import OUTSIDE, SILENT, Outside, Progress
+from publish.registry.conversation import HttpClient
+from publish.registry.errors import codes, refusal, said
+from publish.registry.outside import OUTSIDE, SILENT, ClientOptions
 from publish.registry.reference import Repository
-from publish.registry.refusal import codes, refusal, said
 from publish.registry.upload import upload
-from recipes.errors import PublishError
 
 ACCEPT = f"{INDEX}, {MANIFEST}"
 CONTENT_DIGEST = "docker-content-digest"
@@ -58,7 +59,7 @@ def read_object(data: bytes, name: str) -> dict[str, Any]:
 class Registry:
     """Asks and tells one repository. Everything raises PublishError when the registry does not do its part."""
 
-    def __init__(self, conversation: Conversation) -> None:
+    def __init__(self, conversation: HttpClient) -> None:
         import oras.container  # noqa: PLC0415 - slow
 
         self._talk = conversation
@@ -73,11 +74,11 @@ class Registry:
         repository: Repository,
         purpose: Purpose,
         *,
-        outside: Outside = OUTSIDE,
+        outside: ClientOptions = OUTSIDE,
         progress: Progress = SILENT,
     ) -> Self:
         """Begin to talk. To be used in a `with` block."""
-        return cls(Conversation(repository, purpose, outside, progress))
+        return cls(HttpClient(repository, purpose, outside, progress))
 
     def __enter__(self) -> Self:
         return self
@@ -115,7 +116,7 @@ class Registry:
         """Download a blob to ``file``, hashing it on the way; its size is the most that is taken."""
         url = self._url(self._place.get_blob_url(descriptor.digest))
 
-        def attempt(_: int) -> Answer:
+        def attempt(_: int) -> Response:
             hashed = hashlib.sha256()
             self.progress.started(label, descriptor.size)
             with file.open("wb") as out:
@@ -217,7 +218,7 @@ class Registry:
                 found[one.digest] = one
         return [found[digest] for digest in sorted(found)]
 
-    def _pages(self, url: str, doing: str, first: Answer | None = None) -> list[Answer]:
+    def _pages(self, url: str, doing: str, first: Response | None = None) -> list[Response]:
         answer = first or self._talk.ask("GET", url)
         if answer.status == 404:
             return []
@@ -239,7 +240,7 @@ class Registry:
     def _url(self, place: str) -> str:
         return f"{self._talk.oras.prefix}://{place}"
 
-    def _compare(self, answer: Answer, digest: str, doing: str) -> None:
+    def _compare(self, answer: Response, digest: str, doing: str) -> None:
         self._same(answer.headers.get(CONTENT_DIGEST, digest), digest, doing)
 
     def _same(self, found: object, due: object, what: str) -> None:
@@ -251,7 +252,7 @@ class Registry:
                 next="do not use it; ask who runs the registry",
             )
 
-    def _expect(self, answer: Answer, wanted: set[int], doing: str) -> None:
+    def _expect(self, answer: Response, wanted: set[int], doing: str) -> None:
         if answer.status not in wanted:
             raise refusal(answer, self.repository, doing, self._talk.hidden)
 

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from core.errors import PublishError
 from publish.oci.layout import Descriptor
-from publish.registry.answer import Answer, Fault
+from publish.registry.answer import Fault, Response
 from publish.registry.body import Body
-from publish.registry.conversation import Conversation
-from recipes.errors import PublishError
+from publish.registry.conversation import HttpClient
 
 OCTETS = {"Content-Type": "application/octet-stream"}
 
 
 def upload(
-    talk: Conversation, url: str, descriptor: Descriptor, source: bytes | Path, label: str
-) -> Answer:
+    talk: HttpClient, url: str, descriptor: Descriptor, source: bytes | Path, label: str
+) -> Response:
     """Return the registry's last word on ``descriptor``'s bytes, sent to the upload address ``url``.
 
     Raises PublishError when patience is at its end, or when no piece is small enough.
@@ -29,7 +29,7 @@ def upload(
     whole = descriptor.size
     piece = whole
 
-    def attempt(number: int) -> Answer:
+    def attempt(number: int) -> Response:
         nonlocal piece
         while True:
             talk.progress.started(label, descriptor.size)
@@ -50,7 +50,7 @@ def upload(
         talk.progress.finished()
 
 
-def _smaller(piece: int, talk: Conversation, label: str) -> int:
+def _smaller(piece: int, talk: HttpClient, label: str) -> int:
     patience = talk.outside.patience
     smaller = min(piece // 2, patience.piece)
     if smaller < patience.smallest_piece:
@@ -66,20 +66,20 @@ def _smaller(piece: int, talk: Conversation, label: str) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class _Upload:
-    talk: Conversation
+    talk: HttpClient
     url: str
     descriptor: Descriptor
     source: bytes | Path
     label: str
 
-    def whole(self) -> Answer:
+    def whole(self) -> Response:
         begun = self.talk.once("POST", self.url)
         if begun.status != 202:
             return begun
         place = _with_digest(begun.location(), self.descriptor.digest)
         return self._last(place, self._body(0, self.descriptor.size))
 
-    def pieces(self, piece: int) -> Answer:
+    def pieces(self, piece: int) -> Response:
         begun = answer = self.talk.once("POST", self.url)
         if begun.status != 202:
             return begun
@@ -100,7 +100,7 @@ class _Upload:
                 raise Fault(msg)
         return self._last(_with_digest(answer.location(), self.descriptor.digest), None)
 
-    def _last(self, place: str, body: Body | None) -> Answer:
+    def _last(self, place: str, body: Body | None) -> Response:
         answer = self.talk.once("PUT", place, headers=OCTETS, body=body)
         self._lost(answer)
         if answer.status == 400 and b"DIGEST_INVALID" in answer.content:
@@ -108,7 +108,7 @@ class _Upload:
             raise Fault(msg)
         return answer
 
-    def _lost(self, answer: Answer) -> None:
+    def _lost(self, answer: Response) -> None:
         """An upload that the registry knows nothing of any more, or disagrees about, is begun anew."""
         if answer.status in {404, 416} or b"BLOB_UPLOAD_UNKNOWN" in answer.content:
             msg = f"lost an upload half-way: HTTP {answer.status}"

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from core.errors import PublishError
+from core.target import Target
 from publish.oci.layout import Descriptor, Layout
 from publish.release.shipped import Shipped
 from publish.trust.provenance import Builder, Subject, statement_of_image
 from publish.trust.sbom import SUFFIX, ImageSubject, sbom_of_image
-from recipes.errors import PublishError
-from recipes.target import Target
 
 
 @dataclass(frozen=True, kw_only=True)

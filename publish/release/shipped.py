@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from publish.trust.parts import Part, Wheel, linked, source_purl
-from recipes.errors import PublishError
+from core.errors import PublishError
+from core.target import Target
+from publish.trust.components import Part, Wheel, linked, source_purl
 from recipes.load import find_product
 from recipes.model import Recipe
-from recipes.target import Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Resolved:
     location: str
     """Where its bytes came from, if that was another public place."""
     tree: bool = False
-    """It is a folder of this project: the hash is over names and contents, see `builders.key.source_digest`."""
+    """It is a directory of this project: the hash is over names and contents, see `builders.key.source_digest`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ def shipped_files(
     recipes: Mapping[str, Recipe],
     wheels: Sequence[Wheel],
 ) -> tuple[Shipped, ...]:
-    """Return the manifest's ``entries`` as files to be published; ``artifacts`` is its folder.
+    """Return the manifest's ``entries`` as files to be published; ``artifacts`` is its directory.
 
     Raises PublishError naming every file whose verdict or smoke run is not ok: not run is not ok.
     """

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from recipes.errors import PublishError
+from core.errors import PublishError
 
 NAME = "SHA256SUMS"
 SIGNATURE = "SHA256SUMS.minisig"
@@ -25,7 +25,7 @@ def hash_file(path: Path) -> str:
 
 
 def is_plain(name: str) -> bool:
-    """Return whether a relative path stays below its folder, and needs no escapes in a list."""
+    """Return whether a relative path stays below its directory, and needs no escapes in a list."""
     words = name.split("/")
     odd = any(ord(letter) < 32 or letter in "\\\x7f" for letter in name)
     return not odd and not {"", ".", ".."} & set(words) and name.isprintable()

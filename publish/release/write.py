@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.errors import PublishError
 from publish.release.contents import ImageContents, image_statement
-from publish.release.place import Content, Place
+from publish.release.release_dir import Content, Place
 from publish.release.shipped import Shipped
 from publish.release.sums import NAME, PROVENANCE, PUBLIC_KEY, SIGNATURE, hash_file, write_sums
+from publish.trust.components import Part
 from publish.trust.envelope import envelope
 from publish.trust.licences import Reader, is_copyleft, licence_texts
-from publish.trust.parts import Part
 from publish.trust.provenance import Builder, Subject, statement_of_file
 from publish.trust.sbom import SUFFIX, sbom_of_file
 from publish.trust.signing import SecretKey
-from recipes.errors import PublishError
 
 UNSIGNED = "the release is not signed: nobody can tell whether it is yours (./inv key new)"
 
@@ -36,7 +36,7 @@ class ReleasedImage:
 class Release:
     """What a release directory holds now."""
 
-    folder: Path
+    directory: Path
     sums: Mapping[str, str]
     """sha256 by path, without the list itself and its signature."""
     written: tuple[str, ...]
@@ -99,7 +99,7 @@ def plan_release(
 
 
 def write_release(
-    folder: Path,
+    directory: Path,
     files: Sequence[Shipped],
     *,
     images: Sequence[ReleasedImage] = (),
@@ -109,11 +109,11 @@ def write_release(
     key: SecretKey | None,
     dry: bool = False,
 ) -> Release:
-    """Make ``folder`` a release of exactly these files; see `plan_release` for the rest.
+    """Make ``directory`` a release of exactly these files; see `plan_release` for the rest.
 
     Nothing is written before all of it is known to be good. Every file is whole or not there, the list comes after
     what it lists, the signature last. What a former release had left is removed. Raises PublishError for files that
-    are nobody's release, which stay as they are, and when the folder cannot be written. ``dry``: write nothing.
+    are nobody's release, which stay as they are, and when the directory cannot be written. ``dry``: write nothing.
     """
     contents = plan_release(
         files, images=images, reader=reader, archive=archive, builder=builder, key=key
@@ -129,12 +129,12 @@ def write_release(
     removed: list[str] = []
     try:
         if not dry:
-            written, removed = _deliver(folder, contents, last)
+            written, removed = _deliver(directory, contents, last)
     except OSError as error:
         msg = f"The release cannot be written: {error}"
-        raise PublishError(msg, next=f"see to the room and the rights of {folder}") from error
+        raise PublishError(msg, next=f"see to the room and the rights of {directory}") from error
     return Release(
-        folder=folder,
+        directory=directory,
         sums=sums,
         written=tuple(written),
         removed=tuple(removed),
@@ -144,14 +144,14 @@ def write_release(
 
 
 def _deliver(
-    folder: Path, contents: Mapping[str, Content], last: Mapping[str, Content]
+    directory: Path, contents: Mapping[str, Content], last: Mapping[str, Content]
 ) -> tuple[list[str], list[str]]:
     """Return what was written and what was removed. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    directory.mkdir(parents=True, exist_ok=True)
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        place = Place.look(folder, wanted={**contents, **last})
+        place = Place.look(directory, wanted={**contents, **last})
         written = place.write(contents)
         removed = place.remove_stale()
         written += place.write(last)

@@ -8,8 +8,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from core.errors import PublishError
 from publish.trust.signing import PublicKey, SecretKey
-from recipes.errors import PublishError
 
 IN_TOTO = "application/vnd.in-toto+json"
 MEDIA_TYPE = "application/vnd.dsse.envelope.v1+json"

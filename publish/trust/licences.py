@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager
 from fnmatch import fnmatchcase
 from typing import Protocol
 
-from publish.trust.parts import Part
-from recipes.errors import PublishError
+from core.errors import PublishError
+from publish.trust.components import Part
 
-FOLDER = "LICENSES"
+DIRECTORY = "LICENSES"
 USUAL = ("COPYING*", "LICENSE*", "LICENCE*", "COPYRIGHT*", "NOTICE*")
 """What authors call it, at the top of their archives."""
 
@@ -34,7 +34,7 @@ class Member(Protocol):
 
     @property
     def name(self) -> str:
-        """Its path below the archive's top folder."""
+        """Its path below the archive's top directory."""
         ...
 
     @property
@@ -48,7 +48,7 @@ class Member(Protocol):
 
 
 Reader = Callable[[Part], AbstractContextManager[Iterator[Member]]]
-"""Opens a part's source. For a part out of a wheel: the wheel's installed folder."""
+"""Opens a part's source. For a part out of a wheel: the wheel's installed directory."""
 
 
 def licence_texts(parts: Iterable[Part], reader: Reader) -> dict[str, bytes]:
@@ -62,7 +62,7 @@ def licence_texts(parts: Iterable[Part], reader: Reader) -> dict[str, bytes]:
         if not found or not all(text.strip() for text in found.values()):
             msg = f"The source of {part.name} {part.version} has no licence text where it is looked for."
             raise PublishError(msg, next='name it in its recipe: [bill] licence_files = ["…"]')
-        texts |= {f"{FOLDER}/{part.slug}/{name}": text for name, text in found.items()}
+        texts |= {f"{DIRECTORY}/{part.slug}/{name}": text for name, text in found.items()}
     return texts
 
 
@@ -131,7 +131,7 @@ def _last(name: str) -> str:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """Folder by folder: `*` stays in one."""
+    """Directory by directory: `*` stays in one."""
     names, patterns = name.split("/"), pattern.split("/")
     return len(names) == len(patterns) and all(map(fnmatchcase, names, patterns))
 

@@ -10,7 +10,7 @@ import hmac
 import re
 from dataclasses import dataclass, field
 
-from recipes.errors import PublishError
+from core.errors import PublishError
 
 COMMENT = "untrusted comment: "
 TRUSTED = "trusted comment: "

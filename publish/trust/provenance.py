@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from publish.oci.layout import canonical
 from publish.release.shipped import Resolved, Shipped
-from publish.trust.parts import Wheel
+from publish.trust.components import Wheel
 from publish.trust.sbom import MEDIA_TYPE as SBOM
 
 STATEMENT = "https://in-toto.io/Statement/v1"

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
+from core.errors import PublishError
 from publish.release.shipped import Shipped
-from publish.trust.parts import Part, Role, licence_of
-from recipes.errors import PublishError
+from publish.trust.components import Part, Role, licence_of
 
 if TYPE_CHECKING:
     from cyclonedx.model.component import Component, ComponentType

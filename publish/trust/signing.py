@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from core.errors import PublishError
 from publish.trust import minisign
 from publish.trust.minisign import PublicPart, SecretPart, SignatureFile
-from recipes.errors import PublishError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -234,7 +234,7 @@ def _write_new(path: Path, text: str, *, mode: int) -> None:
         raise PublishError(msg, next="choose another file, or move that one away") from error
     except OSError as error:
         msg = f"{path} cannot be written: {error}"
-        raise PublishError(msg, next="see to the room and the rights of its folder") from error
+        raise PublishError(msg, next="see to the room and the rights of its directory") from error
     try:
         with os.fdopen(number, "w", encoding="ascii") as file:
             os.fchmod(file.fileno(), mode)  # whatever the umask
@@ -246,5 +246,5 @@ def _write_new(path: Path, text: str, *, mode: int) -> None:
             path.unlink()
         if isinstance(error, OSError):
             msg = f"{path} cannot be written: {error}"
-            raise PublishError(msg, next="see to the room of its folder") from error
+            raise PublishError(msg, next="see to the room of its directory") from error
         raise

@@ -24,7 +24,7 @@ printf 'enum { COMMON_BUFSIZE = 1024 };\nextern char bb_common_bufsiz1[];\n#defi
 } >"$WORK/list.c"
 # shellcheck disable=SC2086
 cc $CFLAGS -include include/autoconf.h -E -P "$WORK/list.c" | sed -n 's/^ *"/"/p' | sort |
-    awk -v folder=include -f "$RECIPE/tables.awk"
+    awk -v directory=include -f "$RECIPE/tables.awk"
 cmp include/applets.txt "$RECIPE/applets.txt" # what images make links of
 
 # What upstream's Makefile.flags sets, as far as it changes anything here.

@@ -15,10 +15,10 @@ FNR == 1 { rest = "" }
     if (variable ~ /_FILES$/) { list["$(" variable ")"] = substr($0, RSTART + RLENGTH); next }
     made = variable
     if (!sub(/^(lib|obj)-/, "", made) || !(made == "y" || made in on)) next
-    folder = FILENAME
-    sub(/Kbuild$/, "", folder)
+    directory = FILENAME
+    sub(/Kbuild$/, "", directory)
     for (i = 1; i <= count; i++) {
         inner = split(words[i] in list ? list[words[i]] : words[i], names)
-        for (j = 1; j <= inner; j++) if (sub(/\.o$/, "", names[j])) print folder names[j]
+        for (j = 1; j <= inner; j++) if (sub(/\.o$/, "", names[j])) print directory names[j]
     }
 }

@@ -1,7 +1,7 @@
 # Upstream's host programs applet_tables and usage, which would have to be compiled for the machine that builds: what they
-# print, out of the preprocessed list of applets. In, sorted by name: "NAME" "MAIN" "HELP" "FOLDER" FLAGS, FLAGS being 2 for
+# print, out of the preprocessed list of applets. In, sorted by name: "NAME" "MAIN" "HELP" "DIRECTORY" FLAGS, FLAGS being 2 for
 # an applet that the shell runs without exec, 3 for one without fork. Out: applet_tables.h, NUM_APPLETS.h,
-# usage_compressed.h and applets.txt in FOLDER.
+# usage_compressed.h and applets.txt in DIRECTORY.
 BEGIN { FS = "\"" }
 {
     name[NR - 1] = $2
@@ -13,9 +13,9 @@ BEGIN { FS = "\"" }
     length_of_names += length($2) + 1
 }
 END {
-    out = folder "/NUM_APPLETS.h"
+    out = directory "/NUM_APPLETS.h"
     print "#define NUM_APPLETS " NR >out
-    out = folder "/applet_tables.h"
+    out = directory "/applet_tables.h"
     steps = NR < 32 ? 0 : NR < 128 ? 4 : 8 # how many names a look-up starts from
     print "#define NUM_APPLETS " NR "\n#define KNOWN_APPNAME_OFFSETS " steps >out
     if (steps) {
@@ -31,14 +31,14 @@ END {
     for (i = 0; i < NR; i++) print main[i] "_main," >out
     print "};\n#endif\nconst uint8_t applet_flags[] ALIGN1 = {" >out
     for (i = 0; i < NR; i += 4) print flags[i] + 4 * flags[i + 1] + 16 * flags[i + 2] + 64 * flags[i + 3] "," >out
-    folders = split("/ /bin/ /sbin/ /usr/bin/ /usr/sbin/", path, " ") # bb_install_loc_t, in its order
-    for (i = 1; i <= folders; i++) number[path[i]] = i - 1
+    directories = split("/ /bin/ /sbin/ /usr/bin/ /usr/sbin/", path, " ") # bb_install_loc_t, in its order
+    for (i = 1; i <= directories; i++) number[path[i]] = i - 1
     print "};\nconst uint8_t applet_install_loc[] ALIGN1 = {" >out
     for (i = 0; i < NR; i += 2) print number[place[i]] + 16 * number[place[i + 1]] "," >out
     print "};" >out
-    out = folder "/applets.txt"
+    out = directory "/applets.txt"
     for (i = 0; i < NR; i++) print substr(place[i], 2) name[i] >out
-    out = folder "/usage_compressed.h" # not compressed, whatever its name: no bzip2 here, and .upx and layers are
+    out = directory "/usage_compressed.h" # not compressed, whatever its name: no bzip2 here, and .upx and layers are
     print "#include \"usage.h\"\n#define UNPACKED_USAGE \\" >out
     for (i = 0; i < NR; i++) print help[i] "_trivial_usage \"\\0\" \\" >out
     print "\n#define UNPACKED_USAGE_LENGTH 65536" >out # only asked whether it is small

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Print a build.ninja for CPython's objects. CPython's own Makefile needs make, which not every machine has, and knows no way
-# to build some of it only. In: SRC, BUILD (a configured folder), CFLAGS, VERSION.
+# to build some of it only. In: SRC, BUILD (a configured directory), CFLAGS, VERSION.
 set -eu
 
 # The words of a Makefile's variable that are objects, with what it refers to.

@@ -34,16 +34,16 @@ flags="$CFLAGS -fno-lto -mllvm -enable-machine-outliner=${outliner%% *} -std=c99
     for file in "$SRC"/src/*/*.c "$SRC"/src/malloc/mallocng/*.c "$SRC"/src/*/"$MUSL_ARCH"/*.[csS] \
         ${compat:+"$SRC/$compat"/*.c}; do
         test -e "$file" || continue
-        folder=${file%/*}
+        directory=${file%/*}
         name=${file##*/}
         name=${name%.*}
-        case $folder in
-        */"$MUSL_ARCH") place=${folder#"$SRC/src/"} ;;
-        "$SRC"/compat/*) place=${folder#"$SRC/"} ;;
+        case $directory in
+        */"$MUSL_ARCH") place=${directory#"$SRC/src/"} ;;
+        "$SRC"/compat/*) place=${directory#"$SRC/"} ;;
         *)
-            place=${folder#"$SRC/src/"}
+            place=${directory#"$SRC/src/"}
             for ending in c s S; do # the architecture's own version replaces the generic one
-                if test -e "$folder/$MUSL_ARCH/$name.$ending"; then continue 2; fi
+                if test -e "$directory/$MUSL_ARCH/$name.$ending"; then continue 2; fi
             done
             ;;
         esac
@@ -70,6 +70,6 @@ export ZIG_GLOBAL_CACHE_DIR="$WORK/zig" ZIG_LOCAL_CACHE_DIR="$WORK/zig"
 "$zig" ar rcsD "$OUT/lib/libcompiler_rt.a" "$WORK/compiler_rt.o"
 
 # The kernel's headers, behind musl's own.
-for folder in any-linux-any "$KERNEL_ARCH-linux-any"; do
-    cp -Rn "$headers/$folder/." "$OUT/include/"
+for directory in any-linux-any "$KERNEL_ARCH-linux-any"; do
+    cp -Rn "$headers/$directory/." "$OUT/include/"
 done

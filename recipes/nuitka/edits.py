@@ -64,10 +64,10 @@ EDITS = (
 )
 
 
-def main(folder: Path) -> None:
+def main(directory: Path) -> None:
     """Apply all edits."""
     for name, old, new in EDITS:
-        path = folder / name
+        path = directory / name
         text = path.read_text("utf-8")
         if text.count(old) != 1:
             sys.exit(f"edits.py: {name} has {text.count(old)} times, not once:\n{old}")

@@ -17,11 +17,11 @@ TYPING_ONLY = {"__future__", "typing", "collections.abc"}
 PACKAGE = "probe."
 
 
-def merge(folder: Path) -> ast.Module:
+def merge(directory: Path) -> ast.Module:
     """Return all modules as one, each after those that it imports."""
     trees = {
         path.stem: ast.parse(path.read_text("utf-8"))
-        for path in sorted(folder.glob("*.py"))
+        for path in sorted(directory.glob("*.py"))
         if path.stem != "__init__"
     }
     needs = {name: set(own_imports(tree)) for name, tree in trees.items()}

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 from trustme import CA
 
-from builders.engines.empty_root import PROGRAM, Ran, WalledPlace
+from builders.engines.scratch_root import PROGRAM, Ran, SandboxEnvironment
 from tests.behaviour.conftest import WITHOUT_TLS
 from tests.behaviour.servers import answer, flood, free_port, greet, http_reply, serving
 from tests.behaviour.test_https import over_tls
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.sandbox
 class Alone:
     """One frozen file in empty roots that hold nothing else but what a test puts there."""
 
-    def __init__(self, place: WalledPlace, program: Path) -> None:
+    def __init__(self, place: SandboxEnvironment, program: Path) -> None:
         self.place = place
         self.program = program
 
@@ -50,7 +50,7 @@ def variant(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=[False, True], ids=["plain", "packed"])
 def alone(
-    variant: str, request: pytest.FixtureRequest, frozen: Built, walled: WalledPlace
+    variant: str, request: pytest.FixtureRequest, frozen: Built, walled: SandboxEnvironment
 ) -> Alone:
     return Alone(walled, frozen.file(f"probe:{variant}", packed=request.param))
 

@@ -49,7 +49,7 @@ def ca(authority: CA, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Answer 200 over TLS; give the URL."""
+    """Response 200 over TLS; give the URL."""
     with ExitStack() as stack:
 
         def start(context: ssl.SSLContext) -> str:

@@ -54,7 +54,7 @@ def not_yet(authority: CA) -> LeafCert:
     return authority.issue_cert(HOST, not_before=now + DAY, not_after=now + 2 * DAY)
 
 
-def self_signed(folder: Path) -> ssl.SSLContext:
+def self_signed(directory: Path) -> ssl.SSLContext:
     """A server whose certificate is for the right host, and signed by nobody but itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "alone")])
@@ -71,7 +71,7 @@ def self_signed(folder: Path) -> ssl.SSLContext:
         .add_extension(host, critical=False)
         .sign(key, hashes.SHA256())
     )
-    path = folder / "alone.pem"
+    path = directory / "alone.pem"
     path.write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM,

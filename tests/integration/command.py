@@ -30,7 +30,7 @@ class Done:
 class Inv:
     """The command with its settings. Nothing of the caller's settings leaks in, but which engine there is."""
 
-    folder: Path
+    directory: Path
     """Where it is called from."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """``cache`` is FROMSCRATCH_CACHE."""
@@ -47,7 +47,7 @@ class Inv:
         """Run at the head of a process group, as a shell would."""
         return subprocess.Popen(
             [*self.words, *map(str, args)],
-            cwd=self.folder,
+            cwd=self.directory,
             env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -88,9 +88,11 @@ def finish(process: "subprocess.Popen[str]", *, seconds: float = SECONDS) -> Don
     return Done(code=process.returncode, stdout=stdout, stderr=stderr)
 
 
-def listed(folder: Path) -> list[str]:
-    """Every file below ``folder``."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+def listed(directory: Path) -> list[str]:
+    """Every file below ``directory``."""
+    return sorted(
+        str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()
+    )
 
 
 def by_path(entries: Sequence[Mapping[str, Any]]) -> dict[str, str]:

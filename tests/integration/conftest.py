@@ -9,7 +9,7 @@ import pytest
 
 from tests.built import Built
 from tests.integration.command import ROOT, Inv
-from tests.integration.known import CURLS, Known
+from tests.integration.seeded_cache import CURLS, Known
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,18 +33,18 @@ def known(built: Built) -> Known:
 
 @pytest.fixture(scope="session")
 def mirror(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every source in one folder, as `inv cache mirror` writes it."""
-    folder = tmp_path_factory.mktemp("mirror")
-    done = built.inv("cache", "mirror", folder)
+    """Every source in one directory, as `inv cache mirror` writes it."""
+    directory = tmp_path_factory.mktemp("mirror")
+    done = built.inv("cache", "mirror", directory)
     assert done.code == 0, done.stderr
-    assert f"FROMSCRATCH_MIRRORS=file://{folder}" in done.stdout
-    return folder
+    assert f"FROMSCRATCH_MIRRORS=file://{directory}" in done.stdout
+    return directory
 
 
 @pytest.fixture
 def inv(tmp_path: Path, mirror: Path) -> Inv:
     """The command with a cache and artifacts of its own, offline, with the mirror to fetch from."""
-    return Inv(folder=tmp_path).set(
+    return Inv(directory=tmp_path).set(
         cache=tmp_path / "cache",
         artifacts=tmp_path / "artifacts",
         mirrors=f"file://{mirror}",
@@ -55,17 +55,17 @@ def inv(tmp_path: Path, mirror: Path) -> Inv:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of this project that a test may spoil."""
-    folder = tmp_path / "project"
+    directory = tmp_path / "project"
     unneeded = shutil.ignore_patterns(".*", "__pycache__", "artifacts", "tests")
-    shutil.copytree(ROOT, folder, ignore=unneeded)
-    return folder
+    shutil.copytree(ROOT, directory, ignore=unneeded)
+    return directory
 
 
 @pytest.fixture
 def spoilt(inv: Inv, project: Path) -> Inv:
     """The command of that copy."""
     return Inv(
-        folder=inv.folder,
+        directory=inv.directory,
         settings=inv.settings,
         words=(sys.executable, str(project / "tasks.py")),
     )

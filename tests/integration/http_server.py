@@ -204,5 +204,5 @@ def digest_is_right(header: str) -> bool:
         return hashlib.new(name, ":".join(words).encode(), usedforsecurity=False).hexdigest()
 
     first, second = hashed("user", "test", "secret"), hashed("GET", said["uri"])
-    wanted = hashed(first, NONCE, said["nc"], said["cnonce"], said["qop"], second)
-    return said.get("response") == wanted
+    goals = hashed(first, NONCE, said["nc"], said["cnonce"], said["qop"], second)
+    return said.get("response") == goals

@@ -1,4 +1,4 @@
-"""Real servers of Debian's, each with a folder and a port of its own."""
+"""Real servers of Debian's, each with a directory and a port of its own."""
 
 import os
 import shutil
@@ -44,7 +44,7 @@ def free_port() -> int:
 class Server:
     """A server of the test's own: where it is, and how it is started."""
 
-    folder: Path
+    directory: Path
     port: int = field(default_factory=free_port)
     process: "subprocess.Popen[bytes] | None" = None
 
@@ -54,14 +54,14 @@ class Server:
 
     @property
     def unix(self) -> Path:
-        return self.folder / "s"
+        return self.directory / "s"
 
     def start(self, *words: str | Path) -> None:
         """Start it, as somebody who may do nothing."""
-        with (self.folder / "log").open("ab") as log:
+        with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 list(map(str, words)),
-                cwd=self.folder,
+                cwd=self.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -73,7 +73,7 @@ class Server:
         """Run something that prepares its data."""
         done = subprocess.run(
             list(map(str, words)),
-            cwd=self.folder,
+            cwd=self.directory,
             capture_output=True,
             check=False,
             stdin=subprocess.DEVNULL,
@@ -84,11 +84,11 @@ class Server:
         assert done.returncode == 0, done.stderr
 
     def listens(self) -> None:
-        wait_for(self._connects, seconds=SECONDS, what=f"{self.folder}/log: a listening server")
+        wait_for(self._connects, seconds=SECONDS, what=f"{self.directory}/log: a listening server")
 
     def _connects(self) -> bool:
         assert self.process is not None
-        assert self.process.poll() is None, (self.folder / "log").read_text()
+        assert self.process.poll() is None, (self.directory / "log").read_text()
         with suppress(OSError), socket.create_connection((HOST, self.port), timeout=1):
             return True
         return False
@@ -102,13 +102,15 @@ class Server:
 
 @contextmanager
 def own_server() -> Iterator[Server]:
-    """A folder and a port for a server, which ends with the block."""
-    folder = Path(tempfile.mkdtemp(prefix="fsp-"))  # short, as it holds a socket; not pytest's own,
+    """A directory and a port for a server, which ends with the block."""
+    directory = Path(
+        tempfile.mkdtemp(prefix="fsp-")
+    )  # short, as it holds a socket; not pytest's own,
     if NOBODY is not None:  # which only its owner may enter
-        os.chown(folder, NOBODY, NOBODY)
-    server = Server(folder=folder)
+        os.chown(directory, NOBODY, NOBODY)
+    server = Server(directory=directory)
     try:
         yield server
     finally:
         server.stop()
-        shutil.rmtree(folder)
+        shutil.rmtree(directory)

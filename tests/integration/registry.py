@@ -1,4 +1,4 @@
-"""Debian's docker-registry, on the loopback interface, with its images in a folder of the test's."""
+"""Debian's docker-registry, on the loopback interface, with its images in a directory of the test's."""
 
 import contextlib
 import subprocess
@@ -17,11 +17,11 @@ http: {{addr: "127.0.0.1:{port}"}}
 
 
 @contextlib.contextmanager
-def registry(folder: Path, port: int, *, inside: Sequence[str] = ()) -> Iterator[str]:
+def registry(directory: Path, port: int, *, inside: Sequence[str] = ()) -> Iterator[str]:
     """Serve what is pushed to ``127.0.0.1:<port>``; yield that address. ``inside`` are words before the command."""
-    folder.mkdir(parents=True, exist_ok=True)
-    config, log = folder / "config.yml", folder / "log"
-    config.write_text(CONFIG.format(images=folder / "images", port=port))
+    directory.mkdir(parents=True, exist_ok=True)
+    config, log = directory / "config.yml", directory / "log"
+    config.write_text(CONFIG.format(images=directory / "images", port=port))
     with log.open("w") as output:
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig=KILL", *inside, "docker-registry", "serve", str(config)],

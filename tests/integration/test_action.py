@@ -33,7 +33,7 @@ FILES = {
 class Store:
     """A release, and whoever wants a file of it."""
 
-    folder: Path
+    directory: Path
     key: SecretKey
     path: str
     """Where programs are looked for: with minisign, or without it."""
@@ -41,18 +41,18 @@ class Store:
 
     def sign(self, key: SecretKey | None = None) -> None:
         """List the files anew, and sign for the list."""
-        sums = {name: hash_file(self.folder / name) for name in FILES}
+        sums = {name: hash_file(self.directory / name) for name in FILES}
         data = write_sums(sums)
-        (self.folder / NAME).write_bytes(data)
+        (self.directory / NAME).write_bytes(data)
         signature = (key or self.key).sign(data, comment="timestamp:1\tfile:SHA256SUMS\thashed")
-        (self.folder / SIGNATURE).write_bytes(signature)
+        (self.directory / SIGNATURE).write_bytes(signature)
 
     def get(self, **inputs: str) -> "subprocess.CompletedProcess[str]":
         """Run the script as action.yml does."""
         given = {
             "PRODUCT": "curl:https",
             "TARGET": "linux/amd64",
-            "RELEASE": str(self.folder),
+            "RELEASE": str(self.directory),
             "PUBLIC_KEY": self.key.public.line,
             "DIRECTORY": str(self.home / "tools"),
             "GITHUB_OUTPUT": str(self.home / "output"),
@@ -94,21 +94,21 @@ def make_store(tmp_path: Path, checker: str) -> Store:
         link_all_but("minisign", tmp_path / "path")
         path = str(tmp_path / "path")
     made = Store(
-        folder=tmp_path / "release", key=SecretKey.generate(), path=path, home=tmp_path / "home"
+        directory=tmp_path / "release", key=SecretKey.generate(), path=path, home=tmp_path / "home"
     )
     assert (shutil.which("minisign", path=path) is None) == (checker == "openssl")
     made.sign()
     return made
 
 
-def link_all_but(hidden: str, folder: Path) -> None:
-    """Fill ``folder`` with what the script calls."""
+def link_all_but(hidden: str, directory: Path) -> None:
+    """Fill ``directory`` with what the script calls."""
     names = "bash curl sha256sum openssl mktemp rm mv cat chmod cmp grep head tail uname wc base64 mkdir"
     for name in names.split():
         found = shutil.which(name)
         assert found, name
-        (folder / name).symlink_to(found)
-    assert not (folder / hidden).exists()
+        (directory / name).symlink_to(found)
+    assert not (directory / hidden).exists()
 
 
 def refused(store: Store, why: str, **inputs: str) -> None:
@@ -126,7 +126,7 @@ def test_the_file_is_handed_out_with_its_outputs(store: Store) -> None:
     name = "curl-https-8.21.0-linux-amd64"
     path = store.home / "tools" / name
     assert done.stdout == f"{path}\n"
-    sha256 = hash_file(store.folder / name)
+    sha256 = hash_file(store.directory / name)
     output = (store.home / "output").read_text()
     assert output == f"path={path}\nversion=8.21.0\nsha256={sha256}\n"
     assert subprocess.run([path], capture_output=True, check=True).stdout == b"this is curl\n"
@@ -173,23 +173,23 @@ def test_what_is_not_there_or_no_input_is_refused(
 
 
 def test_a_flipped_byte_in_the_file(store: Store) -> None:
-    flip(store.folder / "curl-https-8.21.0-linux-amd64", 3)
+    flip(store.directory / "curl-https-8.21.0-linux-amd64", 3)
     refused(store, "is not what the release's list says")
 
 
 @pytest.mark.parametrize("position", [0, 70, -2])
 def test_a_flipped_byte_in_the_list(store: Store, position: int) -> None:
-    flip(store.folder / NAME, position)
+    flip(store.directory / NAME, position)
     refused(store, "not signed by this key")
 
 
 def test_a_flipped_byte_anywhere_in_the_signature(store: Store) -> None:
-    data = (store.folder / SIGNATURE).read_bytes()
+    data = (store.directory / SIGNATURE).read_bytes()
     first, second, third, _ = (len(line) for line in data.splitlines(keepends=True))
     # algorithm, id, signature, its last byte; the signed comment; the signature over it
     for position in (first, first + 5, first + 40, first + second - 4, first + second + 20, -10):
-        (store.folder / SIGNATURE).write_bytes(data)
-        flip(store.folder / SIGNATURE, position)
+        (store.directory / SIGNATURE).write_bytes(data)
+        flip(store.directory / SIGNATURE, position)
         refused(store, "not signed by this key")
     assert third
 
@@ -199,20 +199,20 @@ def test_the_key_of_somebody_else(store: Store) -> None:
 
 
 def test_a_list_that_somebody_else_signed(store: Store) -> None:
-    (store.folder / "curl-https-8.21.0-linux-amd64").write_bytes(b"evil")
+    (store.directory / "curl-https-8.21.0-linux-amd64").write_bytes(b"evil")
     store.sign(SecretKey.generate())
     refused(store, "not signed by this key")
 
 
 @pytest.mark.parametrize("content", [b"", b"untrusted comment: x\n", b"\n\n\n\n", b"\0" * 300])
 def test_a_signature_that_is_none(store: Store, content: bytes) -> None:
-    (store.folder / SIGNATURE).write_bytes(content)
+    (store.directory / SIGNATURE).write_bytes(content)
     refused(store, "not signed by this key")
 
 
 @pytest.mark.parametrize("name", [NAME, SIGNATURE, "curl-https-8.21.0-linux-amd64"])
 def test_what_cannot_be_had(store: Store, name: str) -> None:
-    (store.folder / name).unlink()
+    (store.directory / name).unlink()
     refused(store, f"{name} cannot be had")
 
 
@@ -228,7 +228,7 @@ def flip(path: Path, position: int) -> None:
     path.write_bytes(data)
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
+class NullReport(http.server.SimpleHTTPRequestHandler):
     """A release's server."""
 
     def log_message(self, format: str, *args: object) -> None:
@@ -237,7 +237,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def address(store: Store) -> Iterator[str]:
-    handler = functools.partial(Quiet, directory=str(store.folder))
+    handler = functools.partial(NullReport, directory=str(store.directory))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -255,5 +255,5 @@ def test_over_http(store: Store, address: str) -> None:
 
 
 def test_over_http_a_missing_file_is_no_file(store: Store, address: str) -> None:
-    (store.folder / SIGNATURE).unlink()
+    (store.directory / SIGNATURE).unlink()
     refused(store, "SHA256SUMS.minisig cannot be had", RELEASE=address)

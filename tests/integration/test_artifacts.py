@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from builders.engines.engine import EngineName
-from recipes.target import Target
+from core.target import Target
 from tests.built import Built
 from tests.integration.command import listed
-from tests.integration.known import CURLS
+from tests.integration.seeded_cache import CURLS
 
 pytestmark = pytest.mark.builds
 

@@ -11,7 +11,7 @@ from builders.build import LOG_LINES
 from builders.sources.cache import Cache
 from tests.built import Built
 from tests.integration.command import Inv, by_path, listed
-from tests.integration.known import Known, all_but, everything, made_by
+from tests.integration.seeded_cache import Known, all_but, everything, made_by
 from tests.integration.traces import half_files, held_locks
 
 pytestmark = pytest.mark.builds
@@ -47,7 +47,7 @@ def test_an_unknown_setting_is_not_ignored(inv: Inv) -> None:
     done = inv.set(engin="docker")("build", "curl:mini")
     assert done.code == 3
     assert "Perhaps you meant 'engine'" in done.stderr
-    (inv.folder / "fromscratch.toml").write_text('mirors = "file:///x"\n')
+    (inv.directory / "fromscratch.toml").write_text('mirors = "file:///x"\n')
     done = inv("build", "curl:mini")
     assert done.code == 3
     assert "Perhaps you meant 'mirrors'" in done.stderr
@@ -107,7 +107,7 @@ def test_offline_without_a_mirror(inv: Inv) -> None:
 
 
 @pytest.mark.sandbox
-def test_offline_from_a_mirror_folder_with_the_network_off(
+def test_offline_from_a_mirror_directory_with_the_network_off(
     inv: Inv, built: Built, known: Known, tmp_path: Path
 ) -> None:
     known.copy(tmp_path / "cache", lambda step: made_by("upx")(step) or made_by("musl")(step))
@@ -132,12 +132,12 @@ def without_network(inv: Inv) -> Inv:
     return inv.wrapped(*new, sys.executable, "-c", LOOPBACK)
 
 
-def on_small_disk(inv: Inv, folder: Path, size: str) -> Inv:
-    """The command with a file system of its own at ``folder``; afterwards it lists what is left there."""
-    folder.mkdir(parents=True)
+def on_small_disk(inv: Inv, directory: Path, size: str) -> Inv:
+    """The command with a file system of its own at ``directory``; afterwards it lists what is left there."""
+    directory.mkdir(parents=True)
     script = f"""
-        mount -t tmpfs -o size={size} small '{folder}' && cd '{folder}' || exit 99
-        [ ! -d '{folder}.seed' ] || cp -a '{folder}.seed/.' .
+        mount -t tmpfs -o size={size} small '{directory}' && cd '{directory}' || exit 99
+        [ ! -d '{directory}.seed' ] || cp -a '{directory}.seed/.' .
         "$@"
         code=$?
         find . -path './tmp/*' -o -path './boxes/*-*' -o -path './part/*' -o -name '.?*' | sed 's/^/LEFT /'

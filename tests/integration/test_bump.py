@@ -40,7 +40,7 @@ def upstream(tmp_path: Path) -> Iterator[Upstream]:
 def bump(tmp_path: Path, upstream: Upstream) -> Inv:
     """The command with one recipe to move, and no Debian."""
     return (
-        Inv(folder=tmp_path, settings={"cache": str(tmp_path / "cache")})
+        Inv(directory=tmp_path, settings={"cache": str(tmp_path / "cache")})
         .set(recipes=upstream.recipes, debian_mirror=NOWHERE)
         .environ(NO_PROXY="*")
     )
@@ -63,7 +63,7 @@ def test_a_pin_moves_and_the_next_build_has_its_source(bump: Inv, upstream: Upst
     release = load_recipe(upstream.recipe).releases[0]
     assert release.archive.sha256 == hashlib.sha256(data).hexdigest()
     upstream.files.clear()
-    got = fetch(release.archive, Cache(bump.folder / "cache"), Mirrors(), offline=True)
+    got = fetch(release.archive, Cache(bump.directory / "cache"), Mirrors(), offline=True)
     assert got.path.read_bytes() == data
 
     upstream.release("1.1")
@@ -105,14 +105,14 @@ def test_wrong_words_end_with_2(bump: Inv) -> None:
 class Repository:
     """A Debian archive with one source package, signed by a key of ours."""
 
-    def __init__(self, folder: Path, upstream: Upstream) -> None:
-        self.folder = folder
+    def __init__(self, directory: Path, upstream: Upstream) -> None:
+        self.directory = directory
         self.signer = Signer.new("archive")
-        self.keyring = folder / "archive.pgp"
-        self.folder.mkdir()
+        self.keyring = directory / "archive.pgp"
+        self.directory.mkdir()
         self.keyring.write_bytes(bytes(self.signer.certificate))
         data = upstream.package("1.1")
-        shutil.copytree(upstream.pool / "pool", folder / "pool")
+        shutil.copytree(upstream.pool / "pool", directory / "pool")
         signature = upstream.packaged["1.1"].signature
         assert signature
         self.sources = (
@@ -126,11 +126,11 @@ class Repository:
 
     @property
     def base(self) -> str:
-        return f"file://{self.folder}"
+        return f"file://{self.directory}"
 
     @property
     def index(self) -> Path:
-        return self.folder / "dists/unstable/main/source/Sources"
+        return self.directory / "dists/unstable/main/source/Sources"
 
     def publish(self, signer: Signer | None = None) -> None:
         self.index.parent.mkdir(parents=True, exist_ok=True)
@@ -143,7 +143,7 @@ class Repository:
         )
         key = (signer or self.signer).key.signer()
         signed = sign(key, release.encode(), mode=SignatureMode.CLEAR)
-        (self.folder / "dists/unstable/InRelease").write_bytes(bytes(signed))
+        (self.directory / "dists/unstable/InRelease").write_bytes(bytes(signed))
 
 
 @pytest.fixture
@@ -153,11 +153,11 @@ def repository(tmp_path: Path, upstream: Upstream) -> Repository:
 
 def asked(repository: Repository, *bases: str) -> Apt:
     apt = Apt(
-        folder=repository.folder / "apt",
+        directory=repository.directory / "apt",
         bases=lambda: bases or (repository.base,),
         keyring=repository.keyring,
     )
-    shutil.rmtree(apt.folder, ignore_errors=True)
+    shutil.rmtree(apt.directory, ignore_errors=True)
     return apt
 
 
@@ -184,7 +184,7 @@ def test_an_index_signed_by_somebody_else_is_refused(repository: Repository) -> 
 
 
 def test_an_unsigned_index_is_refused(repository: Repository) -> None:
-    signed = repository.folder / "dists/unstable/InRelease"
+    signed = repository.directory / "dists/unstable/InRelease"
     text = signed.read_text().partition("\n\n")[2].partition("-----BEGIN")[0]
     signed.with_name("Release").write_text(text)
     signed.unlink()

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builders.engines.empty_root import Ran, WalledPlace
+from builders.engines.scratch_root import Ran, SandboxEnvironment
 from tests.built import Built
 from tests.integration.command import ROOT
 from tests.integration.http_server import Server, serving
@@ -37,7 +37,7 @@ def busybox(busyboxes: Built, request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
-def shell(busybox: Path, busyboxes: Built, walled: WalledPlace, tmp_path: Path) -> Shell:
+def shell(busybox: Path, busyboxes: Built, walled: SandboxEnvironment, tmp_path: Path) -> Shell:
     """``sh -c`` in a root that holds links to busybox, as an image does, curl, and every container's /etc/hosts."""
     hosts = tmp_path / "hosts"
     hosts.write_text("127.0.0.1 localhost\n", "ascii")
@@ -54,7 +54,9 @@ def shell(busybox: Path, busyboxes: Built, walled: WalledPlace, tmp_path: Path) 
     return run
 
 
-def test_the_list_of_applets_is_what_the_file_says(busybox: Path, walled: WalledPlace) -> None:
+def test_the_list_of_applets_is_what_the_file_says(
+    busybox: Path, walled: SandboxEnvironment
+) -> None:
     with walled.open({PROGRAM: busybox}, program=PROGRAM) as room:
         ran = room.run(["--list-full"], seconds=20)
     assert (ran.code, ran.stdout.splitlines()) == (0, APPLETS)
@@ -94,7 +96,7 @@ def test_applets_start_each_other(
 
 
 def test_the_one_file_is_enough_where_proc_is(busybox: Path) -> None:
-    script = "echo one file | tr a-z A-Z | sed s/E$/E./; exec ls /no-such-folder"
+    script = "echo one file | tr a-z A-Z | sed s/E$/E./; exec ls /no-such-directory"
     words = [str(busybox), "sh", "-c", script]
     ran = subprocess.run(
         words, env={"PATH": "/nowhere"}, capture_output=True, text=True, check=False

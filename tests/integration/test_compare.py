@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from builders.engines.varied import Clock
-from recipes.target import Target
+from core.target import Target
 from tests.integration.command import Done, Inv, finish, listed
-from tests.integration.known import Known, everything
+from tests.integration.seeded_cache import Known, everything
 from tests.integration.traces import processes_at, wait_for
 
 pytestmark = pytest.mark.builds
@@ -70,11 +70,11 @@ LEAKS = ("always", "date", "random", "cores", "longer")
 @pytest.fixture
 def leaky(spoilt: Inv, project: Path) -> Inv:
     """A project with a recipe whose variants let something in."""
-    folder = project / "recipes" / "leaky"
-    folder.mkdir()
+    directory = project / "recipes" / "leaky"
+    directory.mkdir()
     variants = "".join(VARIANT.format(name=name) for name in LEAKS)
-    (folder / "recipe.toml").write_text(RECIPE + variants, "utf-8")
-    (folder / "build.sh").write_text(SCRIPT, "utf-8")
+    (directory / "recipe.toml").write_text(RECIPE + variants, "utf-8")
+    (directory / "build.sh").write_text(SCRIPT, "utf-8")
     (project / "leaks").mkdir()
     (project / "leaks" / "source.py").write_text("", "utf-8")
     return spoilt
@@ -93,7 +93,7 @@ def varied(said: Mapping[str, Any], engine: str) -> None:
     assert before == engine
     assert after != engine
     assert told["clock"].startswith("400 days" if Clock.of_this_machine(1) else "not varied")
-    for name in ("folders", "steps at a time", "JOBS of a step"):
+    for name in ("directories", "steps at a time", "JOBS of a step"):
         one, _, other = told[name].partition(" -> ")
         assert one != other
     assert "umask 077" in told["of the pipeline"]

@@ -6,11 +6,11 @@ from pathlib import Path, PurePosixPath
 import pytest
 from trustme import CA
 
-from builders.engines.empty_root import PROGRAM, Ran, WalledPlace
+from builders.engines.scratch_root import PROGRAM, Ran, SandboxEnvironment
 from tests.built import Built
 from tests.integration.certificates import context_of
 from tests.integration.real_server import HOST, Server, free_port, own_server, program
-from tests.integration.talking import (
+from tests.integration.scripted_server import (
     Speak,
     by_lines,
     ftp,
@@ -26,17 +26,17 @@ pytestmark = [pytest.mark.builds, pytest.mark.sandbox]
 Curl = Callable[..., Ran]
 
 NGINX = """
-daemon off; master_process off; pid {folder}/pid; error_log stderr;
+daemon off; master_process off; pid {directory}/pid; error_log stderr;
 events {{ worker_connections 64; }}
 http {{
     access_log off;
-    client_body_temp_path {folder}/t; proxy_temp_path {folder}/t; fastcgi_temp_path {folder}/t;
-    uwsgi_temp_path {folder}/t; scgi_temp_path {folder}/t;
-    ssl_certificate {folder}/chain.pem; ssl_certificate_key {folder}/chain.pem;
+    client_body_temp_path {directory}/t; proxy_temp_path {directory}/t; fastcgi_temp_path {directory}/t;
+    uwsgi_temp_path {directory}/t; scgi_temp_path {directory}/t;
+    ssl_certificate {directory}/chain.pem; ssl_certificate_key {directory}/chain.pem;
     server {{
         listen {host}:{port}; listen {host}:{tls} ssl http2; listen {host}:{clear} http2;
         location = /version {{ return 200 $server_protocol; }}
-        location = /large {{ root {folder}; gzip on; gzip_types *; }}
+        location = /large {{ root {directory}; gzip on; gzip_types *; }}
     }}
 }}
 """
@@ -135,7 +135,11 @@ def authority() -> CA:
 
 @pytest.fixture(params=[False, True], ids=["plain", "packed"])
 def curl(
-    request: pytest.FixtureRequest, full: Built, walled: WalledPlace, authority: CA, tmp_path: Path
+    request: pytest.FixtureRequest,
+    full: Built,
+    walled: SandboxEnvironment,
+    authority: CA,
+    tmp_path: Path,
 ) -> Curl:
     """curl:full in an empty root that holds the CA's certificate as /ca.pem and a letter as /mail."""
     ca, mail = tmp_path / "ca.pem", tmp_path / "mail"
@@ -161,14 +165,14 @@ def nginx(authority: CA) -> Iterator[tuple[int, int, int]]:
 def start(server: Server, authority: CA) -> tuple[int, int, int]:
     tls, clear = free_port(), free_port()
     leaf = authority.issue_cert("localhost")
-    leaf.private_key_and_cert_chain_pem.write_to_path(str(server.folder / "chain.pem"))
-    (server.folder / "large").write_bytes(b"x" * 500_000 + b"end")
-    texts = {"folder": server.folder, "host": HOST, "port": server.port, "tls": tls}
-    (server.folder / "conf").write_text(NGINX.format(**texts, clear=clear))
-    for path in server.folder.iterdir():
+    leaf.private_key_and_cert_chain_pem.write_to_path(str(server.directory / "chain.pem"))
+    (server.directory / "large").write_bytes(b"x" * 500_000 + b"end")
+    texts = {"directory": server.directory, "host": HOST, "port": server.port, "tls": tls}
+    (server.directory / "conf").write_text(NGINX.format(**texts, clear=clear))
+    for path in server.directory.iterdir():
         path.chmod(0o644)
     nginx = program("nginx")
-    server.start(nginx, "-p", server.folder, "-c", server.folder / "conf", "-e", "stderr")
+    server.start(nginx, "-p", server.directory, "-c", server.directory / "conf", "-e", "stderr")
     server.listens()
     return server.port, tls, clear
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from builders.engines.empty_root import PROGRAM, Ran, WalledPlace
+from builders.engines.scratch_root import PROGRAM, Ran, SandboxEnvironment
 from tests.built import Built
 from tests.integration.http_server import PLAIN, Server, Servers, serving
 
@@ -43,7 +43,7 @@ def variant(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def curl(built: Built, walled: WalledPlace, variant: str) -> Curl:
+def curl(built: Built, walled: SandboxEnvironment, variant: str) -> Curl:
     """One variant of curl in an empty root; ``files`` are to be seen in there."""
     name, _, packed = variant.partition(".")
     program = built.file(f"curl:{name}", packed=bool(packed))
@@ -101,12 +101,16 @@ def test_a_closed_port_is_refused(curl: Curl, servers: Servers) -> None:
 
 
 def test_unix_socket_by_path(curl: Curl, servers: Servers, tmp_path_factory: Any) -> None:
-    folder = tmp_path_factory.mktemp("socket")
-    folder.chmod(0o755)
-    servers.unix(folder / "http.sock")
-    ran = curl("--unix-socket", "/run/http.sock", "http://localhost/echo", files={"/run": folder})
+    directory = tmp_path_factory.mktemp("socket")
+    directory.chmod(0o755)
+    servers.unix(directory / "http.sock")
+    ran = curl(
+        "--unix-socket", "/run/http.sock", "http://localhost/echo", files={"/run": directory}
+    )
     assert echoed(ran)["headers"]["host"] == "localhost"
-    assert curl("--unix-socket", "/run/none", "http://localhost/", files={"/run": folder}).code == 7
+    assert (
+        curl("--unix-socket", "/run/none", "http://localhost/", files={"/run": directory}).code == 7
+    )
 
 
 def test_ipv6(curl: Curl, servers: Servers) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 from trustme import CA, KeyType
 
-from builders.engines.empty_root import PROGRAM, Ran, WalledPlace
+from builders.engines.scratch_root import PROGRAM, Ran, SandboxEnvironment
 from tests.built import Built
 from tests.integration.certificates import (
     HOST,
@@ -22,7 +22,7 @@ from tests.integration.certificates import (
     self_signed,
 )
 from tests.integration.http_server import Servers, serving
-from tests.integration.known import Known
+from tests.integration.seeded_cache import Known
 
 pytestmark = [pytest.mark.builds, pytest.mark.sandbox]
 
@@ -51,7 +51,9 @@ def ca(authority: CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "packed"])
-def curl(request: pytest.FixtureRequest, built: Built, walled: WalledPlace, ca: Path) -> Curl:
+def curl(
+    request: pytest.FixtureRequest, built: Built, walled: SandboxEnvironment, ca: Path
+) -> Curl:
     """curl:https in an empty root that holds the CA's certificate as /ca.pem."""
     program = built.file("curl:https", packed=request.param)
 

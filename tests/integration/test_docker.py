@@ -16,13 +16,14 @@ import pytest
 
 from builders.engines.choose import Chooser
 from builders.engines.docker import LABEL, DockerEngine
-from builders.engines.engine import EngineName, Stop
+from builders.engines.engine import EngineName
 from builders.toolchain import Toolchain
+from core.cancel import CancelToken
 from recipes.load import HERE
 from tests.built import Built
 from tests.integration.command import Inv, listed
-from tests.integration.known import Known, all_but
 from tests.integration.running import Running
+from tests.integration.seeded_cache import Known, all_but
 from tests.integration.traces import (
     containers_of,
     engine,
@@ -51,7 +52,7 @@ def test_a_step_runs_in_a_container_that_may_do_nothing(
         assert host["SecurityOpt"] == ["no-new-privileges"]
         assert host["Privileged"] is False
         assert host["PidsLimit"] > 0
-        assert host["Binds"] == ["/box"]  # a volume without a name, not a folder of this machine
+        assert host["Binds"] == ["/box"]  # a volume without a name, not a directory of this machine
         assert [mount["Type"] for mount in container.attrs["Mounts"]] == ["volume"]
 
         done = build.end(seconds=120)
@@ -83,21 +84,21 @@ def daemon(built: Built, tmp_path: Path) -> Iterator[Daemon]:
         scratch=tmp_path / "scratch",
         base_image="",
         mirrors=(),
-        stop=Stop(),
+        cancel=CancelToken(),
     )
     builder = chooser.make(EngineName.DOCKER)
     assert isinstance(builder, DockerEngine)
-    folder = Path(tempfile.mkdtemp(prefix="fsd-"))  # a socket's path may not be long
-    url = f"unix://{folder}/s"
+    directory = Path(tempfile.mkdtemp(prefix="fsd-"))  # a socket's path may not be long
+    url = f"unix://{directory}/s"
     words = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "dockerd"]
-    words += ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"]
-    words += ["--pidfile", f"{folder}/pid", "-H", url]
+    words += ["--data-root", f"{directory}/data", "--exec-root", f"{directory}/exec"]
+    words += ["--pidfile", f"{directory}/pid", "-H", url]
     words += ["--bridge=none", "--iptables=false", "--ip6tables=false"]
-    with (folder / "log").open("wb") as log:
+    with (directory / "log").open("wb") as log:
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     daemon = Daemon(process=process, url=url)
     try:
-        wait_for(lambda: answers(folder / "s"), seconds=60, what="the daemon's answer")
+        wait_for(lambda: answers(directory / "s"), seconds=60, what="the daemon's answer")
         with contextlib.closing(docker.DockerClient(base_url=url, timeout=120)) as client:
             image = builder.client.images.get(builder.image)
             client.images.load(image.save(named=builder.image))
@@ -105,8 +106,8 @@ def daemon(built: Built, tmp_path: Path) -> Iterator[Daemon]:
         yield daemon
     finally:
         daemon.kill()
-        wait_for(lambda: not processes_at(folder), seconds=30, what="the end of the containers")
-        shutil.rmtree(folder)
+        wait_for(lambda: not processes_at(directory), seconds=30, what="the end of the containers")
+        shutil.rmtree(directory)
 
 
 def answers(path: Path) -> bool:

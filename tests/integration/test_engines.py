@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from builders.build import Lazily
+from builders.build import LazyEngine
+from builders.engines.isolation import Backend, try_backend
 from builders.engines.sandbox import SandboxEngine
-from builders.engines.walls import Wall, try_wall
 from console.progress import PlainReport
-from pipeline import Pipeline, Request
-from recipes.settings import Settings
-from recipes.target import Target
+from core.settings import Settings
+from core.target import Target
+from flow.build import Pipeline, Request
 from tests.built import Built
 from tests.conftest import PROBES
 from tests.integration.command import Inv, by_path, listed
-from tests.integration.known import CURLS, Known, all_but, made_by, not_made_by
+from tests.integration.seeded_cache import CURLS, Known, all_but, made_by, not_made_by
 
 pytestmark = pytest.mark.builds
 
@@ -86,13 +86,13 @@ def test_the_probe_is_the_same_whatever_the_engine(
     What they are made from is taken from the cache of whoever runs the tests, as it takes minutes per engine: both
     Pythons, Nuitka, mbedTLS, the CA bundle, musl and UPX. Whatever engine made those, it was only one.
     """
-    folder = tmp_path / "mirror"
-    assert frozen.inv("cache", "mirror", folder).code == 0
+    directory = tmp_path / "mirror"
+    assert frozen.inv("cache", "mirror", directory).code == 0
     Known.in_cache(frozen.settings, PROBES).copy(tmp_path / "cache", not_made_by("probe"))
-    inv = Inv(folder=tmp_path).set(
+    inv = Inv(directory=tmp_path).set(
         cache=tmp_path / "cache",
         artifacts=tmp_path / "artifacts",
-        mirrors=f"file://{folder}",
+        mirrors=f"file://{directory}",
         offline="1",
     )
     done = inv("build", *PROBES, "--engine", engine, "--json")
@@ -107,18 +107,18 @@ class Walled(Pipeline):
     """The pipeline with a sandbox whose wall is chosen."""
 
     @cached_property
-    def engine(self) -> Lazily:
-        wall = Wall(self.settings["base_image"])
-        engine = SandboxEngine(self.toolchain, self.chooser.scratch, self.stop, wall=wall)
-        return Lazily(lambda: engine)
+    def engine(self) -> LazyEngine:
+        backend = Backend(self.settings["base_image"])
+        engine = SandboxEngine(self.toolchain, self.chooser.scratch, self.cancel, backend=backend)
+        return LazyEngine(lambda: engine)
 
 
 @pytest.mark.sandbox
-@pytest.mark.parametrize("wall", list(Wall))
+@pytest.mark.parametrize("wall", list(Backend))
 def test_both_walls_make_the_same_bytes(
-    built: Built, known: Known, mirror: Path, tmp_path: Path, wall: Wall
+    built: Built, known: Known, mirror: Path, tmp_path: Path, backend: Backend
 ) -> None:
-    if trouble := try_wall(wall, tmp_path):
+    if trouble := try_backend(backend, tmp_path):
         pytest.skip(trouble)
     known.copy(tmp_path / "cache", all_but("curl:mini"))
     settings = Settings.read(
@@ -127,7 +127,7 @@ def test_both_walls_make_the_same_bytes(
             "artifacts": str(tmp_path / "artifacts"),
             "mirrors": f"file://{mirror}",
             "offline": "1",
-            "base_image": wall.value,
+            "base_image": backend.value,
         }
     )
     pipeline = Walled(settings=settings, report=PlainReport())

@@ -15,7 +15,7 @@ import pytest
 
 from tests.built import Built
 from tests.integration.command import ROOT, Inv
-from tests.integration.lab import Lab, open_lab
+from tests.integration.servers import Lab, open_lab
 from tests.integration.test_probe_health import busybox
 from tests.integration.traces import processes_at, wait_for
 
@@ -64,8 +64,8 @@ def lab(shop: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         opened.docker("build", "-q", "-t", BUSYBOX, context)
         opened.docker("push", "-q", BUSYBOX)
         yield opened
-    assert processes_at(opened.folder) == []
-    assert not opened.folder.exists()
+    assert processes_at(opened.directory) == []
+    assert not opened.directory.exists()
     assert set(Path("/sys/class/net").iterdir()) == before
 
 
@@ -89,11 +89,11 @@ def becomes(lab: Lab, container: str, status: str) -> dict[str, Any]:
     return newest
 
 
-def build(lab: Lab, folder: Path, tag: str, *words: str, builder: str = "classic") -> None:
+def build(lab: Lab, directory: Path, tag: str, *words: str, builder: str = "classic") -> None:
     """Build an example, with the web server from the lab."""
     environment = {"DOCKER_BUILDKIT": BUILDERS[builder]}
     given = ("--build-arg", f"BUSYBOX={BUSYBOX}", "--no-cache", "--pull", "-q", "-t", tag)
-    lab.docker("build", *given, *words, folder, env=environment)
+    lab.docker("build", *given, *words, directory, env=environment)
 
 
 def fall_ill_and_recover(lab: Lab, image: str, *, healthy: str, ill: str, code: int) -> None:
@@ -121,8 +121,8 @@ def test_exec_form_with_curl(lab: Lab, builder: str) -> None:
 
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_exec_form_with_the_probe(lab: Lab, builder: str) -> None:
-    folder = EXAMPLES / "dockerfile-exec"
-    build(lab, folder, "exec-probe", f"--file={folder / 'probe.Dockerfile'}", builder=builder)
+    directory = EXAMPLES / "dockerfile-exec"
+    build(lab, directory, "exec-probe", f"--file={directory / 'probe.Dockerfile'}", builder=builder)
     url = "http://127.0.0.1:8080/health"
     healthy, ill = f"healthy: http {url}: 200", f"unhealthy: http {url}: 404"
     fall_ill_and_recover(lab, "exec-probe", healthy=healthy, ill=ill, code=1)
@@ -199,13 +199,13 @@ def healthy_tasks(lab: Lab) -> list[str]:
 def test_podman_keeps_the_check_in_docker_format_and_drops_it_in_oci_format(
     lab: Lab, tmp_path: Path
 ) -> None:
-    store = lab.folder / "podman"
+    store = lab.directory / "podman"
     podman = [*lab.inside, "podman", f"--root={store}/root", f"--runroot={store}/run"]
     podman += [f"--tmpdir={store}/tmp", "--cgroup-manager=cgroupfs", "--events-backend=file"]
     build_ = [*podman, "build", "--tls-verify=false", f"--build-arg=BUSYBOX={BUSYBOX}"]
-    folder = EXAMPLES / "podman"
+    directory = EXAMPLES / "podman"
     try:
-        lab.run(*build_, "--format=docker", "--tag=app", folder)
+        lab.run(*build_, "--format=docker", "--tag=app", directory)
         # Podman would raise limits, and the caller of these tests may not be allowed to.
         words = ("--detach", "--name=app", "--network=none", "--ulimit=host")
         lab.run(*podman, "run", *words, "localhost/app")
@@ -221,7 +221,7 @@ def test_podman_keeps_the_check_in_docker_format_and_drops_it_in_oci_format(
         lab.run(*ask)
         assert "(healthy)" in lab.run(*shown)
 
-        said = lab.run(*build_, "--format=oci", "--tag=dropped", folder)
+        said = lab.run(*build_, "--format=oci", "--tag=dropped", directory)
         assert "HEALTHCHECK is not supported for OCI image format" in said
     finally:
         lab.run(*podman, "rm", "--all", "--force", "--time=0")
@@ -249,9 +249,9 @@ def test_images_are_built_upon_and_copied_from(
     environment = {"DOCKER_BUILDKIT": BUILDERS[builder]}
     tag = "built-upon"
     lab.docker("build", "--no-cache", "--pull", "-q", "-t", tag, *words, tmp_path, env=environment)
-    wanted = platform or "linux/amd64"
-    assert lab.docker("inspect", "--format={{.Os}}/{{.Architecture}}", tag) == wanted
-    assert curl_in(lab, tag, tmp_path) == built_for(shop, wanted)
+    goals = platform or "linux/amd64"
+    assert lab.docker("inspect", "--format={{.Os}}/{{.Architecture}}", tag) == goals
+    assert curl_in(lab, tag, tmp_path) == built_for(shop, goals)
 
 
 @pytest.mark.parametrize("platform", ["linux/amd64", "linux/arm64"])
@@ -264,14 +264,14 @@ def test_pull_takes_the_platform_that_is_asked_for(
     assert curl_in(lab, image, tmp_path) == built_for(shop, platform)
 
 
-def curl_in(lab: Lab, image: str, folder: Path) -> bytes:
+def curl_in(lab: Lab, image: str, directory: Path) -> bytes:
     """The bytes of an image's /curl."""
     container = lab.docker("create", image)
     try:
-        lab.docker("cp", f"{container}:/curl", folder / "copied")
+        lab.docker("cp", f"{container}:/curl", directory / "copied")
     finally:
         lab.docker("rm", "-v", container)
-    return (folder / "copied").read_bytes()
+    return (directory / "copied").read_bytes()
 
 
 def built_for(shop: Built, platform: str) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.built import Built
 from tests.integration.command import Inv
-from tests.integration.known import Known, all_but
+from tests.integration.seeded_cache import Known, all_but
 
 pytestmark = pytest.mark.builds
 
@@ -44,10 +44,10 @@ def test_what_is_built_elsewhere_by_another_engine_gives_the_same_images(
 ) -> None:
     here = layouts(shop)
     assert {"static-curl:8.21.0-mini", "static-curl:8.21.0-http"} <= set(here)
-    # One curl made anew, without isolation, in another folder, at another time.
+    # One curl made anew, without isolation, in another directory, at another time.
     other = tmp_path / "other"
     known.copy(other / "cache", all_but("curl:mini"))
-    inv = Inv(folder=tmp_path, settings=built.settings).set(
+    inv = Inv(directory=tmp_path, settings=built.settings).set(
         cache=other / "cache", artifacts=other / "artifacts"
     )
     done = inv("build", "curl:mini", "curl:http", "curl:https", "--engine", "host")
@@ -60,10 +60,10 @@ def test_what_is_built_elsewhere_by_another_engine_gives_the_same_images(
 
 def test_making_images_again_touches_nothing(shop: Inv, tmp_path: Path) -> None:
     layouts(shop, "--tar")
-    folder = tmp_path / "artifacts" / "oci"
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    directory = tmp_path / "artifacts" / "oci"
+    before = {path: path.stat().st_mtime_ns for path in directory.rglob("*")}
     layouts(shop, "--tar")
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    assert {path: path.stat().st_mtime_ns for path in directory.rglob("*")} == before
 
 
 def test_skopeo_takes_the_layout_and_finds_the_same_digest(shop: Inv, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_an_image_that_does_not_exist_is_not_guessed_at(shop: Inv) -> None:
 
 
 def test_without_anything_built_the_next_step_is_named(tmp_path: Path) -> None:
-    done = Inv(folder=tmp_path).set(artifacts=tmp_path / "artifacts")("image")
+    done = Inv(directory=tmp_path).set(artifacts=tmp_path / "artifacts")("image")
     assert done.code == 2
     assert "inv build" in done.stderr
 

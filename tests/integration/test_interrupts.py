@@ -10,8 +10,8 @@ import pytest
 
 from tests.built import Built
 from tests.integration.command import Inv, finish, listed
-from tests.integration.known import Known, all_but, made_by
 from tests.integration.running import Running
+from tests.integration.seeded_cache import Known, all_but, made_by
 from tests.integration.traces import (
     containers_of,
     half_files,

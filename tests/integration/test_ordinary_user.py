@@ -13,7 +13,7 @@ import pytest
 
 from tests.built import Built
 from tests.integration.command import Inv, by_path
-from tests.integration.known import Known, all_but
+from tests.integration.seeded_cache import Known, all_but
 
 NOBODY = 65534
 PYTHON = Path("/usr/bin/python3")
@@ -27,8 +27,8 @@ pytestmark = [
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """Where everybody may look; pytest's own folders are for one user."""
+def directory() -> Iterator[Path]:
+    """Where everybody may look; pytest's own directories are for one user."""
     with tempfile.TemporaryDirectory(prefix="fromscratch-test-") as name:
         path = Path(name)
         path.chmod(0o755)
@@ -36,41 +36,41 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def python(folder: Path) -> Path:
+def python(directory: Path) -> Path:
     """A virtual environment like ours, where everybody may read it."""
-    subprocess.run([PYTHON, "-m", "venv", "--without-pip", folder / "venv"], check=True)
-    (packages,) = (folder / "venv").glob("lib/python*/site-packages")
+    subprocess.run([PYTHON, "-m", "venv", "--without-pip", directory / "venv"], check=True)
+    (packages,) = (directory / "venv").glob("lib/python*/site-packages")
     ours = sysconfig.get_paths()
     # 650 MB: as links where that is possible.
     for how in ("-al", "-a"):
         words = ["cp", how, f"{ours['purelib']}/.", packages]
         if subprocess.run(words, check=False, capture_output=True).returncode == 0:
             break
-    shutil.copy2(Path(ours["scripts"]) / "ninja", folder / "venv/bin/ninja")
-    return folder / "venv/bin/python"
+    shutil.copy2(Path(ours["scripts"]) / "ninja", directory / "venv/bin/ninja")
+    return directory / "venv/bin/python"
 
 
 def test_an_ordinary_user_builds_in_the_sandbox(
-    built: Built, known: Known, mirror: Path, project: Path, folder: Path, python: Path
+    built: Built, known: Known, mirror: Path, project: Path, directory: Path, python: Path
 ) -> None:
     for original, name in ((project, "project"), (mirror, "mirror")):
-        shutil.copytree(original, folder / name)
-        (folder / name).chmod(0o755)
-    home = folder / "home"
+        shutil.copytree(original, directory / name)
+        (directory / name).chmod(0o755)
+    home = directory / "home"
     known.copy(home / "cache", all_but("curl:mini"))
     subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", home], check=True)
     inv = Inv(
-        folder=home,
+        directory=home,
         settings={
             "cache": str(home / "cache"),
             "artifacts": str(home / "artifacts"),
-            "mirrors": f"file://{folder / 'mirror'}",
+            "mirrors": f"file://{directory / 'mirror'}",
             "offline": "1",
         },
         words=(
             *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
             *("--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"),
-            *(str(python), str(folder / "project/tasks.py")),
+            *(str(python), str(directory / "project/tasks.py")),
         ),
     ).environ(HOME=str(home), PYTHONDONTWRITEBYTECODE="1", DOCKER_HOST="unix:///nowhere")
     done = inv("build", "curl:mini", "--engine", "sandbox", "--json")

@@ -38,12 +38,12 @@ def busybox() -> Path:
 
 
 @contextlib.contextmanager
-def container_of(client: "docker.DockerClient", program: Path, folder: Path) -> Iterator[Any]:
+def container_of(client: "docker.DockerClient", program: Path, directory: Path) -> Iterator[Any]:
     """FROM scratch: an app, what it serves, and /probe as its health check."""
-    app, served, probe = busybox(), folder / "health", folder / "probe"
+    app, served, probe = busybox(), directory / "health", directory / "probe"
     served.write_text("all is well\n")
     shutil.copyfile(program, probe)
-    archive = folder / "root.tar"
+    archive = directory / "root.tar"
     for path in (served, probe):
         path.chmod(0o755)
     files = [(app, "busybox"), (probe, "probe"), (served, "www/health")]

@@ -91,20 +91,20 @@ def becomes(probe: Probe, code: int, *words: str | Path) -> None:
 # --- nginx -----------------------------------------------------------------------------------------------------------
 
 NGINX = """
-daemon off; master_process off; pid {folder}/pid; error_log stderr;
+daemon off; master_process off; pid {directory}/pid; error_log stderr;
 events {{ worker_connections 64; }}
 http {{
     access_log off;
-    client_body_temp_path {folder}/t; proxy_temp_path {folder}/t; fastcgi_temp_path {folder}/t;
-    uwsgi_temp_path {folder}/t; scgi_temp_path {folder}/t;
-    ssl_certificate {folder}/chain.pem; ssl_certificate_key {folder}/chain.pem;
+    client_body_temp_path {directory}/t; proxy_temp_path {directory}/t; fastcgi_temp_path {directory}/t;
+    uwsgi_temp_path {directory}/t; scgi_temp_path {directory}/t;
+    ssl_certificate {directory}/chain.pem; ssl_certificate_key {directory}/chain.pem;
     server {{
-        listen {host}:{port}; listen {host}:{tls} ssl; listen unix:{folder}/s;
+        listen {host}:{port}; listen {host}:{tls} ssl; listen unix:{directory}/s;
         location = /health {{ default_type application/json; return 200 '{{"status": "ok"}}'; }}
         location = /down {{ return 503; }}
         location = /moved {{ return 302 /health; }}
         location = /host {{ return 200 $host; }}
-        location = /large {{ root {folder}; }}
+        location = /large {{ root {directory}; }}
     }}
 }}
 """
@@ -112,16 +112,16 @@ http {{
 
 def test_nginx(probe: Probe, server: Server, request: pytest.FixtureRequest) -> None:
     nginx, tls, authority = program("nginx"), free_port(), CA()
-    ca = server.folder / "ca.pem"
+    ca = server.directory / "ca.pem"
     authority.cert_pem.write_to_path(str(ca))
     leaf = authority.issue_cert("localhost")
-    leaf.private_key_and_cert_chain_pem.write_to_path(str(server.folder / "chain.pem"))
-    (server.folder / "large").write_bytes(b"x" * 500_000 + b"end")
-    texts = {"folder": server.folder, "host": HOST, "port": server.port, "tls": tls}
-    (server.folder / "conf").write_text(NGINX.format(**texts))
-    for path in server.folder.iterdir():
+    leaf.private_key_and_cert_chain_pem.write_to_path(str(server.directory / "chain.pem"))
+    (server.directory / "large").write_bytes(b"x" * 500_000 + b"end")
+    texts = {"directory": server.directory, "host": HOST, "port": server.port, "tls": tls}
+    (server.directory / "conf").write_text(NGINX.format(**texts))
+    for path in server.directory.iterdir():
         path.chmod(0o644)
-    server.start(nginx, "-p", server.folder, "-c", server.folder / "conf", "-e", "stderr")
+    server.start(nginx, "-p", server.directory, "-c", server.directory / "conf", "-e", "stderr")
     server.listens()
 
     plain, secure = f"http://localhost:{server.port}", f"https://localhost:{tls}"
@@ -149,8 +149,8 @@ def test_nginx(probe: Probe, server: Server, request: pytest.FixtureRequest) -> 
 
 def test_redis(probe: Probe, server: Server) -> None:
     words = [program("redis-server"), "--bind", HOST, "--port", str(server.port)]
-    words += ["--unixsocket", str(server.unix), "--dir", str(server.folder), "--save", ""]
-    secret = server.folder / "secret"
+    words += ["--unixsocket", str(server.unix), "--dir", str(server.directory), "--save", ""]
+    secret = server.directory / "secret"
     secret.write_text("correct horse\n")
     server.start(*words)
     server.listens()
@@ -189,12 +189,12 @@ STARTUP = (len(STARTUP) + 8).to_bytes(4, "big") + b"\0\3\0\0" + STARTUP
 
 def test_postgresql(probe: Probe, server: Server) -> None:
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: path.parent.name)
-    folders = [str(path) for path in reversed(versions)]
-    data = server.folder / "data"
-    initdb = program("initdb", *folders)
+    directories = [str(path) for path in reversed(versions)]
+    data = server.directory / "data"
+    initdb = program("initdb", *directories)
     server.run(initdb, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "--no-locale")
-    words = [program("postgres", *folders), "-D", str(data), "-F", "-h", HOST]
-    words += ["-p", str(server.port), "-k", str(server.folder)]
+    words = [program("postgres", *directories), "-D", str(data), "-F", "-h", HOST]
+    words += ["-p", str(server.port), "-k", str(server.directory)]
     for setting in ("max_connections=2", "superuser_reserved_connections=0", "max_wal_senders=0"):
         words += ["-c", setting]
     at = ("postgres", server.at)
@@ -203,7 +203,7 @@ def test_postgresql(probe: Probe, server: Server) -> None:
     server.listens()
     becomes(probe, HEALTHY, *at)
     ends(probe, HEALTHY, "accepts connections", *at)
-    socket_file = server.folder / f".s.PGSQL.{server.port}"
+    socket_file = server.directory / f".s.PGSQL.{server.port}"
     ends(probe, HEALTHY, "accepts connections", "postgres", "--unix-socket", socket_file)
     with connections(server, 2, STARTUP):
         ends(probe, UNHEALTHY, "(53300)", *at)
@@ -232,14 +232,14 @@ def test_postgresql(probe: Probe, server: Server) -> None:
 
 
 def test_mariadb(probe: Probe, server: Server) -> None:
-    mariadbd, data = program("mariadbd"), server.folder / "data"
+    mariadbd, data = program("mariadbd"), server.directory / "data"
     install = [program("mariadb-install-db"), "--no-defaults", f"--datadir={data}"]
     server.run(*install, "--auth-root-authentication-method=normal", "--skip-test-db")
     at = ("mysql", server.at)
     ends(probe, UNHEALTHY, "refused", *at)
     words = [mariadbd, "--no-defaults", f"--datadir={data}", f"--socket={server.unix}"]
     words += [f"--port={server.port}", f"--bind-address={HOST}", "--max-connections=10"]
-    words += [f"--pid-file={server.folder}/pid", "--innodb-flush-log-at-trx-commit=0"]
+    words += [f"--pid-file={server.directory}/pid", "--innodb-flush-log-at-trx-commit=0"]
     server.start(*words)
     server.listens()
     becomes(probe, HEALTHY, *at)

@@ -47,20 +47,20 @@ def public(inv: Inv) -> str:
 def test_a_release_is_accepted_by_others_and_by_us_and_a_second_run_changes_nothing(
     shop: Inv, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "release"
-    first = shop("publish", "curl:mini", "--to", folder)
+    directory = tmp_path / "release"
+    first = shop("publish", "curl:mini", "--to", directory)
     assert first.code == 0, first.stderr
     assert "WARNING" not in first.stderr
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    again = shop("publish", "curl:mini", "--to", folder, "--json")
+    before = {path: path.stat().st_mtime_ns for path in directory.rglob("*")}
+    again = shop("publish", "curl:mini", "--to", directory, "--json")
     assert json.loads(again.stdout)["written"] == []
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
-    said("minisign", "-V", "-m", folder / "SHA256SUMS", "-p", public(shop))
-    checked = shop("verify", "--release", folder, "--key", public(shop), "--json")
+    assert {path: path.stat().st_mtime_ns for path in directory.rglob("*")} == before
+    said("minisign", "-V", "-m", directory / "SHA256SUMS", "-p", public(shop))
+    checked = shop("verify", "--release", directory, "--key", public(shop), "--json")
     assert checked.code == 0, checked.stdout
     (result,) = json.loads(checked.stdout)["releases"]
     assert result["pinned"]
-    names = set(listed(folder))
+    names = set(listed(directory))
     assert {
         "curl-mini-8.21.0-linux-amd64",
         "curl-mini-8.21.0-linux-amd64.cdx.json",
@@ -73,17 +73,17 @@ def test_a_release_is_accepted_by_others_and_by_us_and_a_second_run_changes_noth
 
 
 def test_a_flipped_byte_and_another_key_are_refused(shop: Inv, tmp_path: Path) -> None:
-    folder = tmp_path / "release"
-    assert shop("publish", CURL, "--to", folder).code == 0
+    directory = tmp_path / "release"
+    assert shop("publish", CURL, "--to", directory).code == 0
     other = shop.set(key=tmp_path / "other.key")
     assert other("key", "new").code == 0
-    refused = shop("verify", "--release", folder, "--key", public(other))
+    refused = shop("verify", "--release", directory, "--key", public(other))
     assert refused.code == 1
-    path = folder / "curl-mini-8.21.0-linux-amd64"
+    path = directory / "curl-mini-8.21.0-linux-amd64"
     data = bytearray(path.read_bytes())
     data[5000] ^= 1
     path.write_bytes(data)
-    found = shop("verify", "--release", folder)
+    found = shop("verify", "--release", directory)
     assert found.code == 1
     assert f"{path.name}: was changed" in found.stdout
 
@@ -115,7 +115,7 @@ def test_a_registry_gets_images_with_their_proof_once(shop: Inv, served: str) ->
 
 def test_without_a_key_it_is_unsigned_and_says_so(shop: Inv, tmp_path: Path) -> None:
     bare = Inv(
-        folder=shop.folder,
+        directory=shop.directory,
         settings={name: value for name, value in shop.settings.items() if name != "key"},
         environment={"XDG_CONFIG_HOME": str(tmp_path / "config")},
     )

@@ -13,38 +13,38 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import PublishError
 from publish.oci.attachment import Attachment
 from publish.oci.layout import Layout
-from publish.registry.outside import Outside, Patience
-from publish.registry.parcel import ItemKind
+from publish.registry.outside import ClientOptions, RetryPolicy
 from publish.registry.pull import list_tags, pull
 from publish.registry.push import plan_push, push
 from publish.registry.reference import Reference, Repository
 from publish.registry.referrers import fallback_tag
-from recipes.errors import PublishError
+from publish.registry.upload_item import ItemKind
 from tests.registry_server import PASSWORD, USER, Told, said_about, tiny_layout
 
 CONFIG = """
 version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}
 storage:
-  filesystem: {{rootdirectory: {folder}/store}}
+  filesystem: {{rootdirectory: {directory}/store}}
   {storage}
 http: {{addr: "127.0.0.1:{port}"}}
 {auth}
 """
 READ_ONLY = "maintenance: {readonly: {enabled: true}}"
-ASKS = "auth: {{htpasswd: {{realm: here, path: {folder}/htpasswd}}}}"
+ASKS = "auth: {{htpasswd: {{realm: here, path: {directory}/htpasswd}}}}"
 HASHED = "$2b$05$abcdefghijklmnopqrstuuz9ru.DPTwxNExtxeGv9qaeMEfgEFojK"
 """bcrypt of PASSWORD: the only hash that this registry takes."""
 
 NGINX = """
-daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
+daemon off; master_process off; pid {directory}/nginx.pid; error_log {directory}/nginx.log;
 events {{}}
 http {{
   access_log off; client_max_body_size 1m;
-  client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
-  uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+  client_body_temp_path {directory}/a; proxy_temp_path {directory}/b; fastcgi_temp_path {directory}/c;
+  uwsgi_temp_path {directory}/d; scgi_temp_path {directory}/e;
   server {{
     listen 127.0.0.1:{port};
     location / {{ proxy_pass http://127.0.0.1:{behind}; proxy_set_header Host $http_host; }}
@@ -97,15 +97,15 @@ def running(words: list[str], port: int) -> Iterator["subprocess.Popen[bytes]"]:
 
 @contextlib.contextmanager
 def debian_registry(
-    folder: Path, *, port: int = 0, storage: str = "", auth: str = ""
+    directory: Path, *, port: int = 0, storage: str = "", auth: str = ""
 ) -> Iterator[tuple[Repository, "subprocess.Popen[bytes]"]]:
-    """A registry of the test's own, whose images are in ``folder``."""
+    """A registry of the test's own, whose images are in ``directory``."""
     port = port or free_port()
-    folder.mkdir(exist_ok=True)
-    config = folder / "config.yml"
-    (folder / "htpasswd").write_text(f"{USER}:{HASHED}\n")
-    auth = auth.format(folder=folder)
-    config.write_text(CONFIG.format(folder=folder, port=port, storage=storage, auth=auth))
+    directory.mkdir(exist_ok=True)
+    config = directory / "config.yml"
+    (directory / "htpasswd").write_text(f"{USER}:{HASHED}\n")
+    auth = auth.format(directory=directory)
+    config.write_text(CONFIG.format(directory=directory, port=port, storage=storage, auth=auth))
     words = [need("docker-registry"), "serve", str(config)]
     with running(words, port) as process:
         yield Repository(host=f"127.0.0.1:{port}", path="fromscratch/static-curl"), process
@@ -127,8 +127,8 @@ def attachments(layout: Layout) -> tuple[Attachment, ...]:
     return said_about(layout)
 
 
-def files(folder: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+def files(directory: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in directory.rglob("*") if path.is_file()}
 
 
 def test_skopeo_finds_the_same_digest_and_the_same_bytes(
@@ -200,10 +200,10 @@ def test_what_was_pushed_comes_back(
     push(layout, repository, ("8.21.0-http", "latest"), attachments)
     assert list_tags(repository) == ("8.21.0-http", "latest")
     for word in ("8.21.0-http", layout.index.digest):
-        folder = tmp_path / f"pulled-{word[:6]}"
-        pulled, said_of_it = pull(Reference(repository=repository, word=word), folder)
-        assert pulled == dataclasses.replace(layout, folder=folder)
-        assert Layout.read(folder) == pulled
+        directory = tmp_path / f"pulled-{word[:6]}"
+        pulled, said_of_it = pull(Reference(repository=repository, word=word), directory)
+        assert pulled == dataclasses.replace(layout, directory=directory)
+        assert Layout.read(directory) == pulled
         assert said_of_it == attachments
 
 
@@ -255,7 +255,7 @@ def test_nginx_that_cuts_at_a_megabyte_is_sent_pieces(
     port = free_port()
     config = tmp_path / "nginx.conf"
     behind = repository.host.rpartition(":")[2]
-    config.write_text(NGINX.format(folder=tmp_path, port=port, behind=behind))
+    config.write_text(NGINX.format(directory=tmp_path, port=port, behind=behind))
     told = Told()
     with running([need("nginx"), "-c", str(config), "-p", str(tmp_path)], port):
         through = dataclasses.replace(repository, host=f"127.0.0.1:{port}")
@@ -285,15 +285,15 @@ def test_a_registry_that_dies_midway_has_no_tag_and_the_next_push_completes_it(
 ) -> None:
     heavy = tiny_layout(tmp_path / "heavy", bulk=8 << 20)
     attachments = said_about(heavy)
-    outside = Outside(patience=Patience(tries=2, backoff=0.1))
-    folder, port = tmp_path / "registry", free_port()
+    outside = ClientOptions(patience=RetryPolicy(tries=2, backoff=0.1))
+    directory, port = tmp_path / "registry", free_port()
     told = Killing()
-    with debian_registry(folder, port=port) as (repository, process):
+    with debian_registry(directory, port=port) as (repository, process):
         told.process = process
         with pytest.raises(PublishError, match="Connection"):
             push(heavy, repository, (), attachments, outside=outside, progress=told)
         assert told.process is None
-    with debian_registry(folder, port=port) as (repository, _):
+    with debian_registry(directory, port=port) as (repository, _):
         assert list_tags(repository) == ()
         assert push(heavy, repository, (), attachments, outside=outside).changed
         reference = Reference(repository=repository, word=heavy.tag)

@@ -12,29 +12,29 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from builders.report import Quiet
-from commands.evidence import Evidence
 from commands.proof import verify_files
+from commands.release_inputs import Evidence
+from core.errors import PublishError
+from core.progress import NullReport
+from core.settings import Settings
+from flow.context import ROOT, Context
+from publish.check.directory import check_release
 from publish.check.findings import Checked
-from publish.check.folder import check_release
 from publish.manifest import read_manifest
 from publish.release.shipped import shipped_files
 from publish.release.write import write_release
 from publish.trust.signing import PublicKey, SecretKey, new_key
-from recipes.errors import PublishError
-from recipes.settings import Settings
 from tests.built import Built
 from tests.fakes import below
 from verify.expectations import Expectations
 from verify.verdict import Verdict
-from workshop import ROOT, Workshop
 
 LONG = 120.0
 """Seconds: a password costs minisign a gibibyte of memory."""
 
 
 def ran(
-    *words: str | Path, folder: Path | None = None, typed: str = ""
+    *words: str | Path, directory: Path | None = None, typed: str = ""
 ) -> "subprocess.CompletedProcess[str]":
     """Run another's tool, which must be installed."""
     name = str(words[0])
@@ -43,7 +43,7 @@ def ran(
         pytest.skip(f"{name} is not installed: apt-get install -y {package}")
     return subprocess.run(
         list(map(str, words)),
-        cwd=folder,
+        cwd=directory,
         input=typed,
         capture_output=True,
         text=True,
@@ -52,10 +52,10 @@ def ran(
     )
 
 
-def accepted(folder: Path, public: Path) -> bool:
+def accepted(directory: Path, public: Path) -> bool:
     """What a careful user does: first the list's signature, then the list."""
-    signed = ran("minisign", "-V", "-m", "SHA256SUMS", "-p", public, folder=folder)
-    summed = ran("sha256sum", "-c", "--strict", "--quiet", "SHA256SUMS", folder=folder)
+    signed = ran("minisign", "-V", "-m", "SHA256SUMS", "-p", public, directory=directory)
+    summed = ran("sha256sum", "-c", "--strict", "--quiet", "SHA256SUMS", directory=directory)
     return signed.returncode == 0 and summed.returncode == 0
 
 
@@ -119,7 +119,7 @@ class TestMinisign:
             import sys
             from pathlib import Path
             from publish.trust.signing import SecretKey
-            from recipes.errors import PublishError
+            from core.errors import PublishError
             try:
                 key = SecretKey.read(Path(sys.argv[1]), password=sys.argv[2])
                 print(key.sign(b"x", comment="y").decode(), end="")
@@ -137,29 +137,29 @@ class TestMinisign:
 class Released:
     """What is built, released by a key of its own."""
 
-    workshop: Workshop
-    folder: Path
+    context: Context
+    directory: Path
     public: Path
 
-    def judge(self, path: Path, expectations: Expectations) -> Verdict:
-        (verdict,) = verify_files(self.workshop, [path], expectations)
+    def verify(self, path: Path, expectations: Expectations) -> Verdict:
+        (verdict,) = verify_files(self.context, [path], expectations)
         return verdict
 
-    def check(self, folder: Path) -> Checked:
-        return check_release(folder, public_key=PublicKey.read(self.public), judge=self.judge)
+    def check(self, directory: Path) -> Checked:
+        return check_release(directory, public_key=PublicKey.read(self.public), judge=self.verify)
 
 
 def release(
-    workshop: Workshop, folder: Path, key: SecretKey, *, product: str = ""
+    context: Context, directory: Path, key: SecretKey, *, product: str = ""
 ) -> tuple[str, ...]:
     """Release all that is built, or one product of it."""
-    evidence = Evidence(workshop=workshop)
+    evidence = Evidence(context=context)
     entries = [
-        entry for entry in read_manifest(workshop.artifacts) if product in {"", entry["product"]}
+        entry for entry in read_manifest(context.artifacts) if product in {"", entry["product"]}
     ]
-    files = shipped_files(entries, workshop.artifacts, workshop.recipes, evidence.wheels)
+    files = shipped_files(entries, context.artifacts, context.recipes, evidence.wheels)
     done = write_release(
-        folder,
+        directory,
         files,
         reader=evidence.reader,
         archive=evidence.archive,
@@ -171,25 +171,25 @@ def release(
 
 @pytest.fixture(scope="module")
 def released(built: Built, frozen: Built, tmp_path_factory: pytest.TempPathFactory) -> Released:
-    folder = tmp_path_factory.mktemp("released")
-    artifacts = folder / "artifacts"
+    directory = tmp_path_factory.mktemp("released")
+    artifacts = directory / "artifacts"
     shutil.copytree(built.artifacts, artifacts)
     shutil.copytree(frozen.artifacts / "files", artifacts / "files", dirs_exist_ok=True)
     entries = [*built.manifest, *frozen.manifest]
     text = json.dumps({"version": 1, "artifacts": entries})
     (artifacts / "manifest.json").write_text(text, "utf-8")
     settings = Settings.read({**built.settings, "artifacts": str(artifacts)}, environment={})
-    workshop = Workshop(settings=settings, report=Quiet())
-    key = new_key(folder / "secret.key", folder / "key.pub")
-    release(workshop, folder / "release", key)
-    return Released(workshop=workshop, folder=folder / "release", public=folder / "key.pub")
+    context = Context(settings=settings, report=NullReport())
+    key = new_key(directory / "secret.key", directory / "key.pub")
+    release(context, directory / "release", key)
+    return Released(context=context, directory=directory / "release", public=directory / "key.pub")
 
 
 @pytest.mark.builds
 class TestRelease:
     def test_they_accept_it_and_so_do_we(self, released: Released) -> None:
-        assert accepted(released.folder, released.public)
-        done = released.check(released.folder)
+        assert accepted(released.directory, released.public)
+        done = released.check(released.directory)
         assert done, done.text()
         assert done.pinned
 
@@ -197,37 +197,37 @@ class TestRelease:
         self, released: Released, tmp_path: Path
     ) -> None:
         key = SecretKey.read(released.public.with_name("secret.key"))
-        release(released.workshop, tmp_path / "again", key)
-        assert below(tmp_path / "again") == below(released.folder)
-        assert release(released.workshop, tmp_path / "again", key) == ()
+        release(released.context, tmp_path / "again", key)
+        assert below(tmp_path / "again") == below(released.directory)
+        assert release(released.context, tmp_path / "again", key) == ()
 
     def test_a_flipped_byte_anywhere_is_refused_by_them_and_by_us(
         self, released: Released, tmp_path: Path
     ) -> None:
-        folder = tmp_path / "release"  # of one product, or it would take minutes
+        directory = tmp_path / "release"  # of one product, or it would take minutes
         key = SecretKey.read(released.public.with_name("secret.key"))
-        release(released.workshop, folder, key, product="curl:https")
-        for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+        release(released.context, directory, key, product="curl:https")
+        for path in sorted(one for one in directory.rglob("*") if one.is_file()):
             whole = path.read_bytes()
             spoilt = bytearray(whole)
             # Of a signature file minisign takes comments and spare bits of base64 as they come; ours does not.
             spot = 100 if path.suffix == ".minisig" else len(spoilt) // 2
             spoilt[spot] ^= 1
             path.write_bytes(spoilt)
-            name = path.relative_to(folder)
-            assert not accepted(folder, released.public), name
-            done = released.check(folder)
+            name = path.relative_to(directory)
+            assert not accepted(directory, released.public), name
+            done = released.check(directory)
             assert str(name) in done.text(), name
             assert not done, name
             path.write_bytes(whole)
-        assert accepted(folder, released.public)
+        assert accepted(directory, released.public)
 
     def test_the_envelopes_hold_by_the_bare_primitives(self, released: Released) -> None:
         """https://github.com/secure-systems-lab/dsse/blob/master/protocol.md, written down once more."""
         point = PublicKey.read(released.public).part.point
         key = Ed25519PublicKey.from_public_bytes(point)
-        lines = (released.folder / "provenance.intoto.jsonl").read_bytes().splitlines()
-        assert len(lines) == len(read_manifest(released.workshop.artifacts))
+        lines = (released.directory / "provenance.intoto.jsonl").read_bytes().splitlines()
+        assert len(lines) == len(read_manifest(released.context.artifacts))
         for line in lines:
             envelope = json.loads(line)
             payload = base64.b64decode(envelope["payload"])
@@ -241,11 +241,11 @@ class TestRelease:
     def test_every_source_that_went_in_is_named(self, released: Released) -> None:
         pins = {
             one.archive.sha256
-            for recipe in released.workshop.recipes.values()
+            for recipe in released.context.recipes.values()
             for one in recipe.releases
             if one.source
         }
-        for line in (released.folder / "provenance.intoto.jsonl").read_bytes().splitlines():
+        for line in (released.directory / "provenance.intoto.jsonl").read_bytes().splitlines():
             said = json.loads(base64.b64decode(json.loads(line)["payload"]))
             used = said["predicate"]["buildDefinition"]["resolvedDependencies"]
             hashes = {one.get("digest", {}).get("sha256") for one in used} - {None}
@@ -265,7 +265,7 @@ class TestRelease:
         ],
     )
     def test_what_is_linked_in(self, released: Released, file: str, parts: set[str]) -> None:
-        bills = list(released.folder.glob(f"{file}-*.cdx.json"))
+        bills = list(released.directory.glob(f"{file}-*.cdx.json"))
         assert bills
         for path in bills:
             bill = json.loads(path.read_bytes())
@@ -275,7 +275,7 @@ class TestRelease:
             assert all(one["licenses"] for one in bill["components"])
 
     def test_licences_are_the_archives_own(self, released: Released) -> None:
-        texts = below(released.folder / "LICENSES")
+        texts = below(released.directory / "LICENSES")
         begin = {
             "curl-8.21.0/COPYING": b"COPYRIGHT AND PERMISSION NOTICE",
             "musl-1.2.6/COPYRIGHT": b"musl as a whole is licensed under",
@@ -291,5 +291,5 @@ class TestRelease:
             assert any(words in text for text in found), name
 
     def test_the_ca_bundle_s_source_goes_along(self, released: Released) -> None:
-        (wheel,) = (released.folder / "sources").iterdir()
+        (wheel,) = (released.directory / "sources").iterdir()
         assert "certifi/cacert.pem" in zipfile.ZipFile(wheel).namelist()

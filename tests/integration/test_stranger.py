@@ -1,4 +1,4 @@
-"""A stranger's recipe: docs/add-a-recipe.md to the letter, in a folder of its own, and no Python file is touched."""
+"""A stranger's recipe: docs/add-a-recipe.md to the letter, in a directory of its own, and no Python file is touched."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from recipes.target import Target
+from core.target import Target
 from tests.built import Built
 from tests.integration.command import ROOT, Inv
 
@@ -19,15 +19,15 @@ FILE = f"files/tini-init-0.19.0-{Target.native().slug}"
 pytestmark = pytest.mark.builds
 
 
-def written(folder: Path) -> Path:
+def written(directory: Path) -> Path:
     """What a reader of the page types in."""
-    tini = folder / "tini"
+    tini = directory / "tini"
     tini.mkdir(parents=True)
     examples = dict(EXAMPLE.findall(PAGE.read_text("utf-8")))
     assert sorted(examples) == ["build.sh", "recipe.toml"]
     for name, body in examples.items():
         (tini / name).write_text(body, "utf-8")
-    return folder
+    return directory
 
 
 def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -41,8 +41,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tini(home: Path, built: Built) -> Inv:
-    """The command as the page has it, called beside the folder; UPX comes from the shared cache."""
-    inv = Inv(folder=home, settings=built.settings).set(artifacts=home / "artifacts")
+    """The command as the page has it, called beside the directory; UPX comes from the shared cache."""
+    inv = Inv(directory=home, settings=built.settings).set(artifacts=home / "artifacts")
     done = inv("build", "tini", "--recipes", "my-recipes")
     assert done.code == 0, done.stderr
     assert not list((ROOT / "recipes").glob("tini"))
@@ -69,7 +69,7 @@ def test_it_is_proven_like_our_own(tini: Inv, home: Path) -> None:
         assert "tini" in {one["name"] for one in entry["inputs"]}
 
 
-def test_it_is_listed_and_smoked_where_its_folder_is_named(tini: Inv) -> None:
+def test_it_is_listed_and_smoked_where_its_directory_is_named(tini: Inv) -> None:
     listed = tini("list", "--json", "--recipes", "my-recipes")
     rows = {row["product"]: row for row in json.loads(listed.stdout)}
     assert rows["tini:init"]["built"] == Target.native().value
@@ -92,7 +92,7 @@ def test_nothing_is_done_twice(tini: Inv) -> None:
 
 def test_a_changed_script_is_run_again(tini: Inv, tmp_path: Path) -> None:
     mine = written(tmp_path / "mine")
-    other = replace(tini.set(artifacts=tmp_path / "artifacts"), folder=tmp_path)
+    other = replace(tini.set(artifacts=tmp_path / "artifacts"), directory=tmp_path)
     assert other("build", "tini", "--recipes", "mine").started == []
     with (mine / "tini" / "build.sh").open("a", encoding="utf-8") as script:
         script.write("false\n")

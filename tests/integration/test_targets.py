@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from builders.engines.empty_root import WalledPlace, emulator
-from recipes.target import Target
+from builders.engines.scratch_root import SandboxEnvironment, emulator
+from core.target import Target
 from tests.behaviour.test_empty_root import (
     Alone,
     test_files,
@@ -55,7 +55,7 @@ def variant(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=FILES, ids=["arm-v6", "arm-v6-packed", "s390x"])
 def alone(
-    variant: str, request: pytest.FixtureRequest, foreign: Built, walled: WalledPlace
+    variant: str, request: pytest.FixtureRequest, foreign: Built, walled: SandboxEnvironment
 ) -> Alone:
     target, packed = request.param
     place = replace(walled, emulator=emulator(target))

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from builders.toolchain import Toolchain
+from core.target import Target
 from recipes.load import HERE
-from recipes.target import Target
 
 SOURCE = "int twice(int one) { return one * 2; }\nvoid _start(void) { for (;;) twice(1); }\n"
 
@@ -24,21 +24,21 @@ def zig(*words: str | Path, cwd: Path, env: Mapping[str, str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def build(folder: Path, env: Mapping[str, str], *, target: Target) -> str:
+def build(directory: Path, env: Mapping[str, str], *, target: Target) -> str:
     """Compile and link as `recipes/toolchain/cc` does; return the sha256 of the program."""
-    folder.mkdir()
-    (folder / "a.c").write_text(SOURCE, "utf-8")
+    directory.mkdir()
+    (directory / "a.c").write_text(SOURCE, "utf-8")
     flags = [*target.clang.split(), "--no-default-config", "-nostdinc", "-Oz"]
-    zig("clang", *flags, "-c", "a.c", "-o", "a.o", cwd=folder, env=env)
-    zig("ld.lld", "-static", "-s", "a.o", "-o", "a", cwd=folder, env=env)
-    return hashlib.sha256((folder / "a").read_bytes()).hexdigest()
+    zig("clang", *flags, "-c", "a.c", "-o", "a.o", cwd=directory, env=env)
+    zig("ld.lld", "-static", "-s", "a.o", "-o", "a", cwd=directory, env=env)
+    return hashlib.sha256((directory / "a").read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize("target", [Target.AMD64, Target.ARM64], ids=str)
 def test_the_compiler_has_no_cache_of_its_own(tmp_path: Path, target: Target) -> None:
-    # Wherever zig would put a cache, there is a file in place of the folder: it would fail.
+    # Wherever zig would put a cache, there is a file in place of the directory: it would fail.
     home = tmp_path / "home"
-    home.write_text("no folder", "utf-8")
+    home.write_text("no directory", "utf-8")
     places = ("HOME", "XDG_CACHE_HOME", "ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")
     nowhere = dict.fromkeys(places, f"{home}/none") | {"PATH": os.defpath}
     cached = {name: str(tmp_path / "cache") for name in places} | {"PATH": os.defpath}

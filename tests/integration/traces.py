@@ -24,9 +24,9 @@ def wait_for(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
     return found
 
 
-def processes_at(folder: Path) -> list[int]:
-    """Every process that has to do with the folder: in its command line, its mounts or its place."""
-    mine = str(folder)
+def processes_at(directory: Path) -> list[int]:
+    """Every process that has to do with the directory: in its command line, its mounts or its place."""
+    mine = str(directory)
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal() or int(entry.name) == os.getpid():

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.bench import Case, Figure, bundle_in, peak, seed, serving, show, spend
 from builders.sources.cache import Cache
 from recipes.load import load_recipes
-from tests.bench import Case, Figure, bundle_in, peak, seed, serving, show, spend
 
 
 @pytest.mark.parametrize(
@@ -85,10 +85,10 @@ def test_peak_is_the_programs_own_and_not_this_pythons() -> None:
 
 def test_the_server_ends_with_the_block() -> None:
     with serving() as places:
-        folder = Path(places["ca"]).parent
+        directory = Path(places["ca"]).parent
         assert places["http"].startswith("http://127.0.0.1:")
         assert places["https"].startswith("https://127.0.0.1:")
-        assert folder.is_dir()
-    assert not folder.exists()
+        assert directory.is_dir()
+    assert not directory.exists()
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)

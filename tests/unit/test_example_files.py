@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from flow.context import ROOT
 from publish.image_pages import image_rows
 from recipes.images import load_images
 from recipes.load import load_recipes
 from tests.yaml_file import read_yaml
-from workshop import ROOT
 
-FOLDER = ROOT / "docs" / "examples"
-FILES = sorted(path for path in FOLDER.rglob("*") if path.is_file() and path.name != "health")
+DIRECTORY = ROOT / "docs" / "examples"
+FILES = sorted(path for path in DIRECTORY.rglob("*") if path.is_file() and path.name != "health")
 DOCKERFILES = [path for path in FILES if re.search("Dockerfile|Containerfile", path.name)]
 PAGE = ROOT / "docs" / "images.md"
 VARIABLE = {"CURL": "static-curl", "PROBE": "probe", "TOOLS": "static-tools"}
@@ -66,7 +66,7 @@ def test_each_dockerfile_has_one_check_that_ends_by_itself_first(path: Path) -> 
 
 @pytest.mark.parametrize("name", ["pod.yml", "init-container.yml"])
 def test_pods_have_exec_probes_that_end_by_themselves_and_no_rights(name: str) -> None:
-    pod = read_yaml(FOLDER / f"kubernetes/{name}")
+    pod = read_yaml(DIRECTORY / f"kubernetes/{name}")
     assert (pod["apiVersion"], pod["kind"]) == ("v1", "Pod")
     assert re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", pod["metadata"]["name"])
     (container,) = pod["spec"]["containers"]
@@ -91,8 +91,8 @@ def test_pods_have_exec_probes_that_end_by_themselves_and_no_rights(name: str) -
 
 def test_compose_and_swarm_say_what_they_are_about() -> None:
     compose, stack = (
-        read_yaml(FOLDER / "compose/compose.yaml"),
-        read_yaml(FOLDER / "swarm/stack.yml"),
+        read_yaml(DIRECTORY / "compose/compose.yaml"),
+        read_yaml(DIRECTORY / "swarm/stack.yml"),
     )
     assert compose["services"]["client"]["depends_on"] == {"app": {"condition": "service_healthy"}}
     assert stack["services"]["app"]["deploy"]["update_config"]["failure_action"] == "rollback"
@@ -100,7 +100,7 @@ def test_compose_and_swarm_say_what_they_are_about() -> None:
         assert app["healthcheck"]["test"][:2] == ["CMD", "/curl"]
 
 
-def test_every_folder_is_in_the_list() -> None:
-    page = (FOLDER / "README.md").read_text("utf-8")
-    for path in FOLDER.iterdir():
+def test_every_directory_is_in_the_list() -> None:
+    page = (DIRECTORY / "README.md").read_text("utf-8")
+    for path in DIRECTORY.iterdir():
         assert path.is_file() or f"[{path.name}]({path.name})" in page

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from recipes.target import Target
+from core.target import Target
+from flow.context import ROOT
 from tasks import namespace
 from tests.yaml_file import read_yaml
-from workshop import ROOT
 
-FOLDER = ROOT / ".github" / "workflows"
-WORKFLOWS = sorted(FOLDER.glob("*.yml"))
+DIRECTORY = ROOT / ".github" / "workflows"
+WORKFLOWS = sorted(DIRECTORY.glob("*.yml"))
 ACTION = ROOT / "action.yml"
 EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}")
 WRITES = {"contents", "packages", "id-token", "attestations", "artifact-metadata"}
@@ -61,17 +61,17 @@ def test_every_command_exists_with_these_flags(path: Path) -> None:
 
 
 def test_what_is_run_before_a_release_is_what_runs_anywhere() -> None:
-    first = [words[0] for words in commands(FOLDER / "publish.yml")]
+    first = [words[0] for words in commands(DIRECTORY / "publish.yml")]
     order = ["build", "smoke", "verify", "image", "publish"]
     assert [first.index(name) for name in order] == sorted(map(first.index, order))
-    said = [" ".join(words) for words in commands(FOLDER / "publish.yml")]
+    said = [" ".join(words) for words in commands(DIRECTORY / "publish.yml")]
     assert "publish --to $RUNNER_TEMP/release" in said
     assert "verify --release $RUNNER_TEMP/release" in said
-    assert {"check", "build", "test"} <= {words[0] for words in commands(FOLDER / "test.yml")}
+    assert {"check", "build", "test"} <= {words[0] for words in commands(DIRECTORY / "test.yml")}
 
 
 def test_one_job_for_every_target_that_anything_is_built_for() -> None:
-    matrix = jobs(FOLDER / "publish.yml")["build"]["strategy"]["matrix"]["target"]
+    matrix = jobs(DIRECTORY / "publish.yml")["build"]["strategy"]["matrix"]["target"]
     assert matrix == [target.value for target in Target if target is not Target.MIPS64LE]
 
 
@@ -85,7 +85,7 @@ def test_nobody_may_write_but_the_job_that_publishes(path: Path) -> None:
 
 
 def test_what_leaves_leaves_for_a_tag_only() -> None:
-    path = FOLDER / "publish.yml"
+    path = DIRECTORY / "publish.yml"
     assert set(read_yaml(path)[True]) == {"push", "workflow_dispatch"}
     assert read_yaml(path)[True]["push"] == {"tags": ["v*"]}
     assert jobs(path)["publish"]["environment"] == "release"
@@ -99,7 +99,7 @@ def test_what_leaves_leaves_for_a_tag_only() -> None:
 
 
 def test_pull_requests_get_no_secrets() -> None:
-    path = FOLDER / "test.yml"
+    path = DIRECTORY / "test.yml"
     assert set(read_yaml(path)[True]) == {"pull_request", "push"}
     assert "secrets." not in path.read_text("utf-8")
 
@@ -134,7 +134,7 @@ def test_checkouts_leave_no_token_and_jobs_end(path: Path) -> None:
 
 def test_the_history_is_there_where_images_are_made() -> None:
     """Their revision label is the last commit that could have changed them."""
-    for job in (jobs(FOLDER / "publish.yml")["publish"], jobs(FOLDER / "test.yml")["test"]):
+    for job in (jobs(DIRECTORY / "publish.yml")["publish"], jobs(DIRECTORY / "test.yml")["test"]):
         assert job["steps"][0]["with"]["fetch-depth"] == 0
 
 

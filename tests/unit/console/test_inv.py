@@ -1,4 +1,4 @@
-"""The script ``inv``: from any folder, and on machines that lack something."""
+"""The script ``inv``: from any directory, and on machines that lack something."""
 
 import filecmp
 import os
@@ -52,15 +52,15 @@ def call(
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
     """A checkout without an environment."""
-    folder = tmp_path / "a check out"
-    folder.mkdir()
+    directory = tmp_path / "a check out"
+    directory.mkdir()
     for name in ("inv", "requirements.txt"):
-        shutil.copy(ROOT / name, folder / name)
-    return folder
+        shutil.copy(ROOT / name, directory / name)
+    return directory
 
 
-def fake(folder: Path, text: str) -> str:
-    python = folder / "fake-python"
+def fake(directory: Path, text: str) -> str:
+    python = directory / "fake-python"
     python.write_text(text, "utf-8")
     python.chmod(0o755)
     return str(python)
@@ -102,7 +102,7 @@ def test_a_ready_environment_is_used_as_it_is(bare: Path) -> None:
     assert done.stdout.splitlines() == [str(bare / "tasks.py"), "build", "two words"]
 
 
-def test_it_works_from_another_folder_and_through_a_link(tmp_path: Path) -> None:
+def test_it_works_from_another_directory_and_through_a_link(tmp_path: Path) -> None:
     installed = ROOT / ".venv" / "installed.txt"
     if not (
         installed.exists() and filecmp.cmp(installed, ROOT / "requirements.txt", shallow=False)

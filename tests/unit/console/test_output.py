@@ -56,11 +56,13 @@ def test_every_event_is_one_plain_line() -> None:
 
 def test_a_download_is_a_line_at_its_beginning_and_at_its_end() -> None:
     stream = io.StringIO()
-    download = PlainReport(stream).download()
-    download.started(SOURCE, "https://a.invalid/")
+    download = PlainReport(stream).progress("fetch")
+    download.started(SOURCE.filename, SOURCE.size, "https://a.invalid/")
     for _ in range(4):
         download.advanced(300)
-    download.started(SOURCE, "https://b.invalid/")  # the first mirror failed: counted from zero
+    download.started(
+        SOURCE.filename, SOURCE.size, "https://b.invalid/"
+    )  # the first mirror failed: counted from zero
     download.advanced(1234)
     download.finished()
     lines = stream.getvalue().splitlines()
@@ -74,8 +76,8 @@ def test_a_download_is_a_line_at_its_beginning_and_at_its_end() -> None:
 @pytest.mark.parametrize("size", [0, 300, 1234])
 def test_a_download_that_failed_is_not_called_fetched(size: int) -> None:
     stream = io.StringIO()
-    download = PlainReport(stream).download()
-    download.started(SOURCE, "https://a.invalid/")
+    download = PlainReport(stream).progress("fetch")
+    download.started(SOURCE.filename, SOURCE.size, "https://a.invalid/")
     download.advanced(size)
     download.note("https://a.invalid/: wrong bytes")
     download.finished()
@@ -84,7 +86,7 @@ def test_a_download_that_failed_is_not_called_fetched(size: int) -> None:
 
 def test_a_download_that_never_began_did_not_end_either() -> None:
     stream = io.StringIO()
-    download = PlainReport(stream).download()
+    download = PlainReport(stream).progress("fetch")
     download.note("no mirror has it")
     download.finished()
     assert "fetched" not in stream.getvalue()

@@ -12,7 +12,7 @@ from invoke import Collection, Context, Exit, Task, task
 
 import tasks
 from console.program import Inv, contexts_of, spread
-from recipes.errors import (
+from core.errors import (
     EngineError,
     ExitCode,
     FromscratchError,

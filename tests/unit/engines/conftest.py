@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.engines.walls import Wall, try_wall
+from builders.engines.isolation import Backend, try_backend
 from builders.toolchain import Toolchain
 from tests.fakes import fake_toolchain
 
@@ -12,9 +12,9 @@ def toolchain(tmp_path: Path) -> Toolchain:
     return fake_toolchain(tmp_path / "toolchain")
 
 
-@pytest.fixture(scope="session", params=Wall)
-def wall(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Wall:
+@pytest.fixture(scope="session", params=Backend)
+def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Backend:
     """Each wall that works on this machine; where one does not, the reason is shown."""
-    if trouble := try_wall(request.param, tmp_path_factory.mktemp("try")):
+    if trouble := try_backend(request.param, tmp_path_factory.mktemp("try")):
         pytest.skip(trouble)
-    return Wall(request.param)
+    return Backend(request.param)

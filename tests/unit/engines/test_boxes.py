@@ -8,12 +8,13 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builders.engines.engine import Command, Engine, Stop, Stopped, Usage
+from builders.engines.engine import Command, Engine, Usage
 from builders.engines.host import HostEngine
+from builders.engines.isolation import Backend
 from builders.engines.sandbox import SandboxEngine
-from builders.engines.walls import Wall
 from builders.toolchain import Toolchain
-from recipes.errors import StepError
+from core.cancel import Cancelled, CancelToken
+from core.errors import StepError
 from tests.fakes import below
 
 PATH = "/usr/bin:/bin"
@@ -21,31 +22,36 @@ Run = Callable[[str], str]
 
 
 class Shell:
-    """Runs one script in a fresh box that holds a folder ``in`` and an empty folder ``out``."""
+    """Runs one script in a fresh box that holds a directory ``in`` and an empty directory ``out``."""
 
-    def __init__(self, engine: Engine, folder: Path) -> None:
+    def __init__(self, engine: Engine, directory: Path) -> None:
         self.engine = engine
-        self.folder = folder
-        self.log = folder / "log"
-        (folder / "in" / "sub").mkdir(parents=True)
-        (folder / "in" / "sub" / "file").write_text("content", "utf-8")
-        (folder / "out").mkdir()
+        self.directory = directory
+        self.log = directory / "log"
+        (directory / "in" / "sub").mkdir(parents=True)
+        (directory / "in" / "sub" / "file").write_text("content", "utf-8")
+        (directory / "out").mkdir()
         self.usage = Usage()
 
     def code(self, script: str, *, seconds: float = 20, **env: str) -> int:
         self.log.write_bytes(b"")
-        with self.engine.box() as box:
-            box.put(self.folder / "in", PurePosixPath("in"))
-            box.put(self.folder / "out", PurePosixPath("out"))
+        with self.engine.sandbox() as sandbox:
+            sandbox.put(self.directory / "in", PurePosixPath("in"))
+            sandbox.put(self.directory / "out", PurePosixPath("out"))
             command = Command(
                 argv=("sh", "-c", script),
-                env={"PATH": PATH, "BOX": str(box.root), "TOOLS": str(box.toolchain), **env},
+                env={
+                    "PATH": PATH,
+                    "BOX": str(sandbox.root),
+                    "TOOLS": str(sandbox.toolchain),
+                    **env,
+                },
                 log=self.log,
                 seconds=seconds,
             )
-            code = box.run(command)
-            self.usage = box.usage
-            box.get(PurePosixPath("out"), self.folder / "made")
+            code = sandbox.run(command)
+            self.usage = sandbox.usage
+            sandbox.get(PurePosixPath("out"), self.directory / "made")
         return code
 
     def say(self, script: str) -> str:
@@ -57,19 +63,19 @@ class Shell:
 
 
 @pytest.fixture
-def stop() -> Stop:
-    return Stop()
+def cancel() -> CancelToken:
+    return CancelToken()
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path, toolchain: Toolchain, wall: Wall, stop: Stop) -> Shell:
-    engine = SandboxEngine(toolchain, tmp_path / "boxes", stop, wall=wall)
+def sandbox(tmp_path: Path, toolchain: Toolchain, backend: Backend, cancel: CancelToken) -> Shell:
+    engine = SandboxEngine(toolchain, tmp_path / "boxes", cancel, backend=backend)
     return Shell(engine, tmp_path / "shell")
 
 
 @pytest.fixture
-def host(tmp_path: Path, toolchain: Toolchain, stop: Stop) -> Shell:
-    return Shell(HostEngine(toolchain, tmp_path / "boxes", stop), tmp_path / "shell")
+def host(tmp_path: Path, toolchain: Toolchain, cancel: CancelToken) -> Shell:
+    return Shell(HostEngine(toolchain, tmp_path / "boxes", cancel), tmp_path / "shell")
 
 
 @pytest.mark.sandbox
@@ -90,7 +96,7 @@ class TestSandbox:
     ) -> None:
         said = sandbox.say('pwd; echo "$BOX"; cat in/sub/file; echo made > out/file')
         assert said == "/box\n/box\ncontent"
-        assert below(sandbox.folder / "made") == {"file": b"made\n"}
+        assert below(sandbox.directory / "made") == {"file": b"made\n"}
 
     def test_everything_else_is_read_only(self, sandbox: Shell) -> None:
         places = "/file /usr/file /toolchain/bin/file /toolchain/bin/cc /toolchain/zig/file"
@@ -131,17 +137,17 @@ class TestSandbox:
 
     def test_a_daemon_that_hides_itself_ends_with_its_step(self, sandbox: Shell) -> None:
         sandbox.code("setsid sh -c 'while :; do echo alive >> /box/out/signs; sleep 0.05; done' &")
-        folder = Path(sandbox.folder).parent / "boxes"
-        assert [path for path in folder.iterdir() if path.name != "empty"] == []
+        directory = Path(sandbox.directory).parent / "boxes"
+        assert [path for path in directory.iterdir() if path.name != "empty"] == []
 
     def test_a_deadline_ends_a_step(self, sandbox: Shell) -> None:
         with pytest.raises(StepError, match="did not end within"):
             sandbox.code("setsid sleep 61.25 & sleep 61.25", seconds=0.5)
         _nobody_runs("61.25")
 
-    def test_stop_ends_a_step(self, sandbox: Shell, stop: Stop) -> None:
-        threading.Timer(0.3, stop.event.set).start()
-        with pytest.raises(Stopped):
+    def test_stop_ends_a_step(self, sandbox: Shell, cancel: CancelToken) -> None:
+        threading.Timer(0.3, cancel.cancel).start()
+        with pytest.raises(Cancelled):
             sandbox.code("setsid sleep 62.25 & sleep 62.25")
         _nobody_runs("62.25")
 
@@ -152,14 +158,14 @@ class TestSandbox:
         assert list((tmp_path / "boxes" / "empty").iterdir()) == []
 
 
-def test_the_host_lends_a_folder_and_says_where(host: Shell, tmp_path: Path) -> None:
+def test_the_host_lends_a_directory_and_says_where(host: Shell, tmp_path: Path) -> None:
     said = host.say('pwd; echo "$BOX"; echo "$TOOLS"; cat in/sub/file; echo x > "$BOX/out/x"')
-    here, box, tools, content = said.splitlines()
-    assert here == box
-    assert Path(box).is_relative_to(tmp_path / "boxes")
-    assert Path(tools).parent == Path(box).parent
+    here, sandbox, tools, content = said.splitlines()
+    assert here == sandbox
+    assert Path(sandbox).is_relative_to(tmp_path / "boxes")
+    assert Path(tools).parent == Path(sandbox).parent
     assert content == "content"
-    assert below(host.folder / "made") == {"x": b"x\n"}
+    assert below(host.directory / "made") == {"x": b"x\n"}
     assert list((tmp_path / "boxes").iterdir()) == []
 
 
@@ -182,7 +188,7 @@ def test_the_host_hides_our_environment_and_says_that_it_hides_nothing_else(
 
 def test_what_is_put_into_a_box_is_a_copy(host: Shell) -> None:
     host.code("echo changed > in/sub/file")
-    assert (host.folder / "in" / "sub" / "file").read_text("utf-8") == "content"
+    assert (host.directory / "in" / "sub" / "file").read_text("utf-8") == "content"
 
 
 def _is_told(shell: Shell) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from builders.engines.choose import Chooser
-from builders.engines.engine import EngineName, Stop
-from builders.engines.walls import Wall
+from builders.engines.engine import EngineName
+from builders.engines.isolation import Backend
 from builders.toolchain import Toolchain
-from recipes.errors import EngineError, ExitCode
+from core.cancel import CancelToken
+from core.errors import EngineError, ExitCode
 
 
 @pytest.fixture
@@ -17,19 +18,23 @@ def chooser(tmp_path: Path, toolchain: Toolchain, monkeypatch: pytest.MonkeyPatc
     """On a machine where no Docker engine answers."""
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     return Chooser(
-        toolchain=toolchain, scratch=tmp_path / "boxes", base_image="", mirrors=(), stop=Stop()
+        toolchain=toolchain,
+        scratch=tmp_path / "boxes",
+        base_image="",
+        mirrors=(),
+        cancel=CancelToken(),
     )
 
 
-def no_walls(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_walls(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a machine that has a shell and neither bubblewrap nor unshare."""
-    programs = folder / "programs"
+    programs = directory / "programs"
     programs.mkdir()
     (programs / "sh").symlink_to("/bin/sh")
     monkeypatch.setenv("PATH", str(programs))
 
 
-def test_without_docker_the_sandbox_is_taken(chooser: Chooser, wall: Wall) -> None:
+def test_without_docker_the_sandbox_is_taken(chooser: Chooser, backend: Backend) -> None:
     engine = chooser.choose(EngineName.AUTO)
     assert (engine.name, engine.isolated) == (EngineName.SANDBOX, True)
 
@@ -66,5 +71,5 @@ def test_the_doctor_tells_of_every_engine(
     assert os.environ["PATH"] == str(tmp_path / "programs")
 
 
-def test_a_better_wall_is_taken_first(chooser: Chooser, wall: Wall) -> None:
-    assert list(Wall).index(chooser.wall()) <= list(Wall).index(wall)
+def test_a_better_wall_is_taken_first(chooser: Chooser, backend: Backend) -> None:
+    assert list(Backend).index(chooser.backend()) <= list(Backend).index(backend)

@@ -8,9 +8,10 @@ import pytest
 
 from builders.engines.base import builder_image
 from builders.engines.docker import DockerEngine, engine_errors, extract, write_tar
-from builders.engines.engine import Command, Stop, Stopped, Usage
+from builders.engines.engine import Command, Usage
 from builders.toolchain import Toolchain
-from recipes.errors import EngineError, ExitCode, FromscratchError, RecipeError, StepError
+from core.cancel import Cancelled, CancelToken
+from core.errors import EngineError, ExitCode, FromscratchError, RecipeError, StepError
 from tests.fakes import below
 from tests.unit.engines.docker_fakes import FakeContainer, FakeDocker
 
@@ -32,24 +33,26 @@ def member(name: str, type_: bytes = tarfile.REGTYPE, *, mode: int = 0o644) -> t
     return one
 
 
-def run(client: FakeDocker, folder: Path, *, stop: Stop | None = None, seconds: float = 20) -> int:
-    folder.mkdir(exist_ok=True)
-    (folder / "file").write_text("x", "utf-8")
-    engine = DockerEngine(client, "builder:1", Stop() if stop is None else stop)
-    with engine.box() as box:
-        box.put(folder, PurePosixPath("src"))
+def run(
+    client: FakeDocker, directory: Path, *, cancel: CancelToken | None = None, seconds: float = 20
+) -> int:
+    directory.mkdir(exist_ok=True)
+    (directory / "file").write_text("x", "utf-8")
+    engine = DockerEngine(client, "builder:1", CancelToken() if cancel is None else cancel)
+    with engine.sandbox() as sandbox:
+        sandbox.put(directory, PurePosixPath("src"))
         env = {"A": "1"}
-        command = Command(argv=("sh",), env=env, log=folder / "logs" / "log", seconds=seconds)
-        code = box.run(command)
-        box.get(PurePosixPath("out"), folder / "made")
+        command = Command(argv=("sh",), env=env, log=directory / "logs" / "log", seconds=seconds)
+        code = sandbox.run(command)
+        sandbox.get(PurePosixPath("out"), directory / "made")
         return code
 
 
-def ran(client: FakeDocker, folder: Path) -> Usage:
+def ran(client: FakeDocker, directory: Path) -> Usage:
     """What a step took."""
-    with DockerEngine(client, "builder:1", Stop()).box() as box:
-        box.run(Command(argv=("sh",), env={}, log=folder / "log", seconds=20))
-        return box.usage
+    with DockerEngine(client, "builder:1", CancelToken()).sandbox() as sandbox:
+        sandbox.run(Command(argv=("sh",), env={}, log=directory / "log", seconds=20))
+        return sandbox.usage
 
 
 def only(client: FakeDocker) -> FakeContainer:
@@ -139,10 +142,10 @@ def test_a_silent_step_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_stop_ends_and_removes_the_container(tmp_path: Path) -> None:
-    client, stop = FakeDocker(waits=-1), Stop()
-    stop.event.set()
-    with pytest.raises(Stopped):
-        run(client, tmp_path / "src", stop=stop)
+    client, cancel = FakeDocker(waits=-1), CancelToken()
+    cancel.cancel()
+    with pytest.raises(Cancelled):
+        run(client, tmp_path / "src", cancel=cancel)
     assert only(client).removed == {"force": True, "v": True}
 
 
@@ -181,8 +184,8 @@ def test_an_engine_that_dies_during_a_step_is_told_as_such(tmp_path: Path) -> No
 
 
 def test_errors_of_ours_pass_through_as_they_are() -> None:
-    error = Stopped("x")
-    with pytest.raises(Stopped) as caught, engine_errors():
+    error = Cancelled("x")
+    with pytest.raises(Cancelled) as caught, engine_errors():
         raise error
     assert caught.value is error
 
@@ -233,8 +236,10 @@ def test_links_of_a_source_stay_links_in_the_archive(tmp_path: Path) -> None:
         assert tar.getmember("src/link").issym()
 
 
-def image(client: FakeDocker, toolchain: Toolchain, folder: Path, *, base: str) -> str:
-    return builder_image(client, toolchain, base=base, mirrors=(), scratch=folder, stop=Stop())
+def image(client: FakeDocker, toolchain: Toolchain, directory: Path, *, base: str) -> str:
+    return builder_image(
+        client, toolchain, base=base, mirrors=(), scratch=directory, cancel=CancelToken()
+    )
 
 
 @pytest.mark.parametrize(

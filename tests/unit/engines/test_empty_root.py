@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builders.engines.empty_root import LATE, PROGRAM, USER, Ran, WalledPlace
-from builders.engines.walls import Wall
-from recipes.target import Target
+from builders.engines.isolation import Backend
+from builders.engines.scratch_root import LATE, PROGRAM, USER, Ran, SandboxEnvironment
+from core.target import Target
 from tests.fixtures.make_elf import AMD64, GOOD
 
 pytestmark = [
@@ -50,64 +50,71 @@ def program(number: int, text: str = "", numbers: Sequence[int] = (), *, answer:
 
 
 def run(
-    wall: Wall, folder: Path, elf: bytes, *, seconds: float = 20, name: PurePosixPath = PROGRAM
+    backend: Backend,
+    directory: Path,
+    elf: bytes,
+    *,
+    seconds: float = 20,
+    name: PurePosixPath = PROGRAM,
 ) -> Ran:
-    file, ca = folder / "file", folder / "ca"
+    file, ca = directory / "file", directory / "ca"
     file.write_bytes(elf)
     file.chmod(0o400)  # as the cache keeps it
     ca.write_text("certificate", "utf-8")
-    place = WalledPlace(wall=wall, scratch=folder / "scratch")
+    place = SandboxEnvironment(backend=backend, scratch=directory / "scratch")
     with place.open({name: file, PurePosixPath("/ca.pem"): ca}, program=name) as room:
         ran = room.run(["--version"], seconds=seconds)
-    assert list((folder / "scratch").iterdir()) == []
+    assert list((directory / "scratch").iterdir()) == []
     return ran
 
 
-def test_the_programs_of_this_test_can_tell_right_from_wrong(wall: Wall, tmp_path: Path) -> None:
-    assert run(wall, tmp_path, program(GETUID, answer=12345)).code == 1
+def test_the_programs_of_this_test_can_tell_right_from_wrong(
+    backend: Backend, tmp_path: Path
+) -> None:
+    assert run(backend, tmp_path, program(GETUID, answer=12345)).code == 1
 
 
 @pytest.mark.parametrize("question", [GETUID, GETGID])
-def test_it_runs_as_nobody(wall: Wall, tmp_path: Path, question: int) -> None:
-    ran = run(wall, tmp_path, program(question, answer=USER))
+def test_it_runs_as_nobody(backend: Backend, tmp_path: Path, question: int) -> None:
+    ran = run(backend, tmp_path, program(question, answer=USER))
     assert ran.code == 0, ran.stderr
 
 
 @pytest.mark.parametrize("path", ["/tmp", "/proc", "/dev", "/etc", "/usr"])
-def test_there_is_nothing_in_its_root(wall: Wall, tmp_path: Path, path: str) -> None:
-    ran = run(wall, tmp_path, program(ACCESS, path, [0], answer=-ENOENT))
+def test_there_is_nothing_in_its_root(backend: Backend, tmp_path: Path, path: str) -> None:
+    ran = run(backend, tmp_path, program(ACCESS, path, [0], answer=-ENOENT))
     assert ran.code == 0, ran.stderr
 
 
 @pytest.mark.parametrize("path", ["/program", "/ca.pem"])
-def test_what_was_handed_in_is_there(wall: Wall, tmp_path: Path, path: str) -> None:
-    ran = run(wall, tmp_path, program(ACCESS, path, [4], answer=0))
+def test_what_was_handed_in_is_there(backend: Backend, tmp_path: Path, path: str) -> None:
+    ran = run(backend, tmp_path, program(ACCESS, path, [4], answer=0))
     assert ran.code == 0, ran.stderr
 
 
-def test_the_program_has_the_name_it_is_given(wall: Wall, tmp_path: Path) -> None:
+def test_the_program_has_the_name_it_is_given(backend: Backend, tmp_path: Path) -> None:
     elf = program(ACCESS, "/hello", [1], answer=0)
-    assert run(wall, tmp_path, elf, name=PurePosixPath("/hello")).code == 0
-    assert run(wall, tmp_path, elf).code == 1
+    assert run(backend, tmp_path, elf, name=PurePosixPath("/hello")).code == 0
+    assert run(backend, tmp_path, elf).code == 1
 
 
-def test_it_cannot_write_anywhere(wall: Wall, tmp_path: Path) -> None:
-    ran = run(wall, tmp_path, program(OPEN, "/file", [O_WRONLY_O_CREAT, 0o644], answer=-EROFS))
+def test_it_cannot_write_anywhere(backend: Backend, tmp_path: Path) -> None:
+    ran = run(backend, tmp_path, program(OPEN, "/file", [O_WRONLY_O_CREAT, 0o644], answer=-EROFS))
     assert ran.code == 0, ran.stderr
 
 
-def test_what_it_says_is_heard(wall: Wall, tmp_path: Path) -> None:
-    assert run(wall, tmp_path, program(WRITE, "hello\n", answer=6)) == Ran(0, "hello\n", "")
+def test_what_it_says_is_heard(backend: Backend, tmp_path: Path) -> None:
+    assert run(backend, tmp_path, program(WRITE, "hello\n", answer=6)) == Ran(0, "hello\n", "")
 
 
-def test_who_never_ends_is_ended(wall: Wall, tmp_path: Path) -> None:
+def test_who_never_ends_is_ended(backend: Backend, tmp_path: Path) -> None:
     began = time.monotonic()
-    ran = run(wall, tmp_path, program(PAUSE, answer=0), seconds=0.5)
+    ran = run(backend, tmp_path, program(PAUSE, answer=0), seconds=0.5)
     assert ran.code == LATE
     assert time.monotonic() - began < 10
 
 
-def test_what_is_no_program_fails_to_run(wall: Wall, tmp_path: Path) -> None:
-    ran = run(wall, tmp_path, b"no program")
+def test_what_is_no_program_fails_to_run(backend: Backend, tmp_path: Path) -> None:
+    ran = run(backend, tmp_path, b"no program")
     assert ran.code not in {0, LATE}
     assert ran.stderr

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from builders.engines.engine import Command, Stop, Stopped, Usage
+from builders.engines.engine import Command, Usage
 from builders.engines.process import run_process
-from recipes.errors import StepError
+from core.cancel import Cancelled, CancelToken
+from core.errors import StepError
 
 FAMILY = """
 sh -c 'sleep 60 & echo $! >> pids; wait' &
@@ -21,27 +22,29 @@ wait
 """
 
 
-def command(folder: Path, script: str, *, seconds: float = 20) -> Command:
+def command(directory: Path, script: str, *, seconds: float = 20) -> Command:
     argv = ("sh", "-c", script)
     return Command(
-        argv=argv, env={"PATH": os.defpath}, log=folder / "logs" / "log", seconds=seconds
+        argv=argv, env={"PATH": os.defpath}, log=directory / "logs" / "log", seconds=seconds
     )
 
 
-def run(folder: Path, script: str, *, seconds: float = 20, stop: Stop | None = None) -> int:
-    one = command(folder, script, seconds=seconds)
-    stop = Stop() if stop is None else stop
-    return run_process(one.argv, one, env=one.env, cwd=folder, stop=stop).code
+def run(
+    directory: Path, script: str, *, seconds: float = 20, cancel: CancelToken | None = None
+) -> int:
+    one = command(directory, script, seconds=seconds)
+    cancel = CancelToken() if cancel is None else cancel
+    return run_process(one.argv, one, env=one.env, cwd=directory, cancel=cancel).code
 
 
-def log(folder: Path) -> str:
-    return (folder / "logs" / "log").read_text("utf-8")
+def log(directory: Path) -> str:
+    return (directory / "logs" / "log").read_text("utf-8")
 
 
-def alive(folder: Path) -> list[str]:
+def alive(directory: Path) -> list[str]:
     """Of the processes that wrote themselves down, those that still run."""
     left = []
-    for pid in (folder / "pids").read_text("utf-8").split():
+    for pid in (directory / "pids").read_text("utf-8").split():
         try:
             state = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0]
         except (FileNotFoundError, ProcessLookupError):
@@ -51,11 +54,11 @@ def alive(folder: Path) -> list[str]:
     return left
 
 
-def wait_until_nobody_is_left(folder: Path) -> None:
+def wait_until_nobody_is_left(directory: Path) -> None:
     deadline = time.monotonic() + 5
-    while alive(folder) and time.monotonic() < deadline:
+    while alive(directory) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert alive(folder) == []
+    assert alive(directory) == []
 
 
 @pytest.mark.parametrize("code", [0, 1, 77])
@@ -73,7 +76,7 @@ def test_what_it_took_is_told_with_what_its_descendants_took(tmp_path: Path) -> 
 
     def measure(name: str, text: str) -> None:
         one = command(tmp_path / name, text)
-        ended = run_process(one.argv, one, env=one.env, cwd=None, stop=Stop())
+        ended = run_process(one.argv, one, env=one.env, cwd=None, cancel=CancelToken())
         results[name] = ended.usage
 
     # At the same time: what one takes is not put down to the other.
@@ -119,11 +122,11 @@ def test_a_deadline_ends_the_whole_family(tmp_path: Path) -> None:
 
 
 def test_stop_ends_the_whole_family(tmp_path: Path) -> None:
-    stop = Stop()
-    threading.Timer(0.3, stop.event.set).start()
+    cancel = CancelToken()
+    threading.Timer(0.3, cancel.cancel).start()
     began = time.monotonic()
-    with pytest.raises(Stopped):
-        run(tmp_path, FAMILY, stop=stop)
+    with pytest.raises(Cancelled):
+        run(tmp_path, FAMILY, cancel=cancel)
     assert time.monotonic() - began < 5
     wait_until_nobody_is_left(tmp_path)
 

@@ -6,13 +6,14 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builders.engines.engine import Command, Engine, EngineName, Stop
+from builders.engines.engine import Command, Engine, EngineName
 from builders.engines.host import HostEngine
+from builders.engines.isolation import Backend
 from builders.engines.sandbox import SandboxEngine
 from builders.engines.varied import DAY, Clock, VariedEngine
-from builders.engines.walls import Wall
 from builders.toolchain import Toolchain
-from recipes.errors import EngineError
+from core.cancel import CancelToken
+from core.errors import EngineError
 from tests.fakes import below
 
 DAYS = 400
@@ -26,25 +27,25 @@ def clock() -> Clock:
     return found
 
 
-def run(engine: Engine, folder: Path, script: str) -> tuple[int, str, dict[str, bytes]]:
-    """Run in a box with an empty folder ``out``; return the exit code, what was said, what was made."""
-    (folder / "out").mkdir(parents=True)
-    log = folder / "log"
-    with engine.box() as box:
-        box.put(folder / "out", PurePosixPath("out"))
-        env = {"PATH": "/usr/bin:/bin", "JOBS": "2", "BOX": str(box.root)}
+def run(engine: Engine, directory: Path, script: str) -> tuple[int, str, dict[str, bytes]]:
+    """Run in a box with an empty directory ``out``; return the exit code, what was said, what was made."""
+    (directory / "out").mkdir(parents=True)
+    log = directory / "log"
+    with engine.sandbox() as sandbox:
+        sandbox.put(directory / "out", PurePosixPath("out"))
+        env = {"PATH": "/usr/bin:/bin", "JOBS": "2", "BOX": str(sandbox.root)}
         command = Command(argv=("sh", "-c", script), env=env, log=log, seconds=20)
-        code = box.run(command)
-        box.get(PurePosixPath("out"), folder / "made")
-        assert code or box.usage.cpu is not None
-    return code, log.read_text("utf-8"), below(folder / "made")
+        code = sandbox.run(command)
+        sandbox.get(PurePosixPath("out"), directory / "made")
+        assert code or sandbox.usage.cpu is not None
+    return code, log.read_text("utf-8"), below(directory / "made")
 
 
 @pytest.mark.sandbox
 def test_a_step_in_the_sandbox_finds_another_day(
-    tmp_path: Path, toolchain: Toolchain, wall: Wall, clock: Clock
+    tmp_path: Path, toolchain: Toolchain, backend: Backend, clock: Clock
 ) -> None:
-    inner = SandboxEngine(toolchain, tmp_path / "boxes", Stop(), wall=wall)
+    inner = SandboxEngine(toolchain, tmp_path / "boxes", CancelToken(), backend=backend)
     engine = VariedEngine(engine=inner, clock=clock, now=time.time(), env={"JOBS": "7"})
     code, said, made = run(
         engine, tmp_path / "work", 'date +%s; echo "$JOBS"; echo x >"$BOX/out/x"; exit 3'
@@ -60,7 +61,7 @@ def test_a_step_in_the_sandbox_finds_another_day(
 def test_a_step_on_the_host_finds_another_day(
     tmp_path: Path, toolchain: Toolchain, clock: Clock
 ) -> None:
-    inner = HostEngine(toolchain, tmp_path / "boxes", Stop())
+    inner = HostEngine(toolchain, tmp_path / "boxes", CancelToken())
     engine = VariedEngine(engine=inner, clock=clock, now=time.time())
     code, said, _ = run(engine, tmp_path / "work", 'date +%s; echo "$JOBS"')
     assert code == 0
@@ -72,14 +73,14 @@ def test_a_step_on_the_host_finds_another_day(
 def test_a_clock_that_does_not_move_is_found_out(tmp_path: Path, toolchain: Toolchain) -> None:
     (tmp_path / "libfaketime.so.1").write_text("no library", "utf-8")
     still = Clock(library=tmp_path / "libfaketime.so.1", days=DAYS)
-    inner = HostEngine(toolchain, tmp_path / "boxes", Stop())
+    inner = HostEngine(toolchain, tmp_path / "boxes", CancelToken())
     engine = VariedEngine(engine=inner, clock=still, now=time.time())
     with pytest.raises(EngineError, match="does not move the clock"):
         run(engine, tmp_path / "work", "true")
 
 
 def test_without_a_clock_the_time_is_the_true_one(tmp_path: Path, toolchain: Toolchain) -> None:
-    inner = HostEngine(toolchain, tmp_path / "boxes", Stop())
+    inner = HostEngine(toolchain, tmp_path / "boxes", CancelToken())
     engine = VariedEngine(engine=inner, clock=None, now=time.time())
     _, said, _ = run(engine, tmp_path / "work", "date +%s; env")
     assert abs(int(said.split()[0]) - time.time()) < 60

@@ -5,7 +5,14 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builders.engines.walls import SCRIPT, Bind, Wall, shut_in, system_binds, try_wall
+from builders.engines.isolation import (
+    SCRIPT,
+    Backend,
+    Bind,
+    sandbox_command,
+    system_binds,
+    try_backend,
+)
 
 EMPTY = Path("/cache/empty")
 BINDS = [
@@ -14,9 +21,9 @@ BINDS = [
 ]
 
 
-def words(wall: Wall, **options: object) -> list[str]:
-    return shut_in(
-        wall,
+def words(backend: Backend, **options: object) -> list[str]:
+    return sandbox_command(
+        backend,
         ["true", "-x"],
         binds=BINDS,
         links=[("usr/bin", "/bin")],
@@ -30,7 +37,7 @@ def pairs(line: list[str]) -> list[tuple[str, ...]]:
 
 
 def test_bubblewrap_gets_everything_unshared_and_the_root_closed_last() -> None:
-    line = words(Wall.BUBBLEWRAP)
+    line = words(Backend.BUBBLEWRAP)
     assert line[0] == "bwrap"
     assert {"--unshare-all", "--die-with-parent", "--new-session"} <= set(line)
     assert "--share-net" not in line
@@ -43,7 +50,7 @@ def test_bubblewrap_gets_everything_unshared_and_the_root_closed_last() -> None:
 
 
 def test_unshare_gets_the_same_through_our_script() -> None:
-    line = words(Wall.UNSHARE)
+    line = words(Backend.UNSHARE)
     assert line[:4] == ["setpriv", "--pdeathsig", "KILL", "unshare"]
     assert {"--user", "--mount", "--pid", "--net", "--ipc", "--uts", "--kill-child"} <= set(line)
     assert "ro:/usr:/usr" in line
@@ -56,26 +63,26 @@ def test_unshare_gets_the_same_through_our_script() -> None:
 
 
 def test_a_program_that_needs_the_network_gets_the_network_and_no_more() -> None:
-    with_network = set(words(Wall.BUBBLEWRAP, network=True))
-    assert with_network - set(words(Wall.BUBBLEWRAP)) == {"--share-net"}
-    without = words(Wall.UNSHARE)
+    with_network = set(words(Backend.BUBBLEWRAP, network=True))
+    assert with_network - set(words(Backend.BUBBLEWRAP)) == {"--share-net"}
+    without = words(Backend.UNSHARE)
     without.remove("--net")
-    assert words(Wall.UNSHARE, network=True) == without
+    assert words(Backend.UNSHARE, network=True) == without
 
 
 def test_a_user_is_mapped() -> None:
-    line = words(Wall.BUBBLEWRAP, user=65532)
+    line = words(Backend.BUBBLEWRAP, user=65532)
     assert line[line.index("--uid") + 1] == line[line.index("--gid") + 1] == "65532"
-    inside = words(Wall.UNSHARE, user=65532)
+    inside = words(Backend.UNSHARE, user=65532)
     assert any("--map-user=65532 --map-group=65532" in word for word in inside)
 
 
-@pytest.mark.parametrize("wall", Wall)
-def test_an_empty_root_has_no_tmp_no_proc_no_dev(wall: Wall) -> None:
+@pytest.mark.parametrize("backend", Backend)
+def test_an_empty_root_has_no_tmp_no_proc_no_dev(backend: Backend) -> None:
     # Not the script's own place: this project may lie below /tmp.
     line, full = (
         " ".join(each).replace(str(SCRIPT), "")
-        for each in (words(wall, temporary=False, processes=False), words(wall))
+        for each in (words(backend, temporary=False, processes=False), words(backend))
     )
     for name in ("/tmp", "/proc", "/dev"):
         assert name in full
@@ -91,35 +98,35 @@ def test_a_step_sees_programs_and_nothing_personal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wall", "package"), [(Wall.BUBBLEWRAP, "bubblewrap"), (Wall.UNSHARE, "util-linux")]
+    ("backend", "package"), [(Backend.BUBBLEWRAP, "bubblewrap"), (Backend.UNSHARE, "util-linux")]
 )
 def test_a_wall_that_is_missing_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wall: Wall, package: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: Backend, package: str
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert f"apt-get install -y {package}" in try_wall(wall, tmp_path / "scratch")
+    assert f"apt-get install -y {package}" in try_backend(backend, tmp_path / "scratch")
 
 
-@pytest.mark.parametrize("wall", Wall)
+@pytest.mark.parametrize("backend", Backend)
 def test_a_wall_that_may_not_be_built_says_why_and_how_to_allow_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wall: Wall
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: Backend
 ) -> None:
-    program = tmp_path / ("bwrap" if wall is Wall.BUBBLEWRAP else "unshare")
+    program = tmp_path / ("bwrap" if backend is Backend.BUBBLEWRAP else "unshare")
     program.write_text("#!/bin/sh\necho first >&2\necho 'Operation not permitted' >&2\nexit 1\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.defpath}")
-    said = try_wall(wall, tmp_path / "scratch")
+    said = try_backend(backend, tmp_path / "scratch")
     assert "Operation not permitted" in said
     assert "sysctl kernel.apparmor_restrict_unprivileged_userns=0" in said
     assert "--security-opt seccomp=unconfined" in said
 
 
-@pytest.mark.parametrize("wall", Wall)
+@pytest.mark.parametrize("backend", Backend)
 def test_a_wall_that_fails_without_a_word_is_no_good_either(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wall: Wall
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: Backend
 ) -> None:
-    program = tmp_path / ("bwrap" if wall is Wall.BUBBLEWRAP else "unshare")
+    program = tmp_path / ("bwrap" if backend is Backend.BUBBLEWRAP else "unshare")
     program.write_text("#!/bin/sh\nexit 7\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.defpath}")
-    assert "exit code 7" in try_wall(wall, tmp_path / "scratch")
+    assert "exit code 7" in try_backend(backend, tmp_path / "scratch")

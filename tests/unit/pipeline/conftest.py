@@ -7,13 +7,13 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builders.build import Lazily
-from builders.engines.empty_root import Ran
-from builders.engines.engine import Stop
-from pipeline import Pipeline, Request
+from builders.build import LazyEngine
+from builders.engines.scratch_root import Ran
+from core.cancel import CancelToken
+from core.settings import Settings
+from core.target import Target
+from flow.build import Pipeline, Request
 from publish.manifest import Artifact
-from recipes.settings import Settings
-from recipes.target import Target
 from tests.fakes import (
     FakeEngine,
     Lines,
@@ -23,12 +23,12 @@ from tests.fakes import (
     make_something,
     small_world,
 )
-from tests.fixtures.make_elf import FOLDER
-from verify.smoke import Place
+from tests.fixtures.make_elf import DIRECTORY
+from verify.smoke import SmokeEnvironment
 
 FINE = Ran(0, "hello 2.0 and hello 1.0\n", "")
-GOOD = (FOLDER / "good-amd64").read_bytes()
-PACKED = (FOLDER / "packed").read_bytes()
+GOOD = (DIRECTORY / "good-amd64").read_bytes()
+PACKED = (DIRECTORY / "packed").read_bytes()
 
 
 def hello(running: Running) -> int:
@@ -65,13 +65,13 @@ class FakePlace:
 @dataclass(frozen=True, kw_only=True)
 class FakePipeline(Pipeline):
     fake_engine: FakeEngine
-    fake_place: Place | str
+    fake_place: SmokeEnvironment | str
 
     @property
-    def engine(self) -> Lazily:
-        return Lazily(lambda: self.fake_engine)
+    def engine(self) -> LazyEngine:
+        return LazyEngine(lambda: self.fake_engine)
 
-    def place(self, target: Target) -> Place | str:
+    def place(self, target: Target) -> SmokeEnvironment | str:
         return self.fake_place
 
 
@@ -79,10 +79,10 @@ class FakePipeline(Pipeline):
 class Yard:
     """Everything a run of the pipeline touches."""
 
-    folder: Path
+    directory: Path
     world: World
     engine: FakeEngine
-    stop: Stop
+    cancel: CancelToken
     place: FakePlace | str = "nobody looks"
     """No place by default: the servers that go with one take a third of a second to end."""
     report: Lines = field(default_factory=Lines)
@@ -94,19 +94,19 @@ class Yard:
 
     @property
     def artifacts(self) -> Path:
-        return self.folder / "artifacts"
+        return self.directory / "artifacts"
 
     def pipeline(self, **flags: str) -> Pipeline:
         settings = Settings.read(
-            {"cache": str(self.folder / "cache"), "artifacts": str(self.artifacts), **flags},
+            {"cache": str(self.directory / "cache"), "artifacts": str(self.artifacts), **flags},
             environment={},
-            folder=self.folder,
+            directory=self.directory,
         )
         return FakePipeline(
             settings=settings,
             report=self.report,
-            recipes_folder=self.world.recipes,
-            stop=self.stop,
+            recipes_directory=self.world.recipes,
+            cancel=self.cancel,
             fake_engine=self.engine,
             fake_place=self.place,
         )
@@ -118,13 +118,13 @@ class Yard:
         return self.pipeline(**flags).build(request)
 
     def files(self) -> list[str]:
-        folder = self.artifacts / "files"
-        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        directory = self.artifacts / "files"
+        return sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
 
 
 @pytest.fixture
 def yard(tmp_path: Path) -> Yard:
-    world, stop = small_world(tmp_path / "world"), Stop()
+    world, cancel = small_world(tmp_path / "world"), CancelToken()
     toolchain = fake_toolchain(tmp_path / "toolchain")
-    engine = FakeEngine(tmp_path / "boxes", toolchain, hello, stop)
-    return Yard(folder=tmp_path, world=world, engine=engine, stop=stop)
+    engine = FakeEngine(tmp_path / "boxes", toolchain, hello, cancel)
+    return Yard(directory=tmp_path, world=world, engine=engine, cancel=cancel)

@@ -11,17 +11,17 @@ import pytest
 import requests
 
 from builders.sources.apt import Apt, DebianRelease
+from builders.sources.candidate import survey
 from builders.sources.client import Client, Limits, Refused
-from builders.sources.obtain import survey
-from builders.sources.page import ARCHIVE_MAX
+from builders.sources.http_get import ARCHIVE_MAX
 from builders.sources.signature import BadSignatureError
 from commands.bump import Bump, Row, State, bump_table
-from recipes.errors import RecipeError, UsageError
-from recipes.settings import Settings
+from core.errors import RecipeError, UsageError
+from core.settings import Settings
+from flow.context import Context
 from tests.fakes import Lines
 from tests.keys import Signer, write_keys
 from tests.upstream import DAY, Upstream, archive_of
-from workshop import Workshop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,22 +59,22 @@ def bump(
     max_bytes: int = ARCHIVE_MAX,
     **settings: str,
 ) -> list[Row]:
-    folder = upstream.folder
+    directory = upstream.directory
     flags = {
-        "cache": str(folder / "cache"),
+        "cache": str(directory / "cache"),
         "debian_mirror": f"file://{upstream.pool}",
         **settings,
     }
-    workshop = Workshop(
-        settings=Settings.read(flags, environment={}, folder=folder),
+    context = Context(
+        settings=Settings.read(flags, environment={}, directory=directory),
         report=Lines(),
-        recipes_folder=upstream.recipes,
+        recipes_directory=upstream.recipes,
     )
     fake = FakeApt(
-        folder=folder / "apt", bases=tuple, packaged=upstream.packaged if debian else None
+        directory=directory / "apt", bases=tuple, packaged=upstream.packaged if debian else None
     )
     client = Client(session=loopback, limits=Limits(tries=1))
-    return Bump(workshop=workshop, apt=fake, client=client, max_bytes=max_bytes).run(
+    return Bump(context=context, apt=fake, client=client, max_bytes=max_bytes).run(
         names, check=check
     )
 
@@ -122,8 +122,8 @@ def test_the_archive_is_in_the_cache_afterwards(upstream: Upstream) -> None:
     upstream.release("1.1")
     bump(upstream)
     sha256 = str(releases(upstream)[0]["sha256"])
-    assert list((upstream.folder / "cache" / "cas").glob(f"*/{sha256}"))
-    assert not list((upstream.folder / "cache" / "tmp").iterdir())
+    assert list((upstream.directory / "cache" / "cas").glob(f"*/{sha256}"))
+    assert not list((upstream.directory / "cache" / "tmp").iterdir())
 
 
 def test_twice_is_once_and_older_ones_are_dropped(upstream: Upstream) -> None:
@@ -211,7 +211,7 @@ def test_an_archive_of_another_version_is_left_alone(upstream: Upstream) -> None
     upstream.release("1.1", archive_of("0.9"))
     row = one(bump(upstream))
     assert row.state is State.LEFT
-    assert "no folder in the archive is called after 1.1: tool-0.9" in row.notes[-1]
+    assert "no directory in the archive is called after 1.1: tool-0.9" in row.notes[-1]
 
 
 @pytest.mark.parametrize("day", [date(2025, 12, 31), date(1971, 1, 1), date(2100, 1, 1)])

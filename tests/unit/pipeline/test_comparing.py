@@ -10,11 +10,11 @@ import pytest
 
 from builders.engines.engine import EngineName
 from builders.sources.cache import Cache
-from commands.again import as_our_own
-from commands.compare import Comparison, Pair, other_engine, seed
-from pipeline import Pipeline, Request
-from recipes.errors import EngineError, ExitCode, SourceError
-from recipes.target import Target
+from commands.rebuild import Comparison, Pair, other_engine, seed
+from commands.rebuild_worker import as_our_own
+from core.errors import EngineError, ExitCode, SourceError
+from core.target import Target
+from flow.build import Pipeline, Request
 from tests.unit.pipeline.conftest import Yard
 from verify.difference import find_difference
 
@@ -64,7 +64,7 @@ def seeded(yard: Yard, *, tools: bool) -> tuple[set[str], list[str]]:
     """Copy what the second build is given; return the steps it knows and the tools it was told of."""
     yard.build()
     pipeline: Pipeline = yard.pipeline()
-    cache = Cache(yard.folder / "second")
+    cache = Cache(yard.directory / "second")
     request = Request(targets=(Target.AMD64,))
     taken = seed(pipeline, request, cache, tools=tools)
     names = {entry.name for entry in cache.entries() if entry.kind == "action"}
@@ -83,16 +83,16 @@ def test_without_tools_only_sources_are(yard: Yard) -> None:
     assert seeded(yard, tools=False) == (set(), [])
 
 
-def pair(folder: Path, one: bytes, two: bytes) -> Pair:
-    (folder / "one").write_bytes(one)
-    (folder / "two").write_bytes(two)
+def pair(directory: Path, one: bytes, two: bytes) -> Pair:
+    (directory / "one").write_bytes(one)
+    (directory / "two").write_bytes(two)
     return Pair(
         product="hello:plain",
         target="linux/amd64",
         packed=False,
         path="files/hello",
         sha256=("a" * 64, ("a" if one == two else "b") * 64),
-        difference=None if one == two else find_difference(folder / "one", folder / "two"),
+        difference=None if one == two else find_difference(directory / "one", directory / "two"),
     )
 
 

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from builders.engines.empty_root import Ran
 from builders.engines.engine import EngineName
+from builders.engines.scratch_root import Ran
 from commands.upkeep import closing_table, sweep
-from pipeline import Request
-from recipes.errors import ExitCode, FromscratchError, StepError, UsageError, VerdictError
-from recipes.target import Target
+from core.errors import ExitCode, FromscratchError, StepError, UsageError, VerdictError
+from core.target import Target
+from flow.build import Request
 from tests.fakes import Running
-from tests.fixtures.make_elf import FOLDER
+from tests.fixtures.make_elf import DIRECTORY
 from tests.unit.pipeline.conftest import GOOD, PACKED, FakePlace, Yard, hello
 
-UNSTRIPPED = (FOLDER / "unstripped").read_bytes()
+UNSTRIPPED = (DIRECTORY / "unstripped").read_bytes()
 PLAIN, UPX = "hello-plain-2.0-linux-amd64", "hello-plain-2.0-linux-amd64.upx"
 
 
@@ -94,7 +94,7 @@ def test_a_packed_file_that_is_refused_leaves_the_plain_one(yard: Yard) -> None:
 
 
 def test_a_packed_file_that_unpacks_to_something_else_is_refused(yard: Yard) -> None:
-    other = (FOLDER / "good-run-time-paths").read_bytes()
+    other = (DIRECTORY / "good-run-time-paths").read_bytes()
     script = bad("hello-plain-2.0-linux-amd64-pack", name="unpacked", data=other)
     yard.engine.script = script  # type: ignore[assignment]
     with pytest.raises(VerdictError, match="does not give back what was packed"):
@@ -197,7 +197,7 @@ def test_a_wrong_setting_is_found_before_anything_is_fetched(
     with pytest.raises(FromscratchError, match=said) as caught:
         yard.pipeline(**{flag: value}).build(request)
     assert isinstance(caught.value, UsageError)
-    assert not (yard.folder / "cache").exists()
+    assert not (yard.directory / "cache").exists()
 
 
 def test_cleaning_takes_what_was_built_and_leaves_who_is_at_work(
@@ -206,12 +206,12 @@ def test_cleaning_takes_what_was_built_and_leaves_who_is_at_work(
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
     yard.build()
     (yard.artifacts / "README.md").write_text("kept", "utf-8")
-    boxes = yard.folder / "cache" / "boxes"
-    dead, alive = boxes / "sandbox-2000000000-x", boxes / f"sandbox-{os.getpid()}-x"
-    for folder in (dead, alive):
-        folder.mkdir(parents=True)
+    sandboxes = yard.directory / "cache" / "boxes"
+    dead, alive = sandboxes / "sandbox-2000000000-x", sandboxes / f"sandbox-{os.getpid()}-x"
+    for directory in (dead, alive):
+        directory.mkdir(parents=True)
     lines = sweep(yard.pipeline(), cache=False)
     assert f"removed {yard.artifacts / 'files'}" in lines
     assert [path.name for path in yard.artifacts.iterdir()] == ["README.md"]
     assert [path for path in (dead, alive) if path.exists()] == [alive]
-    assert Path(yard.folder / "cache" / "cas").is_dir()
+    assert Path(yard.directory / "cache" / "cas").is_dir()

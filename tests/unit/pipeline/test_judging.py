@@ -10,8 +10,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from builders.engines.empty_root import Ran
-from builders.engines.engine import Stop, Stopped
+from builders.engines.scratch_root import Ran
+from core.cancel import Cancelled, CancelToken
 from tests.fakes import wait_for_threads
 from tests.unit.pipeline.conftest import FINE, Yard
 from verify.servers import serving
@@ -53,31 +53,31 @@ def test_products_are_tried_out_at_the_same_time_and_told_in_the_order_asked_for
         ("hello:plain", False),
         ("hello:plain", True),
     ]
-    assert set(place.came) == {"judge_0", "judge_1"}
+    assert set(place.came) == {"verify_0", "verify_1"}
 
 
 @dataclass
 class Interrupted(Meeting):
     """Ctrl-C comes during the first smoke run."""
 
-    stop: Stop = field(default_factory=Stop)
+    cancel: CancelToken = field(default_factory=CancelToken)
 
     @contextmanager
     def open(
         self, files: Mapping[PurePosixPath, Path], *, program: PurePosixPath
     ) -> Iterator["Meeting"]:
         self.came.append(threading.current_thread().name)
-        self.stop.event.set()
-        msg = "Stopped: a smoke run"
-        raise Stopped(msg)
+        self.cancel.cancel()
+        msg = "Cancelled: a smoke run"
+        raise Cancelled(msg)
         yield self
 
 
 def test_what_ends_one_smoke_run_begins_no_other(yard: Yard) -> None:
-    place = yard.place = Interrupted(stop=yard.stop)  # type: ignore[assignment]
-    with pytest.raises(Stopped):
+    place = yard.place = Interrupted(cancel=yard.cancel)  # type: ignore[assignment]
+    with pytest.raises(Cancelled):
         yard.build("hello:secure", "hello:plain", jobs="1")
-    wait_for_threads("judge")
+    wait_for_threads("verify")
     assert len(place.came) == 1
     assert yard.files() == []
 

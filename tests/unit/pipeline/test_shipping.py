@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from commands.shipping import Made, Shipment, Shipping, describe_images
+from commands.image import ImageSelection, Made, Shipping, describe_images
+from core.errors import UsageError
+from core.target import Target
 from publish.oci.layout import Layout
-from recipes.errors import UsageError
-from recipes.target import Target
-from tests.fixtures.make_elf import FOLDER
+from tests.fixtures.make_elf import DIRECTORY
 from tests.unit.pipeline.conftest import GOOD, PACKED, FakePlace, Yard
 
 TOOLS = """
@@ -40,7 +40,7 @@ def shop(yard: Yard) -> Yard:
 
 def make(yard: Yard, *words: str, **options: object) -> dict[str, Made]:
     made, _ = Shipping(pipeline=yard.pipeline()).make(
-        Shipment(words=words, **options)  # type: ignore[arg-type]
+        ImageSelection(words=words, **options)  # type: ignore[arg-type]
     )
     return {one.layout.reference: one for one in made}
 
@@ -93,7 +93,7 @@ def test_an_image_is_asked_for_by_its_own_name_or_its_products(shop: Yard) -> No
 
 
 def test_what_is_not_built_is_named_with_how_to_build_it(shop: Yard) -> None:
-    _, lacking = Shipping(pipeline=shop.pipeline()).make(Shipment())
+    _, lacking = Shipping(pipeline=shop.pipeline()).make(ImageSelection())
     assert lacking == ["greeter:secure: not built for one target in common: inv build hello:secure"]
     with pytest.raises(UsageError, match="inv build hello:secure"):
         make(shop, "greeter:secure")
@@ -115,7 +115,7 @@ def test_labels_say_what_it_is_and_where_it_is_from(shop: Yard) -> None:
     shipping = Shipping(
         pipeline=shop.pipeline(source="https://example.invalid/repo", revision="f00")
     )
-    (made,), _ = shipping.make(Shipment(words=("greeter:plain", "greeter")[1:]))
+    (made,), _ = shipping.make(ImageSelection(words=("greeter:plain", "greeter")[1:]))
     labels = made.image.images[0].labels
     prefix = "org.opencontainers.image."
     assert labels[f"{prefix}title"] == "greeter"
@@ -130,4 +130,4 @@ def test_a_layout_is_whole_and_the_table_names_its_digest(shop: Yard, tmp_path: 
     made = make(shop, "greeter")["greeter:2.0"]
     assert Layout.read(shop.artifacts / "oci" / "greeter-2.0") == made.layout
     assert made.layout.index.digest in describe_images([made])
-    assert made.as_dict()["bytes"] == {"linux/amd64": (FOLDER / "good-amd64").stat().st_size}
+    assert made.as_dict()["bytes"] == {"linux/amd64": (DIRECTORY / "good-amd64").stat().st_size}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from commands.upkeep import fetch_all, look_after_cache
-from recipes.errors import ExitCode, SourceError, UsageError
+from core.errors import ExitCode, SourceError, UsageError
 from tests.fakes import wait_for_threads
 from tests.unit.pipeline.conftest import Yard
 
@@ -120,10 +120,10 @@ def test_offline_with_nothing_fetched_says_what_to_do(yard: Yard) -> None:
     assert "inv fetch" in caught.value.next
 
 
-def test_a_mirror_folder_takes_upstream_s_place(yard: Yard, tmp_path: Path) -> None:
-    folder = tmp_path / "carried"
-    lines = look_after_cache(yard.pipeline(), ["mirror", str(folder)], older="30")
-    assert f"FROMSCRATCH_MIRRORS=file://{folder}" in lines[-1]
+def test_a_mirror_directory_takes_upstream_s_place(yard: Yard, tmp_path: Path) -> None:
+    directory = tmp_path / "carried"
+    lines = look_after_cache(yard.pipeline(), ["mirror", str(directory)], older="30")
+    assert f"FROMSCRATCH_MIRRORS=file://{directory}" in lines[-1]
     for archive in yard.world.mirror.iterdir():
         archive.unlink()
     setting = lines[-1].partition("FROMSCRATCH_MIRRORS=")[2]

@@ -5,17 +5,17 @@ import json
 
 import pytest
 
-from commands.matrix import details, overview, summary
-from pipeline import ALL, Request, parse_targets
+from commands.list import details, overview, summary
+from core.errors import UsageError
+from core.target import Target
+from flow.build import ALL, Request, parse_targets
 from publish.manifest import write_manifest
-from recipes.errors import UsageError
-from recipes.target import Target
 from tests.fakes import Running
-from tests.fixtures.make_elf import FOLDER
+from tests.fixtures.make_elf import DIRECTORY
 from tests.unit.pipeline.conftest import PACKED, FakePlace, Yard, hello
 
 FILES = {
-    target.slug: (FOLDER / f"good-{target.slug.removeprefix('linux-')}").read_bytes()
+    target.slug: (DIRECTORY / f"good-{target.slug.removeprefix('linux-')}").read_bytes()
     for target in (Target.AMD64, Target.ARM64, Target.I386, Target.S390X)
 }
 

@@ -6,8 +6,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pipeline import Request
-from recipes.target import Target
+from core.target import Target
+from flow.build import Request
 from tests.unit.pipeline.conftest import FakePlace, Yard
 
 PRODUCTS = ("hello:plain", "hello:secure")
@@ -43,7 +43,7 @@ def test_all_that_is_done_is_in_the_trace(yard: Yard) -> None:
     assert smoke["how"] == "sandbox"
     assert (smoke["ok"], smoke["cached"]) == (True, False)
     lanes = {e["tid"]: e["args"]["name"] for e in trace["traceEvents"] if e["ph"] == "M"}
-    assert {lanes[e["tid"]].partition("_")[0] for e in found if e["cat"] == "smoke"} == {"judge"}
+    assert {lanes[e["tid"]].partition("_")[0] for e in found if e["cat"] == "smoke"} == {"verify"}
     for lane in lanes:
         mine = sorted((e["ts"], e["ts"] + e["dur"]) for e in found if e["tid"] == lane)
         assert all(end <= after for (_, end), (after, _) in pairwise(mine))

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import Workshop
+from tests.fakes import Context
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Workshop:
-    return Workshop.open(tmp_path)
+def context(tmp_path: Path) -> Context:
+    return Context.open(tmp_path)

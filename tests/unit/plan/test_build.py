@@ -7,87 +7,87 @@ from pathlib import Path
 import pytest
 
 from builders.build import LOG_LINES, Outcome
-from builders.plan import Step, in_order
+from builders.plan import Step, topological_order
 from builders.schedule import run_plan
 from builders.tree import unpack_tree
-from recipes.errors import FromscratchError, StepError
-from tests.fakes import Running, Workshop, below, make_something
+from core.errors import FromscratchError, StepError
+from tests.fakes import Context, Running, below, make_something
 
 
-def steps(workshop: Workshop) -> dict[str, Step]:
-    return {step.recipe.name: step for step in in_order(workshop.world.plan("hello:plain"))}
+def steps(context: Context) -> dict[str, Step]:
+    return {step.recipe.name: step for step in topological_order(context.world.plan("hello:plain"))}
 
 
-def run(workshop: Workshop, name: str = "musl") -> Outcome:
+def run(context: Context, name: str = "musl") -> Outcome:
     """Run one step that needs nothing."""
-    return workshop.builder().run(steps(workshop)[name], {})
+    return context.builder().run(steps(context)[name], {})
 
 
-def failure(workshop: Workshop, script: Callable[[Running], int]) -> FromscratchError:
-    workshop.engine.script = script
+def failure(context: Context, script: Callable[[Running], int]) -> FromscratchError:
+    context.engine.script = script
     with pytest.raises(FromscratchError) as caught:
-        run(workshop)
-    assert workshop.engine.open_boxes == 0
+        run(context)
+    assert context.engine.open_sandboxes == 0
     assert isinstance(caught.value, StepError)
-    builder = workshop.builder()
-    assert builder.look_up(steps(workshop)["musl"], {}) is None  # nothing is remembered of it
+    builder = context.builder()
+    assert builder.look_up(steps(context)["musl"], {}) is None  # nothing is remembered of it
     return caught.value
 
 
-def test_a_step_finds_its_source_its_recipe_and_empty_folders(workshop: Workshop) -> None:
+def test_a_step_finds_its_source_its_recipe_and_empty_directories(context: Context) -> None:
     seen: dict[str, bytes] = {}
-    folders: set[str] = set()
+    directories: set[str] = set()
 
     def script(running: Running) -> int:
-        seen.update(below(running.folder))
-        folders.update(path.name for path in running.folder.iterdir())
+        seen.update(below(running.directory))
+        directories.update(path.name for path in running.directory.iterdir())
         return make_something(running)
 
-    workshop.engine.script = script
-    (workshop.world.recipes / "musl" / "upstream.asc").touch()  # no part of the key: not seen
-    run(workshop)
+    context.engine.script = script
+    (context.world.recipes / "musl" / "upstream.asc").touch()  # no part of the key: not seen
+    run(context)
     assert seen == {
         "recipe/build.sh": b"# makes musl\n",
         "recipe/checks.sh": b"# asks the platform\n",
         "src/source.c": b"the source of musl 1.0\n",
     }
-    assert folders == {"recipe", "src", "work", "out"}
+    assert directories == {"recipe", "src", "work", "out"}
 
 
 def test_a_step_is_told_of_nothing_but_what_is_in_its_key(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+    context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CFLAGS", "-march=native")
     monkeypatch.setenv("SECRET_TOKEN", "hush")
-    run(workshop)
-    env = workshop.engine.commands["musl-1.0-linux-amd64"].env
+    run(context)
+    env = context.engine.commands["musl-1.0-linux-amd64"].env
     assert "hush" not in env.values()
     assert "native" not in env["CFLAGS"]
     assert env["PATH"] == "/toolchain/bin:/usr/bin:/bin"
     assert env["SOURCE_DATE_EPOCH"] == "1767225600"  # 2026-01-01
     assert (env["LC_ALL"], env["TZ"]) == ("C", "UTC")
     assert (env["SRC"], env["OUT"], env["VERSION"]) == ("/box/src", "/box/out", "1.0")
-    assert str(workshop.cache.root) not in str(env)
+    assert str(context.cache.root) not in str(env)
     assert str(Path.home()) not in env.values()
 
 
-def test_a_step_runs_its_own_script(workshop: Workshop) -> None:
-    plan = in_order(workshop.world.plan("hello:plain"))
-    run_plan(plan, workshop.builder(), jobs=1, stop=workshop.stop)
+def test_a_step_runs_its_own_script(context: Context) -> None:
+    plan = topological_order(context.world.plan("hello:plain"))
+    run_plan(plan, context.builder(), jobs=1, cancel=context.cancel)
     scripts = {
         step: command.argv[-1].rpartition("/")[2].rstrip('"')
-        for step, command in workshop.engine.commands.items()
+        for step, command in context.engine.commands.items()
     }
     assert scripts["hello-plain-2.0-linux-amd64"] == "build.sh"
     assert scripts["hello-2.0-linux-amd64-checks"] == "checks.sh"
     assert scripts["hello-plain-2.0-linux-amd64-pack"] == "pack.sh"
-    switches = {step: command.env["SWITCHES"] for step, command in workshop.engine.commands.items()}
+    switches = {step: command.env["SWITCHES"] for step, command in context.engine.commands.items()}
     assert switches["hello-plain-2.0-linux-amd64"] == "-DCOMMON=1 -DLOUD=OFF"
     assert switches["hello-2.0-linux-amd64-checks"] == ""
 
 
 def test_what_a_step_made_comes_out_of_the_cache_as_it_was(
-    workshop: Workshop, tmp_path: Path
+    context: Context, tmp_path: Path
 ) -> None:
     def script(running: Running) -> int:
         running.make("program", b"\x7fELF")
@@ -96,25 +96,25 @@ def test_what_a_step_made_comes_out_of_the_cache_as_it_was(
         (running.out / "lib" / "a.h").write_text("x")
         return 0
 
-    workshop.engine.script = script
-    outcome = run(workshop)
-    blob = workshop.cache.blob(outcome.output)
+    context.engine.script = script
+    outcome = run(context)
+    blob = context.cache.blob(outcome.output)
     assert blob is not None
     unpack_tree(blob, tmp_path / "got")
     assert below(tmp_path / "got") == {"program": b"\x7fELF", "lib/a.h": b"x"}
     assert (tmp_path / "got" / "lib" / "empty").is_dir()
     assert os.access(tmp_path / "got" / "program", os.X_OK)
-    program = workshop.cache.blob(outcome.files["program"])
+    program = context.cache.blob(outcome.files["program"])
     assert program is not None
     assert program.read_bytes() == b"\x7fELF"
 
 
-def test_a_failed_step_shows_the_end_of_its_log_and_where_the_rest_is(workshop: Workshop) -> None:
+def test_a_failed_step_shows_the_end_of_its_log_and_where_the_rest_is(context: Context) -> None:
     def script(running: Running) -> int:
         running.say("".join(f"line {number:03}\n" for number in range(100)))
         return 2
 
-    error = failure(workshop, script)
+    error = failure(context, script)
     shown = [line.strip() for line in error.what.splitlines() if "line " in line]
     assert shown == [f"line {number:03}" for number in range(100 - LOG_LINES, 100)]
     assert LOG_LINES == 30
@@ -122,37 +122,37 @@ def test_a_failed_step_shows_the_end_of_its_log_and_where_the_rest_is(workshop: 
     assert log.read_text("utf-8").startswith("line 000\n")
 
 
-def test_a_log_that_is_no_text_is_shown_all_the_same(workshop: Workshop) -> None:
+def test_a_log_that_is_no_text_is_shown_all_the_same(context: Context) -> None:
     def script(running: Running) -> int:
         running.command.log.write_bytes(b"caf\xe9 \xff\n")
         return 1
 
-    assert "caf" in failure(workshop, script).what
+    assert "caf" in failure(context, script).what
 
 
-def test_a_log_tells_of_the_last_run_only(workshop: Workshop) -> None:
+def test_a_log_tells_of_the_last_run_only(context: Context) -> None:
     def script(running: Running) -> int:
         running.say("once\n")
         return 1
 
-    failure(workshop, script)
-    assert failure(workshop, script).what.count("once") == 1
+    failure(context, script)
+    assert failure(context, script).what.count("once") == 1
 
 
 def nothing(running: Running) -> int:
     return 0
 
 
-def only_folders(running: Running) -> int:
-    (running.out / "folder").mkdir()
+def only_directories(running: Running) -> int:
+    (running.out / "directory").mkdir()
     return 0
 
 
-@pytest.mark.parametrize("script", [nothing, only_folders])
+@pytest.mark.parametrize("script", [nothing, only_directories])
 def test_a_step_that_makes_nothing_has_failed(
-    workshop: Workshop, script: Callable[[Running], int]
+    context: Context, script: Callable[[Running], int]
 ) -> None:
-    assert "ended well but made nothing" in failure(workshop, script).what
+    assert "ended well but made nothing" in failure(context, script).what
 
 
 def link(running: Running) -> int:
@@ -172,13 +172,13 @@ def link_to_nowhere(running: Running) -> int:
     return 0
 
 
-def link_in_place_of_the_folder(running: Running) -> int:
+def link_in_place_of_the_directory(running: Running) -> int:
     running.out.rmdir()
     running.out.symlink_to("/etc")
     return 0
 
 
-def no_folder_at_all(running: Running) -> int:
+def no_directory_at_all(running: Running) -> int:
     running.out.rmdir()
     return 0
 
@@ -195,58 +195,58 @@ def pipe(running: Running) -> int:
         link,
         link_to_a_secret,
         link_to_nowhere,
-        link_in_place_of_the_folder,
-        no_folder_at_all,
+        link_in_place_of_the_directory,
+        no_directory_at_all,
         pipe,
     ],
 )
-def test_a_step_may_leave_files_and_folders_only(
-    workshop: Workshop, script: Callable[[Running], int]
+def test_a_step_may_leave_files_and_directories_only(
+    context: Context, script: Callable[[Running], int]
 ) -> None:
-    assert "no file and no folder" in failure(workshop, script).what
+    assert "no file and no directory" in failure(context, script).what
 
 
 @pytest.mark.parametrize("which", ["output", "file"])
 @pytest.mark.parametrize("damage", ["change", "lose"])
-def test_a_damaged_result_is_made_again(workshop: Workshop, which: str, damage: str) -> None:
-    first = run(workshop)
-    blob = workshop.cache.blob(first.output if which == "output" else first.files["result"])
+def test_a_damaged_result_is_made_again(context: Context, which: str, damage: str) -> None:
+    first = run(context)
+    blob = context.cache.blob(first.output if which == "output" else first.files["result"])
     assert blob is not None
     if damage == "lose":
         blob.unlink()
     else:
         blob.chmod(0o644)
         blob.write_bytes(b"rotten")
-    again = run(workshop)
+    again = run(context)
     assert not again.cached
-    assert workshop.engine.ran == ["musl-1.0-linux-amd64"] * 2
+    assert context.engine.ran == ["musl-1.0-linux-amd64"] * 2
     assert again.output == first.output
 
 
-def test_a_result_whose_record_is_damaged_is_made_again(workshop: Workshop) -> None:
-    first = run(workshop)
-    record = workshop.cache.root / "ac" / first.key
+def test_a_result_whose_record_is_damaged_is_made_again(context: Context) -> None:
+    first = run(context)
+    record = context.cache.root / "ac" / first.key
     record.write_text(record.read_text("utf-8").replace("sandbox", "sendbox"), "utf-8")
-    assert not run(workshop).cached
+    assert not run(context).cached
 
 
-def test_a_source_that_vanished_is_missed_by_name(workshop: Workshop) -> None:
-    sha256 = steps(workshop)["musl"].release.archive.sha256
-    blob = workshop.cache.blob(sha256)
+def test_a_source_that_vanished_is_missed_by_name(context: Context) -> None:
+    sha256 = steps(context)["musl"].release.archive.sha256
+    blob = context.cache.blob(sha256)
     assert blob is not None
     blob.unlink()
-    error = failure(workshop, make_something)
+    error = failure(context, make_something)
     assert "musl-1.0.tar.gz is not in the cache any more" in error.what
 
 
-def test_products_are_known_by_name_in_one_order_cached_or_not(workshop: Workshop) -> None:
+def test_products_are_known_by_name_in_one_order_cached_or_not(context: Context) -> None:
     def script(running: Running) -> int:
         for name in ("c", "a", "b"):
             running.make(name, name.encode())
         return 0
 
-    workshop.engine.script = script
-    assert list(run(workshop).files) == ["a", "b", "c"]
-    again = run(workshop)
+    context.engine.script = script
+    assert list(run(context).files) == ["a", "b", "c"]
+    again = run(context)
     assert again.cached
     assert list(again.files) == ["a", "b", "c"]

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from builders.key import action_key
-from builders.plan import Step, in_order, plan
+from builders.plan import Step, plan, topological_order
 from builders.schedule import run_plan
+from core.target import Target
+from flow.context import ROOT
 from recipes.load import list_products, load_recipes
-from recipes.target import Target
-from tests.fakes import Workshop, fake_toolchain
-from workshop import ROOT
+from tests.fakes import Context, fake_toolchain
 
 TARGETS = (Target.AMD64, Target.ARM64)
 
@@ -20,17 +20,17 @@ TARGETS = (Target.AMD64, Target.ARM64)
 class Checkout:
     """Our recipes and the probe, to be changed; and what would run again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         unneeded = shutil.ignore_patterns("__pycache__")
         for name in ("recipes", "probe"):
-            shutil.copytree(ROOT / name, folder / name, ignore=unneeded)
-        self.folder = folder
-        self.toolchain = fake_toolchain(folder / "toolchain")
+            shutil.copytree(ROOT / name, directory / name, ignore=unneeded)
+        self.directory = directory
+        self.toolchain = fake_toolchain(directory / "toolchain")
         self.before = self.keys()
 
     def keys(self) -> dict[str, str]:
         """Every step's key; a step makes something else whenever its key is another."""
-        recipes = load_recipes(self.folder / "recipes")
+        recipes = load_recipes(self.directory / "recipes")
         products = [
             (product, target)
             for product in list_products(recipes)
@@ -39,7 +39,7 @@ class Checkout:
         ]
         releases = {name: recipe.releases[0] for name, recipe in recipes.items()}
         found: dict[Step, str] = {}
-        for step in in_order(plan(products, recipes, releases, native=Target.AMD64)):
+        for step in topological_order(plan(products, recipes, releases, native=Target.AMD64)):
             inputs = {name: found[need] for name, need in step.needs}
             found[step] = action_key(step, inputs, self.toolchain)
         return {f"{step.product} {step.target} {step.stage}": key for step, key in found.items()}
@@ -68,7 +68,7 @@ def test_nothing_changed_nothing_runs(checkout: Checkout) -> None:
 def test_a_switch_of_curl_leads_to_that_variant_s_steps_alone(
     checkout: Checkout, variant: str
 ) -> None:
-    path = checkout.folder / "recipes" / "curl" / "recipe.toml"
+    path = checkout.directory / "recipes" / "curl" / "recipe.toml"
     before, head, after = path.read_text("utf-8").partition(f"[variants.{variant}.switches]\n")
     assert head
     path.write_text(f'{before}{head}SOMETHING_NEW = "ON"\n{after}', "utf-8")
@@ -78,22 +78,22 @@ def test_a_switch_of_curl_leads_to_that_variant_s_steps_alone(
 
 
 def test_the_probe_s_source_leads_to_no_python_being_built(checkout: Checkout) -> None:
-    path = checkout.folder / "probe" / "cli.py"
+    path = checkout.directory / "probe" / "cli.py"
     path.write_text(path.read_text("utf-8") + "\nMORE = 1\n", "utf-8")
     again = checkout.again()
     assert again == {name for name in checkout.before if re.match(r"probe\b", name)}
     assert not any(name.startswith(("cpython", "nuitka", "musl", "mbedtls")) for name in again)
 
 
-def test_what_runs_again_is_what_the_keys_say(workshop: Workshop) -> None:
+def test_what_runs_again_is_what_the_keys_say(context: Context) -> None:
     def build() -> list[str]:
-        workshop.engine.ran.clear()
-        steps = in_order(workshop.world.plan("hello:plain", "hello:secure"))
-        run_plan(steps, workshop.builder(), jobs=2, stop=workshop.stop)
-        return sorted(workshop.engine.ran)
+        context.engine.ran.clear()
+        steps = topological_order(context.world.plan("hello:plain", "hello:secure"))
+        run_plan(steps, context.builder(), jobs=2, cancel=context.cancel)
+        return sorted(context.engine.ran)
 
     assert build()
     assert build() == []
-    workshop.world.edit("hello", 'LOUD = "OFF"', 'LOUD = "ON"')
+    context.world.edit("hello", 'LOUD = "OFF"', 'LOUD = "ON"')
     # The fake makes the same bytes again, so that nothing has to be packed again.
     assert build() == ["hello-plain-2.0-linux-amd64"]

@@ -9,10 +9,10 @@ import pytest
 import builders.key
 from builders.environment import environment
 from builders.key import action_key
-from builders.plan import Stage, Step, Wanted, in_order
+from builders.plan import Goal, Stage, Step, topological_order
 from builders.toolchain import Toolchain
+from core.target import Target
 from recipes.load import HERE, load_recipes
-from recipes.target import Target
 from tests.fakes import World, fake_toolchain, small_world
 
 
@@ -26,10 +26,10 @@ def toolchain(tmp_path: Path) -> Toolchain:
     return fake_toolchain(tmp_path / "toolchain")
 
 
-def keys(wanted: tuple[Wanted, ...], toolchain: Toolchain, **made: str) -> dict[str, str]:
+def keys(goals: tuple[Goal, ...], toolchain: Toolchain, **made: str) -> dict[str, str]:
     """Every step's key by its name. A step makes what its key says, or what ``made`` says of its recipe."""
     keys: dict[Step, str] = {}
-    for step in in_order(wanted):
+    for step in topological_order(goals):
         inputs = {name: made.get(need.recipe.name, keys[need]) for name, need in step.needs}
         keys[step] = action_key(step, inputs, toolchain)
     return {step.name.replace(" linux/amd64", ""): key for step, key in keys.items()}
@@ -170,8 +170,8 @@ def test_a_wheel_of_another_version_changes_the_toolchain(toolchain: Toolchain) 
 
 
 def test_an_input_changes_what_depends_on_it(world: World, toolchain: Toolchain) -> None:
-    wanted = world.plan("hello:plain", "hello:secure")
-    before, after = keys(wanted, toolchain), keys(wanted, toolchain, tls="f" * 64)
+    goals = world.plan("hello:plain", "hello:secure")
+    before, after = keys(goals, toolchain), keys(goals, toolchain, tls="f" * 64)
     assert {name for name in before if before[name] != after[name]} == {
         "hello:secure 2.0",
         "hello:secure 2.0 pack",
@@ -208,11 +208,11 @@ def test_the_order_in_which_things_are_written_does_not_matter(
     one = difference.now()
     world.edit("hello", 'A = "1"\nLOUD = "OFF"\nZ = "1"', 'Z = "1"\nLOUD = "OFF"\nA = "1"')
     assert difference.now() == one
-    (wanted,) = world.plan("hello:secure")
-    inputs = {name: "0" * 64 for name, _ in wanted.build.needs}
+    (goals,) = world.plan("hello:secure")
+    inputs = {name: "0" * 64 for name, _ in goals.build.needs}
     backwards = dict(reversed(inputs.items()))
-    assert action_key(wanted.build, inputs, toolchain) == action_key(
-        wanted.build, backwards, toolchain
+    assert action_key(goals.build, inputs, toolchain) == action_key(
+        goals.build, backwards, toolchain
     )
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from builders.memory import COMPILER, Memory, available, needed
-from builders.plan import Step, in_order
-from tests.fakes import Workshop
+from builders.plan import Step, topological_order
+from tests.fakes import Context
 
 MB = 1 << 20
 
@@ -15,8 +15,8 @@ MB = 1 << 20
 class Machine:
     """A /proc and a /sys/fs/cgroup."""
 
-    def __init__(self, folder: Path) -> None:
-        self.proc, self.groups = folder / "proc", folder / "groups"
+    def __init__(self, directory: Path) -> None:
+        self.proc, self.groups = directory / "proc", directory / "groups"
 
     def write(self, path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,15 +96,17 @@ def test_this_machine_has_some() -> None:
     assert 16 * MB < found < 1 << 50
 
 
-def step(workshop: Workshop, name: str, memory: int = 0) -> Step:
+def step(context: Context, name: str, memory: int = 0) -> Step:
     (found,) = [
-        one for one in in_order(workshop.world.plan("hello:secure")) if one.slug.startswith(name)
+        one
+        for one in topological_order(context.world.plan("hello:secure"))
+        if one.slug.startswith(name)
     ]
     return replace(found, variant=replace(found.variant, memory=memory))
 
 
-def test_steps_run_together_as_long_as_they_fit(workshop: Workshop) -> None:
-    heavy, light = step(workshop, "tls", 30 << 30), step(workshop, "hello-2.0-linux-amd64-checks")
+def test_steps_run_together_as_long_as_they_fit(context: Context) -> None:
+    heavy, light = step(context, "tls", 30 << 30), step(context, "hello-2.0-linux-amd64-checks")
     assert needed(heavy) == 30 << 30
     assert needed(light) == COMPILER
     narrow = Memory(budget=(30 << 30) + COMPILER)
@@ -116,9 +118,9 @@ def test_steps_run_together_as_long_as_they_fit(workshop: Workshop) -> None:
 
 
 def test_a_build_is_taken_to_run_as_many_compilers_as_it_is_told_to(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+    context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 6)
-    assert needed(step(workshop, "tls")) == 6 * COMPILER
-    assert needed(step(workshop, "upx")) == 6 * COMPILER
-    assert needed(step(workshop, "hello-secure-2.0-linux-amd64-pack")) == COMPILER
+    assert needed(step(context, "tls")) == 6 * COMPILER
+    assert needed(step(context, "upx")) == 6 * COMPILER
+    assert needed(step(context, "hello-secure-2.0-linux-amd64-pack")) == COMPILER

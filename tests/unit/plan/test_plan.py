@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from builders.plan import Stage, Step, in_order, needed_recipes, plan
-from recipes.errors import UsageError
+from builders.plan import Stage, Step, needed_recipes, plan, topological_order
+from core.errors import UsageError
+from core.target import Target
 from recipes.load import list_products, load_recipes
-from recipes.target import Target
 from tests.fakes import World, names, small_world
 
 
@@ -18,13 +18,13 @@ def world(tmp_path: Path) -> World:
 
 def test_every_step_comes_after_what_it_needs(world: World) -> None:
     seen: set[Step] = set()
-    for step in in_order(world.plan("hello:plain", "hello:secure")):
+    for step in topological_order(world.plan("hello:plain", "hello:secure")):
         assert {need for _, need in step.needs} <= seen
         seen.add(step)
 
 
 def test_what_products_share_is_planned_once(world: World) -> None:
-    steps = names(in_order(world.plan("hello:plain", "hello:secure", "hello:plain")))
+    steps = names(topological_order(world.plan("hello:plain", "hello:secure", "hello:plain")))
     assert sorted(steps) == [
         "data 1.0",
         "hello 2.0 checks",
@@ -39,20 +39,20 @@ def test_what_products_share_is_planned_once(world: World) -> None:
 
 
 def test_a_step_sees_its_needs_by_name(world: World) -> None:
-    (wanted,) = world.plan("hello:secure")
-    assert {name: step.recipe.name for name, step in wanted.build.needs} == {
+    (goals,) = world.plan("hello:secure")
+    assert {name: step.recipe.name for name, step in goals.build.needs} == {
         "musl": "musl",
         "tls": "tls",
         "data": "data",
         "checks": "hello",
     }
-    assert wanted.pack is not None
-    assert dict(wanted.pack.needs)["plain"] is wanted.build
+    assert goals.pack is not None
+    assert dict(goals.pack.needs)["plain"] is goals.build
 
 
 def test_tools_are_built_for_the_machine_that_builds(world: World) -> None:
-    (wanted,) = world.plan("hello:plain", target=Target.ARM64, native=Target.AMD64)
-    targets = {step.name: step.target for step in in_order([wanted])}
+    (goals,) = world.plan("hello:plain", target=Target.ARM64, native=Target.AMD64)
+    targets = {step.name: step.target for step in topological_order([goals])}
     assert targets["upx 1.0 linux/amd64"] is Target.AMD64
     assert targets["musl 1.0 linux/amd64"] is Target.AMD64  # the tool's own
     assert targets["musl 1.0 linux/arm64"] is Target.ARM64  # the program's
@@ -62,8 +62,8 @@ def test_tools_are_built_for_the_machine_that_builds(world: World) -> None:
 def test_a_tool_does_not_care_for_which_target_it_works(world: World) -> None:
     world.add("gen", "tool", '\n[unsupported]\n"linux/arm64" = "it is a tool"\n')
     world.edit("tls", 'needs = ["musl"]', 'needs = ["musl", "gen"]')
-    (wanted,) = world.plan("hello:secure", target=Target.ARM64, native=Target.AMD64)
-    assert "gen 1.0 linux/amd64" in {step.name for step in in_order([wanted])}
+    (goals,) = world.plan("hello:secure", target=Target.ARM64, native=Target.AMD64)
+    assert "gen 1.0 linux/amd64" in {step.name for step in topological_order([goals])}
 
 
 def test_what_is_native_is_made_once_for_all_targets(world: World) -> None:
@@ -72,12 +72,12 @@ def test_what_is_native_is_made_once_for_all_targets(world: World) -> None:
     made = '[variants.made]\nsummary = "made once"\nnative = true\nneeds = ["tls"]\n'
     path.write_text(path.read_text().replace("[unsupported]", f"{made}\n[unsupported]"))
     world.edit("data", "update =", "native = true\nupdate =")
-    wanted = [
+    goals = [
         one
         for target in (Target.ARM64, Target.S390X)
         for one in world.plan("hello:plain", target=target, native=Target.AMD64)
     ]
-    steps = [step.name for step in in_order(wanted)]
+    steps = [step.name for step in topological_order(goals)]
     assert [name for name in steps if "made" in name] == ["hello:made 2.0 linux/amd64"]
     assert [name for name in steps if "data" in name] == ["data 1.0 linux/amd64"]
     assert [name for name in steps if "tls" in name] == ["tls 1.0 linux/amd64"]
@@ -100,16 +100,16 @@ def test_an_unsupported_library_is_refused_as_well(world: World) -> None:
 
 
 def test_what_upx_cannot_pack_has_no_pack_step(world: World) -> None:
-    (wanted,) = world.plan("hello:plain", target=Target.S390X)
-    assert wanted.pack is None
-    assert {step.stage for step in in_order([wanted])} == {Stage.BUILD, Stage.CHECKS}
+    (goals,) = world.plan("hello:plain", target=Target.S390X)
+    assert goals.pack is None
+    assert {step.stage for step in topological_order([goals])} == {Stage.BUILD, Stage.CHECKS}
 
 
 def test_what_is_not_packed_needs_no_packer(world: World) -> None:
     world.edit("hello", 'pack = "nrv"', 'pack = "none"')
-    (wanted,) = world.plan("hello:plain")
-    assert wanted.pack is None
-    recipes = needed_recipes([wanted.product], world.load())
+    (goals,) = world.plan("hello:plain")
+    assert goals.pack is None
+    recipes = needed_recipes([goals.product], world.load())
     assert [recipe.name for recipe in recipes] == ["hello", "musl"]
 
 
@@ -131,7 +131,7 @@ def test_sources_are_fetched_of_what_is_needed_and_nothing_else(world: World) ->
 
 
 def test_names_of_steps_make_good_file_names(world: World) -> None:
-    for step in in_order(world.plan("hello:secure")):
+    for step in topological_order(world.plan("hello:secure")):
         assert not set("/: ") & set(step.slug)
 
 
@@ -145,4 +145,4 @@ def test_every_shipped_product_can_be_planned_or_says_why_not(target: Target) ->
             with pytest.raises(UsageError, match=f"cannot be built for {target}"):
                 plan(one, recipes, releases, native=Target.AMD64)
         else:
-            assert in_order(plan(one, recipes, releases, native=Target.AMD64))
+            assert topological_order(plan(one, recipes, releases, native=Target.AMD64))

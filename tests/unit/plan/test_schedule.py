@@ -9,13 +9,14 @@ from collections.abc import Mapping
 import pytest
 
 from builders.build import Outcome
-from builders.engines.engine import EngineName, Stopped
+from builders.engines.engine import EngineName
 from builders.memory import Memory
-from builders.plan import Step, in_order
-from builders.schedule import run_plan, ways_to_the_end
-from recipes.errors import EngineError, ExitCode, StepError
-from recipes.target import Target
-from tests.fakes import Running, Workshop, below, make_something, wait_for_threads
+from builders.plan import Step, topological_order
+from builders.schedule import critical_paths, run_plan
+from core.cancel import Cancelled
+from core.errors import EngineError, ExitCode, StepError
+from core.target import Target
+from tests.fakes import Context, Running, below, make_something, wait_for_threads
 
 EVERYTHING = {
     "data-1.0-linux-amd64",
@@ -28,61 +29,61 @@ EVERYTHING = {
 }
 
 
-def build(workshop: Workshop, *names: str, jobs: int = 4, **flags: object) -> dict[Step, Outcome]:
-    steps = in_order(workshop.world.plan(*(names or ("hello:secure",))))
-    builder = workshop.builder(**flags)  # type: ignore[arg-type]
-    return run_plan(steps, builder, jobs=jobs, stop=workshop.stop)
+def build(context: Context, *names: str, jobs: int = 4, **flags: object) -> dict[Step, Outcome]:
+    steps = topological_order(context.world.plan(*(names or ("hello:secure",))))
+    builder = context.builder(**flags)  # type: ignore[arg-type]
+    return run_plan(steps, builder, jobs=jobs, cancel=context.cancel)
 
 
 def by_slug(outcomes: Mapping[Step, Outcome]) -> dict[str, Outcome]:
     return {step.slug: outcome for step, outcome in outcomes.items()}
 
 
-def test_everything_runs_once_and_is_told_of(workshop: Workshop) -> None:
-    outcomes = build(workshop)
-    assert sorted(workshop.engine.ran) == sorted(EVERYTHING)
+def test_everything_runs_once_and_is_told_of(context: Context) -> None:
+    outcomes = build(context)
+    assert sorted(context.engine.ran) == sorted(EVERYTHING)
     assert {step.slug for step in outcomes} == EVERYTHING
-    assert sorted(workshop.report.started) == sorted(workshop.report.finished)
-    assert workshop.engine.open_boxes == 0
+    assert sorted(context.report.started) == sorted(context.report.finished)
+    assert context.engine.open_sandboxes == 0
 
 
-def test_nothing_runs_again_and_no_engine_is_looked_for(workshop: Workshop) -> None:
-    first = by_slug(build(workshop))
-    steps = in_order(workshop.world.plan("hello:secure"))
-    builder = workshop.builder()
+def test_nothing_runs_again_and_no_engine_is_looked_for(context: Context) -> None:
+    first = by_slug(build(context))
+    steps = topological_order(context.world.plan("hello:secure"))
+    builder = context.builder()
 
     def no_engine() -> None:
         msg = "an engine was looked for"
         raise AssertionError(msg)
 
     builder.engine._make = no_engine  # type: ignore[assignment]
-    again = by_slug(run_plan(steps, builder, jobs=4, stop=workshop.stop))
-    assert len(workshop.engine.ran) == len(EVERYTHING)
+    again = by_slug(run_plan(steps, builder, jobs=4, cancel=context.cancel))
+    assert len(context.engine.ran) == len(EVERYTHING)
     assert all(outcome.cached for outcome in again.values())
     assert {slug: one.output for slug, one in again.items()} == {
         slug: one.output for slug, one in first.items()
     }
 
 
-def test_an_engine_by_another_name_finds_what_the_first_one_made(workshop: Workshop) -> None:
-    build(workshop)
-    workshop.engine.name, workshop.engine.isolated = EngineName.HOST, False
-    again = by_slug(build(workshop))
-    assert len(workshop.engine.ran) == len(EVERYTHING)
+def test_an_engine_by_another_name_finds_what_the_first_one_made(context: Context) -> None:
+    build(context)
+    context.engine.name, context.engine.isolated = EngineName.HOST, False
+    again = by_slug(build(context))
+    assert len(context.engine.ran) == len(EVERYTHING)
     # And it is still said that the bytes came out of a sandbox.
     assert {(outcome.engine, outcome.isolated) for outcome in again.values()} == {("sandbox", True)}
 
 
-def test_only_what_changed_runs_again(workshop: Workshop) -> None:
-    build(workshop)
-    workshop.engine.ran.clear()
+def test_only_what_changed_runs_again(context: Context) -> None:
+    build(context)
+    context.engine.ran.clear()
     # What it makes does not change, so that nothing after it has to run.
-    (workshop.world.recipes / "tls" / "build.sh").write_text("# another way\n", "utf-8")
-    build(workshop)
-    assert workshop.engine.ran == ["tls-1.0-linux-amd64"]
+    (context.world.recipes / "tls" / "build.sh").write_text("# another way\n", "utf-8")
+    build(context)
+    assert context.engine.ran == ["tls-1.0-linux-amd64"]
 
 
-def test_steps_that_do_not_need_each_other_run_at_the_same_time(workshop: Workshop) -> None:
+def test_steps_that_do_not_need_each_other_run_at_the_same_time(context: Context) -> None:
     together = threading.Barrier(2)
 
     def script(running: Running) -> int:
@@ -90,12 +91,12 @@ def test_steps_that_do_not_need_each_other_run_at_the_same_time(workshop: Worksh
             together.wait(10)  # breaks, and fails the step, when the other one never comes
         return make_something(running)
 
-    workshop.engine.script = script
-    workshop.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
-    build(workshop, jobs=2)
+    context.engine.script = script
+    context.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
+    build(context, jobs=2)
 
 
-def test_no_more_steps_than_jobs_run_at_the_same_time(workshop: Workshop) -> None:
+def test_no_more_steps_than_jobs_run_at_the_same_time(context: Context) -> None:
     running_now: list[str] = []
     most: list[int] = []
 
@@ -106,20 +107,20 @@ def test_no_more_steps_than_jobs_run_at_the_same_time(workshop: Workshop) -> Non
         running_now.remove(running.step)
         return make_something(running)
 
-    workshop.engine.script = script
-    build(workshop, jobs=1)
+    context.engine.script = script
+    build(context, jobs=1)
     assert max(most) == 1
 
 
-def test_a_step_has_what_it_needs_when_it_begins(workshop: Workshop) -> None:
+def test_a_step_has_what_it_needs_when_it_begins(context: Context) -> None:
     needs: dict[str, dict[str, bytes]] = {}
 
     def script(running: Running) -> int:
-        needs[running.step] = below(running.folder / "needs")
+        needs[running.step] = below(running.directory / "needs")
         return make_something(running)
 
-    workshop.engine.script = script
-    build(workshop)
+    context.engine.script = script
+    build(context)
     assert needs["musl-1.0-linux-amd64"] == {}
     assert needs["hello-secure-2.0-linux-amd64"] == {
         "checks/result": b"hello-2.0-linux-amd64-checks",
@@ -133,7 +134,7 @@ def test_a_step_has_what_it_needs_when_it_begins(workshop: Workshop) -> None:
     }
 
 
-def test_the_first_failure_stops_the_others_and_is_what_is_told(workshop: Workshop) -> None:
+def test_the_first_failure_stops_the_others_and_is_what_is_told(context: Context) -> None:
     begun = threading.Event()
 
     def script(running: Running) -> int:
@@ -145,73 +146,73 @@ def test_the_first_failure_stops_the_others_and_is_what_is_told(workshop: Worksh
             return running.until_stopped()
         return make_something(running)
 
-    workshop.engine.script = script
+    context.engine.script = script
     with pytest.raises(StepError, match=r"data 1\.0 linux/amd64 failed with exit code 3"):
-        build(workshop, jobs=2)
-    assert sorted(workshop.engine.ran) == ["data-1.0-linux-amd64", "musl-1.0-linux-amd64"]
-    assert sorted(workshop.engine.ended) == sorted(workshop.engine.ran)
-    assert workshop.engine.open_boxes == 0
+        build(context, jobs=2)
+    assert sorted(context.engine.ran) == ["data-1.0-linux-amd64", "musl-1.0-linux-amd64"]
+    assert sorted(context.engine.ended) == sorted(context.engine.ran)
+    assert context.engine.open_sandboxes == 0
 
 
-def test_what_was_made_before_the_failure_is_kept(workshop: Workshop) -> None:
+def test_what_was_made_before_the_failure_is_kept(context: Context) -> None:
     def script(running: Running) -> int:
         return 1 if running.step.startswith("hello-secure") else make_something(running)
 
-    workshop.engine.script = script
+    context.engine.script = script
     with pytest.raises(StepError):
-        build(workshop, jobs=1)
-    workshop.engine.script, workshop.engine.ran = make_something, []
-    workshop.stop.event.clear()
-    build(workshop)
-    assert "musl-1.0-linux-amd64" not in workshop.engine.ran
-    assert "hello-secure-2.0-linux-amd64" in workshop.engine.ran
+        build(context, jobs=1)
+    context.engine.script, context.engine.ran = make_something, []
+    context.cancel.event.clear()
+    build(context)
+    assert "musl-1.0-linux-amd64" not in context.engine.ran
+    assert "hello-secure-2.0-linux-amd64" in context.engine.ran
 
 
-def test_ctrl_c_stops_every_step_and_leaves_nothing_running(workshop: Workshop) -> None:
+def test_ctrl_c_stops_every_step_and_leaves_nothing_running(context: Context) -> None:
     def script(running: Running) -> int:
         # As the terminal does: the signal reaches the thread that waits for the steps.
         os.kill(os.getpid(), signal.SIGINT)
         return running.until_stopped()
 
-    workshop.engine.script = script
+    context.engine.script = script
     with pytest.raises(KeyboardInterrupt):
-        build(workshop, jobs=1)
+        build(context, jobs=1)
     wait_for_threads("step")
-    assert workshop.engine.ended == workshop.engine.ran
-    assert workshop.engine.open_boxes == 0
-    assert list((workshop.cache.root / "tmp").iterdir()) == []
+    assert context.engine.ended == context.engine.ran
+    assert context.engine.open_sandboxes == 0
+    assert list((context.cache.root / "tmp").iterdir()) == []
 
 
-def test_an_engine_that_cannot_be_had_is_told_once_as_what_it_is(workshop: Workshop) -> None:
-    builder = workshop.builder()
+def test_an_engine_that_cannot_be_had_is_told_once_as_what_it_is(context: Context) -> None:
+    builder = context.builder()
 
     def no_engine() -> None:
         msg = "no engine works here"
         raise EngineError(msg)
 
     builder.engine._make = no_engine  # type: ignore[assignment]
-    steps = in_order(workshop.world.plan("hello:secure"))
+    steps = topological_order(context.world.plan("hello:secure"))
     with pytest.raises(EngineError, match="no engine works here"):
-        run_plan(steps, builder, jobs=4, stop=workshop.stop)
+        run_plan(steps, builder, jobs=4, cancel=context.cancel)
 
 
-def test_rebuild_looks_at_no_result_of_the_named_recipes(workshop: Workshop) -> None:
-    build(workshop)
-    workshop.engine.ran.clear()
-    build(workshop, rebuild=["hello"])
-    assert sorted(workshop.engine.ran) == sorted(name for name in EVERYTHING if "hello" in name)
+def test_rebuild_looks_at_no_result_of_the_named_recipes(context: Context) -> None:
+    build(context)
+    context.engine.ran.clear()
+    build(context, rebuild=["hello"])
+    assert sorted(context.engine.ran) == sorted(name for name in EVERYTHING if "hello" in name)
 
 
-def test_two_builds_that_want_the_same_step_run_it_once(workshop: Workshop) -> None:
+def test_two_builds_that_want_the_same_step_run_it_once(context: Context) -> None:
     def script(running: Running) -> int:
         time.sleep(0.05)
         return make_something(running)
 
-    workshop.engine.script = script
+    context.engine.script = script
     results: list[dict[str, str]] = []
 
     def run() -> None:
-        outcomes = by_slug(build(workshop))
+        outcomes = by_slug(build(context))
         results.append({slug: outcome.output for slug, outcome in outcomes.items()})
 
     threads = [threading.Thread(target=run) for _ in range(2)]
@@ -219,43 +220,45 @@ def test_two_builds_that_want_the_same_step_run_it_once(workshop: Workshop) -> N
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert sorted(workshop.engine.ran) == sorted(EVERYTHING)
+    assert sorted(context.engine.ran) == sorted(EVERYTHING)
     assert len(results) == 2
     assert results[0] == results[1]
-    assert any("another run is at it" in note for note in workshop.report.notes)
+    assert any("another run is at it" in note for note in context.report.notes)
 
 
-def test_who_waits_for_another_run_can_be_stopped(workshop: Workshop) -> None:
-    (step,) = [s for s in in_order(workshop.world.plan("hello:secure")) if s.recipe.name == "musl"]
-    builder = workshop.builder()
-    with workshop.cache.lock(builder.key(step, {})):
-        threading.Timer(0.2, workshop.stop.event.set).start()
+def test_who_waits_for_another_run_can_be_stopped(context: Context) -> None:
+    (step,) = [
+        s for s in topological_order(context.world.plan("hello:secure")) if s.recipe.name == "musl"
+    ]
+    builder = context.builder()
+    with context.cache.lock(builder.key(step, {})):
+        threading.Timer(0.2, context.cancel.cancel).start()
         began = time.monotonic()
-        with pytest.raises(Stopped):
+        with pytest.raises(Cancelled):
             builder.run(step, {})
     assert time.monotonic() - began < 5
-    assert workshop.engine.ran == []
+    assert context.engine.ran == []
 
 
-def test_a_stopped_step_is_no_success(workshop: Workshop) -> None:
-    assert Stopped("x").code == ExitCode.STEP
-    workshop.stop.event.set()
-    with pytest.raises(Stopped):
-        build(workshop)
-    assert workshop.engine.ran == []
+def test_a_stopped_step_is_no_success(context: Context) -> None:
+    assert Cancelled("x").code == ExitCode.STEP
+    context.cancel.cancel()
+    with pytest.raises(Cancelled):
+        build(context)
+    assert context.engine.ran == []
 
 
 HEAVY = 30 << 30
 
 
-def heavy(workshop: Workshop, *names: str) -> None:
+def heavy(context: Context, *names: str) -> None:
     """Have the builds of these recipes take 30 GB each."""
     for name in names:
         kind = "tool" if name == "upx" else "library"
-        workshop.world.edit(name, f'kind = "{kind}"', f'kind = "{kind}"\nmemory = "30G"')
+        context.world.edit(name, f'kind = "{kind}"', f'kind = "{kind}"\nmemory = "30G"')
 
 
-def most_at_a_time(workshop: Workshop, *names: str, memory: Memory) -> int:
+def most_at_a_time(context: Context, *names: str, memory: Memory) -> int:
     """Build with room for many jobs; return how many steps of these recipes ran at the same time at most."""
     now: set[str] = set()
     most: list[int] = [0]
@@ -268,53 +271,53 @@ def most_at_a_time(workshop: Workshop, *names: str, memory: Memory) -> int:
             now.remove(running.step)
         return make_something(running)
 
-    workshop.engine.script = script
-    steps = in_order(workshop.world.plan("hello:secure"))
-    run_plan(steps, workshop.builder(), jobs=8, stop=workshop.stop, memory=memory)
+    context.engine.script = script
+    steps = topological_order(context.world.plan("hello:secure"))
+    run_plan(steps, context.builder(), jobs=8, cancel=context.cancel, memory=memory)
     return max(most)
 
 
-def test_heavy_steps_wait_for_each_other_where_memory_is_short(workshop: Workshop) -> None:
-    workshop.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
-    heavy(workshop, "tls", "data", "upx")
-    assert most_at_a_time(workshop, "tls", "data", "upx", memory=Memory(budget=HEAVY + 1)) == 1
-    assert sorted(workshop.engine.ran) == sorted(EVERYTHING)
+def test_heavy_steps_wait_for_each_other_where_memory_is_short(context: Context) -> None:
+    context.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
+    heavy(context, "tls", "data", "upx")
+    assert most_at_a_time(context, "tls", "data", "upx", memory=Memory(budget=HEAVY + 1)) == 1
+    assert sorted(context.engine.ran) == sorted(EVERYTHING)
 
 
-def test_heavy_steps_run_together_where_memory_allows(workshop: Workshop) -> None:
-    workshop.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
-    heavy(workshop, "tls", "data", "upx")
-    assert most_at_a_time(workshop, "tls", "data", "upx", memory=Memory(budget=4 * HEAVY)) == 3
+def test_heavy_steps_run_together_where_memory_allows(context: Context) -> None:
+    context.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
+    heavy(context, "tls", "data", "upx")
+    assert most_at_a_time(context, "tls", "data", "upx", memory=Memory(budget=4 * HEAVY)) == 3
 
 
-def test_a_step_larger_than_all_memory_runs_alone(workshop: Workshop) -> None:
-    heavy(workshop, "musl", "tls", "data", "upx")
+def test_a_step_larger_than_all_memory_runs_alone(context: Context) -> None:
+    heavy(context, "musl", "tls", "data", "upx")
     every = ("musl", "tls", "data", "upx", "hello")
-    assert most_at_a_time(workshop, *every, memory=Memory(budget=1)) == 1
-    assert sorted(workshop.engine.ran) == sorted(EVERYTHING)
+    assert most_at_a_time(context, *every, memory=Memory(budget=1)) == 1
+    assert sorted(context.engine.ran) == sorted(EVERYTHING)
 
 
 @pytest.mark.parametrize("slow", ["tls", "data"])
-def test_the_step_with_the_longest_way_to_the_end_goes_first(workshop: Workshop, slow: str) -> None:
+def test_the_step_with_the_longest_way_to_the_end_goes_first(context: Context, slow: str) -> None:
     def script(running: Running) -> int:
         time.sleep(0.2 if running.step.startswith(slow) else 0)
         return make_something(running)
 
-    workshop.engine.script = script
-    workshop.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
-    build(workshop)
-    workshop.engine.ran.clear()
+    context.engine.script = script
+    context.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
+    build(context)
+    context.engine.ran.clear()
     # How long it takes is remembered for targets too that it was never built for.
-    plan = workshop.world.plan("hello:secure", target=Target.ARM64)
-    run_plan(in_order(plan), workshop.builder(), jobs=1, stop=workshop.stop)
-    assert workshop.engine.ran[:2] == ["musl-1.0-linux-arm64", f"{slow}-1.0-linux-arm64"]
+    plan = context.world.plan("hello:secure", target=Target.ARM64)
+    run_plan(topological_order(plan), context.builder(), jobs=1, cancel=context.cancel)
+    assert context.engine.ran[:2] == ["musl-1.0-linux-arm64", f"{slow}-1.0-linux-arm64"]
 
 
-def test_the_way_to_the_end_is_the_longest_one(workshop: Workshop) -> None:
-    steps = in_order(workshop.world.plan("hello:secure"))
+def test_the_way_to_the_end_is_the_longest_one(context: Context) -> None:
+    steps = topological_order(context.world.plan("hello:secure"))
     by_name = {step.slug.removesuffix("-linux-amd64"): step for step in steps}
     seconds = dict.fromkeys(steps, 1.0) | {by_name["tls-1.0"]: 5.0, by_name["upx-1.0"]: 20.0}
-    ways = ways_to_the_end(steps, seconds)
+    ways = critical_paths(steps, seconds)
     assert ways[by_name["hello-secure-2.0-linux-amd64-pack"]] == 1
     assert ways[by_name["hello-secure-2.0"]] == 2
     assert ways[by_name["tls-1.0"]] == 7
@@ -323,7 +326,7 @@ def test_the_way_to_the_end_is_the_longest_one(workshop: Workshop) -> None:
     assert ways[by_name["data-1.0"]] == 3
 
 
-def test_no_target_waits_for_another(workshop: Workshop) -> None:
+def test_no_target_waits_for_another(context: Context) -> None:
     """What one target's steps need is held up; the other target is built to its end meanwhile."""
     go_on = threading.Event()
 
@@ -334,11 +337,9 @@ def test_no_target_waits_for_another(workshop: Workshop) -> None:
             go_on.set()
         return make_something(running)
 
-    workshop.engine.script = script
+    context.engine.script = script
     targets = (Target.ARM64, Target.AMD64)
-    wanted = [
-        one for target in targets for one in workshop.world.plan("hello:plain", target=target)
-    ]
-    done = run_plan(in_order(wanted), workshop.builder(), jobs=2, stop=workshop.stop)
+    goals = [one for target in targets for one in context.world.plan("hello:plain", target=target)]
+    done = run_plan(topological_order(goals), context.builder(), jobs=2, cancel=context.cancel)
     assert len(done) == 9
     assert go_on.is_set()

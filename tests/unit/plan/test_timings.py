@@ -8,19 +8,24 @@ from typing import Any
 import pytest
 
 from builders.engines.engine import Usage
-from builders.plan import in_order
+from builders.plan import topological_order
 from builders.schedule import run_plan
-from recipes.errors import StepError
-from tests.fakes import Running, Workshop, make_something
+from core.errors import StepError
+from tests.fakes import Context, Running, make_something
 
 TOOK = Usage(cpu=0.25, rss=4 << 20)
 
 
-def trace(workshop: Workshop, *names: str, jobs: int = 2) -> dict[str, Any]:
-    workshop.engine.usage = TOOK
-    builder = workshop.builder()
+def trace(context: Context, *names: str, jobs: int = 2) -> dict[str, Any]:
+    context.engine.usage = TOOK
+    builder = context.builder()
     try:
-        run_plan(in_order(workshop.world.plan(*names)), builder, jobs=jobs, stop=workshop.stop)
+        run_plan(
+            topological_order(context.world.plan(*names)),
+            builder,
+            jobs=jobs,
+            cancel=context.cancel,
+        )
     finally:
         whole: dict[str, Any] = json.loads(json.dumps(builder.timings.trace(jobs=jobs)))
     return whole
@@ -34,13 +39,13 @@ def spans(trace: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return by_name
 
 
-def test_every_step_is_told_of_with_what_it_took(workshop: Workshop) -> None:
+def test_every_step_is_told_of_with_what_it_took(context: Context) -> None:
     def script(running: Running) -> int:
         time.sleep(0.02)
         return make_something(running)
 
-    workshop.engine.script = script
-    whole = trace(workshop, "hello:plain")
+    context.engine.script = script
+    whole = trace(context, "hello:plain")
     found = spans(whole)
     assert found.keys() == {
         "musl 1.0",
@@ -64,9 +69,9 @@ def test_every_step_is_told_of_with_what_it_took(workshop: Workshop) -> None:
 
 
 def test_steps_of_one_lane_do_not_overlap_and_need_nothing_that_ends_later(
-    workshop: Workshop,
+    context: Context,
 ) -> None:
-    found = spans(trace(workshop, "hello:plain", "hello:secure"))
+    found = spans(trace(context, "hello:plain", "hello:secure"))
     for one, other in itertools.combinations(found.values(), 2):
         first, second = sorted((one, other), key=lambda event: event["ts"])
         if first["tid"] == second["tid"]:
@@ -77,17 +82,17 @@ def test_steps_of_one_lane_do_not_overlap_and_need_nothing_that_ends_later(
             assert before["ts"] + before["dur"] <= event["ts"]
 
 
-def test_lanes_are_named_and_the_first_is_the_main_one(workshop: Workshop) -> None:
-    whole = trace(workshop, "hello:secure")
+def test_lanes_are_named_and_the_first_is_the_main_one(context: Context) -> None:
+    whole = trace(context, "hello:secure")
     names = {e["tid"]: e["args"]["name"] for e in whole["traceEvents"] if e["ph"] == "M"}
     assert names[0] == "main"
     assert {event["tid"] for event in spans(whole).values()} <= names.keys()
     assert {event["pid"] for event in whole["traceEvents"]} == {1}
 
 
-def test_what_was_cached_took_nothing_now_and_says_what_it_took_then(workshop: Workshop) -> None:
-    before = spans(trace(workshop, "hello:plain"))
-    after = spans(trace(workshop, "hello:plain"))
+def test_what_was_cached_took_nothing_now_and_says_what_it_took_then(context: Context) -> None:
+    before = spans(trace(context, "hello:plain"))
+    after = spans(trace(context, "hello:plain"))
     assert after.keys() == before.keys()
     for event in after.values():
         assert event["dur"] == 0
@@ -97,23 +102,28 @@ def test_what_was_cached_took_nothing_now_and_says_what_it_took_then(workshop: W
         assert event["args"]["then"]["seconds"] >= 0
 
 
-def test_a_step_that_failed_is_told_of_too(workshop: Workshop) -> None:
+def test_a_step_that_failed_is_told_of_too(context: Context) -> None:
     def script(running: Running) -> int:
         return 1 if running.step.endswith("checks") else make_something(running)
 
-    workshop.engine.script = script
-    builder = workshop.builder()
+    context.engine.script = script
+    builder = context.builder()
     with pytest.raises(StepError):
-        run_plan(in_order(workshop.world.plan("hello:plain")), builder, jobs=1, stop=workshop.stop)
+        run_plan(
+            topological_order(context.world.plan("hello:plain")),
+            builder,
+            jobs=1,
+            cancel=context.cancel,
+        )
     found = spans(builder.timings.trace())
     assert found["hello 2.0 checks"]["args"] == {"failed": True}
 
 
-def test_what_older_entries_of_the_cache_do_not_say_is_not_made_up(workshop: Workshop) -> None:
-    trace(workshop, "hello:plain")
-    for entry in workshop.cache.entries():
-        value = workshop.cache.get_action(entry.name) if entry.kind == "action" else None
+def test_what_older_entries_of_the_cache_do_not_say_is_not_made_up(context: Context) -> None:
+    trace(context, "hello:plain")
+    for entry in context.cache.entries():
+        value = context.cache.get_action(entry.name) if entry.kind == "action" else None
         if value and value.pop("usage", None):
-            workshop.cache.put_action(entry.name, value)
-    found = spans(trace(workshop, "hello:plain"))
+            context.cache.put_action(entry.name, value)
+    found = spans(trace(context, "hello:plain"))
     assert {event["args"]["then"]["cpu"] for event in found.values()} == {None}

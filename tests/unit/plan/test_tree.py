@@ -1,4 +1,4 @@
-"""A folder as one file: equal folders are equal files."""
+"""A directory as one file: equal directories are equal files."""
 
 import os
 from pathlib import Path
@@ -6,21 +6,21 @@ from pathlib import Path
 import pytest
 
 from builders.tree import pack_tree, unpack_tree
-from recipes.errors import StepError
+from core.errors import StepError
 from tests.fakes import below
 
 FILES = {"program": b"\x7fELF", "include/a.h": b"a", "include/b/c.h": b"", "b": b"x" * 100_000}
 
 
-def make(folder: Path, names: list[str], *, time: int, mode: int = 0o644) -> Path:
+def make(directory: Path, names: list[str], *, time: int, mode: int = 0o644) -> Path:
     for name in names:
-        path = folder / name
+        path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(FILES[name])
         path.chmod(mode | (0o111 if name == "program" else 0))
         os.utime(path, (time, time))
         os.utime(path.parent, (time, time))
-    return folder
+    return directory
 
 
 def test_time_order_owner_and_umask_do_not_matter(tmp_path: Path) -> None:
@@ -34,27 +34,27 @@ def test_time_order_owner_and_umask_do_not_matter(tmp_path: Path) -> None:
     assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
 
 
-@pytest.mark.parametrize("change", ["content", "name", "mode", "folder"])
-def test_content_name_mode_and_folders_matter(tmp_path: Path, change: str) -> None:
-    folder = make(tmp_path / "folder", list(FILES), time=0)
-    pack_tree(folder, tmp_path / "one.tar")
+@pytest.mark.parametrize("change", ["content", "name", "mode", "directory"])
+def test_content_name_mode_and_directories_matter(tmp_path: Path, change: str) -> None:
+    directory = make(tmp_path / "directory", list(FILES), time=0)
+    pack_tree(directory, tmp_path / "one.tar")
     match change:
         case "content":
-            (folder / "b").write_bytes(b"y" * 100_000)
+            (directory / "b").write_bytes(b"y" * 100_000)
         case "name":
-            (folder / "b").rename(folder / "c")
+            (directory / "b").rename(directory / "c")
         case "mode":
-            (folder / "b").chmod(0o755)
+            (directory / "b").chmod(0o755)
         case _:
-            (folder / "empty").mkdir()
-    pack_tree(folder, tmp_path / "two.tar")
+            (directory / "empty").mkdir()
+    pack_tree(directory, tmp_path / "two.tar")
     assert (tmp_path / "one.tar").read_bytes() != (tmp_path / "two.tar").read_bytes()
 
 
 def test_what_goes_in_comes_out(tmp_path: Path) -> None:
-    folder = make(tmp_path / "folder", list(FILES), time=5)
-    (folder / "empty" / "deep").mkdir(parents=True)
-    pack_tree(folder, tmp_path / "one.tar")
+    directory = make(tmp_path / "directory", list(FILES), time=5)
+    (directory / "empty" / "deep").mkdir(parents=True)
+    pack_tree(directory, tmp_path / "one.tar")
     unpack_tree(tmp_path / "one.tar", tmp_path / "again")
     assert below(tmp_path / "again") == FILES
     assert (tmp_path / "again" / "empty" / "deep").is_dir()
@@ -65,17 +65,17 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
 
 
 def test_long_names_are_no_trouble(tmp_path: Path) -> None:
-    deep = tmp_path / "folder" / ("d" * 90) / ("e" * 90)
+    deep = tmp_path / "directory" / ("d" * 90) / ("e" * 90)
     deep.mkdir(parents=True)
     (deep / ("f" * 120)).write_bytes(b"x")
-    pack_tree(tmp_path / "folder", tmp_path / "one.tar")
+    pack_tree(tmp_path / "directory", tmp_path / "one.tar")
     unpack_tree(tmp_path / "one.tar", tmp_path / "again")
-    assert below(tmp_path / "again") == below(tmp_path / "folder")
+    assert below(tmp_path / "again") == below(tmp_path / "directory")
 
 
 def test_a_link_is_refused_not_followed(tmp_path: Path) -> None:
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    (folder / "link").symlink_to("/etc/passwd")
-    with pytest.raises(StepError, match="no file and no folder: 'link'"):
-        pack_tree(folder, tmp_path / "one.tar")
+    directory = tmp_path / "directory"
+    directory.mkdir()
+    (directory / "link").symlink_to("/etc/passwd")
+    with pytest.raises(StepError, match="no file and no directory: 'link'"):
+        pack_tree(directory, tmp_path / "one.tar")

@@ -16,7 +16,7 @@ from probe.errors import Unhealthy
 from tests.unit.probe.driver import drive
 
 A, CNAME, AAAA = 1, 5, 28
-Answer = Callable[[bytes], bytes | None]
+Response = Callable[[bytes], bytes | None]
 
 
 def question_of(query: bytes) -> tuple[str, int]:
@@ -37,8 +37,8 @@ def record(kind: int, data: bytes, owner: bytes = b"\xc0\x0c") -> bytes:
 
 
 @contextmanager
-def name_server(answer: Answer, tcp: Answer | None = None) -> Iterator[int]:
-    """Answer on a loopback port by UDP, and by TCP if asked to."""
+def name_server(answer: Response, tcp: Response | None = None) -> Iterator[int]:
+    """Response on a loopback port by UDP, and by TCP if asked to."""
     listener = socket.create_server(("127.0.0.1", 0))
     port: int = listener.getsockname()[1]
     datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

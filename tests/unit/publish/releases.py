@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from core.target import Target
+from publish.check.directory import check_release
 from publish.check.findings import Checked
-from publish.check.folder import check_release
 from publish.oci.archive import archive_name, write_archive
 from publish.oci.image import Image, MultiArch, write_layout
 from publish.oci.layer import Layer, LayerFile
@@ -18,14 +19,13 @@ from publish.release.contents import ImageContents
 from publish.release.shipped import Shipped, shipped_files
 from publish.release.sums import hash_file, write_sums
 from publish.release.write import Release, ReleasedImage, write_release
-from publish.trust.parts import Part, Role, Wheel, part_of
+from publish.trust.components import Part, Role, Wheel, part_of
 from publish.trust.provenance import Builder
 from publish.trust.signing import PublicKey, SecretKey
 from recipes.images import Content, ImageRecipe
 from recipes.model import Recipe
-from recipes.target import Target
 from tests.fakes import HELLO, World
-from tests.fixtures.make_elf import FOLDER
+from tests.fixtures.make_elf import DIRECTORY
 from verify.expectations import Expectations
 from verify.verdict import Verdict, judge_path
 
@@ -79,7 +79,7 @@ class Text:
 class Bench:
     """Where releases are made."""
 
-    folder: Path
+    directory: Path
     key: SecretKey | None = field(default_factory=SecretKey.generate)
     texts: dict[str, dict[str, bytes]] = field(
         default_factory=lambda: {**TEXTS, "arithmetic": {"LICENSE": b"free\n"}}
@@ -87,8 +87,8 @@ class Bench:
     opened: list[str] = field(default_factory=list)
 
     @classmethod
-    def make(cls, folder: Path) -> "Bench":
-        world = World(folder / "world")
+    def make(cls, directory: Path) -> "Bench":
+        world = World(directory / "world")
         world.add("musl", "library", MUSL)
         world.add("tls", "library", TLS)
         world.edit("tls", 'licence = "MIT"', 'licence = "Apache-2.0 OR GPL-2.0-or-later"')
@@ -100,15 +100,19 @@ class Bench:
             # The strict schema looks long at long URLs.
             url = f"file://{world.archive(name, '2.0' if name == 'hello' else '1.0')}"
             world.edit(name, url, f"https://{name}.invalid")
-        files = folder / "artifacts" / "files"
+        files = directory / "artifacts" / "files"
         files.mkdir(parents=True)
-        (files / "hello-secure-2.0-linux-amd64").write_bytes((FOLDER / "good-amd64").read_bytes())
-        (files / "hello-secure-2.0-linux-amd64.upx").write_bytes((FOLDER / "packed").read_bytes())
-        return cls(folder=folder)
+        (files / "hello-secure-2.0-linux-amd64").write_bytes(
+            (DIRECTORY / "good-amd64").read_bytes()
+        )
+        (files / "hello-secure-2.0-linux-amd64.upx").write_bytes(
+            (DIRECTORY / "packed").read_bytes()
+        )
+        return cls(directory=directory)
 
     @property
     def world(self) -> World:
-        return World(self.folder / "world")
+        return World(self.directory / "world")
 
     @property
     def recipes(self) -> dict[str, Recipe]:
@@ -116,11 +120,11 @@ class Bench:
 
     @property
     def artifacts(self) -> Path:
-        return self.folder / "artifacts"
+        return self.directory / "artifacts"
 
     @property
     def release(self) -> Path:
-        return self.folder / "release"
+        return self.directory / "release"
 
     def entry(self, *, packed: bool = False, **changes: Any) -> dict[str, Any]:
         """An entry of the manifest."""
@@ -200,7 +204,7 @@ class Bench:
             contents=(Content(product="hello:secure", path=PurePosixPath("/hello")),),
             packed=False,
             environment={},
-            folders={},
+            directories={},
         )
         inside = program if evil is None else replace(program, path=evil, sha256=hash_file(evil))
         layer = Layer(
@@ -212,7 +216,7 @@ class Bench:
         )
         image = Image(recipe=recipe, target=Target.AMD64, layer=layer, labels={}, artifacts=())
         wanted = MultiArch(name="static-hello", tag="2.0", images=(image,))
-        layout = write_layout(self.folder / "oci", wanted)
+        layout = write_layout(self.directory / "oci", wanted)
         return ImageContents(layout=layout, files={Target.AMD64: (program, data)})
 
     def image(self, **changes: Any) -> ReleasedImage:
@@ -221,7 +225,7 @@ class Bench:
 
     def tar(self, layout: Layout) -> Path:
         (manifest,) = layout.manifests()
-        path = self.folder / archive_name(layout, manifest)
+        path = self.directory / archive_name(layout, manifest)
         write_archive(path, layout, manifest)
         return path
 
@@ -229,10 +233,10 @@ class Bench:
         self,
         *entries: Mapping[str, Any],
         images: tuple[ReleasedImage, ...] = (),
-        folder: Path | None = None,
+        directory: Path | None = None,
     ) -> Release:
         return write_release(
-            folder or self.release,
+            directory or self.release,
             self.files(*entries),
             images=images,
             reader=self.reader,

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
+from core.errors import PublishError
+from publish.check.directory import check_release
 from publish.check.findings import Checked
-from publish.check.folder import check_release
 from publish.check.image import check_image
 from publish.oci.layout import Layout
 from publish.release.attach import attachments
 from publish.trust.envelope import envelope, open_envelope
 from publish.trust.signing import PublicKey, SecretKey
-from recipes.errors import PublishError
 from tests.fakes import below
-from tests.fixtures.make_elf import FOLDER
+from tests.fixtures.make_elf import DIRECTORY
 from tests.unit.publish.releases import Bench, retar, unpacking, whats
 
 PLAIN, PACKED = "hello-secure-2.0-linux-amd64", "hello-secure-2.0-linux-amd64.upx"
@@ -49,10 +49,10 @@ NAMES = (
 def made(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     bench = Bench.make(tmp_path_factory.mktemp("bench"))
     bench.write(images=(bench.image(),))
-    shutil.copytree(bench.release, bench.folder / "signed")
+    shutil.copytree(bench.release, bench.directory / "signed")
     key, bench.key = bench.key, None
     bench.write(images=(bench.image(),))
-    shutil.copytree(bench.release, bench.folder / "unsigned")
+    shutil.copytree(bench.release, bench.directory / "unsigned")
     bench.key = key
     return bench
 
@@ -71,7 +71,7 @@ def unsigned(made: Bench) -> Iterator[Bench]:
 
 def _fresh(made: Bench, which: str) -> Iterator[Bench]:
     shutil.rmtree(made.release, ignore_errors=True)
-    shutil.copytree(made.folder / which, made.release)
+    shutil.copytree(made.directory / which, made.release)
     yield made
 
 
@@ -165,7 +165,7 @@ class TestSomebodyWithoutTheKey:
         assert "made for another file" in whats(pinned(signed))
 
     def test_cannot_leave_envelopes_unsigned(self, signed: Bench, made: Bench) -> None:
-        theirs = made.folder / "unsigned" / "provenance.intoto.jsonl"
+        theirs = made.directory / "unsigned" / "provenance.intoto.jsonl"
         shutil.copyfile(theirs, signed.release / "provenance.intoto.jsonl")
         signed.sum_again()
         assert "line 1: The envelope is not signed" in whats(pinned(signed))
@@ -183,7 +183,7 @@ class TestTheFilesThemselves:
     """In an unsigned release the sums can be made anew: the rest must still hold together."""
 
     def test_another_program(self, unsigned: Bench) -> None:
-        (unsigned.release / PLAIN).write_bytes((FOLDER / "good-amd64").read_bytes() + b"x")
+        (unsigned.release / PLAIN).write_bytes((DIRECTORY / "good-amd64").read_bytes() + b"x")
         unsigned.sum_again()
         said = whats(unsigned.check())
         assert f"{PLAIN}: is not what the provenance speaks of" in said
@@ -367,7 +367,7 @@ class TestHostile:
             "minisign.pub",
             f"{PLAIN}.cdx.json",
         ):
-            outside = signed.folder / "outside" / name
+            outside = signed.directory / "outside" / name
             outside.parent.mkdir(exist_ok=True)
             shutil.move(signed.release / name, outside)
             (signed.release / name).symlink_to(outside)
@@ -375,14 +375,14 @@ class TestHostile:
             (signed.release / name).unlink()
             shutil.move(outside, signed.release / name)
 
-    def test_a_folder_of_links(self, signed: Bench) -> None:
-        shutil.move(signed.release / "LICENSES", signed.folder / "licences")
-        (signed.release / "LICENSES").symlink_to(signed.folder / "licences")
+    def test_a_directory_of_links(self, signed: Bench) -> None:
+        shutil.move(signed.release / "LICENSES", signed.directory / "licences")
+        (signed.release / "LICENSES").symlink_to(signed.directory / "licences")
         said = whats(pinned(signed))
         assert "LICENSES: is a symbolic link" in said
         (signed.release / "loop").symlink_to(".")
         assert "loop: is a symbolic link" in whats(pinned(signed))
-        shutil.rmtree(signed.folder / "licences")
+        shutil.rmtree(signed.directory / "licences")
 
     def test_pipes_and_sockets(self, signed: Bench) -> None:
         os.mkfifo(signed.release / "pipe")
@@ -426,7 +426,7 @@ class TestHostile:
         (signed.release / "SHA256SUMS.minisig").write_bytes(data)
         assert "SHA256SUMS.minisig: " in whats(pinned(signed))
 
-    def test_no_folder_an_empty_one_and_a_file(self, tmp_path: Path) -> None:
+    def test_no_directory_an_empty_one_and_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("x")
         (tmp_path / "empty").mkdir()
         for name in ("nowhere", "file", "empty"):
@@ -473,8 +473,8 @@ class TestArchives:
         assert f"{TAR}: " in whats(unsigned.check())
 
     def test_another_image(self, made: Bench, unsigned: Bench) -> None:
-        evil = made.folder / "evil"
-        evil.write_bytes((FOLDER / "good-amd64").read_bytes().replace(b"\0", b"\1", 1))
+        evil = made.directory / "evil"
+        evil.write_bytes((DIRECTORY / "good-amd64").read_bytes().replace(b"\0", b"\1", 1))
         shutil.copyfile(made.tar(made.contents(evil=evil).layout), unsigned.release / TAR)
         reclaim(unsigned)
         said = whats(unsigned.check())
@@ -544,8 +544,8 @@ class TestImages:
     def test_another_program_in_it(self, made: Bench) -> None:
         good = made.contents()
         ones = attachments(good, builder=made.builder, key=made.key)
-        evil = made.folder / "evil"
-        evil.write_bytes((FOLDER / "good-arm64").read_bytes())
+        evil = made.directory / "evil"
+        evil.write_bytes((DIRECTORY / "good-arm64").read_bytes())
         bad = made.contents(evil=evil)
         said = whats(check_image(bad.layout, ones, public_key=public(made)))
         assert "provenance: there is none" in said
@@ -558,12 +558,12 @@ class TestImages:
     def test_a_damaged_layout(self, made: Bench) -> None:
         contents = made.contents()
         ones = attachments(contents, builder=made.builder, key=made.key)
-        for path in sorted((contents.layout.folder / "blobs" / "sha256").iterdir()):
+        for path in sorted((contents.layout.directory / "blobs" / "sha256").iterdir()):
             whole = path.read_bytes()
             path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
             assert "is not what it is called" in whats(check_image(contents.layout, ones))
             path.write_bytes(whole)
-        assert check_image(Layout.read(contents.layout.folder), ones, public_key=public(made))
+        assert check_image(Layout.read(contents.layout.directory), ones, public_key=public(made))
 
     def test_a_tag_that_another_image_was_signed_as(self, made: Bench) -> None:
         contents = made.contents()

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from core.errors import PublishError
+from core.target import Target
 from publish.oci.archive import archive_name, write_archive
 from publish.oci.image import Image, MultiArch, write_layout
 from publish.oci.layer import Layer, LayerFile
 from publish.oci.layout import FULL_NAME, REF_NAME, Descriptor, Layout
-from recipes.errors import PublishError
 from recipes.images import Content, ImageRecipe
-from recipes.target import Target
 
 EPOCH = 1_782_259_200
 TWO = (Target.AMD64, Target.ARM_V7)
@@ -28,13 +28,13 @@ RECIPE = ImageRecipe(
     packed=False,
     entrypoint=("/curl",),
     environment={},
-    folders={},
+    directories={},
     contents=(Content(product="curl:http", path=PurePosixPath("/curl")),),
 )
 
 
-def file(folder: Path, name: str, data: bytes, inside: str, **more: Any) -> LayerFile:
-    path = folder / name
+def file(directory: Path, name: str, data: bytes, inside: str, **more: Any) -> LayerFile:
+    path = directory / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     sha256 = hashlib.sha256(data).hexdigest()
@@ -42,14 +42,15 @@ def file(folder: Path, name: str, data: bytes, inside: str, **more: Any) -> Laye
     return LayerFile(path=PurePosixPath(inside), source=path, sha256=sha256, **options)
 
 
-def curl(folder: Path, targets: tuple[Target, ...] = TWO) -> MultiArch:
+def curl(directory: Path, targets: tuple[Target, ...] = TWO) -> MultiArch:
     """An image of a small file that says which machine it is for."""
     images = tuple(
         Image(
             recipe=RECIPE,
             target=target,
             layer=Layer(
-                files=(file(folder / "files", target.slug, target.encode(), "/curl"),), epoch=EPOCH
+                files=(file(directory / "files", target.slug, target.encode(), "/curl"),),
+                epoch=EPOCH,
             ),
             labels={"org.opencontainers.image.title": "static-curl"},
             artifacts=(),
@@ -59,14 +60,14 @@ def curl(folder: Path, targets: tuple[Target, ...] = TWO) -> MultiArch:
     return MultiArch(name="static-curl", tag="8.21.0-http", images=images)
 
 
-def layout(folder: Path, targets: tuple[Target, ...] = TWO) -> Layout:
-    return write_layout(folder / "oci", curl(folder, targets))
+def layout(directory: Path, targets: tuple[Target, ...] = TWO) -> Layout:
+    return write_layout(directory / "oci", curl(directory, targets))
 
 
-def bytes_below(folder: Path) -> dict[str, bytes]:
+def bytes_below(directory: Path) -> dict[str, bytes]:
     return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in directory.rglob("*")
         if path.is_file()
     }
 
@@ -90,7 +91,7 @@ def test_the_same_files_give_the_same_bytes_elsewhere_and_later(tmp_path: Path) 
     finally:
         os.umask(old)
     assert first.index == second.index
-    assert bytes_below(first.folder) == bytes_below(second.folder)
+    assert bytes_below(first.directory) == bytes_below(second.directory)
 
 
 def test_other_bytes_give_another_digest(tmp_path: Path) -> None:
@@ -99,9 +100,9 @@ def test_other_bytes_give_another_digest(tmp_path: Path) -> None:
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     made = layout(tmp_path)
-    assert Layout.read(made.folder) == made
+    assert Layout.read(made.directory) == made
     assert [one.platform for one in made.manifests()] == list(TWO)
-    (entry,) = json.loads((made.folder / "index.json").read_bytes())["manifests"]
+    (entry,) = json.loads((made.directory / "index.json").read_bytes())["manifests"]
     assert entry["annotations"] == {
         REF_NAME: "8.21.0-http",
         FULL_NAME: "static-curl:8.21.0-http",
@@ -129,7 +130,7 @@ def test_the_config_says_how_it_is_run_and_for_what(tmp_path: Path) -> None:
     assert said["rootfs"]["diff_ids"] == [layer.digest]
 
 
-def test_folders_links_and_modes_of_a_composed_image(tmp_path: Path) -> None:
+def test_directories_links_and_modes_of_a_composed_image(tmp_path: Path) -> None:
     links = tuple(map(PurePosixPath, ("/bin/sh", "/bin/curl")))
     layer = Layer(
         files=(
@@ -137,7 +138,7 @@ def test_folders_links_and_modes_of_a_composed_image(tmp_path: Path) -> None:
             file(tmp_path, "busybox", b"busybox", "/bin/busybox", links=links),
             file(tmp_path, "ca.pem", b"ca", "/etc/ssl/ca.pem", mode=0o644),
         ),
-        folders={PurePosixPath("/tmp"): 0o1777},
+        directories={PurePosixPath("/tmp"): 0o1777},
         epoch=EPOCH,
     )
     contents = {one.sha256: one.source.read_bytes() for one in layer.files}
@@ -154,26 +155,26 @@ def test_folders_links_and_modes_of_a_composed_image(tmp_path: Path) -> None:
 
 def test_writing_again_touches_nothing(tmp_path: Path) -> None:
     made = layout(tmp_path)
-    before = {path: path.stat().st_mtime_ns for path in made.folder.rglob("*")}
+    before = {path: path.stat().st_mtime_ns for path in made.directory.rglob("*")}
     assert layout(tmp_path) == made
-    assert {path: path.stat().st_mtime_ns for path in made.folder.rglob("*")} == before
+    assert {path: path.stat().st_mtime_ns for path in made.directory.rglob("*")} == before
 
 
 def test_blobs_of_a_former_image_go(tmp_path: Path) -> None:
     layout(tmp_path)
     made = layout(tmp_path, (Target.ARM64,))
     reachable = {one.digest.partition(":")[2] for one in made.reachable()}
-    assert {path.name for path in (made.folder / "blobs" / "sha256").iterdir()} == reachable
+    assert {path.name for path in (made.directory / "blobs" / "sha256").iterdir()} == reachable
 
 
 def test_a_half_written_layout_is_completed(tmp_path: Path) -> None:
     made = layout(tmp_path)
-    whole = bytes_below(made.folder)
-    (made.folder / "index.json").unlink()
-    victim = next((made.folder / "blobs" / "sha256").iterdir())
+    whole = bytes_below(made.directory)
+    (made.directory / "index.json").unlink()
+    victim = next((made.directory / "blobs" / "sha256").iterdir())
     victim.write_bytes(b"half")
     layout(tmp_path)
-    assert bytes_below(made.folder) == whole
+    assert bytes_below(made.directory) == whole
 
 
 def test_a_file_that_was_changed_since_it_was_proven_is_refused(tmp_path: Path) -> None:
@@ -186,18 +187,18 @@ def test_a_file_that_was_changed_since_it_was_proven_is_refused(tmp_path: Path) 
 
 def test_every_damage_is_found(tmp_path: Path) -> None:
     made = layout(tmp_path)
-    for path in sorted(made.folder.rglob("*")):
+    for path in sorted(made.directory.rglob("*")):
         if path.is_file():
             good = path.read_bytes()
             for bad in (good[:-1], bytes([good[0] ^ 1]) + good[1:], b""):
                 path.write_bytes(bad)
                 with pytest.raises(PublishError):
-                    Layout.read(made.folder)
+                    Layout.read(made.directory)
             path.unlink()
             with pytest.raises(PublishError):
-                Layout.read(made.folder)
+                Layout.read(made.directory)
             path.write_bytes(good)
-    assert Layout.read(made.folder) == made
+    assert Layout.read(made.directory) == made
 
 
 @pytest.mark.parametrize(
@@ -215,13 +216,13 @@ def test_every_damage_is_found(tmp_path: Path) -> None:
 )
 def test_an_index_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
     made = layout(tmp_path)
-    (made.folder / "index.json").write_bytes(content)
+    (made.directory / "index.json").write_bytes(content)
     with pytest.raises(PublishError):
-        Layout.read(made.folder)
+        Layout.read(made.directory)
     # The same, where the digest is right: what a registry might hand out.
     index = Descriptor.of(content, made.index.media_type)
     made.blob(index.digest).write_bytes(content)
-    hostile = Layout(folder=made.folder, name=made.name, tag=made.tag, index=index)
+    hostile = Layout(directory=made.directory, name=made.name, tag=made.tag, index=index)
     with pytest.raises(PublishError):
         list(hostile.reachable())
 
@@ -245,7 +246,7 @@ def test_an_archive_is_a_layout_and_what_docker_save_writes(tmp_path: Path) -> N
     assert [one.name for one in tmp_path.glob(".*")] == []
 
 
-def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "oci").write_text("a file stands here")
     with pytest.raises(PublishError, match="cannot be written"):
         layout(tmp_path)

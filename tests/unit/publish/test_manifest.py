@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import RecipeError
 from publish.manifest import NAME, VERSION, Artifact, Input, read_manifest, write_manifest
 from publish.manifest import replace as write_whole
-from recipes.errors import RecipeError
 
 ARTIFACT = Artifact(
     product="curl:http",
@@ -51,16 +51,16 @@ except OSError as error:
 """
 
 
-def made(folder: Path, name: str = "curl", **changes: object) -> Artifact:
+def made(directory: Path, name: str = "curl", **changes: object) -> Artifact:
     """An artifact whose file is there."""
     path = f"files/{name}"
-    (folder / "files").mkdir(exist_ok=True)
-    (folder / path).write_text(name, "utf-8")
+    (directory / "files").mkdir(exist_ok=True)
+    (directory / path).write_text(name, "utf-8")
     return replace(ARTIFACT, path=path, **changes)  # type: ignore[arg-type]
 
 
-def paths(folder: Path) -> list[str]:
-    return [entry["path"] for entry in read_manifest(folder)]
+def paths(directory: Path) -> list[str]:
+    return [entry["path"] for entry in read_manifest(directory)]
 
 
 def test_no_manifest_is_an_empty_one(tmp_path: Path) -> None:

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 
 from console.program import contexts_of
-from pipeline import parse_targets
+from core.errors import ExitCode, RecipeError
+from core.settings import SETTINGS
+from core.target import Target
+from flow.build import parse_targets
+from flow.context import ROOT
 from publish.pages import bodies, fill, make_blocks, matrix, rewrite, sizes
 from recipes import load
-from recipes.errors import ExitCode, RecipeError
 from recipes.load import find_product, list_products, load_recipe, load_recipes
 from recipes.model import Recipe
-from recipes.settings import SETTINGS
-from recipes.target import Target
 from tasks import namespace
 from verify.rules import RULES
-from workshop import ROOT
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -41,11 +41,11 @@ def entry(product: str, *, packed: bool = False, size: int = 1234, **other: Any)
     }
 
 
-def pages_in(folder: Path, readme: str, doc: str = "") -> Path:
-    (folder / "docs").mkdir()
-    (folder / "README.md").write_text(readme)
-    (folder / "docs" / "some.md").write_text(doc)
-    return folder
+def pages_in(directory: Path, readme: str, doc: str = "") -> Path:
+    (directory / "docs").mkdir()
+    (directory / "README.md").write_text(readme)
+    (directory / "docs" / "some.md").write_text(doc)
+    return directory
 
 
 class TestFill:
@@ -322,14 +322,14 @@ class TestRecipePage:
         }
 
     def test_the_example_loads(self, tmp_path: Path) -> None:
-        folder = tmp_path / "tini"
-        folder.mkdir()
+        directory = tmp_path / "tini"
+        directory.mkdir()
         text = self.PAGE.read_text("utf-8")
         for name, body in re.findall(
             r"<!-- example: (\S+) -->\n```\w+\n(.*?)^```$", text, re.MULTILINE | re.DOTALL
         ):
-            (folder / name).write_text(body)
-        recipe = load_recipe(folder / "recipe.toml")
+            (directory / name).write_text(body)
+        recipe = load_recipe(directory / "recipe.toml")
         assert [product.name for product in list_products({"tini": recipe})] == ["tini:init"]
         for number in (recipe.releases[0].archive.sha256, str(recipe.releases[0].archive.size)):
             assert text.count(number) == 2

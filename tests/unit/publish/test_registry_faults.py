@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from publish.registry.outside import Outside, Patience
+from core.errors import PublishError
+from publish.registry.outside import ClientOptions, RetryPolicy
 from publish.registry.push import push
 from publish.registry.reference import Repository
-from recipes.errors import PublishError
 from tests.registry_server import (
     Asked,
     Client,
@@ -203,7 +203,7 @@ def test_nonsense_in_retry_after_is_no_wait_of_its_own(client: Client) -> None:
 
 
 def test_a_registry_that_hangs_is_left(client: Client) -> None:
-    client.patience = Patience(tries=2, connect=1.0, read=0.2)
+    client.patience = RetryPolicy(tries=2, connect=1.0, read=0.2)
     client.server.trouble = lambda asked: Trouble.HANG
     error = fails(client)
     assert "stopped answering (tried 2 times)" in error.what
@@ -214,7 +214,7 @@ def test_a_registry_that_takes_in_a_drip_is_left(heavy: Client) -> None:
     outside = dataclasses.replace(
         heavy.outside,
         monotonic=lambda: float(next(clock)),
-        patience=Patience(tries=1, grace=60.0, min_rate=1 << 20),
+        patience=RetryPolicy(tries=1, grace=60.0, min_rate=1 << 20),
     )
     with pytest.raises(PublishError, match="takes bytes too slowly"):
         push(heavy.layout, heavy.repository, outside=outside)
@@ -417,6 +417,6 @@ def test_an_upload_that_leads_nowhere_is_not_followed(
 
 
 def test_the_default_outside_is_the_real_one() -> None:
-    outside = Outside()
+    outside = ClientOptions()
     assert outside.patience.tries > 1
     assert json.dumps(dataclasses.asdict(outside.patience))

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import PublishError
 from publish.registry.credentials import Login, find_login
 from publish.registry.push import push
 from publish.registry.reference import Repository
-from recipes.errors import PublishError
 from tests.registry_server import (
     IDENTITY,
     PASSWORD,
@@ -42,11 +42,11 @@ def client(server: RegistryServer, tmp_path: Path) -> Client:
 
 
 @pytest.fixture
-def docker_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "docker"
-    folder.mkdir()
-    monkeypatch.setenv("DOCKER_CONFIG", str(folder))
-    return folder
+def docker_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    directory = tmp_path / "docker"
+    directory.mkdir()
+    monkeypatch.setenv("DOCKER_CONFIG", str(directory))
+    return directory
 
 
 def refusal(client: Client) -> PublishError:
@@ -208,17 +208,17 @@ def entry(user: str, password: str) -> dict[str, str]:
     return {"auth": base64.b64encode(f"{user}:{password}".encode()).decode()}
 
 
-def test_the_login_of_dockers_config_is_found(docker_folder: Path) -> None:
+def test_the_login_of_dockers_config_is_found(docker_directory: Path) -> None:
     config = {"auths": {"ghcr.io": entry("robin", "a:b"), "127.0.0.1:5000": entry("x", "y")}}
-    (docker_folder / "config.json").write_text(json.dumps(config))
+    (docker_directory / "config.json").write_text(json.dumps(config))
     assert find_login("ghcr.io") == Login(user="robin", secret="a:b")
     assert find_login("127.0.0.1:5000") == Login(user="x", secret="y")
     assert find_login("127.0.0.1:5001") is None
 
 
-def test_a_refresh_token_of_dockers_config_is_found(docker_folder: Path) -> None:
+def test_a_refresh_token_of_dockers_config_is_found(docker_directory: Path) -> None:
     config = {"auths": {"cr.invalid": {**entry("00000", ""), "identitytoken": "refresh"}}}
-    (docker_folder / "config.json").write_text(json.dumps(config))
+    (docker_directory / "config.json").write_text(json.dumps(config))
     assert find_login("cr.invalid") == Login(identity="refresh")
 
 
@@ -227,27 +227,27 @@ def test_a_refresh_token_of_dockers_config_is_found(docker_folder: Path) -> None
     [("robin", Login(user="robin", secret="s")), ("<token>", Login(identity="s"))],
 )
 def test_a_credential_helper_is_asked(
-    docker_folder: Path, monkeypatch: pytest.MonkeyPatch, user: str, expected: Login
+    docker_directory: Path, monkeypatch: pytest.MonkeyPatch, user: str, expected: Login
 ) -> None:
-    helper = docker_folder / "docker-credential-test"
+    helper = docker_directory / "docker-credential-test"
     helper.write_text(f'#!/bin/sh\nread host\necho \'{{"Username":"{user}","Secret":"s"}}\'\n')
     helper.chmod(helper.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", f"{docker_folder}:/usr/bin:/bin")
+    monkeypatch.setenv("PATH", f"{docker_directory}:/usr/bin:/bin")
     config = {"credHelpers": {"ghcr.io": "test"}}
-    (docker_folder / "config.json").write_text(json.dumps(config))
+    (docker_directory / "config.json").write_text(json.dumps(config))
     assert find_login("ghcr.io") == expected
 
 
 @pytest.mark.parametrize("script", ["", "#!/bin/sh\necho 'secret-output' >&2\nexit 1\n"])
 def test_a_helper_that_is_missing_or_fails_is_an_error(
-    docker_folder: Path, monkeypatch: pytest.MonkeyPatch, script: str
+    docker_directory: Path, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:
     if script:
-        helper = docker_folder / "docker-credential-test"
+        helper = docker_directory / "docker-credential-test"
         helper.write_text(script)
         helper.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{docker_folder}:/usr/bin:/bin")
-    (docker_folder / "config.json").write_text('{"credsStore": "test"}')
+    monkeypatch.setenv("PATH", f"{docker_directory}:/usr/bin:/bin")
+    (docker_directory / "config.json").write_text('{"credsStore": "test"}')
     with pytest.raises(PublishError, match="credential helper for ghcr") as caught:
         find_login("ghcr.io")
     assert "secret-output" not in str(caught.value)
@@ -257,19 +257,19 @@ def test_a_helper_that_is_missing_or_fails_is_an_error(
     "text",
     ['{"auths": {"ghcr.io": {"auth": "!"}}}', '{"auths": {"ghcr.io": 3}}', '{"auths": [1]}'],
 )
-def test_a_damaged_config_is_an_error(docker_folder: Path, text: str) -> None:
-    (docker_folder / "config.json").write_text(text)
+def test_a_damaged_config_is_an_error(docker_directory: Path, text: str) -> None:
+    (docker_directory / "config.json").write_text(text)
     with pytest.raises(PublishError, match="Docker's config") as caught:
         find_login("ghcr.io")
     assert caught.value.next == "docker login ghcr.io"
 
 
-def test_no_config_is_no_login(docker_folder: Path) -> None:
+def test_no_config_is_no_login(docker_directory: Path) -> None:
     assert find_login("ghcr.io") is None
 
 
-def test_the_hubs_login_is_found_under_its_old_name(docker_folder: Path) -> None:
+def test_the_hubs_login_is_found_under_its_old_name(docker_directory: Path) -> None:
     config = {"auths": {"https://index.docker.io/v1/": entry("robin", "s")}}
-    (docker_folder / "config.json").write_text(json.dumps(config))
+    (docker_directory / "config.json").write_text(json.dumps(config))
     assert find_login("docker.io") == Login(user="robin", secret="s")
     assert Repository.parse("oci://docker.io/robin").server == "registry-1.docker.io"

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.errors import UsageError
 from publish.registry.reference import Reference, Repository
-from recipes.errors import UsageError
 
 HEX = "0123456789abcdef" * 4
 

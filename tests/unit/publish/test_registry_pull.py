@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import PublishError
 from publish.oci.layout import INDEX, MANIFEST, Descriptor, Layout, canonical
-from publish.registry.pull import Caps, list_tags, pull
+from publish.registry.pull import Limits, list_tags, pull
 from publish.registry.reference import Reference
 from publish.registry.referrers import fallback_tag
-from recipes.errors import PublishError
 from tests.registry_server import (
     Asked,
     Client,
@@ -40,10 +40,10 @@ def client(server: RegistryServer, tmp_path: Path) -> Client:
     return one
 
 
-def bytes_below(folder: Path) -> dict[str, bytes]:
+def bytes_below(directory: Path) -> dict[str, bytes]:
     return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in directory.rglob("*")
         if path.is_file()
     }
 
@@ -54,16 +54,18 @@ def test_what_was_pushed_comes_back_byte_for_byte(
 ) -> None:
     client.server.referrers = referrers
     layout, attachments = client.pull(tmp_path / "pulled")
-    assert bytes_below(layout.folder) == bytes_below(client.layout.folder)
-    assert Layout.read(layout.folder) == dataclasses.replace(client.layout, folder=layout.folder)
+    assert bytes_below(layout.directory) == bytes_below(client.layout.directory)
+    assert Layout.read(layout.directory) == dataclasses.replace(
+        client.layout, directory=layout.directory
+    )
     assert attachments == client.attachments
     assert client.server.written == []
 
 
 def test_an_image_is_pulled_by_its_digest(client: Client, tmp_path: Path) -> None:
     layout, attachments = client.pull(tmp_path / "pulled", client.layout.index.digest)
-    assert layout == dataclasses.replace(client.layout, folder=layout.folder)
-    assert Layout.read(layout.folder) == layout
+    assert layout == dataclasses.replace(client.layout, directory=layout.directory)
+    assert Layout.read(layout.directory) == layout
     assert attachments == client.attachments
 
 
@@ -73,7 +75,7 @@ def test_what_a_moving_tag_leads_to_is_called_by_its_version(
     client.push("8.21.0-http", "latest", "http")
     for word in ("latest", "http"):
         layout, _ = client.pull(tmp_path / word, word)
-        assert layout == dataclasses.replace(client.layout, folder=layout.folder)
+        assert layout == dataclasses.replace(client.layout, directory=layout.directory)
 
 
 def test_an_older_image_under_a_newer_tag_is_refused(client: Client, tmp_path: Path) -> None:
@@ -148,10 +150,10 @@ def test_nothing_is_taken_for_what_it_is_not(
         store.blobs[key] = spoilt(store.blobs[key])
     else:
         store.manifests[key] = (store.manifests[key][0], spoilt(store.manifests[key][1]))
-    folder = tmp_path / "pulled"
+    directory = tmp_path / "pulled"
     with pytest.raises(PublishError):
-        client.pull(folder)
-    assert not (folder / "index.json").exists()
+        client.pull(directory)
+    assert not (directory / "index.json").exists()
     assert not client.told.running
 
 
@@ -166,22 +168,22 @@ def test_a_body_that_breaks_off_is_asked_for_again(client: Client, tmp_path: Pat
 
     client.server.trouble = once
     layout, _ = client.pull(tmp_path / "pulled")
-    assert Layout.read(layout.folder) == layout
+    assert Layout.read(layout.directory) == layout
     assert client.slept == [0.5]
 
 
 @pytest.mark.parametrize(
     "caps",
     [
-        Caps(manifests=1),
-        Caps(blobs=3),
-        Caps(blob=20),
-        Caps(total=50),
-        Caps(referrers=0),
-        Caps(attachment=3),
+        Limits(manifests=1),
+        Limits(blobs=3),
+        Limits(blob=20),
+        Limits(total=50),
+        Limits(referrers=0),
+        Limits(attachment=3),
     ],
 )
-def test_more_than_may_be_is_not_taken(client: Client, tmp_path: Path, caps: Caps) -> None:
+def test_more_than_may_be_is_not_taken(client: Client, tmp_path: Path, caps: Limits) -> None:
     reference = Reference(repository=client.repository, word="8.21.0-http")
     with pytest.raises(PublishError, match="are taken"):
         pull(reference, tmp_path / "pulled", caps=caps, outside=client.outside)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from core.errors import PublishError, UsageError
 from publish.oci.attachment import Attachment
 from publish.oci.layout import INDEX, MANIFEST, Descriptor, canonical
-from publish.registry.parcel import ItemKind
 from publish.registry.referrers import fallback_tag, merged
-from recipes.errors import PublishError, UsageError
+from publish.registry.upload_item import ItemKind
 from tests.registry_server import (
     Asked,
     Client,

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from trustme import CA
 
+from core.errors import PublishError
 from publish.registry.answer import follow
 from publish.registry.push import push
 from publish.registry.reference import Repository
-from recipes.errors import PublishError
 from tests.registry_server import Client, RegistryServer, registry_server, tiny_layout
 
 
@@ -41,8 +41,8 @@ def secure(authority: CA) -> Iterator[RegistryServer]:
         yield running
 
 
-def client(server: RegistryServer, folder: Path) -> Client:
-    return Client(server=server, layout=tiny_layout(folder / "oci"))
+def client(server: RegistryServer, directory: Path) -> Client:
+    return Client(server=server, layout=tiny_layout(directory / "oci"))
 
 
 def there(server: RegistryServer, *, insecure: bool = False) -> Repository:

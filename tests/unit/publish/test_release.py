@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from publish.release.place import Content
+from core.errors import PublishError
+from publish.release.release_dir import Content
 from publish.release.sums import hash_file, read_sums, write_sums
 from publish.trust.envelope import payloads
-from recipes.errors import PublishError
 from tests.fakes import below
 from tests.unit.publish.releases import Bench
 
 FULL = """
 import resource, sys
 from pathlib import Path
-from publish.release.place import Content, Place
+from publish.release.release_dir import Content, Place
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 contents = {"a": Content.of_bytes(b"x"), "b": Content.of_bytes(b"x" * 5000)}
 try:
@@ -52,8 +52,8 @@ def bench(tmp_path: Path) -> Bench:
     return Bench.make(tmp_path)
 
 
-def times(folder: Path) -> dict[str, tuple[int, int]]:
-    ones = [folder, *folder.rglob("*")]
+def times(directory: Path) -> dict[str, tuple[int, int]]:
+    ones = [directory, *directory.rglob("*")]
     return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in ones}
 
 
@@ -105,10 +105,10 @@ class TestWhatIsInIt:
 
 
 class TestTheSameEachTime:
-    def test_in_two_folders(self, bench: Bench) -> None:
+    def test_in_two_directories(self, bench: Bench) -> None:
         bench.write(images=(bench.image(),))
-        bench.write(images=(bench.image(),), folder=bench.folder / "other")
-        assert below(bench.release) == below(bench.folder / "other")
+        bench.write(images=(bench.image(),), directory=bench.directory / "other")
+        assert below(bench.release) == below(bench.directory / "other")
 
     def test_a_second_run_touches_nothing(self, bench: Bench) -> None:
         image = bench.image()
@@ -120,8 +120,8 @@ class TestTheSameEachTime:
 
     def test_in_whatever_order(self, bench: Bench) -> None:
         bench.write()
-        bench.write(bench.entry(packed=True), bench.entry(), folder=bench.folder / "other")
-        assert below(bench.release) == below(bench.folder / "other")
+        bench.write(bench.entry(packed=True), bench.entry(), directory=bench.directory / "other")
+        assert below(bench.release) == below(bench.directory / "other")
 
     def test_what_was_spoilt_is_mended(self, bench: Bench) -> None:
         bench.write()
@@ -263,7 +263,7 @@ class TestOtherPeoplesFiles:
 
     def test_links_and_pipes(self, bench: Bench) -> None:
         bench.write()
-        outside = bench.folder / "outside"
+        outside = bench.directory / "outside"
         outside.write_text("precious")
         (bench.release / PLAIN).unlink()
         (bench.release / PLAIN).symlink_to(outside)
@@ -272,8 +272,8 @@ class TestOtherPeoplesFiles:
             bench.write()
         assert outside.read_text() == "precious"
 
-    def test_a_folder_that_is_a_link(self, bench: Bench) -> None:
-        outside = bench.folder / "outside"
+    def test_a_directory_that_is_a_link(self, bench: Bench) -> None:
+        outside = bench.directory / "outside"
         outside.mkdir()
         bench.release.mkdir()
         (bench.release / "LICENSES").symlink_to(outside)
@@ -338,8 +338,8 @@ class TestFormerReleases:
         assert set(below(bench.release)) == OF_FILES
 
     def test_an_interrupted_run_is_completed(self, bench: Bench) -> None:
-        bench.write(folder=bench.folder / "whole")
-        whole = below(bench.folder / "whole")
+        bench.write(directory=bench.directory / "whole")
+        whole = below(bench.directory / "whole")
         bench.release.mkdir()
         for name in sorted(whole)[: len(whole) // 2]:
             (bench.release / name).parent.mkdir(parents=True, exist_ok=True)
@@ -367,12 +367,12 @@ class TestTrouble:
     @pytest.mark.parametrize(
         "spoil",
         [
-            lambda folder: folder.write_text("a file"),
-            lambda folder: folder.parent.joinpath("release").symlink_to("nowhere"),
-            lambda folder: (folder / PLAIN).mkdir(parents=True),
+            lambda directory: directory.write_text("a file"),
+            lambda directory: directory.parent.joinpath("release").symlink_to("nowhere"),
+            lambda directory: (directory / PLAIN).mkdir(parents=True),
         ],
     )
-    def test_a_folder_that_cannot_be_written(
+    def test_a_directory_that_cannot_be_written(
         self, bench: Bench, spoil: Callable[[Path], object]
     ) -> None:
         spoil(bench.release)

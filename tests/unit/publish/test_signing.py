@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.errors import PublishError
 from publish.trust.minisign import parameters, parse_public, parse_secret, parse_signature
 from publish.trust.signing import PublicKey, SecretKey, new_key
-from recipes.errors import PublishError
 
 # Written by minisign 0.11 with -G -W and with -S, for these tests alone.
 SECRET = """untrusted comment: minisign encrypted secret key
@@ -33,7 +33,7 @@ FULL = """
 import resource, sys
 from pathlib import Path
 from publish.trust.signing import new_key
-from recipes.errors import PublishError
+from core.errors import PublishError
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 try:
     new_key(Path(sys.argv[1]), Path(sys.argv[2]))
@@ -42,8 +42,8 @@ except PublishError as error:
 """
 
 
-def key_file(folder: Path, text: str = SECRET, mode: int = 0o600) -> Path:
-    path = folder / "some.key"
+def key_file(directory: Path, text: str = SECRET, mode: int = 0o600) -> Path:
+    path = directory / "some.key"
     path.write_text(text, "ascii")
     path.chmod(mode)
     return path

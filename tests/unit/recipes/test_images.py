@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from recipes.errors import RecipeError
+from core.errors import RecipeError
 from recipes.images import load_images
 from recipes.load import load_recipes
 from tests.fakes import World, small_world
@@ -15,7 +15,7 @@ summary = "all of it"
 tag = "{hello}"
 packed = true
 command = ["/bin/hello"]
-folders = { "/tmp" = "1777" }
+directories = { "/tmp" = "1777" }
 [[tools.contents]]
 product = "hello:quiet"
 path = "/bin/hello"
@@ -78,7 +78,7 @@ def test_a_composed_image(world: World) -> None:
     hello, data = image.contents
     assert hello.links == (PurePosixPath("/bin/hi"), PurePosixPath("/usr/bin/ho"))
     assert (data.recipe, data.mode) == ("data", 0o644)
-    assert image.folders == {PurePosixPath("/tmp"): 0o1777}
+    assert image.directories == {PurePosixPath("/tmp"): 0o1777}
     assert image.tagged({"hello": "2.0"}, packed=True) == "2.0"
     assert image.tagged({"hello": "2.0"}, packed=False) == "2.0-plain"
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from pysequoia import Cert
 
-from recipes.errors import RecipeError, UsageError
+from core.errors import RecipeError, UsageError
+from core.target import Target
 from recipes.load import HERE, find_product, list_products, load_recipe, load_recipes
 from recipes.model import Kind
-from recipes.target import Target
 from tests.fakes import World, small_world
 
 SHIPPED = sorted(path.parent.name for path in HERE.glob("*/recipe.toml"))
@@ -105,7 +105,7 @@ BROKEN = {
     "url that is a number": ("urls = [", "urls = [1] # ", "'urls' must be a list of strings"),
     "version not in the file name": ('version = "2.0"', 'version = "2.1"', "lacks '2.1'"),
     "empty version": ('version = "2.0"', 'version = ""', "lacks ''"),
-    "file name with a folder": ('filename = "', 'filename = "../', "is not a plain file name"),
+    "file name with a directory": ('filename = "', 'filename = "../', "is not a plain file name"),
     "unsigned without saying so": ("unsigned =", "# unsigned =", "'unsigned' is missing"),
     "unsigned for no reason": (
         'unsigned = "nobody signs what exists only in tests"',
@@ -151,7 +151,11 @@ BROKEN = {
     "name of a switch with a space": ('LOUD = "OFF"', '"LO UD" = "OFF"', "is not one word"),
     "switch that is no string": ('LOUD = "OFF"', "LOUD = false", "switches.LOUD' must be a string"),
     "no TOML": ('name = "hello"', 'name = "hello', "not a TOML file"),
-    "name of another folder": ('name = "hello"', 'name = "hullo"', "not the folder's name 'hello'"),
+    "name of another directory": (
+        'name = "hello"',
+        'name = "hullo"',
+        "not the directory's name 'hello'",
+    ),
     "list in place of a table": ("[unsupported]", "[[unsupported]]", "must be a table"),
     "unknown target": (
         '"linux/mips64le"',
@@ -247,13 +251,15 @@ def test_packing_takes_a_packer(tmp_path: Path) -> None:
     assert "'pack' needs the recipe 'upx'" in refusal(world)
 
 
-def test_recipes_of_other_folders_are_added_and_can_need_ours(world: World, tmp_path: Path) -> None:
+def test_recipes_of_other_directories_are_added_and_can_need_ours(
+    world: World, tmp_path: Path
+) -> None:
     mine, theirs = World(tmp_path / "mine"), World(tmp_path / "theirs")
     mine.add("gzip", "library", 'needs = ["tls", "zip"]\n')
     theirs.add("zip", "library", 'needs = ["musl"]\n')
     recipes = load_recipes(world.recipes, mine.recipes, theirs.recipes, mine.recipes)
     assert list(recipes) == ["data", "gzip", "hello", "musl", "tls", "upx", "zip"]
-    assert recipes["gzip"].folder == mine.recipes / "gzip"
+    assert recipes["gzip"].directory == mine.recipes / "gzip"
     with pytest.raises(RecipeError, match="needs 'zip', which is no recipe"):
         load_recipes(world.recipes, mine.recipes)
 
@@ -270,14 +276,14 @@ def test_a_name_that_exists_twice_names_both_files(world: World, tmp_path: Path)
 @pytest.mark.parametrize(
     ("inside", "why"),
     [
-        ("nowhere", "there is no such folder"),
+        ("nowhere", "there is no such directory"),
         ("recipes/tls", "it is a recipe itself"),
         ("mirror", ""),
     ],
 )
-def test_a_folder_without_recipes_is_a_mistake(world: World, inside: str, why: str) -> None:
+def test_a_directory_without_recipes_is_a_mistake(world: World, inside: str, why: str) -> None:
     with pytest.raises(RecipeError, match="holds no recipe") as caught:
-        load_recipes(world.recipes, world.folder / inside)
+        load_recipes(world.recipes, world.directory / inside)
     assert why in caught.value.why
 
 

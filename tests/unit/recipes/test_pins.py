@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.errors import RecipeError
+from core.errors import RecipeError
 from recipes.load import HERE, load_recipe
 from recipes.model import Release, Signature, Source
 from recipes.pins import KEEP, add_release, as_table
@@ -118,13 +118,13 @@ def test_every_shipped_recipe_can_be_moved_and_loads_again(path: Path, tmp_path:
     new = replace(old, version="9999.1", date=date(2030, 1, 2), source=source)
     text = path.read_text("utf-8")
     done = add_release(text, new)
-    folder = tmp_path / path.parent.name
-    folder.mkdir()
+    directory = tmp_path / path.parent.name
+    directory.mkdir()
     for file in path.parent.iterdir():
         if file.is_file():
-            (folder / file.name).write_bytes(file.read_bytes())
-    (folder / "recipe.toml").write_text(done.text, "utf-8")
-    assert load_recipe(folder / "recipe.toml").releases[:2] == (new, old)
+            (directory / file.name).write_bytes(file.read_bytes())
+    (directory / "recipe.toml").write_text(done.text, "utf-8")
+    assert load_recipe(directory / "recipe.toml").releases[:2] == (new, old)
     assert done.text.count("\n\n\n") == text.count("\n\n\n")
     twice = add_release(
         done.text, replace(new, version="9999.2", source=replace(source, version="9999.2"))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from recipes.errors import ExitCode, FromscratchError, RecipeError
-from recipes.settings import SETTINGS, Origin, Settings
+from core.errors import ExitCode, FromscratchError, RecipeError
+from core.settings import SETTINGS, Origin, Settings
 
 
 class Colour(StrEnum):
@@ -16,12 +16,12 @@ class Colour(StrEnum):
 
 
 def read(
-    folder: Path, *, flag: str | None = None, environment: str = "", file: str = ""
+    directory: Path, *, flag: str | None = None, environment: str = "", file: str = ""
 ) -> Settings:
     if file:
-        (folder / "fromscratch.toml").write_text(file, "utf-8")
+        (directory / "fromscratch.toml").write_text(file, "utf-8")
     environ = {"FROMSCRATCH_ENGINE": environment} if environment else {}
-    return Settings.read({"engine": flag}, environment=environ | {"HOME": "/"}, folder=folder)
+    return Settings.read({"engine": flag}, environment=environ | {"HOME": "/"}, directory=directory)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_unknown_names_are_refused_with_a_guess(tmp_path: Path) -> None:
     with pytest.raises(
         RecipeError, match=r"'engin' in the environment\. Perhaps you meant 'engine'"
     ):
-        Settings.read({}, environment={"FROMSCRATCH_ENGIN": "docker"}, folder=tmp_path)
+        Settings.read({}, environment={"FROMSCRATCH_ENGIN": "docker"}, directory=tmp_path)
     with pytest.raises(RecipeError, match=r"'job' in .*fromscratch.toml. Perhaps you meant 'jobs'"):
         read(tmp_path, file="job = 3")
 
@@ -71,13 +71,13 @@ def test_the_file_may_say_it_as_toml_says_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("text", "on"), [("1", True), ("yes", True), ("0", False), ("OFF", False)])
 def test_switches_understand_people(tmp_path: Path, text: str, on: bool) -> None:
     environment = {"FROMSCRATCH_OFFLINE": text}
-    assert Settings.read({}, environment=environment, folder=tmp_path).flag("offline") is on
+    assert Settings.read({}, environment=environment, directory=tmp_path).flag("offline") is on
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "²"])
 def test_a_number_is_a_number_from_one(tmp_path: Path, text: str) -> None:
     with pytest.raises(FromscratchError, match="must be a whole number from 1"):
-        Settings.read({"jobs": text}, environment={}, folder=tmp_path).number("jobs", 1)
+        Settings.read({"jobs": text}, environment={}, directory=tmp_path).number("jobs", 1)
 
 
 def test_a_word_out_of_a_set_is_met_with_a_guess(tmp_path: Path) -> None:
@@ -108,15 +108,15 @@ def test_a_wrong_flag_is_wrong_usage_and_a_wrong_file_a_wrong_setting(tmp_path: 
         ("my own", ["my own"]),
     ],
 )
-def test_folders_are_several_or_one_with_a_blank_in_its_name(
+def test_directories_are_several_or_one_with_a_blank_in_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, names: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my own").mkdir()
-    settings = Settings.read({"recipes": text}, environment={}, folder=tmp_path)
-    assert settings.folders("recipes") == tuple(tmp_path / name for name in names)
+    settings = Settings.read({"recipes": text}, environment={}, directory=tmp_path)
+    assert settings.directories("recipes") == tuple(tmp_path / name for name in names)
 
 
-def test_folders_in_a_file_are_a_list(tmp_path: Path) -> None:
+def test_directories_in_a_file_are_a_list(tmp_path: Path) -> None:
     settings = read(tmp_path, file='recipes = ["/a", "/b"]')
-    assert settings.folders("recipes") == (Path("/a"), Path("/b"))
+    assert settings.directories("recipes") == (Path("/a"), Path("/b"))

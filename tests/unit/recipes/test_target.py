@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from recipes.errors import UsageError
+from core.errors import UsageError
+from core.target import Target
 from recipes.load import load_recipes
 from recipes.model import Product
-from recipes.target import Target
 
 PROPERTIES = [name for name, value in vars(Target).items() if isinstance(value, property)]
 

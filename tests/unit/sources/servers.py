@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
             server.sent += len(data)
 
 
-Answer = Callable[[Handler], None]
+Response = Callable[[Handler], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: Response) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.answers = answers
         self.requests: list[Request] = []
@@ -88,7 +88,7 @@ class Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def serving(*answers: Answer) -> Iterator[Server]:
+def serving(*answers: Response) -> Iterator[Server]:
     with Server(*answers) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -101,7 +101,7 @@ def serving(*answers: Answer) -> Iterator[Server]:
 
 def answer(
     data: bytes = b"", *, status: int = 200, cut: int | None = None, **headers: str | int
-) -> Answer:
+) -> Response:
     """A fixed answer. ``cut`` ends the body early; headers: Retry_After=1."""
 
     def give(handler: Handler) -> None:
@@ -113,7 +113,7 @@ def answer(
     return give
 
 
-def file(data: bytes = DATA, *, etag: str | None = '"one"', cut: int | None = None) -> Answer:
+def file(data: bytes = DATA, *, etag: str | None = '"one"', cut: int | None = None) -> Response:
     """A server that can resume, and hangs up after ``cut`` bytes."""
 
     def give(handler: Handler) -> None:
@@ -132,7 +132,7 @@ def file(data: bytes = DATA, *, etag: str | None = '"one"', cut: int | None = No
     return give
 
 
-def endless(chunk: bytes, *, pause: float = 0.0) -> Answer:
+def endless(chunk: bytes, *, pause: float = 0.0) -> Response:
     """A body without length that ends when the client hangs up."""
 
     def give(handler: Handler) -> None:
@@ -178,8 +178,8 @@ class Listener:
     attempts: list[list[int]] = field(default_factory=list)
     ends: int = 0
 
-    def started(self, source: Source, url: str) -> None:
-        assert source.filename in url or url.startswith(("file:", "pip:"))
+    def started(self, label: str, size: int, origin: str = "") -> None:
+        assert label in origin or origin.startswith(("file:", "pip:"))
         self.attempts.append([])
 
     def advanced(self, size: int) -> None:

@@ -69,18 +69,18 @@ def test_what_is_not_as_it_should_be_is_left_out(text: str) -> None:
 @pytest.mark.parametrize("name", ["", "-o=x", "a b", "../curl", "a;b", "a/b"])
 def test_only_names_reach_apt(tmp_path: Path, name: str) -> None:
     with pytest.raises(Refused, match="no name of a source package"):
-        Apt(folder=tmp_path, bases=tuple).releases(name)
+        Apt(directory=tmp_path, bases=tuple).releases(name)
 
 
 def test_without_a_mirror_nothing_is_asked(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="apt names no Debian archive"):
-        Apt(folder=tmp_path, bases=tuple).releases("curl")
+        Apt(directory=tmp_path, bases=tuple).releases("curl")
 
 
 def test_without_apt_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Refused, match="there is no apt-get here"):
-        Apt(folder=tmp_path, bases=lambda: ("file:///nowhere",)).releases("curl")
+        Apt(directory=tmp_path, bases=lambda: ("file:///nowhere",)).releases("curl")
 
 
 def test_patience_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,4 +90,4 @@ def test_patience_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     monkeypatch.setattr(apt, "SECONDS", 0.2)
     with pytest.raises(Refused, match="took more than"):
-        Apt(folder=tmp_path, bases=lambda: ("file:///nowhere",)).releases("curl")
+        Apt(directory=tmp_path, bases=lambda: ("file:///nowhere",)).releases("curl")

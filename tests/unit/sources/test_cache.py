@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.sources.cache import Cache, EntryKind, WrongBytesError
-from builders.sources.disk import StorageError
+from core.files import StorageError
 
 HELLO = hashlib.sha256(b"hello").hexdigest()
 
@@ -56,8 +56,8 @@ def test_unexpected_bytes_are_not_stored(cache: Cache, tmp_path: Path, *, move: 
 @settings(max_examples=30, deadline=None)
 @given(data=st.binary(min_size=1, max_size=200), at=st.integers(0), bit=st.integers(0, 7))
 def test_any_flipped_bit_is_noticed(data: bytes, at: int, bit: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        cache = Cache(Path(folder))
+    with tempfile.TemporaryDirectory() as directory:
+        cache = Cache(Path(directory))
         sha256 = cache.put_bytes(data).sha256
         path = cache.blob(sha256)
         assert path is not None
@@ -89,7 +89,7 @@ def test_blob_without_memory_is_hashed(cache: Cache, seen: bytes | None) -> None
     assert memory.exists()
 
 
-def test_folder_or_link_in_place_of_a_blob(cache: Cache, tmp_path: Path) -> None:
+def test_directory_or_link_in_place_of_a_blob(cache: Cache, tmp_path: Path) -> None:
     place = cache.root / "cas" / HELLO[:2] / HELLO
     place.mkdir(parents=True)
     assert cache.blob(HELLO) is None
@@ -229,9 +229,9 @@ def test_many_threads_put_the_same_bytes(cache: Cache) -> None:
 
 
 def test_scratch_goes_away(cache: Cache) -> None:
-    with cache.scratch() as folder:
-        (folder / "x").write_text("x")
-    assert not folder.exists()
+    with cache.scratch() as directory:
+        (directory / "x").write_text("x")
+    assert not directory.exists()
 
 
 def test_root_that_is_a_file_is_told(tmp_path: Path) -> None:

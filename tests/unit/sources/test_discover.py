@@ -36,7 +36,7 @@ def test_links_of_every_spelling(waits: Waits) -> None:
     assert read(waits, page) == {"8.22.0", "8.22.1", "8.23.0", "8.24.0", "8.25.0"}
 
 
-def test_folders_called_like_releases(waits: Waits) -> None:
+def test_directories_called_like_releases(waits: Waits) -> None:
     pinned = replace(
         PINNED,
         version="3.13.15",

@@ -20,9 +20,9 @@ from builders.sources.fetch import Fetched, Unavailable, fetch
 from builders.sources.mirrors import Mirrors
 from tests.unit.sources.servers import (
     DATA,
-    Answer,
     Handler,
     Listener,
+    Response,
     Waits,
     answer,
     endless,
@@ -80,10 +80,10 @@ def test_broken_body_is_resumed_not_begun_again(cache: Cache, waits: Waits) -> N
 @given(cuts=st.lists(st.integers(0, len(DATA) - 1), max_size=3))
 def test_wherever_it_breaks_each_byte_is_sent_once(cuts: list[int]) -> None:
     with (
-        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory() as directory,
         serving(*[file(cut=cut) for cut in cuts], file()) as server,
     ):
-        got = get(Cache(Path(folder)), Waits().client(), server.url)
+        got = get(Cache(Path(directory)), Waits().client(), server.url)
         assert got.path.read_bytes() == DATA
     assert server.sent == len(DATA)
 
@@ -119,7 +119,7 @@ def test_file_that_changed_under_the_resume_is_begun_again(cache: Cache, waits: 
     ],
     ids=["other offset", "other total", "no range", "416"],
 )
-def test_wrong_206_is_not_glued_on(cache: Cache, waits: Waits, lie: Answer) -> None:
+def test_wrong_206_is_not_glued_on(cache: Cache, waits: Waits, lie: Response) -> None:
     with serving(file(cut=1000), lie, file()) as server:
         assert get(cache, waits.client(), server.url).path.read_bytes() == DATA
     assert "Range" in server.requests[1].headers
@@ -211,7 +211,9 @@ def test_after_wrong_bytes_the_next_mirror_is_asked(cache: Cache, waits: Waits) 
     ],
     ids=["endless", "longer", "shorter", "portal", "typed", "padded", "endless portal", "gzip"],
 )
-def test_lies_are_recognised_early(cache: Cache, waits: Waits, hostile: Answer, word: str) -> None:
+def test_lies_are_recognised_early(
+    cache: Cache, waits: Waits, hostile: Response, word: str
+) -> None:
     with serving(hostile) as server:
         error = failure(cache, waits.client(), server.url)
     assert len(server.requests) == 1

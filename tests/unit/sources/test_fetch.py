@@ -15,7 +15,7 @@ from builders.sources.client import Client, Limits, Trouble
 from builders.sources.download import Part
 from builders.sources.fetch import Fetched, NotCached, Unavailable, fetch
 from builders.sources.mirrors import Mirrors
-from recipes.errors import SourceError
+from core.errors import SourceError
 from recipes.model import Source
 from tests.unit.sources.servers import (
     DATA,
@@ -34,7 +34,7 @@ from pathlib import Path
 from builders.sources.cache import Cache
 from builders.sources.fetch import fetch
 from builders.sources.mirrors import Mirrors
-from recipes.errors import SourceError
+from core.errors import SourceError
 from recipes.model import Source
 
 root, url, size, sha256, limit = sys.argv[1:]
@@ -86,22 +86,22 @@ def test_offline_names_what_is_missing_and_asks_nobody(cache: Cache) -> None:
     assert "inv fetch" in str(caught.value)
 
 
-def test_folder_is_a_mirror_even_offline(cache: Cache, tmp_path: Path) -> None:
-    folder = tmp_path / "usb stick"
-    folder.mkdir()
-    (folder / "curl-8.21.0.tar.gz").write_bytes(DATA)
-    mirrors = Mirrors(private=((folder).as_uri(),))
+def test_directory_is_a_mirror_even_offline(cache: Cache, tmp_path: Path) -> None:
+    directory = tmp_path / "usb stick"
+    directory.mkdir()
+    (directory / "curl-8.21.0.tar.gz").write_bytes(DATA)
+    mirrors = Mirrors(private=((directory).as_uri(),))
     got = fetch(source_of(), cache, mirrors, offline=True)
     assert got.path.read_bytes() == DATA
-    assert (folder / "curl-8.21.0.tar.gz").exists()
+    assert (directory / "curl-8.21.0.tar.gz").exists()
 
 
-@pytest.mark.parametrize("kind", ["missing", "folder", "fifo", "short", "wrong", "host"])
-def test_folder_without_the_file_is_passed_over(cache: Cache, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["missing", "directory", "fifo", "short", "wrong", "host"])
+def test_directory_without_the_file_is_passed_over(cache: Cache, tmp_path: Path, kind: str) -> None:
     place = tmp_path / "curl-8.21.0.tar.gz"
     base = tmp_path.as_uri()
     match kind:
-        case "folder":
+        case "directory":
             place.mkdir()
         case "fifo":
             os.mkfifo(place)
@@ -249,7 +249,7 @@ def test_full_disk_is_told_and_leaves_nothing(cache: Cache, tmp_path: Path, tran
 
 
 def test_cache_that_is_not_ours_is_told(tmp_path: Path, waits: Waits) -> None:
-    (tmp_path / "cache").write_text("a file, not a folder")
+    (tmp_path / "cache").write_text("a file, not a directory")
     with serving(file()) as server, pytest.raises(SourceError, match="cache"):
         fetch(source_of(DATA, server.url), Cache(tmp_path / "cache"), Mirrors())
     assert waits.slept == []

@@ -6,7 +6,7 @@ from builders.sources.cache import Cache, WrongBytesError
 from builders.sources.fetch import fetch
 from builders.sources.mirror import mirror
 from builders.sources.mirrors import Mirrors
-from recipes.errors import RecipeError
+from core.errors import RecipeError
 from recipes.model import Source
 from tests.unit.sources.servers import source_of
 
@@ -19,29 +19,29 @@ def put(tmp_path: Path, source: Source) -> Path:
     return path
 
 
-def test_folder_serves_another_machine(tmp_path: Path, cache: Cache) -> None:
-    folder = tmp_path / "deep" / "mirror"
-    done = mirror(SOURCES, folder, get=lambda source: put(tmp_path, source))
+def test_directory_serves_another_machine(tmp_path: Path, cache: Cache) -> None:
+    directory = tmp_path / "deep" / "mirror"
+    done = mirror(SOURCES, directory, get=lambda source: put(tmp_path, source))
     assert (done.files, done.written, done.size) == (2, 2, 6)
-    assert sorted(path.name for path in folder.iterdir()) == ["one.tar.gz", "two.tar.gz"]
-    mirrors = Mirrors.from_environment({"FROMSCRATCH_MIRRORS": f"file://{folder}"})
+    assert sorted(path.name for path in directory.iterdir()) == ["one.tar.gz", "two.tar.gz"]
+    mirrors = Mirrors.from_environment({"FROMSCRATCH_MIRRORS": f"file://{directory}"})
     for source in SOURCES:
         assert fetch(source, cache, mirrors, offline=True).path.read_bytes()
 
 
 def test_second_time_only_what_is_damaged_is_written(tmp_path: Path) -> None:
-    folder = tmp_path / "mirror"
-    mirror(SOURCES, folder, get=lambda source: put(tmp_path, source))
-    (folder / "two.tar.gz").write_bytes(b"owt")
+    directory = tmp_path / "mirror"
+    mirror(SOURCES, directory, get=lambda source: put(tmp_path, source))
+    (directory / "two.tar.gz").write_bytes(b"owt")
     asked: list[str] = []
 
     def get(source: Source) -> Path:
         asked.append(source.filename)
         return put(tmp_path, source)
 
-    assert mirror(SOURCES, folder, get=get).written == 1
+    assert mirror(SOURCES, directory, get=get).written == 1
     assert asked == ["two.tar.gz"]
-    assert (folder / "two.tar.gz").read_bytes() == b"two"
+    assert (directory / "two.tar.gz").read_bytes() == b"two"
 
 
 def test_one_name_for_two_files_is_refused_before_anything_is_written(tmp_path: Path) -> None:

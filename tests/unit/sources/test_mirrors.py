@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.sources.mirrors import Home, Mirror, Mirrors, Transport, apt_bases
-from recipes.errors import RecipeError
+from core.errors import RecipeError
 from recipes.model import Source
 from tests.unit.sources.servers import source_of
 

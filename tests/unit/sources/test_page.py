@@ -6,20 +6,19 @@ from functools import partial
 import pytest
 
 from builders.sources.client import Limits, Refused
-from builders.sources.page import read_page, save_page
+from builders.sources.http_get import read_page, save_page
 from tests.unit.sources.servers import (
     DATA,
-    Answer,
     Listener,
+    Response,
     Waits,
     answer,
     endless,
     serving,
-    source_of,
 )
 
 
-def read(waits: Waits, *answers: Answer, limit: int = 1 << 20, tries: int = 4) -> bytes:
+def read(waits: Waits, *answers: Response, limit: int = 1 << 20, tries: int = 4) -> bytes:
     with serving(*answers) as server:
         return read_page(server.url, limit=limit, client=waits.client(Limits(tries=tries)))
 
@@ -48,7 +47,7 @@ def test_a_body_that_always_breaks_off_is_given_up(waits: Waits) -> None:
 
 
 @pytest.mark.parametrize("page", [endless(b"x" * 65536), answer(DATA)])
-def test_more_than_the_limit_is_refused(waits: Waits, page: Answer) -> None:
+def test_more_than_the_limit_is_refused(waits: Waits, page: Response) -> None:
     with pytest.raises(Refused, match="sends more than 100000 bytes"):
         read(waits, page, limit=100_000)
 
@@ -71,11 +70,10 @@ def test_a_redirect_is_followed_and_its_body_is_not_the_page(waits: Waits) -> No
 
 
 def test_an_archive_is_shown_as_it_comes_and_can_be_interrupted(waits: Waits) -> None:
-    shown = source_of(b"pinned")
     listener = Listener()
     with serving(answer(DATA)) as server:
         file = io.BytesIO()
-        save = partial(save_page, server.url, file, limit=1 << 20, shown=shown)
+        save = partial(save_page, server.url, file, limit=1 << 20, shown="curl-8.21.0.tar.gz")
         save(client=waits.client(), progress=listener)
         assert sum(listener.attempts[0]) == len(DATA)
         assert listener.ends == 1

@@ -8,7 +8,7 @@ from pysequoia import Cert
 
 from builders.sources.client import Refused
 from builders.sources.signature import BadSignatureError, check_signature
-from recipes.errors import ExitCode
+from core.errors import ExitCode
 from tests.keys import Signer, write_keys
 
 DATA = b"an archive\n" * 1000
@@ -20,23 +20,23 @@ def signer() -> Signer:
 
 
 def check(
-    folder: Path,
+    directory: Path,
     signature: bytes,
     fingerprint: str,
     *certificates: Cert,
     data: bytes = DATA,
 ) -> datetime:
-    file = folder / "archive.tar.gz"
+    file = directory / "archive.tar.gz"
     file.write_bytes(data)
-    keys = write_keys(folder / "upstream.asc", *certificates)
+    keys = write_keys(directory / "upstream.asc", *certificates)
     return check_signature(file, signature, keys, fingerprint, subject="curl 9.0")
 
 
-def refusal(folder: Path, signature: bytes, fingerprint: str, *certificates: Cert) -> str:
+def refusal(directory: Path, signature: bytes, fingerprint: str, *certificates: Cert) -> str:
     with pytest.raises(
         BadSignatureError, match=r"The signature of curl 9\.0 is not good"
     ) as caught:
-        check(folder, signature, fingerprint, *certificates)
+        check(directory, signature, fingerprint, *certificates)
     assert caught.value.code is ExitCode.SOURCE
     return caught.value.what
 

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.sources.unpack import unpack
-from recipes.errors import SourceError
+from core.errors import SourceError
 
 Entry = tuple[tarfile.TarInfo, bytes]
 
@@ -37,7 +37,7 @@ def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> Entry:
     return entry(name, type=kind, linkname=target)
 
 
-def folder(name: str, **fields: Any) -> Entry:
+def directory(name: str, **fields: Any) -> Entry:
     return entry(name, type=tarfile.DIRTYPE, **fields)
 
 
@@ -69,7 +69,7 @@ def refused(tmp_path: Path, archive: Path, **limits: int) -> str:
 
 
 GOOD = tar(
-    folder("curl-1", mode=0o700),
+    directory("curl-1", mode=0o700),
     entry("curl-1/configure", b"#!/bin/sh\n", mode=0o4755),
     entry("curl-1/lib/a.c", b"int a;\n", mode=0o600),
     link("curl-1/lib/b.c", "a.c"),
@@ -140,9 +140,9 @@ HOSTILE = {
     "write through link": [link("a", "."), entry("a/b", b"x")],
     "link over file": [entry("a", b"x"), link("a", "b")],
     "file over link": [link("a", "b"), entry("a", b"x")],
-    "link over folder": [entry("a/b", b"x"), link("a", "b")],
+    "link over directory": [entry("a/b", b"x"), link("a", "b")],
     "links that add up": [
-        folder("a/b/c"),
+        directory("a/b/c"),
         link("a/b/c/up", "../../.."),
         link("out", "a/b/c/up/.."),
     ],
@@ -155,7 +155,7 @@ HOSTILE = {
     "block device": [entry("a", type=tarfile.BLKTYPE, devmajor=8)],
     "twice": [entry("a", b"x"), entry("./a", b"y")],
     "file in a file": [entry("a", b"x"), entry("a/b", b"y")],
-    "folder over file": [entry("a", b"x"), folder("a")],
+    "directory over file": [entry("a", b"x"), directory("a")],
     "no name": [entry(".", b"x")],
     "long name": [entry("a" * 256, b"x")],
     "long path": [entry("a/" * 600 + "b", b"x")],

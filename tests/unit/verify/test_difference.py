@@ -8,35 +8,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fixtures.make_elf import FOLDER, GOOD, Load, Program
+from tests.fixtures.make_elf import DIRECTORY, GOOD, Load, Program
 from verify.difference import BYTES, SHOWN, Difference, find_difference, parts
 
 TOLD = b"\0\0built on 2026-11-25 by ann\0\0tail of the text"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def compare(folder: Path, one: bytes, two: bytes) -> Difference:
-    (folder / "one").write_bytes(one)
-    (folder / "two").write_bytes(two)
-    return find_difference(folder / "one", folder / "two")
+def compare(directory: Path, one: bytes, two: bytes) -> Difference:
+    (directory / "one").write_bytes(one)
+    (directory / "two").write_bytes(two)
+    return find_difference(directory / "one", directory / "two")
 
 
-def test_equal_files_do_not_differ(folder: Path) -> None:
-    found = compare(folder, GOOD.build(), GOOD.build())
+def test_equal_files_do_not_differ(directory: Path) -> None:
+    found = compare(directory, GOOD.build(), GOOD.build())
     assert not found
     assert found.places == ()
 
 
-def test_a_changed_byte_of_the_code_is_found_in_its_section(folder: Path) -> None:
+def test_a_changed_byte_of_the_code_is_found_in_its_section(directory: Path) -> None:
     data = GOOD.build()
     at = data.index(GOOD.machine.exit)
     changed = bytearray(data)
     changed[at + 1] ^= 0xFF
-    found = compare(folder, data, bytes(changed))
+    found = compare(directory, data, bytes(changed))
     (place,) = found.places
     assert place.part == ".text (r-x)"
     assert (place.first.offset, place.second.offset) == (at + 1, at + 1)
@@ -47,10 +47,10 @@ def test_a_changed_byte_of_the_code_is_found_in_its_section(folder: Path) -> Non
     assert f"at {at + 1:#x}, 1 B: ff" in found.text() or f"at {at + 1:#x}, 1 B:" in found.text()
 
 
-def test_strings_beside_the_place_are_shown_of_both_files(folder: Path) -> None:
+def test_strings_beside_the_place_are_shown_of_both_files(directory: Path) -> None:
     one = replace(GOOD, strings=TOLD).build()
     two = replace(GOOD, strings=TOLD.replace(b"2026-11-25", b"2027-12-30")).build()
-    found = compare(folder, one, two)
+    found = compare(directory, one, two)
     assert found.count == 1
     (place,) = found.places
     assert any("built on 2026-11-25 by ann" in text for text in place.first.strings)
@@ -58,14 +58,14 @@ def test_strings_beside_the_place_are_shown_of_both_files(folder: Path) -> None:
     assert "built on 2026-11-25" in found.text()
 
 
-def test_a_file_without_sections_is_told_by_its_segments(folder: Path) -> None:
+def test_a_file_without_sections_is_told_by_its_segments(directory: Path) -> None:
     program = replace(GOOD, sections=False, strings=TOLD)
     one, two = program.build(), replace(program, strings=TOLD.replace(b"ann", b"bob")).build()
-    (place,) = compare(folder, one, two).places
+    (place,) = compare(directory, one, two).places
     assert place.part == "segment 0 (r-x)"
 
 
-def test_one_byte_more_does_not_make_the_rest_differ(folder: Path) -> None:
+def test_one_byte_more_does_not_make_the_rest_differ(directory: Path) -> None:
     data = replace(GOOD, symbols=True, debug=True).build()
     text = b"debug information"
     at, table = data.index(text), int.from_bytes(data[40:48], "little")
@@ -81,7 +81,7 @@ def test_one_byte_more_does_not_make_the_rest_differ(folder: Path) -> None:
 
     move(at + len(text), (1, 0))
     move(at, (0, 1))
-    found = compare(folder, data, bytes(longer))
+    found = compare(directory, data, bytes(longer))
     assert [one for one in found.resized if "gap" not in one[0]] == [
         (".debug_info (not loaded)", 17, 18)
     ]
@@ -93,47 +93,47 @@ def test_one_byte_more_does_not_make_the_rest_differ(folder: Path) -> None:
     assert any("debug  information" in one for one in debug.second.strings)
 
 
-def test_a_part_that_only_one_file_has_is_told(folder: Path) -> None:
-    found = compare(folder, GOOD.build(), replace(GOOD, debug=True).build())
+def test_a_part_that_only_one_file_has_is_told(directory: Path) -> None:
+    found = compare(directory, GOOD.build(), replace(GOOD, debug=True).build())
     assert (".debug_info (not loaded)", 0, 17) in found.resized
 
 
-def test_data_is_compared_too(folder: Path) -> None:
-    found = compare(folder, b"text one", b"text two")
+def test_data_is_compared_too(directory: Path) -> None:
+    found = compare(directory, b"text one", b"text two")
     (place,) = found.places
     assert (place.part, place.first.offset) == ("file", 5)
     assert place.first.strings == ("text one",)
 
 
-def test_an_empty_file_and_another(folder: Path) -> None:
-    found = compare(folder, b"", b"abcdef")
+def test_an_empty_file_and_another(directory: Path) -> None:
+    found = compare(directory, b"", b"abcdef")
     (place,) = found.places
     assert (place.part, place.first.size, place.second.size) == ("file", 0, 6)
     assert found.resized == (("file", 0, 6),)
 
 
-def test_places_close_together_are_one_and_far_ones_are_counted(folder: Path) -> None:
+def test_places_close_together_are_one_and_far_ones_are_counted(directory: Path) -> None:
     one = bytearray(9000)
     two = bytearray(one)
     two[100] = two[104] = 1
     for number in range(20):
         two[200 + 100 * number] = 1
-    found = compare(folder, bytes(one), bytes(two))
+    found = compare(directory, bytes(one), bytes(two))
     assert found.count == 21
     assert len(found.places) == SHOWN
     assert (found.places[0].first.offset, found.places[0].first.size) == (100, 5)
     assert f"and {21 - SHOWN} more" in found.text()
 
 
-def test_a_long_place_shows_its_beginning(folder: Path) -> None:
-    found = compare(folder, bytes(10000), b"\1" * 10000)
+def test_a_long_place_shows_its_beginning(directory: Path) -> None:
+    found = compare(directory, bytes(10000), b"\1" * 10000)
     (place,) = found.places
     assert (place.first.size, len(place.first.bytes)) == (10000, BYTES)
     assert " …" in found.text()
 
 
-def test_what_is_found_is_json(folder: Path) -> None:
-    found = compare(folder, b"text one", b"text two")
+def test_what_is_found_is_json(directory: Path) -> None:
+    found = compare(directory, b"text one", b"text two")
     said = json.loads(json.dumps(found.as_dict()))
     assert said["places"][0]["first"] == {
         "offset": 5,
@@ -143,12 +143,12 @@ def test_what_is_found_is_json(folder: Path) -> None:
     }
 
 
-def test_text_of_a_file_cannot_write_on_the_terminal(folder: Path) -> None:
-    found = compare(folder, b"\x1b[2Jtext one", b"\x1b[2Jtext two")
+def test_text_of_a_file_cannot_write_on_the_terminal(directory: Path) -> None:
+    found = compare(directory, b"\x1b[2Jtext one", b"\x1b[2Jtext two")
     assert "\x1b" not in found.text()
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.iterdir()), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(DIRECTORY.iterdir()), ids=lambda path: path.name)
 def test_the_parts_of_any_file_are_the_whole_file(path: Path) -> None:
     end = 0
     for part in parts(path):
@@ -160,14 +160,14 @@ def test_the_parts_of_any_file_are_the_whole_file(path: Path) -> None:
     assert len(set(names)) == len(names)
 
 
-def test_segments_that_overlap_are_told_once(folder: Path) -> None:
+def test_segments_that_overlap_are_told_once(directory: Path) -> None:
     program: Program = replace(
         GOOD,
         sections=False,
         loads=(Load(offset=0, vaddr=0x500000, file_size=64, mem_size=64),),
     )
-    (folder / "one").write_bytes(program.build())
-    assert sum(part.size for part in parts(folder / "one")) == len(program.build())
+    (directory / "one").write_bytes(program.build())
+    assert sum(part.size for part in parts(directory / "one")) == len(program.build())
 
 
 @given(data=st.binary(max_size=300), cut=st.integers(0, 300), more=st.binary(max_size=40))

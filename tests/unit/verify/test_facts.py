@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.make_elf import FOLDER, GOOD
+from tests.fixtures.make_elf import DIRECTORY, GOOD
 from verify.build_paths import MAX_FOUND
 from verify.elf_file import MAX_FILE_SIZE
 from verify.facts import ElfFacts, MalformedElfError, NotElfError, Packing, read_facts
@@ -15,17 +15,17 @@ WINDOW = 1024 * 1024
 
 
 def facts_of(name: str) -> ElfFacts:
-    return read_facts(FOLDER / name)
+    return read_facts(DIRECTORY / name)
 
 
-def paths_in(folder: Path, text: bytes, *build_paths: str) -> tuple[str, ...]:
-    file = folder / "program"
+def paths_in(directory: Path, text: bytes, *build_paths: str) -> tuple[str, ...]:
+    file = directory / "program"
     file.write_bytes(replace(GOOD, strings=b"\0" + text + b"\0").build())
     return read_facts(file, build_paths=build_paths).build_paths
 
 
 def test_facts_name_the_file_and_its_header() -> None:
-    path = FOLDER / "good-s390x"
+    path = DIRECTORY / "good-s390x"
     facts = read_facts(path)
     content = path.read_bytes()
     assert (facts.path, facts.size) == (path, len(content))
@@ -71,10 +71,10 @@ def test_search_paths_are_read() -> None:
 
 
 def test_a_needed_library_counts_even_when_its_name_cannot_be_read(tmp_path: Path) -> None:
-    content = (FOLDER / "dynamic").read_bytes()
+    content = (DIRECTORY / "dynamic").read_bytes()
     file = tmp_path / "program"
     # DT_STRTAB, the third entry, becomes an unknown tag.
-    at = read_facts(FOLDER / "dynamic").segments[2].offset + 2 * 16
+    at = read_facts(DIRECTORY / "dynamic").segments[2].offset + 2 * 16
     file.write_bytes(content[:at] + b"\x77" + content[at + 1 :])
     assert read_facts(file).needed == ("(unreadable name 0x1)",)
 
@@ -101,7 +101,7 @@ def test_a_program_that_merely_mentions_upx_is_not_packed(tmp_path: Path) -> Non
 
 
 def test_every_damaged_byte_of_the_pack_header_is_seen(tmp_path: Path) -> None:
-    content = (FOLDER / "packed").read_bytes()
+    content = (DIRECTORY / "packed").read_bytes()
     file = tmp_path / "program"
     for back in range(1, 33):
         damaged = bytearray(content)
@@ -182,7 +182,7 @@ def test_harmless_paths_are_left_alone(tmp_path: Path, text: str) -> None:
     assert paths_in(tmp_path, text.encode()) == ()
 
 
-def test_folders_named_by_a_recipe_are_found_as_whole_folders(tmp_path: Path) -> None:
+def test_directories_named_by_a_recipe_are_found_as_whole_directories(tmp_path: Path) -> None:
     text = b"/fs/curl/x\0/fs/curlew/x\0/fs/curl\0/other/fs/curl/x"
     assert paths_in(tmp_path, text, "/fs/curl/") == ("/fs/curl/x",)
     assert paths_in(tmp_path, text) == ()
@@ -205,7 +205,7 @@ def test_paths_are_listed_once_and_not_without_end(tmp_path: Path) -> None:
 
 def test_bytes_that_are_not_loaded_are_not_searched(tmp_path: Path) -> None:
     file = tmp_path / "program"
-    file.write_bytes((FOLDER / "good-amd64").read_bytes() + b"\0/home/ann/x\0")
+    file.write_bytes((DIRECTORY / "good-amd64").read_bytes() + b"\0/home/ann/x\0")
     assert read_facts(file).build_paths == ()
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from recipes.target import Target
-from tests.fixtures.make_elf import FOLDER, fixtures
+from core.target import Target
+from tests.fixtures.make_elf import DIRECTORY, fixtures
 
 NATIVE = {
     "good-amd64": Target.AMD64,
@@ -22,7 +22,7 @@ NATIVE = {
 
 
 def test_committed_fixtures_are_exactly_what_the_generator_writes() -> None:
-    committed = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
+    committed = {path.name: path.read_bytes() for path in DIRECTORY.iterdir()}
     assert committed == fixtures()
 
 
@@ -38,7 +38,7 @@ def test_good_fixtures_run_on_the_machine_they_are_for(
     if not (target.runs_natively or emulator):
         pytest.skip(f"{target} does not run here, and qemu-{target.qemu}-static is not installed")
     program = tmp_path / name
-    shutil.copyfile(FOLDER / name, program)
+    shutil.copyfile(DIRECTORY / name, program)
     program.chmod(0o755)
     command = [str(program)]
     if emulator and not target.runs_natively:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.make_elf import ARM64, FOLDER, GOOD, I386, PIE, S390X, Program
+from tests.fixtures.make_elf import ARM64, DIRECTORY, GOOD, I386, PIE, S390X, Program
 from verify.facts import MalformedElfError, NotElfError
 from verify.loadable import loadable_bytes_digest
 
 
-def digest(folder: Path, content: bytes) -> str:
-    file = folder / "program"
+def digest(directory: Path, content: bytes) -> str:
+    file = directory / "program"
     file.write_bytes(content)
     return loadable_bytes_digest(file)
 
@@ -67,4 +67,4 @@ def test_permissions_count(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_loaded_has_no_digest(name: str, error: type[Exception]) -> None:
     with pytest.raises(error):
-        loadable_bytes_digest(FOLDER / name)
+        loadable_bytes_digest(DIRECTORY / name)

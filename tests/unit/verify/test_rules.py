@@ -5,21 +5,21 @@ from dataclasses import replace
 
 import pytest
 
-from recipes.errors import RecipeError
-from recipes.target import Target
-from tests.fixtures.make_elf import FOLDER
+from core.errors import RecipeError
+from core.target import Target
+from tests.fixtures.make_elf import DIRECTORY
 from verify.expectations import Expectations, Linkage
 from verify.facts import read_facts
 from verify.rules import RULES
 from verify.verdict import judge, judge_path
 
-GOOD = FOLDER / "good-amd64"
-PIE = FOLDER / "good-amd64-static-pie"
-PACKED = FOLDER / "packed"
+GOOD = DIRECTORY / "good-amd64"
+PIE = DIRECTORY / "good-amd64-static-pie"
+PACKED = DIRECTORY / "packed"
 
 
 def broken(name: str, expectations: Expectations) -> set[str]:
-    return {finding.rule for finding in judge_path(FOLDER / name, expectations).findings}
+    return {finding.rule for finding in judge_path(DIRECTORY / name, expectations).findings}
 
 
 def test_rule_names_are_unique_and_kebab_case() -> None:
@@ -96,21 +96,21 @@ def test_a_packed_file_is_refused_until_what_is_inside_was_judged_too() -> None:
     assert judge_path(PACKED, Expectations(packed=True, unpacked_judged=True))
 
 
-def test_the_build_folders_of_a_recipe_are_looked_for() -> None:
+def test_the_build_directories_of_a_recipe_are_looked_for() -> None:
     assert broken("good-run-time-paths", Expectations()) == set()
     found = broken("good-run-time-paths", Expectations(build_paths=("/etc/ssl",)))
     assert found == {"no-build-paths"}
 
 
-def test_build_folders_that_nobody_looked_for_are_a_finding() -> None:
+def test_build_directories_that_nobody_looked_for_are_a_finding() -> None:
     verdict = judge(read_facts(GOOD), Expectations(build_paths=("/etc/ssl",)))
     assert [finding.rule for finding in verdict.findings] == ["no-build-paths"]
 
 
-def test_a_build_folder_too_short_to_look_for_is_the_recipes_error() -> None:
-    for folder in ("/b", "build", "/", ""):
+def test_a_build_directory_too_short_to_look_for_is_the_recipes_error() -> None:
+    for directory in ("/b", "build", "/", ""):
         with pytest.raises(RecipeError, match="cannot be looked for"):
-            judge_path(GOOD, Expectations(build_paths=(folder,)))
+            judge_path(GOOD, Expectations(build_paths=(directory,)))
 
 
 def test_loadable_segments_must_fit_the_address_space_and_memory() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.make_elf import FOLDER, fixtures
+from tests.fixtures.make_elf import DIRECTORY, fixtures
 from verify.expectations import Expectations
 from verify.rules import RULES, Severity
 from verify.verdict import Verdict, explain, judge_path
@@ -76,7 +76,7 @@ def test_every_fixture_has_an_expected_verdict() -> None:
 def test_each_fixture_breaks_exactly_the_rules_it_was_made_to_break(
     name: str, expected: set[str]
 ) -> None:
-    verdict = judge_path(FOLDER / name, Expectations())
+    verdict = judge_path(DIRECTORY / name, Expectations())
     assert errors(verdict) == expected
     assert bool(verdict) is verdict.ok is (not expected)
 
@@ -87,7 +87,7 @@ def test_every_rule_that_needs_no_expectations_is_broken_by_some_fixture() -> No
 
 
 def test_a_warning_is_told_and_does_not_make_the_verdict_bad() -> None:
-    verdict = judge_path(FOLDER / "no-relro", Expectations())
+    verdict = judge_path(DIRECTORY / "no-relro", Expectations())
     assert [(f.rule, f.severity) for f in verdict.findings] == [("relro", Severity.WARNING)]
     assert verdict
     assert [line.split(": ", 1)[1] for line in verdict.text().splitlines()] == [
@@ -104,17 +104,17 @@ def test_a_dynamic_program_of_this_system_is_refused() -> None:
 
 
 def test_text_has_one_line_per_finding_and_the_path_first() -> None:
-    path = FOLDER / "dynamic"
+    path = DIRECTORY / "dynamic"
     verdict = judge_path(path, Expectations())
     lines = verdict.text().splitlines()
     assert len(lines) == len(verdict.findings) == 3
     assert all(line.startswith(f"{path}: error [") for line in lines)
-    assert judge_path(FOLDER / "good-amd64", Expectations()).text().endswith("good-amd64: ok")
+    assert judge_path(DIRECTORY / "good-amd64", Expectations()).text().endswith("good-amd64: ok")
 
 
 def test_names_from_a_hostile_file_cannot_forge_lines_of_the_report(tmp_path: Path) -> None:
     path = tmp_path / "x\n\x1b[2Jgood: ok"
-    forged = (FOLDER / "dynamic").read_bytes().replace(b"libc.so.6", b"a: ok\n\x1b[m")
+    forged = (DIRECTORY / "dynamic").read_bytes().replace(b"libc.so.6", b"a: ok\n\x1b[m")
     path.write_bytes(forged)
     verdict = judge_path(path, Expectations())
     assert len(verdict.text().splitlines()) == len(verdict.findings)
@@ -122,7 +122,7 @@ def test_names_from_a_hostile_file_cannot_forge_lines_of_the_report(tmp_path: Pa
 
 
 def test_json_has_the_promised_shape() -> None:
-    path = FOLDER / "dynamic"
+    path = DIRECTORY / "dynamic"
     told = json.loads(json.dumps(judge_path(path, Expectations()).as_dict()))
     assert list(told) == ["path", "ok", "findings", "facts"]
     assert told["path"] == str(path)
@@ -140,7 +140,7 @@ def test_json_has_the_promised_shape() -> None:
 
 
 def test_json_of_an_unreadable_file_has_no_facts() -> None:
-    told = json.loads(json.dumps(judge_path(FOLDER / "empty", Expectations()).as_dict()))
+    told = json.loads(json.dumps(judge_path(DIRECTORY / "empty", Expectations()).as_dict()))
     assert told["facts"] is None
     assert [finding["rule"] for finding in told["findings"]] == ["readable-elf"]
 
@@ -149,7 +149,7 @@ def test_whatever_a_path_names_gets_a_verdict_and_nothing_hangs(tmp_path: Path) 
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "loop").symlink_to("loop")
     cases = {
-        tmp_path: "is a folder, not a regular file",
+        tmp_path: "is a directory, not a regular file",
         tmp_path / "fifo": "is a FIFO, not a regular file",
         Path("/dev/null"): "is a device, not a regular file",
         tmp_path / "missing": "could not be opened: No such file or directory",
@@ -173,7 +173,7 @@ def test_whatever_a_path_names_gets_a_verdict_and_nothing_hangs(tmp_path: Path) 
     ],
 )
 def test_an_unreadable_file_is_told_why(name: str, reason: str) -> None:
-    assert reason in judge_path(FOLDER / name, Expectations()).text()
+    assert reason in judge_path(DIRECTORY / name, Expectations()).text()
 
 
 def test_every_rule_is_explained_once() -> None:

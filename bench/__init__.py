@@ -1,0 +1,1 @@
+"""Sizes, times and memory of what was built, measured beside reference programs."""

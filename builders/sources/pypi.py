@@ -1,0 +1,120 @@
+"""One wheel or source archive from Python's package index, as this machine's pip is configured to reach it."""
+
+import itertools
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from builders.sources.client import Client, Refused, Trouble
+from recipes.model import Source
+
+ARCHIVE = 64 << 20
+"""Bytes that an archive of unknown size is given the time for."""
+LINES, LINE = 5, 200
+"""How much of pip's complaint is quoted: it can list a hundred versions."""
+
+
+def pip_download(requirement: str, source: Source, into: Path, *, client: Client) -> Path:
+    """Download ``name==version`` into a directory and return the file; its bytes are not yet checked.
+
+    Raises Refused when pip cannot. pip is killed when it takes too long, and on an interrupt.
+    """
+    # A source archive is looked into by pip, which runs its setup code: only ever after the hash was right.
+    wheel = source.filename.endswith(".whl")
+    done = _download(
+        f"{requirement} --hash=sha256:{source.sha256}",
+        into,
+        wheel=wheel,
+        platforms=_platforms(source.filename) if wheel else (),
+        seconds=client.limits.grace + source.size / client.limits.pip_rate,
+    )
+    if done.returncode:
+        raise _complaint(done)
+    files = sorted(into.iterdir())
+    if len(files) != 1:
+        msg = f"pip left {len(files)} files instead of one"
+        raise Refused(msg)
+    return files[0]
+
+
+def pip_versions(name: str, *, client: Client) -> frozenset[str]:
+    """Return the versions of a package that suit this Python, pre-releases left out. Raises Refused."""
+    done = _pip("index", "versions", name, seconds=client.limits.grace)
+    found = re.search(r"^Available versions: (.*)$", done.stdout, re.MULTILINE)
+    if done.returncode or found is None:
+        raise _complaint(done)
+    return frozenset(found[1].replace(",", " ").split())
+
+
+def pip_sha256(requirement: str, into: Path, *, wheel: bool, client: Client) -> str:
+    """Return the sha256 of what pip would download for ``name==version``. Raises Refused.
+
+    pip is told a hash that no file has: it fetches the file, says what the hash really is, and stops, before it looks
+    into a source archive by running its code. So what runs later is what was pinned, or nothing.
+    """
+    done = _download(
+        f"{requirement} --hash=sha256:{'0' * 64}",
+        into / "never",
+        wheel=wheel,
+        platforms=(),
+        seconds=client.limits.grace + ARCHIVE / client.limits.pip_rate,
+    )
+    if "yanked" in done.stderr:
+        msg = "it was yanked from the index"
+        raise Refused(msg)
+    found = re.search(r"^\s*Got\s+([0-9a-f]{64})\s*$", done.stderr, re.MULTILINE)
+    if found is None:
+        raise _complaint(done)
+    return found[1]
+
+
+def _download(
+    line: str, into: Path, *, wheel: bool, platforms: Iterable[str], seconds: float
+) -> "subprocess.CompletedProcess[str]":
+    """Let pip download what one line of a requirements file says."""
+    wanted = into.parent / f"{into.name}.txt"
+    wanted.write_text(f"{line}\n", "utf-8")
+    try:
+        return _pip(
+            *("download", "--require-hashes", "--requirement", str(wanted), "--no-deps"),
+            *("--only-binary" if wheel else "--no-binary", ":all:"),
+            *(word for name in platforms for word in ("--platform", name)),
+            *("--no-cache-dir", "--quiet", "--progress-bar", "off", "--dest", str(into)),
+            seconds=seconds,
+        )
+    finally:
+        wanted.unlink(missing_ok=True)
+
+
+def _pip(*words: str, seconds: float) -> "subprocess.CompletedProcess[str]":
+    quiet = ("--disable-pip-version-check", "--no-input", "--no-color", "--retries", "2")
+    try:
+        return subprocess.run(
+            [sys.executable, "-m", "pip", *words, *quiet],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        msg = f"pip took more than {seconds:.0f} s"
+        raise Refused(msg) from error
+
+
+def _complaint(done: "subprocess.CompletedProcess[str]") -> Refused:
+    lines = done.stderr.strip().splitlines()
+    errors = list(itertools.dropwhile(lambda line: not line.startswith("ERROR:"), lines))
+    said = "\n".join(line[:LINE] for line in (errors or lines)[-LINES:])
+    lied = "DO NOT MATCH THE HASHES" in done.stderr
+    msg = f"pip ended with {done.returncode}: {said}"
+    return Refused(msg, trouble=Trouble.WRONG if lied else Trouble.GONE)
+
+
+def _platforms(wheel: str) -> list[str]:
+    """The pinned wheel's platforms, not whatever suits the machine we run on."""
+    platforms = wheel.removesuffix(".whl").rpartition("-")[2].split(".")
+    return [] if platforms == ["any"] else platforms

@@ -1,0 +1,361 @@
+"""What was made becomes what people use: images, releases, and the proof that comes along."""
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from builders.build import Outcome
+from builders.plan import Stage, Step
+from builders.schedule import run_plan
+from commands.release_inputs import Evidence
+from console.table import table
+from core.errors import UsageError
+from core.target import Target
+from flow.build import Pipeline
+from flow.context import ROOT
+from publish.oci.archive import archive_name, write_archive
+from publish.oci.image import Image, MultiArch, choose, write_layout
+from publish.oci.layer import Layer, LayerFile
+from publish.oci.layout import Layout
+from publish.trust.components import Part, Role, Wheel, licence_of, linked, part_of
+from recipes.images import ImageRecipe, load_images
+from recipes.load import find_product
+from recipes.model import Recipe, Release
+
+SOURCES = ("recipes", "builders", "publish", "probe", "requirements.txt", "commands/shipping.py")
+"""What can change an image: its revision is the last commit that touched any of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSelection:
+    """Which images, for which targets, of which form."""
+
+    words: tuple[str, ...] = ()
+    """``static-curl``, ``static-curl:http``, ``curl:http``; none: all that can be made of what is built."""
+    targets: tuple[Target, ...] = ()
+    """None: every target that is built."""
+    packed: bool | None = None
+    """None: as the image's recipe says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """A file of an image that is no program."""
+
+    recipe: Recipe
+    release: Release
+    path: Path
+    sha256: str
+    url: str
+    """Where its source came from."""
+    outcome: Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """An image that was written, and what is in it."""
+
+    layout: Layout
+    image: MultiArch
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of the files in the image, by platform: what an engine counts."""
+        return {
+            one.target.value: sum(file.source.stat().st_size for file in one.layer.files)
+            for one in self.image.images
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """The image as JSON wants it."""
+        return {
+            "name": self.layout.name,
+            "tag": self.layout.tag,
+            "digest": self.layout.index.digest,
+            "layout": str(self.layout.directory),
+            "bytes": self.sizes,
+        }
+
+
+def describe_images(made: Iterable[Made]) -> str:
+    """Return a table of images: one line for each platform."""
+    rows = [
+        (one.layout.reference, target, f"{size:,}", one.layout.index.digest)
+        for one in made
+        for target, size in one.sizes.items()
+    ]
+    return table(("image", "platform", "bytes", "digest of the index"), rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shipping:
+    """From `artifacts/manifest.json` to images."""
+
+    pipeline: Pipeline
+
+    @cached_property
+    def entries(self) -> list[dict[str, Any]]:
+        """What is built, and proven."""
+        return [entry for entry in self.pipeline.manifest() if entry["verdict"]["ok"]]
+
+    @cached_property
+    def images(self) -> tuple[ImageRecipe, ...]:
+        """Every image there could be."""
+        return load_images(self.pipeline.recipes, self.pipeline.recipes_directory)
+
+    def directory(self) -> Path:
+        """Where image layouts go."""
+        return self.pipeline.artifacts / "oci"
+
+    def make(self, shipment: ImageSelection) -> tuple[list[Made], list[str]]:
+        """Write layouts; return them, and a line for each image that lacks something.
+
+        Raises UsageError when a word names no image, or when nothing at all can be made.
+        """
+        made: list[Made] = []
+        lacking: list[str] = []
+        for recipe in self.select(shipment.words):
+            found = self.plan(recipe, shipment)
+            if not found:
+                products = " ".join(
+                    one.product for one in recipe.contents if self._program(one.product)
+                )
+                lacking.append(
+                    f"{recipe.label}: not built for one target in common: inv build {products}"
+                )
+            for image in found:
+                directory = self.directory() / f"{image.name}-{image.tag}"
+                made.append(Made(layout=write_layout(directory, image), image=image))
+        if not made:
+            msg = "No image can be made:\n" + "\n".join(f"  {line}" for line in lacking)
+            raise UsageError(msg, next="inv build, then inv image")
+        return made, lacking
+
+    def archives(self, made: Made) -> list[Path]:
+        """Write one tar for each platform of an image; return their paths."""
+        paths = []
+        for manifest in made.layout.manifests():
+            path = self.directory() / archive_name(made.layout, manifest)
+            write_archive(path, made.layout, manifest)
+            paths.append(path)
+        return paths
+
+    def load(self, made: Made) -> str:
+        """Put an image into the Docker engine: the one platform that the engine is for. Return its name.
+
+        Raises EngineError when no engine answers, UsageError when the image is not for its platform.
+        """
+        from builders.engines.docker import connect, engine_errors  # noqa: PLC0415
+
+        client = connect()
+        with engine_errors():
+            version = client.version()
+        goals = f"{version['Os']}/{version['Arch']}"
+        for manifest in made.layout.manifests():
+            assert manifest.platform, "an index names the platform of each manifest"
+            if manifest.platform.value.startswith(goals):
+                with tempfile.TemporaryDirectory(prefix="fromscratch-") as directory:
+                    path = Path(directory) / "image.tar"
+                    write_archive(path, made.layout, manifest)
+                    with engine_errors(), path.open("rb") as file:
+                        client.images.load(file)
+                return made.layout.reference
+        msg = f"{made.layout.reference} is not for the Docker engine's platform, {goals}."
+        raise UsageError(msg, next=f"inv build --target {goals}, then inv image --load")
+
+    def select(self, words: Sequence[str]) -> list[ImageRecipe]:
+        """Return the images called ``words``, by their own names or by their product's."""
+        if not words:
+            return list(self.images)
+        chosen: list[ImageRecipe] = []
+        for word in words:
+            found = [one for one in self.images if word in {one.name, one.label}] or [
+                one
+                for one in self.images
+                if len(one.contents) == 1
+                and word in {one.contents[0].product, one.contents[0].recipe}
+            ]
+            if not found:
+                names = ", ".join(dict.fromkeys(one.label for one in self.images))
+                msg = f"There is no image '{word}'."
+                raise UsageError(msg, next=f"choose one of: {names}")
+            chosen += [one for one in found if one not in chosen]
+        return chosen
+
+    def plan(self, recipe: ImageRecipe, shipment: ImageSelection) -> list[MultiArch]:
+        """Return the images of a recipe: one for each release built of a single program, one of a composed one."""
+        packed = recipe.packed if shipment.packed is None else shipment.packed
+        planned: list[MultiArch] = []
+        for versions in self._versions(recipe):
+            chosen = choose(
+                recipe,
+                self.entries,
+                versions=versions,
+                targets=shipment.targets or tuple(Target),
+                packed=packed,
+            )
+            if chosen:
+                tag = recipe.tagged(versions, packed=packed)
+                images = [
+                    self._image(recipe, target, artifacts, tag)
+                    for target, artifacts in chosen.items()
+                ]
+                newest = versions == self._newest(recipe)
+                moving = recipe.moved(packed=packed) if newest else ()
+                planned.append(
+                    MultiArch(name=recipe.name, tag=tag, moving=moving, images=tuple(images))
+                )
+        return planned
+
+    def _versions(self, recipe: ImageRecipe) -> list[dict[str, str]]:
+        """Releases by recipe: of a single program every one that is built, else the newest that is."""
+        built: dict[str, list[str]] = {}
+        for content in recipe.contents:
+            if self._program(content.product):
+                pinned = [one.version for one in self.pipeline.recipes[content.recipe].releases]
+                have = {
+                    str(one["release"]) for one in self.entries if one["product"] == content.product
+                }
+                built[content.recipe] = [version for version in pinned if version in have]
+        if not all(built.values()):
+            return []
+        if len(recipe.contents) == 1:
+            ((name, versions),) = built.items()
+            return [{name: version} for version in versions]
+        return [{name: versions[0] for name, versions in built.items()}]
+
+    def _newest(self, recipe: ImageRecipe) -> dict[str, str]:
+        """The newest releases that are pinned: moving tags follow no other, or they would move back."""
+        return {
+            one.recipe: self.pipeline.recipes[one.recipe].releases[0].version
+            for one in recipe.contents
+            if self._program(one.product)
+        }
+
+    def _program(self, product: str) -> bool:
+        return bool(self.pipeline.recipes[product.partition(":")[0]].variants[0].expect)
+
+    def _image(
+        self,
+        recipe: ImageRecipe,
+        target: Target,
+        artifacts: Mapping[str, Mapping[str, Any]],
+        tag: str,
+    ) -> Image:
+        files: list[LayerFile] = []
+        epochs: list[int] = []
+        for content in recipe.contents:
+            if entry := artifacts.get(content.product):
+                source = self.pipeline.artifacts / str(entry["path"])
+                sha256 = str(entry["sha256"])
+                release = find_product(content.product, self.pipeline.recipes).recipe.release(
+                    str(entry["release"])
+                )
+                assert release, "only pinned releases are chosen"
+            else:
+                data = self.data[content.product]
+                source, sha256, release = data.path, data.sha256, data.release
+            epochs.append(release.epoch)
+            files.append(
+                LayerFile(
+                    path=content.path,
+                    source=source,
+                    sha256=sha256,
+                    mode=content.mode,
+                    links=content.links,
+                )
+            )
+        epoch = max(epochs)
+        layer = Layer(files=tuple(files), directories=recipe.directories, epoch=epoch)
+        return Image(
+            recipe=recipe,
+            target=target,
+            layer=layer,
+            labels=self._labels(recipe, tuple(artifacts.values()), tag, epoch),
+            artifacts=tuple(artifacts.values()),
+        )
+
+    def _labels(
+        self, recipe: ImageRecipe, artifacts: tuple[Mapping[str, Any], ...], tag: str, epoch: int
+    ) -> dict[str, str]:
+        """https://github.com/opencontainers/image-spec/blob/main/annotations.md."""
+        first = self.pipeline.recipes[recipe.contents[0].recipe]
+        url = first.homepage if first.homepage.startswith("https:") else ""
+        archive = first.releases[0].source
+        source = self.pipeline.settings["source"] or (
+            archive.urls[0] if archive and archive.urls else ""
+        )
+        labels = {
+            "title": recipe.name,
+            "description": recipe.summary,
+            "version": tag,
+            "created": datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "licenses": self._licence(recipe, artifacts),
+            "revision": self.revision,
+            "source": source,
+            "url": url,
+        }
+        return {f"org.opencontainers.image.{name}": text for name, text in labels.items() if text}
+
+    def _licence(self, recipe: ImageRecipe, artifacts: Iterable[Mapping[str, Any]]) -> str:
+        """The licence of everything in an image at once, as an SPDX expression."""
+        recipes = self.pipeline.recipes
+        parts: list[Part] = []
+        for entry in artifacts:
+            versions = {one["name"]: str(one["version"]) for one in entry["inputs"]}
+            product = find_product(str(entry["product"]), recipes)
+            parts += linked(product, versions, recipes, self._wheels, packed=bool(entry["packed"]))
+        for content in recipe.contents:
+            if data := self.data.get(content.product):
+                parts.append(part_of(data.recipe, data.release, Role.DATA))
+        return licence_of(parts)
+
+    @cached_property
+    def _wheels(self) -> dict[str, Wheel]:
+        return {wheel.name: wheel for wheel in Evidence(context=self.pipeline).wheels}
+
+    @cached_property
+    def revision(self) -> str:
+        """The commit of what makes images; '' outside a checkout. `FROMSCRATCH_REVISION` wins."""
+        if self.pipeline.settings["revision"]:
+            return self.pipeline.settings["revision"]
+        words = ["git", "-C", str(ROOT), "log", "-1", "--format=%H", "--", *SOURCES]
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+        except OSError:
+            return ""
+        return done.stdout.strip() if re.fullmatch(r"[0-9a-f]{40,64}\s*", done.stdout) else ""
+
+    @cached_property
+    def data(self) -> dict[str, Data]:
+        """What is in images and is no program, by name: made once for every target."""
+        names = {one.product for image in self.images for one in image.contents}
+        return {name: self._make(name) for name in sorted(names) if not self._program(name)}
+
+    def _make(self, name: str) -> Data:
+        pipeline, recipe = self.pipeline, self.pipeline.recipes[name]
+        ((release, fetched),) = pipeline.fetch([recipe], {}).values()
+        step = Step(
+            stage=Stage.BUILD,
+            recipe=recipe,
+            release=release,
+            variant=recipe.variants[0],
+            target=Target.native(),
+            needs=(),
+        )
+        outcome = run_plan([step], pipeline.builder(), jobs=1, cancel=pipeline.cancel)[step]
+        (sha256,) = outcome.files.values()
+        return Data(
+            recipe=recipe,
+            release=release,
+            path=pipeline.blob(sha256),
+            sha256=sha256,
+            url=fetched.url,
+            outcome=outcome,
+        )

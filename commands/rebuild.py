@@ -1,0 +1,192 @@
+"""Build again where everything around is different, and compare every file byte for byte."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builders.engines.engine import EngineName
+from builders.engines.varied import Clock
+from builders.sources.cache import Cache
+from commands.rebuild_worker import SURROUNDINGS, UMASK, BuildSpec, run_worker
+from console.table import table
+from core.errors import EngineError
+from flow.build import Pipeline, Request
+from publish.manifest import Artifact
+from recipes.model import Kind
+
+if TYPE_CHECKING:
+    from verify.difference import Difference
+
+HANDED_ON = ("mirrors", "debian_mirror", "base_image")
+"""Settings that both builds share."""
+
+DAYS = 400
+"""How far the second clock is ahead: another day, month and year."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """One file, built twice."""
+
+    product: str
+    target: str
+    packed: bool
+    path: str
+    sha256: tuple[str, str]
+    difference: "Difference | None"
+
+    @property
+    def equal(self) -> bool:
+        """The one thing that matters."""
+        return self.sha256[0] == self.sha256[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """All files, and what was different around them. True when every file is the same."""
+
+    pairs: tuple[Pair, ...]
+    varied: Mapping[str, str]
+    kept: str
+    """The directory with the second build's version of what differs."""
+
+    def __bool__(self) -> bool:
+        return bool(self.pairs) and all(pair.equal for pair in self.pairs)
+
+    def text(self) -> str:
+        """Two tables, and what differs."""
+        head = ("product", "target", "form", "sha256", "equal")
+        rows = [
+            (
+                pair.product,
+                pair.target,
+                "upx" if pair.packed else "plain",
+                pair.sha256[0] if pair.equal else f"{pair.sha256[0][:16]}… {pair.sha256[1][:16]}…",
+                "yes" if pair.equal else "NO",
+            )
+            for pair in self.pairs
+        ]
+        parts = [table(head, rows), table(("varied", "how"), list(self.varied.items()))]
+        for pair in self.pairs:
+            if pair.difference:
+                parts.append(f"{pair.path}: {pair.difference.text()}")
+        if not self:
+            parts.append(f"The second build's files are in {self.kept}")
+        return "\n\n".join(parts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {
+            "version": 1,
+            "equal": bool(self),
+            "varied": dict(self.varied),
+            "files": [
+                {
+                    **{k: v for k, v in asdict(pair).items() if k != "difference"},
+                    "equal": pair.equal,
+                    "difference": pair.difference.as_dict() if pair.difference else None,
+                }
+                for pair in self.pairs
+            ],
+        }
+
+
+def rebuild_and_compare(pipeline: Pipeline, request: Request) -> Comparison:
+    """Build, build again elsewhere, compare. What is equal is delivered as by any build.
+
+    Tools (UPX) are taken over from the first build, unless the request says ``rebuild``. Raises what building raises.
+    """
+    first = pipeline.build(request)
+    with tempfile.TemporaryDirectory(prefix="fromscratch-again-") as name:
+        directory = Path(name).resolve()
+        cache = Cache(directory / "cache")
+        taken = seed(pipeline, replace(request, rebuild=False), cache, tools=not request.rebuild)
+        engine = other_engine(pipeline, {EngineName(one.engine) for one in first})
+        order = BuildSpec(
+            settings={
+                **{name: pipeline.settings[name] for name in HANDED_ON},
+                "recipes": ",".join(map(str, pipeline.settings.directories("recipes"))),
+                "engine": engine.value,
+                "cache": str(cache.root),
+                "artifacts": str(directory / "artifacts"),
+                "jobs": "1" if pipeline.jobs > 1 else "2",
+                "offline": "1",
+            },
+            recipes=str(pipeline.recipes_directory),
+            products=request.products,
+            targets=tuple(target.value for target in request.targets),
+            exact=request.exact,
+            everywhere=request.everywhere,
+            cores=(os.cpu_count() or 1) + 1,
+            days=DAYS,
+        )
+        made = run_worker(order, directory)
+        kept = pipeline.artifacts / "compare"
+        shutil.rmtree(kept, ignore_errors=True)
+        pairs = tuple(_pair(pipeline, one, made[one.path], kept) for one in first)
+        engines = ", ".join(sorted({one.engine for one in first}))
+        surroundings = [f"{name}={value}" for name, value in SURROUNDINGS.items()]
+        varied = {
+            "engine": f"{engines} -> {engine.value}",
+            "directories": f"{pipeline.cache_directory} -> {cache.root}",
+            "clock": f"{DAYS} days on, for programs that are linked dynamically (sh, cmake, ninja)"
+            if Clock.of_this_machine(DAYS)
+            else "not varied: no libfaketime (apt-get install -y libfaketime)",
+            "steps at a time": f"{pipeline.jobs} -> {order.settings['jobs']}",
+            "JOBS of a step": f"{os.cpu_count() or 1} -> {order.cores}",
+            "of the pipeline": ", ".join([f"umask {UMASK:03o}", *surroundings]),
+            "taken over": ", ".join(["sources", *taken]),
+        }
+    return Comparison(pairs=pairs, varied=varied, kept=str(kept))
+
+
+def seed(pipeline: Pipeline, request: Request, cache: Cache, *, tools: bool) -> list[str]:
+    """Copy the sources that the request takes, and what its tools are; return the tools' names."""
+    _, outcomes, sources = pipeline.make(request)
+    for release, fetched in sources.values():
+        if release.source:
+            cache.put_file(fetched.path)
+    taken = []
+    for step, outcome in outcomes.items():
+        entry = pipeline.cache.get_action(outcome.key)
+        if tools and entry and step.recipe.kind is Kind.TOOL:
+            for sha256 in {outcome.output, *outcome.files.values()}:
+                cache.put_file(pipeline.blob(sha256))
+            cache.put_action(outcome.key, entry)
+            taken.append(f"{step.recipe.name} {step.release.version}")
+    return taken
+
+
+def other_engine(pipeline: Pipeline, used: set[EngineName]) -> EngineName:
+    """Return an engine that works and made none of the files; else one that made not all of them; else the same."""
+    names = [name for name in EngineName if name is not EngineName.AUTO]
+    for name in [*(name for name in names if name not in used), *names]:
+        try:
+            pipeline.chooser.make(name)
+        except EngineError:
+            continue
+        return name
+    raise AssertionError  # the host always works
+
+
+def _pair(pipeline: Pipeline, artifact: Artifact, other: Path, kept: Path) -> Pair:
+    from verify.difference import find_difference  # noqa: PLC0415
+
+    mine = pipeline.blob(artifact.sha256)
+    difference = None
+    if other.name != artifact.sha256:
+        difference = find_difference(mine, other)
+        kept.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(other, kept / Path(artifact.path).name)
+    return Pair(
+        product=artifact.product,
+        target=artifact.target,
+        packed=artifact.packed,
+        path=artifact.path,
+        sha256=(artifact.sha256, other.name),
+        difference=difference,
+    )

@@ -1,0 +1,94 @@
+"""Somebody who is told how a run comes along: a terminal, a log, nobody."""
+
+from typing import Protocol
+
+from core.cancel import CancelToken
+
+
+class Progress(Protocol):
+    """Somebody who shows how bytes travel. Called from the thread that moves them."""
+
+    def started(self, label: str, size: int, origin: str = "") -> None:
+        """An attempt at ``size`` bytes begins, from ``origin``; the count begins at zero again."""
+
+    def advanced(self, size: int) -> None:
+        """``size`` more bytes are here."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line happened: a wait, a retry, a mirror given up."""
+
+    def finished(self) -> None:
+        """It is over, well or badly. Not called when nothing was started."""
+
+
+class Report(Protocol):
+    """Called from several threads."""
+
+    def step_started(self, name: str) -> None:
+        """A step begins to run (not called when its result was cached)."""
+
+    def step_finished(self, name: str, seconds: float, *, cached: bool) -> None:
+        """A step's result is there."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line."""
+
+    def warn(self, text: str) -> None:
+        """Something worth a line that nobody should miss."""
+
+    def progress(self, verb: str) -> Progress:
+        """Return somebody to tell about one thing that travels; ``verb`` is ``fetch`` or ``copy``."""
+        ...
+
+    def close(self) -> None:
+        """The run is over: put the display away."""
+
+
+class CancellableProgress:
+    """A `Progress` that ends what it shows when the run is cancelled."""
+
+    def __init__(self, progress: Progress, cancel: CancelToken) -> None:
+        self.progress = progress
+        self.cancel = cancel
+
+    def started(self, label: str, size: int, origin: str = "") -> None:
+        self.cancel.check("fetching")
+        self.progress.started(label, size, origin)
+
+    def advanced(self, size: int) -> None:
+        self.cancel.check("fetching")
+        self.progress.advanced(size)
+
+    def note(self, text: str) -> None:
+        self.cancel.check("fetching")
+        self.progress.note(text)
+
+    def finished(self) -> None:
+        self.progress.finished()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait before the next try, but not longer than there will be one."""
+        self.cancel.wait(seconds)
+        self.cancel.check("fetching")
+
+
+class NullProgress:
+    """A `Progress` that shows nothing."""
+
+    def started(self, label: str, size: int, origin: str = "") -> None: ...
+    def advanced(self, size: int) -> None: ...
+    def note(self, text: str) -> None: ...
+    def finished(self) -> None: ...
+
+
+class NullReport:
+    """A `Report` that shows nothing."""
+
+    def step_started(self, name: str) -> None: ...
+    def step_finished(self, name: str, seconds: float, *, cached: bool) -> None: ...
+    def note(self, text: str) -> None: ...
+    def warn(self, text: str) -> None: ...
+    def close(self) -> None: ...
+
+    def progress(self, verb: str) -> Progress:
+        return NullProgress()

@@ -1,0 +1,186 @@
+"""Settings: a flag wins over the environment, the environment over `fromscratch.toml`, that over the default."""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from core.errors import FromscratchError, RecipeError, UsageError
+
+FILE = "fromscratch.toml"
+PREFIX = "FROMSCRATCH_"
+
+_E = TypeVar("_E", bound=StrEnum)
+
+
+class Origin(StrEnum):
+    """Where a setting came from."""
+
+    FLAG = "flag"
+    ENVIRONMENT = "environment"
+    FILE = FILE
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One thing a user can set: ``--engine``, ``FROMSCRATCH_ENGINE``, ``engine = …``."""
+
+    name: str
+    default: str
+    help: str
+    secret: bool = False
+    """Never shown."""
+
+    def shown(self, value: str) -> str:
+        """The value as people may see it: no secret, no user and password of a URL."""
+        if self.secret:
+            return "set" if value else ""
+        return re.sub(r"//[^/@\s]*@", "//***@", value)
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return PREFIX + self.name.upper()
+
+
+SETTINGS = (
+    Setting(name="engine", default="auto", help="where steps run: auto, docker, sandbox or host"),
+    Setting(name="recipes", default="", help="directories with more recipes, added to our own"),
+    Setting(name="jobs", default="", help="steps at a time; default: one per CPU core"),
+    Setting(
+        name="cache", default="", help="the cache's directory; default: the user's cache directory"
+    ),
+    Setting(
+        name="artifacts", default="", help="where results go; default: artifacts/ of the project"
+    ),
+    Setting(name="mirrors", default="", help="private mirrors, tried first: URLs or templates"),
+    Setting(
+        name="debian_mirror", default="", help="base URL of a Debian mirror; default: apt's own"
+    ),
+    Setting(name="base_image", default="", help="base of the builder image, as name@sha256:..."),
+    Setting(name="offline", default="", help="1: fetch nothing from the network"),
+    Setting(name="source", default="", help="images' source label; default: upstream's archive"),
+    Setting(
+        name="revision", default="", help="images' revision label; default: the last commit to them"
+    ),
+    Setting(name="key", default="", help="the secret key that signs releases, made by inv key new"),
+    Setting(
+        name="key_password", default="", help="that key's password, if it has one", secret=True
+    ),
+    Setting(name="public_key", default="", help="the public key that releases must be signed by"),
+    Setting(name="builder", default="", help="who builds, as a URI in the provenance"),
+    Setting(name="python", default="", help="the Python that ./inv makes its environment with"),
+    Setting(name="debug", default="", help="1: show tracebacks"),
+    Setting(name="test_docker", default="", help="1: tests that need Docker fail without it"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every setting's value and where it came from."""
+
+    values: Mapping[str, tuple[str, Origin]] = field(default_factory=dict)
+
+    @classmethod
+    def read(
+        cls,
+        flags: Mapping[str, str | None],
+        *,
+        environment: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+    ) -> "Settings":
+        """Resolve all settings. Raises RecipeError for unknown names in the file or the environment."""
+        environ = os.environ if environment is None else environment
+        path = (directory or Path.cwd()) / FILE
+        written = _read_file(path)
+        _refuse_unknown(
+            {name.removeprefix(PREFIX).lower() for name in environ if name.startswith(PREFIX)},
+            where="the environment",
+        )
+        values: dict[str, tuple[str, Origin]] = {}
+        for setting in SETTINGS:
+            flag = flags.get(setting.name)
+            if flag is not None and flag != "":
+                values[setting.name] = (flag, Origin.FLAG)
+            elif environ.get(setting.variable):
+                values[setting.name] = (environ[setting.variable], Origin.ENVIRONMENT)
+            elif setting.name in written:
+                values[setting.name] = (written[setting.name], Origin.FILE)
+            else:
+                values[setting.name] = (setting.default, Origin.DEFAULT)
+        return cls(values=values)
+
+    def __getitem__(self, name: str) -> str:
+        return self.values[name][0]
+
+    def flag(self, name: str) -> bool:
+        """A setting that is on or off."""
+        return self[name].lower() not in {"", "0", "false", "no", "off"}
+
+    def number(self, name: str, default: int) -> int:
+        """A positive whole number. Raises UsageError for a flag, else RecipeError."""
+        text = self[name]
+        if not text:
+            return default
+        if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+            msg = f"'{name}' must be a whole number from 1, not '{text}'."
+            raise self._wrong(name, msg)
+        return int(text)
+
+    def directories(self, name: str) -> tuple[Path, ...]:
+        """Directories with commas or blanks between them; one whose name holds such is taken as it is."""
+        text = self[name]
+        whole = text and Path(text).expanduser().is_dir()
+        words = [text] if whole else text.replace(",", " ").split()
+        return tuple(Path(word).expanduser().absolute() for word in words)
+
+    def choice(self, name: str, kind: type[_E]) -> _E:
+        """One word out of a closed set. Raises UsageError for a flag, else RecipeError."""
+        text, known = self[name], [member.value for member in kind]
+        if text not in known:
+            near = difflib.get_close_matches(text, known, n=1, cutoff=0.5)
+            guess = f" Perhaps you meant '{near[0]}'." if near else ""
+            msg = f"Unknown {name} '{text}'.{guess}"
+            raise self._wrong(name, msg, next=f"choose one of: {', '.join(known)}")
+        return kind(text)
+
+    def _wrong(self, name: str, what: str, *, next: str = "") -> FromscratchError:
+        origin = self.values[name][1]
+        if origin is Origin.FLAG:
+            return UsageError(what, next=next)
+        return RecipeError(what, why=f"it was set by: {origin}", next=next)
+
+
+def _read_file(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        msg = f"{path}: {error}"
+        raise RecipeError(msg) from error
+    _refuse_unknown(set(table), where=str(path))
+    return {name: _text(value) for name, value in table.items()}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "1" if value else ""
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return str(value)
+
+
+def _refuse_unknown(names: set[str], *, where: str) -> None:
+    known = [setting.name for setting in SETTINGS]
+    for name in sorted(names - set(known)):
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        guess = f" Perhaps you meant '{near[0]}'." if near else ""
+        msg = f"Unknown setting '{name}' in {where}.{guess}"
+        raise RecipeError(msg, next=f"known: {', '.join(known)}")

@@ -1,0 +1,91 @@
+"""What is in a release directory, read with suspicion: every plain file by its hash, and nothing through a link."""
+
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from core.errors import PublishError
+from publish.check.findings import Finding
+from publish.release.release_dir import walk
+from publish.release.sums import NAME, PROVENANCE, PUBLIC_KEY, SIGNATURE, hash_file, is_plain
+from publish.trust.sbom import SUFFIX
+
+LARGEST_FILE = 2 << 30
+"""Bytes: nothing in a release is nearly as large, and a hole of a terabyte takes hours to hash."""
+
+ARCHIVE = ".tar"
+
+
+@dataclass(kw_only=True)
+class Inside:
+    """The files, and what is wrong with them so far."""
+
+    directory: Path
+    hashes: dict[str, str] = field(default_factory=dict)
+    """sha256 of every plain file."""
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def found(self, path: str, what: str) -> None:
+        """Write a finding down."""
+        self.findings.append(Finding(path=path, what=what))
+
+    def programs(self) -> list[str]:
+        """The files that run."""
+        kept = {NAME, SIGNATURE, PUBLIC_KEY, PROVENANCE}
+        return [
+            name
+            for name in sorted(self.hashes)
+            if "/" not in name and name not in kept and not name.endswith((SUFFIX, ARCHIVE))
+        ]
+
+    def names(self, suffix: str) -> list[str]:
+        """The files at the top that end with ``suffix``."""
+        return [name for name in sorted(self.hashes) if "/" not in name and name.endswith(suffix)]
+
+    def read(self, name: str, limit: int) -> bytes:
+        """Return a small file. Raises PublishError when it is not there, or large."""
+        if name not in self.hashes:
+            msg = "is missing"
+            raise PublishError(msg)
+        try:
+            with (self.directory / name).open("rb") as file:
+                data = file.read(limit + 1)
+        except OSError as error:
+            msg = f"cannot be read: {error.strerror}"
+            raise PublishError(msg) from error
+        if len(data) > limit:
+            msg = f"is larger than {limit:,} bytes"
+            raise PublishError(msg)
+        return data
+
+    def text(self, name: str, limit: int) -> str:
+        """Return a small file that is text. Raises PublishError."""
+        try:
+            return self.read(name, limit).decode("utf-8")
+        except UnicodeDecodeError as error:
+            msg = "is no text"
+            raise PublishError(msg) from error
+
+    def look(self) -> None:
+        """Hash every plain file; what is no plain file has no place in a release."""
+        try:
+            ones = list(walk(self.directory))
+        except (OSError, RecursionError) as error:
+            self.found(str(self.directory), f"cannot be read: {getattr(error, 'strerror', error)}")
+            return
+        for name, status in ones:
+            if not stat.S_ISREG(status.st_mode):
+                link = stat.S_ISLNK(status.st_mode)
+                self.found(name, "is a symbolic link" if link else "is no plain file")
+                continue
+            if status.st_size > LARGEST_FILE:
+                self.found(name, f"is larger than {LARGEST_FILE:,} bytes")
+                continue
+            if not is_plain(name):
+                self.found(name, "has a name that no file of a release has")
+                continue
+            try:
+                self.hashes[name] = hash_file(self.directory / name)
+            except OSError as error:
+                self.found(name, f"cannot be read: {error.strerror}")

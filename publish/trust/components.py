@@ -1,0 +1,217 @@
+"""What is linked into a file: the components whose licences, names and sources go along with it.
+
+All of it follows from recipes: what a product needs, and what that needs, without tools and what is built for the
+building machine only. A packed file carries UPX's stub besides.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import quote
+
+from core.errors import PublishError
+from recipes.load import PACKER
+from recipes.model import (
+    BundledComponent,
+    Kind,
+    Product,
+    Recipe,
+    Release,
+    Source,
+    Variant,
+    find_need,
+)
+
+
+class Role(StrEnum):
+    """What a component is to the file it is in."""
+
+    PROGRAM = "program"
+    LIBRARY = "library"
+    DATA = "data"
+    """Embedded as it is."""
+    STUB = "stub"
+    """UPX's own code that unpacks the rest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wheel:
+    """A package of the toolchain as requirements.txt locks it."""
+
+    name: str
+    version: str
+    sha256: tuple[str, ...]
+    """One for each platform's wheel: pip installed one of them."""
+
+    @property
+    def purl(self) -> str:
+        """https://github.com/package-url/purl-spec/blob/main/types-doc/pypi-definition.md."""
+        return f"pkg:pypi/{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One component."""
+
+    name: str
+    version: str
+    role: Role
+    licence: str
+    """SPDX expression, as its authors declare it."""
+    chosen: str
+    """The one that is chosen here: the same, where there is no choice."""
+    sha256: str
+    """Of its source archive; '' for what is no archive."""
+    urls: tuple[str, ...]
+    """Where upstream has that archive."""
+    filename: str
+    cpe: str
+    purl: str
+    licence_files: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    """Names of the parts that it is linked with."""
+    wheel: Wheel | None = None
+    """The package of the toolchain that it comes out of, instead of an archive of its own."""
+
+    @property
+    def slug(self) -> str:
+        """``curl-8.21.0``."""
+        return f"{self.name}-{self.version}"
+
+
+def linked(
+    product: Product,
+    versions: Mapping[str, str],
+    recipes: Mapping[str, Recipe],
+    wheels: Mapping[str, Wheel],
+    *,
+    packed: bool,
+) -> tuple[Part, ...]:
+    """Return what is in a product's file, by name.
+
+    ``versions`` are the releases that went in, by recipe, ``wheels`` the toolchain's packages by name. Raises
+    PublishError when one of them is not pinned any more.
+    """
+    found: dict[str, Part] = {}
+
+    def visit(recipe: Recipe, variant: Variant, role: Role) -> list[str]:
+        if recipe.kind is Kind.TOOL:
+            return []
+        needs = [
+            name
+            for need in variant.needs
+            if (one := find_need(need, recipes)) and not _runs(*one, recipe)
+            for name in visit(*one, Role.DATA if need in variant.embeds else Role.LIBRARY)
+        ]
+        if (
+            variant.native and variant.name
+        ):  # made once for all targets, and part of the file that needs it
+            return needs
+        needs += [one.name for one in recipe.bill.carries]
+        found.update((one.name, _carried(one, wheels)) for one in recipe.bill.carries)
+        names = tuple(sorted({name for name in needs if name != recipe.name}))
+        found[recipe.name] = part_of(recipe, _release(recipe, versions), role, needs=names)
+        return [recipe.name]
+
+    visit(product.recipe, product.variant, Role.PROGRAM)
+    if packed:
+        packer = recipes[PACKER]
+        found[PACKER] = part_of(packer, _release(packer, versions), Role.STUB)
+    return tuple(found[name] for name in sorted(found))
+
+
+def _runs(recipe: Recipe, variant: Variant, whose: Recipe) -> bool:
+    """Whether a need only runs while ``whose`` is built, as another recipe's interpreter does; what is made once for
+    all targets is native as well, and goes into the file."""
+    return variant.native and bool(variant.name) and recipe.name != whose.name
+
+
+def part_of(recipe: Recipe, release: Release, role: Role, *, needs: tuple[str, ...] = ()) -> Part:
+    """Return a release of a recipe as a component."""
+    source, bill = release.source, recipe.bill
+    return Part(
+        name=recipe.name,
+        version=release.version,
+        role=role,
+        licence=release.licence,
+        chosen=bill.chosen or release.licence,
+        sha256=source.sha256 if source else "",
+        urls=source.urls if source else (),
+        filename=source.filename if source else "",
+        cpe=bill.cpe.replace("{version}", release.version),
+        purl=bill.purl.replace("{version}", quote(release.version)) or _purl(recipe, release),
+        licence_files=bill.licence_files,
+        needs=needs,
+    )
+
+
+def licence_of(parts: Iterable[Part]) -> str:
+    """Return the licence of the whole: all the chosen ones at once, as an SPDX expression."""
+    ones = sorted({part.chosen for part in parts})
+    return " AND ".join(f"({one})" if re.search(r" (AND|OR) ", one) else one for one in ones)
+
+
+def source_purl(source: Source) -> str:
+    """Return a name for a pinned download that says what its bytes are."""
+    if source.pypi:
+        name, _, version = source.pypi.partition("==")
+        return f"pkg:pypi/{name}@{quote(version)}"
+    where = f"download_url={quote(source.urls[0], safe='/:')}&" if source.urls else ""
+    name = f"pkg:generic/{source.name}@{quote(source.version)}"
+    return f"{name}?checksum=sha256:{source.sha256}&{where}".rstrip("&")
+
+
+def read_wheels(requirements: str, names: Sequence[str]) -> tuple[Wheel, ...]:
+    """Return the packages called ``names`` as a requirements.txt with hashes locks them. Raises PublishError."""
+    locked = dict(_locked(requirements))
+    missing = [name for name in names if name not in locked]
+    if missing:
+        msg = f"The toolchain's packages are not locked: {', '.join(missing)}."
+        raise PublishError(msg, next="see requirements.in and requirements.txt")
+    return tuple(locked[name] for name in sorted(names))
+
+
+def _locked(requirements: str) -> Iterator[tuple[str, Wheel]]:
+    """https://pip.pypa.io/en/stable/topics/secure-installs/#hash-checking-mode."""
+    for line in requirements.replace("\\\n", " ").splitlines():
+        if found := re.match(r"([A-Za-z0-9._-]+)==(\S+) ", line):
+            hashes = re.findall(r"--hash=sha256:([0-9a-f]{64})", line)
+            wheel = Wheel(name=found[1], version=found[2], sha256=tuple(sorted(hashes)))
+            yield wheel.name, wheel
+
+
+def _purl(recipe: Recipe, release: Release) -> str:
+    if release.source:
+        return source_purl(release.source)
+    return f"pkg:generic/{recipe.name}@{quote(release.version)}"
+
+
+def _release(recipe: Recipe, versions: Mapping[str, str]) -> Release:
+    version = versions.get(recipe.name, "")
+    release = recipe.release(version)
+    if release is None:
+        msg = f"{recipe.name} '{version}' is linked in, and is not pinned any more."
+        raise PublishError(msg, why="the recipe changed since the build", next="inv build")
+    return release
+
+
+def _carried(one: BundledComponent, wheels: Mapping[str, Wheel]) -> Part:
+    if one.package not in wheels:
+        msg = f"'{one.name}' comes out of the package '{one.package}', which is not locked."
+        raise PublishError(msg, next="see 'carries' in the recipe, and requirements.txt")
+    wheel = wheels[one.package]
+    return Part(
+        name=one.name,
+        version=wheel.version,
+        role=Role.LIBRARY,
+        licence=one.licence,
+        chosen=one.licence,
+        sha256="",
+        urls=(),
+        filename="",
+        cpe="",
+        purl=wheel.purl,
+        licence_files=one.licence_files,
+        wheel=wheel,
+    )
