@@ -278,7 +278,7 @@ class Handler(BaseHTTPRequestHandler):
             self.refuse(429, "TOOMANYREQUESTS", **({"Retry-After": after} if after else {}))
         elif url.path == "/token":
             self.token(body)
-        elif self.known(url.path):
+        elif self.seeded_cache(url.path):
             words = url.path.removeprefix("/elsewhere").split("/")
             query = {name: values[0] for name, values in parse_qs(url.query).items()}
             for kind in ("blobs", "manifests", "tags", "referrers"):
@@ -292,7 +292,7 @@ class Handler(BaseHTTPRequestHandler):
 
     # --- who asks
 
-    def known(self, path: str) -> bool:
+    def seeded_cache(self, path: str) -> bool:
         """Tell whether the request may go on; answer it when not."""
         server, header = self.server, self.headers.get("Authorization", "")
         scheme, _, value = header.partition(" ")
@@ -567,7 +567,7 @@ def said_about(layout: Layout) -> tuple[Attachment, ...]:
 
 
 @dataclass
-class Told:
+class Recorder:
     """A `Progress` that keeps what it is told."""
 
     notes: list[str] = field(default_factory=list)
@@ -599,7 +599,7 @@ class Client:
     attachments: tuple[Attachment, ...] = ()
     login: Login | None = None
     slept: list[float] = field(default_factory=list)
-    told: Told = field(default_factory=Told)
+    recorder: Recorder = field(default_factory=Recorder)
     patience: RetryPolicy = field(default_factory=lambda: RetryPolicy(connect=2.0, read=2.0))
     insecure: bool = False
 
@@ -625,7 +625,7 @@ class Client:
             tags,
             self.attachments,
             outside=self.outside,
-            progress=self.told,
+            progress=self.recorder,
         )
 
     def plan(self, *tags: str) -> Pushed:
@@ -635,14 +635,14 @@ class Client:
             tags,
             self.attachments,
             outside=self.outside,
-            progress=self.told,
+            progress=self.recorder,
         )
 
     def pull(
         self, directory: Path, word: str = "8.21.0-http"
     ) -> tuple[Layout, tuple[Attachment, ...]]:
         reference = Reference(repository=self.repository, word=word)
-        return pull(reference, directory, outside=self.outside, progress=self.told)
+        return pull(reference, directory, outside=self.outside, progress=self.recorder)
 
     @property
     def tagged(self) -> dict[str, str]:

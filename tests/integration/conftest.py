@@ -9,7 +9,7 @@ import pytest
 
 from tests.built import Built
 from tests.integration.command import ROOT, Inv
-from tests.integration.seeded_cache import CURLS, Known
+from tests.integration.seeded_cache import CURLS, SeededCache
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,9 +26,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 @pytest.fixture(scope="session")
-def known(built: Built) -> Known:
+def seeded_cache(built: Built) -> SeededCache:
     """The results of every step, to be copied into caches of the tests' own."""
-    return Known.in_cache(built.settings)
+    return SeededCache.in_cache(built.settings)
 
 
 @pytest.fixture(scope="session")

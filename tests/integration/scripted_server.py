@@ -16,7 +16,7 @@ Speak = Callable[[socket.socket, list[str]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Talker:
+class ScriptedServer:
     """A server and what it was told."""
 
     port: int
@@ -24,10 +24,12 @@ class Talker:
 
 
 @contextmanager
-def talking(speak: Speak, context: ssl.SSLContext | None = None) -> Iterator[Talker]:
+def scripted_server(
+    speak: Speak, context: ssl.SSLContext | None = None
+) -> Iterator[ScriptedServer]:
     """Serve one connection after another; with ``context`` over TLS."""
     with socket.create_server((HOST, 0)) as listener:
-        talker = Talker(port=listener.getsockname()[1])
+        talker = ScriptedServer(port=listener.getsockname()[1])
 
         def serve() -> None:
             with contextlib.suppress(OSError):  # the listener is closed, or the client has gone
@@ -139,12 +141,12 @@ def mqtt(topic: str, message: str) -> Speak:
 
 
 @contextmanager
-def tftp(content: str) -> Iterator[Talker]:
+def tftp(content: str) -> Iterator[ScriptedServer]:
     """One block for whoever asks: https://www.rfc-editor.org/rfc/rfc1350"""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind((HOST, 0))
         server.settimeout(SECONDS)
-        talker = Talker(port=server.getsockname()[1])
+        talker = ScriptedServer(port=server.getsockname()[1])
 
         def serve() -> None:
             with contextlib.suppress(TimeoutError):

@@ -38,14 +38,14 @@ def everything(step: Step) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class SeededCache:
     """The steps that were built before, and where their results are."""
 
     cache: Cache
     outcomes: Mapping[Step, Outcome]
 
     @classmethod
-    def in_cache(cls, settings: Mapping[str, str], names: Sequence[str] = CURLS) -> "Known":
+    def in_cache(cls, settings: Mapping[str, str], names: Sequence[str] = CURLS) -> "SeededCache":
         """Look every step of the products up; they must have been built."""
         report = PlainReport()
         pipeline = Pipeline(settings=Settings.read(settings), report=report)

@@ -36,7 +36,7 @@ PACKAGES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lab:
+class ServerHost:
     """An engine and a registry that see each other, and nobody else."""
 
     directory: Path
@@ -118,7 +118,7 @@ def _client() -> str:
 
 
 @contextlib.contextmanager
-def open_lab() -> Iterator[Lab]:
+def open_servers() -> Iterator[ServerHost]:
     """Start engine and registry; skipped where that cannot be, a failure where Docker is demanded."""
     if trouble := missing():
         if os.environ.get("FROMSCRATCH_TEST_DOCKER"):
@@ -128,9 +128,11 @@ def open_lab() -> Iterator[Lab]:
     with tempfile.TemporaryDirectory(prefix="fromscratch-lab-", dir="/tmp") as name:
         directory = Path(name)
         with _engine(directory) as pid:
-            lab = Lab(directory=directory, pid=pid, client=_client(), address="")
-            with registry(directory / "registry", 5000, inside=lab.network) as address:
-                yield Lab(directory=directory, pid=pid, client=lab.client, address=address)
+            servers = ServerHost(directory=directory, pid=pid, client=_client(), address="")
+            with registry(directory / "registry", 5000, inside=servers.network) as address:
+                yield ServerHost(
+                    directory=directory, pid=pid, client=servers.client, address=address
+                )
 
 
 @contextlib.contextmanager

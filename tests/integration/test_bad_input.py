@@ -11,7 +11,7 @@ from builders.build import LOG_LINES
 from builders.sources.cache import Cache
 from tests.built import Built
 from tests.integration.command import Inv, by_path, listed
-from tests.integration.seeded_cache import Known, all_but, everything, made_by
+from tests.integration.seeded_cache import SeededCache, all_but, everything, made_by
 from tests.integration.traces import half_files, held_locks
 
 pytestmark = pytest.mark.builds
@@ -108,9 +108,11 @@ def test_offline_without_a_mirror(inv: Inv) -> None:
 
 @pytest.mark.sandbox
 def test_offline_from_a_mirror_directory_with_the_network_off(
-    inv: Inv, built: Built, known: Known, tmp_path: Path
+    inv: Inv, built: Built, seeded_cache: SeededCache, tmp_path: Path
 ) -> None:
-    known.copy(tmp_path / "cache", lambda step: made_by("upx")(step) or made_by("musl")(step))
+    seeded_cache.copy(
+        tmp_path / "cache", lambda step: made_by("upx")(step) or made_by("musl")(step)
+    )
     off = without_network(inv.set(offline=""))
     done = off("build", "curl:mini", "--offline", "--engine", "sandbox", "--json")
     assert done.code == 0, done.stderr
@@ -157,9 +159,9 @@ def test_a_disk_that_is_full_while_fetching(inv: Inv, tmp_path: Path, size: str)
 @pytest.mark.sandbox
 @pytest.mark.parametrize("size", ["40m", "60m", "75m", "90m"])
 def test_a_disk_that_is_full_while_building(
-    inv: Inv, known: Known, tmp_path: Path, size: str
+    inv: Inv, seeded_cache: SeededCache, tmp_path: Path, size: str
 ) -> None:
-    known.copy(tmp_path / "cache.seed", all_but("curl:mini"))
+    seeded_cache.copy(tmp_path / "cache.seed", all_but("curl:mini"))
     small = on_small_disk(inv, tmp_path / "cache", size)
     done = small("build", "curl:mini", "--engine", "sandbox")
     assert done.code in {4, 5}, done.stderr
@@ -168,8 +170,10 @@ def test_a_disk_that_is_full_while_building(
     assert listed(tmp_path / "artifacts") == []
 
 
-def test_a_disk_that_is_full_while_delivering(inv: Inv, known: Known, tmp_path: Path) -> None:
-    known.copy(tmp_path / "cache", everything)
+def test_a_disk_that_is_full_while_delivering(
+    inv: Inv, seeded_cache: SeededCache, tmp_path: Path
+) -> None:
+    seeded_cache.copy(tmp_path / "cache", everything)
     small = on_small_disk(inv, tmp_path / "artifacts", "600k")
     done = small("build", "curl:https")
     assert done.code == 4
@@ -179,9 +183,9 @@ def test_a_disk_that_is_full_while_delivering(inv: Inv, known: Known, tmp_path: 
 
 @pytest.mark.sandbox
 def test_a_failing_step_shows_the_end_of_its_log(
-    spoilt: Inv, project: Path, known: Known, tmp_path: Path
+    spoilt: Inv, project: Path, seeded_cache: SeededCache, tmp_path: Path
 ) -> None:
-    known.copy(tmp_path / "cache", all_but("curl:mini"))
+    seeded_cache.copy(tmp_path / "cache", all_but("curl:mini"))
     # The first of curl's steps.
     script = project / "recipes/curl/checks.sh"
     script.write_text("i=0; while [ $i -lt 99 ]; do i=$((i+1)); echo line $i; done; exit 3\n")
@@ -201,9 +205,9 @@ def test_a_failing_step_shows_the_end_of_its_log(
 
 @pytest.mark.sandbox
 def test_a_step_that_makes_nothing_has_failed(
-    spoilt: Inv, project: Path, known: Known, tmp_path: Path
+    spoilt: Inv, project: Path, seeded_cache: SeededCache, tmp_path: Path
 ) -> None:
-    known.copy(tmp_path / "cache", everything)
+    seeded_cache.copy(tmp_path / "cache", everything)
     (project / "recipes/curl/checks.sh").write_text("exit 0\n")
     done = spoilt("build", "curl:mini", "--engine", "sandbox")
     assert done.code == 5
@@ -212,9 +216,9 @@ def test_a_step_that_makes_nothing_has_failed(
 
 @pytest.mark.parametrize("engine", ["sandbox", pytest.param("docker", marks=pytest.mark.docker)])
 def test_a_step_has_no_network_and_cannot_change_the_machine(
-    spoilt: Inv, project: Path, known: Known, tmp_path: Path, engine: str
+    spoilt: Inv, project: Path, seeded_cache: SeededCache, tmp_path: Path, engine: str
 ) -> None:
-    known.copy(tmp_path / "cache", everything)
+    seeded_cache.copy(tmp_path / "cache", everything)
     (project / "recipes/curl/checks.sh").write_text(
         "ls /sys/class/net 2>/dev/null || sed 1,2d /proc/net/dev | cut -d: -f1\n"
         "for place in / /usr /bin /etc /toolchain /toolchain/bin; do\n"
@@ -239,8 +243,10 @@ def test_without_docker_asking_for_it_fails(inv: Inv, tmp_path: Path, host: str)
 
 
 @pytest.mark.sandbox
-def test_without_docker_auto_takes_the_sandbox(inv: Inv, known: Known, tmp_path: Path) -> None:
-    known.copy(tmp_path / "cache", all_but("curl:mini"))
+def test_without_docker_auto_takes_the_sandbox(
+    inv: Inv, seeded_cache: SeededCache, tmp_path: Path
+) -> None:
+    seeded_cache.copy(tmp_path / "cache", all_but("curl:mini"))
     alone = inv.environ(DOCKER_HOST="unix:///nowhere/docker.sock")
     done = alone("build", "curl:mini", "--json")
     assert done.code == 0, done.stderr
@@ -250,11 +256,11 @@ def test_without_docker_auto_takes_the_sandbox(inv: Inv, known: Known, tmp_path:
 
 @pytest.mark.sandbox
 def test_a_damaged_result_is_found_and_made_again(
-    inv: Inv, built: Built, known: Known, tmp_path: Path
+    inv: Inv, built: Built, seeded_cache: SeededCache, tmp_path: Path
 ) -> None:
-    cache = Cache(known.copy(tmp_path / "cache", everything))
+    cache = Cache(seeded_cache.copy(tmp_path / "cache", everything))
     assert inv("cache", "verify").stdout.startswith("0 damaged")
-    outcome = known.outcome("curl:mini")
+    outcome = seeded_cache.outcome("curl:mini")
     flip(cache, outcome.output)
     done = inv("build", "curl:mini", "--engine", "sandbox", "--json")
     assert done.code == 0, done.stderr

@@ -12,7 +12,7 @@ import pytest
 from builders.engines.varied import Clock
 from core.target import Target
 from tests.integration.command import Done, Inv, finish, listed
-from tests.integration.seeded_cache import Known, everything
+from tests.integration.seeded_cache import SeededCache, everything
 from tests.integration.traces import processes_at, wait_for
 
 pytestmark = pytest.mark.builds
@@ -88,20 +88,22 @@ def answer(done: Done) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
 
 def varied(said: Mapping[str, Any], engine: str) -> None:
     """What is said to be different was different."""
-    told = said["varied"]
-    before, _, after = told["engine"].partition(" -> ")
+    recorder = said["varied"]
+    before, _, after = recorder["engine"].partition(" -> ")
     assert before == engine
     assert after != engine
-    assert told["clock"].startswith("400 days" if Clock.of_this_machine(1) else "not varied")
+    assert recorder["clock"].startswith("400 days" if Clock.of_this_machine(1) else "not varied")
     for name in ("directories", "steps at a time", "JOBS of a step"):
-        one, _, other = told[name].partition(" -> ")
+        one, _, other = recorder[name].partition(" -> ")
         assert one != other
-    assert "umask 077" in told["of the pipeline"]
+    assert "umask 077" in recorder["of the pipeline"]
 
 
 @pytest.mark.sandbox
-def test_curl_is_the_same_wherever_it_is_built(inv: Inv, known: Known, tmp_path: Path) -> None:
-    known.copy(tmp_path / "cache", everything)
+def test_curl_is_the_same_wherever_it_is_built(
+    inv: Inv, seeded_cache: SeededCache, tmp_path: Path
+) -> None:
+    seeded_cache.copy(tmp_path / "cache", everything)
     (tmp_path / "t").mkdir()
     done = inv.environ(TMPDIR=str(tmp_path / "t"))(
         "build", "curl:mini", "--rebuild-and-compare", "--json"
@@ -171,8 +173,10 @@ def test_an_error_of_the_second_build_is_told_as_what_it_is(leaky: Inv, project:
 
 
 @pytest.mark.sandbox
-def test_an_interrupted_comparison_leaves_nothing(inv: Inv, known: Known, tmp_path: Path) -> None:
-    known.copy(tmp_path / "cache", everything)
+def test_an_interrupted_comparison_leaves_nothing(
+    inv: Inv, seeded_cache: SeededCache, tmp_path: Path
+) -> None:
+    seeded_cache.copy(tmp_path / "cache", everything)
     temporary = tmp_path / "t"
     temporary.mkdir()
     calling = inv.environ(TMPDIR=str(temporary))

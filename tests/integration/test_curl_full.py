@@ -17,7 +17,7 @@ from tests.integration.scripted_server import (
     mqtt,
     says_at_once,
     says_first,
-    talking,
+    scripted_server,
     tftp,
 )
 
@@ -202,7 +202,7 @@ def test_other_protocols(curl: Curl, authority: CA, scheme: str) -> None:
     secure = scheme in SECURE
     speak, path, options, printed, heard = TALKS[scheme.removesuffix("s") if secure else scheme]
     context = context_of(authority.issue_cert("localhost")) if secure else None
-    with talking(speak, context) as talker:
+    with scripted_server(speak, context) as talker:
         ran = curl(*options, f"{scheme}://localhost:{talker.port}/{path}")
     assert ran.code == 0, ran.stderr
     assert printed in ran.stdout
@@ -217,7 +217,7 @@ def test_tftp(curl: Curl) -> None:
 
 def test_an_upload_stops_at_the_servers_no(curl: Curl) -> None:
     refusing = by_lines("220 x\r\n", {"EHLO": "250 x\r\n", "MAIL": "550 no\r\n", "QUIT": "221\r\n"})
-    with talking(refusing) as talker:
+    with scripted_server(refusing) as talker:
         options = ("--mail-from", "a@example.org", "--mail-rcpt", "b@example.org", "-T", "/mail")
         assert curl(*options, f"smtp://localhost:{talker.port}").code == 55
     assert "DATA" not in talker.heard

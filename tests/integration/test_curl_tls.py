@@ -22,7 +22,7 @@ from tests.integration.certificates import (
     self_signed,
 )
 from tests.integration.http_server import Servers, serving
-from tests.integration.seeded_cache import Known
+from tests.integration.seeded_cache import SeededCache
 
 pytestmark = [pytest.mark.builds, pytest.mark.sandbox]
 
@@ -170,10 +170,10 @@ def spoken(context: ssl.SSLContext, port: int) -> str | None:
         return secure.version()
 
 
-def test_the_embedded_bundle_is_mozillas_as_pinned(curl: Curl, known: Known) -> None:
+def test_the_embedded_bundle_is_mozillas_as_pinned(curl: Curl, seeded_cache: SeededCache) -> None:
     ran = curl("--dump-ca-embed")
     assert ran.code == 0
-    wheel = known.source("cacert")
+    wheel = seeded_cache.source("cacert")
     with zipfile.ZipFile(wheel) as archive:
         pinned = archive.read("certifi/cacert.pem").decode()
     assert certificates(ran.stdout) == certificates(pinned)

@@ -23,7 +23,7 @@ from recipes.load import HERE
 from tests.built import Built
 from tests.integration.command import Inv, listed
 from tests.integration.running import Running
-from tests.integration.seeded_cache import Known, all_but
+from tests.integration.seeded_cache import SeededCache, all_but
 from tests.integration.traces import (
     containers_of,
     engine,
@@ -37,9 +37,9 @@ pytestmark = [pytest.mark.builds, pytest.mark.docker]
 
 
 def test_a_step_runs_in_a_container_that_may_do_nothing(
-    inv: Inv, known: Known, tmp_path: Path
+    inv: Inv, seeded_cache: SeededCache, tmp_path: Path
 ) -> None:
-    known.copy(tmp_path / "cache", all_but("curl:mini"))
+    seeded_cache.copy(tmp_path / "cache", all_but("curl:mini"))
     with Running(inv, "--engine", "docker") as build:
         build.come_to()
         pid = build.process.pid
@@ -122,9 +122,9 @@ def answers(path: Path) -> bool:
 
 
 def test_a_daemon_that_dies_in_the_middle_is_an_engine_error(
-    inv: Inv, daemon: Daemon, known: Known, tmp_path: Path
+    inv: Inv, daemon: Daemon, seeded_cache: SeededCache, tmp_path: Path
 ) -> None:
-    cache = known.copy(tmp_path / "cache", all_but("curl:mini"))
+    cache = seeded_cache.copy(tmp_path / "cache", all_but("curl:mini"))
     with Running(inv.environ(DOCKER_HOST=daemon.url), "--engine", "docker") as build:
         build.come_to()
         with contextlib.closing(docker.DockerClient(base_url=daemon.url)) as client:

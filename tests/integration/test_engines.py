@@ -18,7 +18,7 @@ from flow.build import Pipeline, Request
 from tests.built import Built
 from tests.conftest import PROBES
 from tests.integration.command import Inv, by_path, listed
-from tests.integration.seeded_cache import CURLS, Known, all_but, made_by, not_made_by
+from tests.integration.seeded_cache import CURLS, SeededCache, all_but, made_by, not_made_by
 
 pytestmark = pytest.mark.builds
 
@@ -32,10 +32,10 @@ pytestmark = pytest.mark.builds
     ],
 )
 def test_every_engine_makes_the_same_bytes(
-    inv: Inv, built: Built, known: Known, tmp_path: Path, engine: str
+    inv: Inv, built: Built, seeded_cache: SeededCache, tmp_path: Path, engine: str
 ) -> None:
     # UPX takes longer to build than all the rest, and its own bytes do not reach a result.
-    known.copy(tmp_path / "cache", made_by("upx"))
+    seeded_cache.copy(tmp_path / "cache", made_by("upx"))
     done = inv("build", *CURLS, "--engine", engine, "--json", "--timings")
     assert done.code == 0, done.stderr
     made = json.loads(done.stdout)
@@ -88,7 +88,7 @@ def test_the_probe_is_the_same_whatever_the_engine(
     """
     directory = tmp_path / "mirror"
     assert frozen.inv("cache", "mirror", directory).code == 0
-    Known.in_cache(frozen.settings, PROBES).copy(tmp_path / "cache", not_made_by("probe"))
+    SeededCache.in_cache(frozen.settings, PROBES).copy(tmp_path / "cache", not_made_by("probe"))
     inv = Inv(directory=tmp_path).set(
         cache=tmp_path / "cache",
         artifacts=tmp_path / "artifacts",
@@ -114,13 +114,13 @@ class Walled(Pipeline):
 
 
 @pytest.mark.sandbox
-@pytest.mark.parametrize("wall", list(Backend))
+@pytest.mark.parametrize("backend", list(Backend))
 def test_both_walls_make_the_same_bytes(
-    built: Built, known: Known, mirror: Path, tmp_path: Path, backend: Backend
+    built: Built, seeded_cache: SeededCache, mirror: Path, tmp_path: Path, backend: Backend
 ) -> None:
     if trouble := try_backend(backend, tmp_path):
         pytest.skip(trouble)
-    known.copy(tmp_path / "cache", all_but("curl:mini"))
+    seeded_cache.copy(tmp_path / "cache", all_but("curl:mini"))
     settings = Settings.read(
         {
             "cache": str(tmp_path / "cache"),

@@ -15,7 +15,7 @@ import pytest
 
 from tests.built import Built
 from tests.integration.command import ROOT, Inv
-from tests.integration.servers import Lab, open_lab
+from tests.integration.servers import ServerHost, open_servers
 from tests.integration.test_probe_health import busybox
 from tests.integration.traces import processes_at, wait_for
 
@@ -52,10 +52,10 @@ def tags(shop: Built) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def lab(shop: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def servers(shop: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerHost]:
     """An engine, and a registry with our images and a busybox in it."""
     before = set(Path("/sys/class/net").iterdir())
-    with open_lab() as opened:
+    with open_servers() as opened:
         publish(shop.inv, opened)
         context = tmp_path_factory.mktemp("busybox")
         shutil.copyfile(busybox(), context / "busybox")
@@ -69,169 +69,183 @@ def lab(shop: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     assert set(Path("/sys/class/net").iterdir()) == before
 
 
-def publish(inv: Inv, lab: Lab) -> None:
+def publish(inv: Inv, servers: ServerHost) -> None:
     """Push all images that can be made of what is built."""
-    done = inv.wrapped(*lab.network)("publish", "--to", f"oci://{lab.images}")
+    done = inv.wrapped(*servers.network)("publish", "--to", f"oci://{servers.images}")
     assert done.code == 0, done.stderr
 
 
-def health_of(lab: Lab, container: str) -> dict[str, Any]:
+def health_of(servers: ServerHost, container: str) -> dict[str, Any]:
     health: dict[str, Any] = json.loads(
-        lab.docker("inspect", "--format", "{{json .State.Health}}", container)
+        servers.docker("inspect", "--format", "{{json .State.Health}}", container)
     )
     return health
 
 
-def becomes(lab: Lab, container: str, status: str) -> dict[str, Any]:
+def becomes(servers: ServerHost, container: str, status: str) -> dict[str, Any]:
     """Wait for it; return the newest line of the log."""
-    wait_for(lambda: health_of(lab, container)["Status"] == status, seconds=30, what=status)
-    newest: dict[str, Any] = health_of(lab, container)["Log"][-1]
+    wait_for(lambda: health_of(servers, container)["Status"] == status, seconds=30, what=status)
+    newest: dict[str, Any] = health_of(servers, container)["Log"][-1]
     return newest
 
 
-def build(lab: Lab, directory: Path, tag: str, *words: str, builder: str = "classic") -> None:
+def build(
+    servers: ServerHost, directory: Path, tag: str, *words: str, builder: str = "classic"
+) -> None:
     """Build an example, with the web server from the lab."""
     environment = {"DOCKER_BUILDKIT": BUILDERS[builder]}
     given = ("--build-arg", f"BUSYBOX={BUSYBOX}", "--no-cache", "--pull", "-q", "-t", tag)
-    lab.docker("build", *given, *words, directory, env=environment)
+    servers.docker("build", *given, *words, directory, env=environment)
 
 
-def fall_ill_and_recover(lab: Lab, image: str, *, healthy: str, ill: str, code: int) -> None:
+def fall_ill_and_recover(
+    servers: ServerHost, image: str, *, healthy: str, ill: str, code: int
+) -> None:
     name = image.replace("/", "-")
-    lab.docker("run", "-d", "--name", name, *AILING, image)
+    servers.docker("run", "-d", "--name", name, *AILING, image)
     try:
-        line = becomes(lab, name, "healthy")
+        line = becomes(servers, name, "healthy")
         assert line["ExitCode"] == 0
         assert line["Output"].startswith(healthy)
-        lab.docker("exec", "--user=0", name, *SERVER, PAGE, GONE)
-        line = becomes(lab, name, "unhealthy")
+        servers.docker("exec", "--user=0", name, *SERVER, PAGE, GONE)
+        line = becomes(servers, name, "unhealthy")
         assert line["ExitCode"] == code
         assert ill in line["Output"]
-        lab.docker("exec", "--user=0", name, *SERVER, GONE, PAGE)
-        assert becomes(lab, name, "healthy")["ExitCode"] == 0
+        servers.docker("exec", "--user=0", name, *SERVER, GONE, PAGE)
+        assert becomes(servers, name, "healthy")["ExitCode"] == 0
     finally:
-        lab.docker("rm", "-f", "-v", name)
+        servers.docker("rm", "-f", "-v", name)
 
 
 @pytest.mark.parametrize("builder", BUILDERS)
-def test_exec_form_with_curl(lab: Lab, builder: str) -> None:
-    build(lab, EXAMPLES / "dockerfile-exec", "exec-curl", builder=builder)
-    fall_ill_and_recover(lab, "exec-curl", healthy="", ill="error: 404", code=22)
+def test_exec_form_with_curl(servers: ServerHost, builder: str) -> None:
+    build(servers, EXAMPLES / "dockerfile-exec", "exec-curl", builder=builder)
+    fall_ill_and_recover(servers, "exec-curl", healthy="", ill="error: 404", code=22)
 
 
 @pytest.mark.parametrize("builder", BUILDERS)
-def test_exec_form_with_the_probe(lab: Lab, builder: str) -> None:
+def test_exec_form_with_the_probe(servers: ServerHost, builder: str) -> None:
     directory = EXAMPLES / "dockerfile-exec"
-    build(lab, directory, "exec-probe", f"--file={directory / 'probe.Dockerfile'}", builder=builder)
+    build(
+        servers,
+        directory,
+        "exec-probe",
+        f"--file={directory / 'probe.Dockerfile'}",
+        builder=builder,
+    )
     url = "http://127.0.0.1:8080/health"
     healthy, ill = f"healthy: http {url}: 200", f"unhealthy: http {url}: 404"
-    fall_ill_and_recover(lab, "exec-probe", healthy=healthy, ill=ill, code=1)
+    fall_ill_and_recover(servers, "exec-probe", healthy=healthy, ill=ill, code=1)
 
 
 @pytest.mark.parametrize("builder", BUILDERS)
-def test_shell_form_on_static_tools(lab: Lab, tags: dict[str, str], builder: str) -> None:
+def test_shell_form_on_static_tools(
+    servers: ServerHost, tags: dict[str, str], builder: str
+) -> None:
     words = (f"--build-arg=TOOLS={tags['static-tools']}",)
-    build(lab, EXAMPLES / "dockerfile-shell", "shell", *words, builder=builder)
+    build(servers, EXAMPLES / "dockerfile-shell", "shell", *words, builder=builder)
     # `|| exit 1`: what curl ends with is no matter of Docker's.
-    fall_ill_and_recover(lab, "shell", healthy="", ill="error: 404", code=1)
+    fall_ill_and_recover(servers, "shell", healthy="", ill="error: 404", code=1)
 
 
 def test_compose_starts_what_needs_the_app_once_it_is_healthy_and_not_when_it_is_ill(
-    lab: Lab,
+    servers: ServerHost,
 ) -> None:
     file = EXAMPLES / "compose" / "compose.yaml"
     words = ("docker-compose", "--ansi=never", "--project-name=lab", f"--file={file}")
     settings = {"BUSYBOX": BUSYBOX}
 
     def compose(*args: str, code: int = 0) -> str:
-        return lab.run(*words, *args, env=settings, code=code)
+        return servers.run(*words, *args, env=settings, code=code)
 
     try:
         compose("up", "--build", "--detach")
-        assert health_of(lab, "lab_app_1")["Status"] == "healthy"
-        assert lab.docker("wait", "lab_client_1") == "0"
+        assert health_of(servers, "lab_app_1")["Status"] == "healthy"
+        assert servers.docker("wait", "lab_client_1") == "0"
         assert "all is well" in compose("logs", "client")
 
         # Its processes stand still: nothing of the image needs to be writable for that.
         compose("kill", "-s", "STOP", "app")
-        assert becomes(lab, "lab_app_1", "unhealthy")["ExitCode"] == 28
+        assert becomes(servers, "lab_app_1", "unhealthy")["ExitCode"] == 28
         said = compose("up", "--no-recreate", "client", code=1)
         assert "is unhealthy" in said
 
         compose("kill", "-s", "CONT", "app")
-        assert becomes(lab, "lab_app_1", "healthy")["ExitCode"] == 0
+        assert becomes(servers, "lab_app_1", "healthy")["ExitCode"] == 0
         assert "all is well" in compose("up", "--no-recreate", "client")
     finally:
         compose("down", "--volumes", "--rmi=local", "--timeout=1")
 
 
-def test_swarm_replaces_a_task_that_falls_ill(lab: Lab) -> None:
-    image = f"{lab.address}/app"
-    build(lab, EXAMPLES / "dockerfile-exec", image)
-    lab.docker("push", "-q", image)
-    lab.docker("swarm", "init", "--advertise-addr=127.0.0.1")
+def test_swarm_replaces_a_task_that_falls_ill(servers: ServerHost) -> None:
+    image = f"{servers.address}/app"
+    build(servers, EXAMPLES / "dockerfile-exec", image)
+    servers.docker("push", "-q", image)
+    servers.docker("swarm", "init", "--advertise-addr=127.0.0.1")
     try:
         stack = EXAMPLES / "swarm" / "stack.yml"
-        lab.docker("stack", "deploy", f"--compose-file={stack}", "lab")
-        first = wait_for(lambda: healthy_tasks(lab), seconds=60, what="a healthy task")
+        servers.docker("stack", "deploy", f"--compose-file={stack}", "lab")
+        first = wait_for(lambda: healthy_tasks(servers), seconds=60, what="a healthy task")
         assert len(first) == 1
-        lab.docker("kill", "--signal=STOP", first[0])
+        servers.docker("kill", "--signal=STOP", first[0])
 
         def replaced() -> list[str]:
-            return [name for name in healthy_tasks(lab) if name not in first]
+            return [name for name in healthy_tasks(servers) if name not in first]
 
         assert len(wait_for(replaced, seconds=60, what="another healthy task")) == 1
-        ended = lab.docker(
+        ended = servers.docker(
             "stack", "ps", "lab", "--no-trunc", "--format={{.CurrentState}} {{.Error}}"
         )
         assert "unhealthy container" in ended
     finally:
-        lab.docker("swarm", "leave", "--force")
-    wait_for(lambda: not lab.docker("ps", "-aq"), seconds=60, what="the end of the swarm's tasks")
+        servers.docker("swarm", "leave", "--force")
+    wait_for(
+        lambda: not servers.docker("ps", "-aq"), seconds=60, what="the end of the swarm's tasks"
+    )
 
 
-def healthy_tasks(lab: Lab) -> list[str]:
+def healthy_tasks(servers: ServerHost) -> list[str]:
     """The containers of the stack's tasks that are healthy."""
     filters = ("--filter=label=com.docker.stack.namespace=lab", "--filter=health=healthy")
-    return lab.docker("ps", *filters, "--format={{.Names}}").split()
+    return servers.docker("ps", *filters, "--format={{.Names}}").split()
 
 
 def test_podman_keeps_the_check_in_docker_format_and_drops_it_in_oci_format(
-    lab: Lab, tmp_path: Path
+    servers: ServerHost, tmp_path: Path
 ) -> None:
-    store = lab.directory / "podman"
-    podman = [*lab.inside, "podman", f"--root={store}/root", f"--runroot={store}/run"]
+    store = servers.directory / "podman"
+    podman = [*servers.inside, "podman", f"--root={store}/root", f"--runroot={store}/run"]
     podman += [f"--tmpdir={store}/tmp", "--cgroup-manager=cgroupfs", "--events-backend=file"]
     build_ = [*podman, "build", "--tls-verify=false", f"--build-arg=BUSYBOX={BUSYBOX}"]
     directory = EXAMPLES / "podman"
     try:
-        lab.run(*build_, "--format=docker", "--tag=app", directory)
+        servers.run(*build_, "--format=docker", "--tag=app", directory)
         # Podman would raise limits, and the caller of these tests may not be allowed to.
         words = ("--detach", "--name=app", "--network=none", "--ulimit=host")
-        lab.run(*podman, "run", *words, "localhost/app")
+        servers.run(*podman, "run", *words, "localhost/app")
         ask = [*podman, "healthcheck", "run", "app"]
         # There is no systemd here to ask by itself.
-        wait_for(lambda: lab.call(*ask).returncode == 0, seconds=10, what="a healthy app")
+        wait_for(lambda: servers.call(*ask).returncode == 0, seconds=10, what="a healthy app")
         mv = [*podman, "exec", "--user=0", "app", *SERVER]
-        lab.run(*mv, PAGE, GONE)
-        assert "unhealthy" in lab.run(*ask, code=1)
+        servers.run(*mv, PAGE, GONE)
+        assert "unhealthy" in servers.run(*ask, code=1)
         shown = [*podman, "ps", "--format={{.Status}}"]
-        assert "(unhealthy)" in lab.run(*shown)
-        lab.run(*mv, GONE, PAGE)
-        lab.run(*ask)
-        assert "(healthy)" in lab.run(*shown)
+        assert "(unhealthy)" in servers.run(*shown)
+        servers.run(*mv, GONE, PAGE)
+        servers.run(*ask)
+        assert "(healthy)" in servers.run(*shown)
 
-        said = lab.run(*build_, "--format=oci", "--tag=dropped", directory)
+        said = servers.run(*build_, "--format=oci", "--tag=dropped", directory)
         assert "HEALTHCHECK is not supported for OCI image format" in said
     finally:
-        lab.run(*podman, "rm", "--all", "--force", "--time=0")
+        servers.run(*podman, "rm", "--all", "--force", "--time=0")
 
 
 @pytest.mark.parametrize("builder", BUILDERS)
 @pytest.mark.parametrize("platform", ["", "linux/amd64", "linux/arm64"])
 @pytest.mark.parametrize("how", ["FROM", "COPY --from"])
 def test_images_are_built_upon_and_copied_from(
-    lab: Lab,
+    servers: ServerHost,
     shop: Built,
     tags: dict[str, str],
     tmp_path: Path,
@@ -239,7 +253,7 @@ def test_images_are_built_upon_and_copied_from(
     platform: str,
     how: str,
 ) -> None:
-    image = f"{lab.images}/static-curl:{tags['static-curl:mini']}"
+    image = f"{servers.images}/static-curl:{tags['static-curl:mini']}"
     lines = {
         "FROM": f"FROM {image}",
         "COPY --from": f"FROM scratch\nCOPY --from={image} /curl /curl",
@@ -248,29 +262,31 @@ def test_images_are_built_upon_and_copied_from(
     words = (f"--platform={platform}",) if platform else ()
     environment = {"DOCKER_BUILDKIT": BUILDERS[builder]}
     tag = "built-upon"
-    lab.docker("build", "--no-cache", "--pull", "-q", "-t", tag, *words, tmp_path, env=environment)
+    servers.docker(
+        "build", "--no-cache", "--pull", "-q", "-t", tag, *words, tmp_path, env=environment
+    )
     goals = platform or "linux/amd64"
-    assert lab.docker("inspect", "--format={{.Os}}/{{.Architecture}}", tag) == goals
-    assert curl_in(lab, tag, tmp_path) == built_for(shop, goals)
+    assert servers.docker("inspect", "--format={{.Os}}/{{.Architecture}}", tag) == goals
+    assert curl_in(servers, tag, tmp_path) == built_for(shop, goals)
 
 
 @pytest.mark.parametrize("platform", ["linux/amd64", "linux/arm64"])
 def test_pull_takes_the_platform_that_is_asked_for(
-    lab: Lab, shop: Built, tags: dict[str, str], tmp_path: Path, platform: str
+    servers: ServerHost, shop: Built, tags: dict[str, str], tmp_path: Path, platform: str
 ) -> None:
-    image = f"{lab.images}/static-curl:{tags['static-curl:mini']}"
-    lab.docker("pull", "-q", f"--platform={platform}", image)
-    assert lab.docker("inspect", "--format={{.Os}}/{{.Architecture}}", image) == platform
-    assert curl_in(lab, image, tmp_path) == built_for(shop, platform)
+    image = f"{servers.images}/static-curl:{tags['static-curl:mini']}"
+    servers.docker("pull", "-q", f"--platform={platform}", image)
+    assert servers.docker("inspect", "--format={{.Os}}/{{.Architecture}}", image) == platform
+    assert curl_in(servers, image, tmp_path) == built_for(shop, platform)
 
 
-def curl_in(lab: Lab, image: str, directory: Path) -> bytes:
+def curl_in(servers: ServerHost, image: str, directory: Path) -> bytes:
     """The bytes of an image's /curl."""
-    container = lab.docker("create", image)
+    container = servers.docker("create", image)
     try:
-        lab.docker("cp", f"{container}:/curl", directory / "copied")
+        servers.docker("cp", f"{container}:/curl", directory / "copied")
     finally:
-        lab.docker("rm", "-v", container)
+        servers.docker("rm", "-v", container)
     return (directory / "copied").read_bytes()
 
 
@@ -282,15 +298,15 @@ def built_for(shop: Built, platform: str) -> bytes:
     raise AssertionError(platform)
 
 
-def test_images_are_as_small_as_promised(lab: Lab, tags: dict[str, str]) -> None:
+def test_images_are_as_small_as_promised(servers: ServerHost, tags: dict[str, str]) -> None:
     most = {
-        f"{lab.images}/static-curl:{tags['static-curl:http']}": 530_000,
-        f"{lab.images}/probe:{tags['probe:micro']}": 1_900_000,
-        f"{lab.images}/static-tools:{tags['static-tools']}": 1_900_000,
+        f"{servers.images}/static-curl:{tags['static-curl:http']}": 530_000,
+        f"{servers.images}/probe:{tags['probe:micro']}": 1_900_000,
+        f"{servers.images}/static-tools:{tags['static-tools']}": 1_900_000,
     }
     sizes = {}
     for image in most:
-        lab.docker("pull", "-q", image)
-        sizes[image] = int(lab.docker("inspect", "--format={{.Size}}", image))
+        servers.docker("pull", "-q", image)
+        sizes[image] = int(servers.docker("inspect", "--format={{.Size}}", image))
     print("\n".join(f"{image}: {size:,} bytes" for image, size in sizes.items()))
     assert {image for image, size in sizes.items() if not 0 < size <= most[image]} == set()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.built import Built
 from tests.integration.command import Inv
-from tests.integration.seeded_cache import Known, all_but
+from tests.integration.seeded_cache import SeededCache, all_but
 
 pytestmark = pytest.mark.builds
 
@@ -40,13 +40,13 @@ def layouts(inv: Inv, *words: str) -> dict[str, dict[str, object]]:
 
 
 def test_what_is_built_elsewhere_by_another_engine_gives_the_same_images(
-    shop: Inv, built: Built, known: Known, tmp_path: Path
+    shop: Inv, built: Built, seeded_cache: SeededCache, tmp_path: Path
 ) -> None:
     here = layouts(shop)
     assert {"static-curl:8.21.0-mini", "static-curl:8.21.0-http"} <= set(here)
     # One curl made anew, without isolation, in another directory, at another time.
     other = tmp_path / "other"
-    known.copy(other / "cache", all_but("curl:mini"))
+    seeded_cache.copy(other / "cache", all_but("curl:mini"))
     inv = Inv(directory=tmp_path, settings=built.settings).set(
         cache=other / "cache", artifacts=other / "artifacts"
     )
@@ -92,8 +92,8 @@ def test_one_tar_is_taken_by_skopeo_and_by_the_engine(shop: Inv, tmp_path: Path)
     assert (seen["Os"], seen["Architecture"]) == ("linux", "amd64")
     assert "Loaded image" in said("docker", "load", "--input", tar)
     try:
-        told = said("docker", "run", "--rm", "--network=none", "static-curl:8.21.0-mini", "-V")
-        assert told.startswith("curl 8.21.0 ")
+        recorder = said("docker", "run", "--rm", "--network=none", "static-curl:8.21.0-mini", "-V")
+        assert recorder.startswith("curl 8.21.0 ")
     finally:
         said("docker", "rmi", "static-curl:8.21.0-mini")
 

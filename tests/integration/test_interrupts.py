@@ -11,7 +11,7 @@ import pytest
 from tests.built import Built
 from tests.integration.command import Inv, finish, listed
 from tests.integration.running import Running
-from tests.integration.seeded_cache import Known, all_but, made_by
+from tests.integration.seeded_cache import SeededCache, all_but, made_by
 from tests.integration.traces import (
     containers_of,
     half_files,
@@ -40,9 +40,14 @@ Send = Callable[["subprocess.Popen[str]", signal.Signals], None]
     ids=["ctrl-c", "sigint", "sigterm"],
 )
 def test_an_interrupted_build_leaves_nothing(
-    inv: Inv, known: Known, tmp_path: Path, engine: str, send: Send, number: signal.Signals
+    inv: Inv,
+    seeded_cache: SeededCache,
+    tmp_path: Path,
+    engine: str,
+    send: Send,
+    number: signal.Signals,
 ) -> None:
-    cache = known.copy(tmp_path / "cache", all_but("curl:mini"))
+    cache = seeded_cache.copy(tmp_path / "cache", all_but("curl:mini"))
     with Running(inv, "--engine", engine) as build:
         build.come_to()
         used: set[str] = set()
@@ -76,9 +81,9 @@ def test_an_interrupted_build_leaves_nothing(
 
 @pytest.mark.sandbox
 def test_an_impatient_second_ctrl_c_leaves_nothing_either(
-    inv: Inv, known: Known, tmp_path: Path
+    inv: Inv, seeded_cache: SeededCache, tmp_path: Path
 ) -> None:
-    cache = known.copy(tmp_path / "cache", all_but("curl:mini"))
+    cache = seeded_cache.copy(tmp_path / "cache", all_but("curl:mini"))
     with Running(inv, "--engine", "sandbox") as build:
         build.come_to()
         for _ in range(3):
@@ -91,9 +96,9 @@ def test_an_impatient_second_ctrl_c_leaves_nothing_either(
 
 @pytest.mark.parametrize("engine", [SANDBOX, DOCKER])
 def test_after_sigkill_clean_removes_the_leftovers_and_a_build_works(
-    inv: Inv, built: Built, known: Known, tmp_path: Path, engine: str
+    inv: Inv, built: Built, seeded_cache: SeededCache, tmp_path: Path, engine: str
 ) -> None:
-    cache = known.copy(tmp_path / "cache", all_but("curl:mini"))
+    cache = seeded_cache.copy(tmp_path / "cache", all_but("curl:mini"))
     with Running(inv, "--engine", engine) as build:
         build.come_to()
         if engine == "docker":
@@ -117,9 +122,9 @@ def test_after_sigkill_clean_removes_the_leftovers_and_a_build_works(
 
 @pytest.mark.sandbox
 def test_clean_leaves_alone_what_another_run_is_at(
-    inv: Inv, built: Built, known: Known, tmp_path: Path
+    inv: Inv, built: Built, seeded_cache: SeededCache, tmp_path: Path
 ) -> None:
-    known.copy(tmp_path / "cache", all_but("curl:mini"))
+    seeded_cache.copy(tmp_path / "cache", all_but("curl:mini"))
     with Running(inv, "--engine", "sandbox") as build:
         build.come_to()
         assert inv("clean").code == 0
@@ -129,9 +134,11 @@ def test_clean_leaves_alone_what_another_run_is_at(
 
 @pytest.mark.sandbox
 def test_two_builds_at_once_share_the_work(
-    inv: Inv, built: Built, known: Known, tmp_path: Path
+    inv: Inv, built: Built, seeded_cache: SeededCache, tmp_path: Path
 ) -> None:
-    known.copy(tmp_path / "cache", lambda step: made_by("upx")(step) or made_by("musl")(step))
+    seeded_cache.copy(
+        tmp_path / "cache", lambda step: made_by("upx")(step) or made_by("musl")(step)
+    )
     builds = [
         inv.set(artifacts=tmp_path / name).start("build", "curl:mini", "--engine", "sandbox")
         for name in ("one", "other")

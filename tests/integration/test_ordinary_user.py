@@ -13,7 +13,7 @@ import pytest
 
 from tests.built import Built
 from tests.integration.command import Inv, by_path
-from tests.integration.seeded_cache import Known, all_but
+from tests.integration.seeded_cache import SeededCache, all_but
 
 NOBODY = 65534
 PYTHON = Path("/usr/bin/python3")
@@ -51,13 +51,18 @@ def python(directory: Path) -> Path:
 
 
 def test_an_ordinary_user_builds_in_the_sandbox(
-    built: Built, known: Known, mirror: Path, project: Path, directory: Path, python: Path
+    built: Built,
+    seeded_cache: SeededCache,
+    mirror: Path,
+    project: Path,
+    directory: Path,
+    python: Path,
 ) -> None:
     for original, name in ((project, "project"), (mirror, "mirror")):
         shutil.copytree(original, directory / name)
         (directory / name).chmod(0o755)
     home = directory / "home"
-    known.copy(home / "cache", all_but("curl:mini"))
+    seeded_cache.copy(home / "cache", all_but("curl:mini"))
     subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", home], check=True)
     inv = Inv(
         directory=home,

@@ -22,7 +22,7 @@ from publish.registry.push import plan_push, push
 from publish.registry.reference import Reference, Repository
 from publish.registry.referrers import fallback_tag
 from publish.registry.upload_item import ItemKind
-from tests.registry_server import PASSWORD, USER, Told, said_about, tiny_layout
+from tests.registry_server import PASSWORD, USER, Recorder, said_about, tiny_layout
 
 CONFIG = """
 version: 0.1
@@ -152,12 +152,12 @@ def test_skopeo_finds_the_same_digest_and_the_same_bytes(
 def test_pushing_again_sends_nothing_and_touches_nothing(
     repository: Repository, layout: Layout, attachments: tuple[Attachment, ...], tmp_path: Path
 ) -> None:
-    told = Told()
+    recorder = Recorder()
     first = push(layout, repository, (), attachments)
     before = files(tmp_path / "registry" / "store")
-    second = push(layout, repository, (), attachments, progress=told)
+    second = push(layout, repository, (), attachments, progress=recorder)
     assert (second.uploaded, second.present) == (0, first.uploaded)
-    assert (told.bytes, told.notes) == (0, [])
+    assert (recorder.bytes, recorder.notes) == (0, [])
     assert not second.changed
     assert files(tmp_path / "registry" / "store") == before
     assert not plan_push(layout, repository, (), attachments).changed
@@ -256,18 +256,18 @@ def test_nginx_that_cuts_at_a_megabyte_is_sent_pieces(
     config = tmp_path / "nginx.conf"
     behind = repository.host.rpartition(":")[2]
     config.write_text(NGINX.format(directory=tmp_path, port=port, behind=behind))
-    told = Told()
+    recorder = Recorder()
     with running([need("nginx"), "-c", str(config), "-p", str(tmp_path)], port):
         through = dataclasses.replace(repository, host=f"127.0.0.1:{port}")
-        done = push(heavy, through, progress=told)
+        done = push(heavy, through, progress=recorder)
         assert push(heavy, through).uploaded == 0
-    assert any("524288 at a time" in note for note in told.notes)
+    assert any("524288 at a time" in note for note in recorder.notes)
     name = f"docker://{repository}:{heavy.tag}"
     seen = json.loads(said("skopeo", "inspect", "--tls-verify=false", name))
     assert seen["Digest"] == done.digest
 
 
-class Killing(Told):
+class Killing(Recorder):
     """Somebody who kills the registry once so many bytes are on their way."""
 
     process: "subprocess.Popen[bytes] | None" = None
@@ -287,12 +287,12 @@ def test_a_registry_that_dies_midway_has_no_tag_and_the_next_push_completes_it(
     attachments = said_about(heavy)
     outside = ClientOptions(patience=RetryPolicy(tries=2, backoff=0.1))
     directory, port = tmp_path / "registry", free_port()
-    told = Killing()
+    recorder = Killing()
     with debian_registry(directory, port=port) as (repository, process):
-        told.process = process
+        recorder.process = process
         with pytest.raises(PublishError, match="Connection"):
-            push(heavy, repository, (), attachments, outside=outside, progress=told)
-        assert told.process is None
+            push(heavy, repository, (), attachments, outside=outside, progress=recorder)
+        assert recorder.process is None
     with debian_registry(directory, port=port) as (repository, _):
         assert list_tags(repository) == ()
         assert push(heavy, repository, (), attachments, outside=outside).changed

@@ -60,10 +60,10 @@ def test_only_the_sysroot_is_looked_through_for_libraries(tmp_path: Path, target
     (sysroot / "lib").mkdir(parents=True)
     for name in ("crt1.o", "crti.o", "crtn.o", "libc.a", "libcompiler_rt.a", "one.o"):
         (sysroot / "lib" / name).touch()
-    told = {"TOOLCHAIN": str(toolchain), "SYSROOT": str(sysroot), "CLANG_TARGET": target.clang}
+    recorder = {"TOOLCHAIN": str(toolchain), "SYSROOT": str(sysroot), "CLANG_TARGET": target.clang}
     done = subprocess.run(
         [toolchain / "bin/cc", "-###", sysroot / "lib/one.o", "-lresolv", "-o", "one"],
-        env={"PATH": os.defpath, **told},
+        env={"PATH": os.defpath, **recorder},
         capture_output=True,
         text=True,
         check=True,

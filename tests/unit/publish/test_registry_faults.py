@@ -18,9 +18,9 @@ from tests.registry_server import (
     Asked,
     Client,
     Place,
+    Recorder,
     RegistryServer,
     Store,
-    Told,
     Trouble,
     registry_server,
     said_about,
@@ -68,7 +68,7 @@ def undisturbed(client: Client) -> Store:
 def fails(client: Client) -> PublishError:
     with pytest.raises(PublishError) as caught:
         client.push("8.21.0-http", "latest")
-    assert not client.told.running
+    assert not client.recorder.running
     return caught.value
 
 
@@ -135,7 +135,7 @@ def test_one_fault_at_any_moment_is_nothing_but_a_wait(client: Client, trouble: 
         assert client.slept == [0.5], moment
 
 
-class Interrupting(Told):
+class Interrupting(Recorder):
     """Ctrl-C, once so many bytes are on their way."""
 
     def advanced(self, size: int) -> None:
@@ -146,12 +146,12 @@ class Interrupting(Told):
 
 def test_ctrl_c_leaves_no_tag_and_the_next_push_goes_on(heavy: Client) -> None:
     whole = undisturbed(heavy)
-    heavy.told = Interrupting()
+    heavy.recorder = Interrupting()
     with pytest.raises(KeyboardInterrupt):
         heavy.push("8.21.0-http", "latest")
-    assert not heavy.told.running
+    assert not heavy.recorder.running
     assert heavy.server.store.tags == {}
-    heavy.told = Told()
+    heavy.recorder = Recorder()
     heavy.push("8.21.0-http", "latest")
     assert heavy.server.store == whole
 
@@ -179,7 +179,7 @@ def test_a_rate_limit_is_waited_for_as_long_as_the_registry_asks(client: Client)
     client.server.retry_after = ["7", "0", ""]
     client.push()
     assert client.slept == [7.0, 0.0, 2.0]
-    assert any("HTTP 429; trying again in 7.0 s" in note for note in client.told.notes)
+    assert any("HTTP 429; trying again in 7.0 s" in note for note in client.recorder.notes)
 
 
 def test_a_rate_limit_may_name_a_date(client: Client) -> None:
@@ -345,7 +345,7 @@ def test_blobs_that_were_only_said_to_be_there_are_sent_after_all(client: Client
     client.server.pretends = {digest for _, digest in whole.blobs}
     client.push("8.21.0-http", "latest")
     assert client.server.store == whole
-    assert any("sending them again" in note for note in client.told.notes)
+    assert any("sending them again" in note for note in client.recorder.notes)
 
 
 def test_an_index_whose_manifests_are_gone_gets_them_again(client: Client) -> None:

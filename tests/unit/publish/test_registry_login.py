@@ -184,7 +184,7 @@ def test_nothing_secret_is_ever_told(
     basic = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
     captured = capfd.readouterr()
     everything = "\n".join(
-        [str(error), repr(error), repr(ROBIN), *client.told.notes, caplog.text, *captured]
+        [str(error), repr(error), repr(ROBIN), *client.recorder.notes, caplog.text, *captured]
     )
     for secret in (PASSWORD, basic, token, *tokens):
         assert secret not in everything

@@ -154,7 +154,7 @@ def test_nothing_is_taken_for_what_it_is_not(
     with pytest.raises(PublishError):
         client.pull(directory)
     assert not (directory / "index.json").exists()
-    assert not client.told.running
+    assert not client.recorder.running
 
 
 def test_a_body_that_breaks_off_is_asked_for_again(client: Client, tmp_path: Path) -> None:
@@ -255,4 +255,4 @@ def test_other_peoples_attachments_do_no_harm(client: Client, tmp_path: Path) ->
     store.tags[REPOSITORY, tag] = digest
     _, attachments = client.pull(tmp_path / "pulled")
     assert attachments == client.attachments
-    assert len(client.told.notes) == 3
+    assert len(client.recorder.notes) == 3

@@ -167,9 +167,9 @@ def test_what_would_be_pushed_is_told_without_writing(client: Client) -> None:
 def test_progress_counts_every_byte_of_every_blob(client: Client) -> None:
     done = client.push()
     blobs = [one for one in done.items if one.kind is ItemKind.BLOB]
-    assert client.told.bytes == sum(one.size for one in blobs)
-    assert client.told.labels == [one.label for one in blobs]
-    assert not client.told.running
+    assert client.recorder.bytes == sum(one.size for one in blobs)
+    assert client.recorder.labels == [one.label for one in blobs]
+    assert not client.recorder.running
 
 
 def test_one_connection_is_enough(client: Client) -> None:

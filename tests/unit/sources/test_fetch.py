@@ -158,8 +158,8 @@ def test_two_processes_share_one_download(cache: Cache) -> None:
     with serving(slow) as server:
         source = source_of(DATA, server.url)
         children = [child(cache, server.url, source) for _ in range(2)]
-        told = sorted(process.communicate(timeout=20)[0].strip() for process in children)
-    assert told == ["False", "True"]
+        recorder = sorted(process.communicate(timeout=20)[0].strip() for process in children)
+    assert recorder == ["False", "True"]
     assert len(server.requests) == 1
 
 
@@ -241,9 +241,9 @@ def test_full_disk_is_told_and_leaves_nothing(cache: Cache, tmp_path: Path, tran
     place.write_bytes(DATA)
     with serving(file()) as server:
         url = server.url if transport == "http" else place.as_uri()
-        told = child(cache, url, source_of(), limit="100000").communicate(timeout=20)[0]
-    assert told.startswith("StorageError")
-    assert "full" in told
+        recorder = child(cache, url, source_of(), limit="100000").communicate(timeout=20)[0]
+    assert recorder.startswith("StorageError")
+    assert "full" in recorder
     left = [path for path in cache.root.rglob("*") if path.is_file() and path.suffix != ".lock"]
     assert left == []
 

@@ -125,5 +125,5 @@ def test_loadable_segments_must_fit_the_address_space_and_memory() -> None:
         (shifted, "page offset"),
     ):
         verdict = judge(replace(facts, segments=(segment, facts.segments[1])), Expectations())
-        told = [f.message for f in verdict.findings if f.rule == "loadable-segments"]
-        assert any(message in line for line in told)
+        recorder = [f.message for f in verdict.findings if f.rule == "loadable-segments"]
+        assert any(message in line for line in recorder)

@@ -123,16 +123,16 @@ def test_names_from_a_hostile_file_cannot_forge_lines_of_the_report(tmp_path: Pa
 
 def test_json_has_the_promised_shape() -> None:
     path = DIRECTORY / "dynamic"
-    told = json.loads(json.dumps(judge_path(path, Expectations()).as_dict()))
-    assert list(told) == ["path", "ok", "findings", "facts"]
-    assert told["path"] == str(path)
-    assert told["ok"] is False
-    assert told["findings"][1] == {
+    recorder = json.loads(json.dumps(judge_path(path, Expectations()).as_dict()))
+    assert list(recorder) == ["path", "ok", "findings", "facts"]
+    assert recorder["path"] == str(path)
+    assert recorder["ok"] is False
+    assert recorder["findings"][1] == {
         "rule": "no-needed",
         "severity": "error",
         "message": "needs libc.so.6",
     }
-    facts = told["facts"]
+    facts = recorder["facts"]
     assert facts["size"] == path.stat().st_size
     assert facts["needed"] == ["libc.so.6"]
     assert facts["packing"] == "none"
@@ -140,9 +140,9 @@ def test_json_has_the_promised_shape() -> None:
 
 
 def test_json_of_an_unreadable_file_has_no_facts() -> None:
-    told = json.loads(json.dumps(judge_path(DIRECTORY / "empty", Expectations()).as_dict()))
-    assert told["facts"] is None
-    assert [finding["rule"] for finding in told["findings"]] == ["readable-elf"]
+    recorder = json.loads(json.dumps(judge_path(DIRECTORY / "empty", Expectations()).as_dict()))
+    assert recorder["facts"] is None
+    assert [finding["rule"] for finding in recorder["findings"]] == ["readable-elf"]
 
 
 def test_whatever_a_path_names_gets_a_verdict_and_nothing_hangs(tmp_path: Path) -> None:

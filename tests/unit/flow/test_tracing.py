@@ -8,16 +8,18 @@ from typing import Any
 
 from core.target import Target
 from flow.build import Request
-from tests.unit.pipeline.conftest import FakePlace, Yard
+from tests.unit.flow.conftest import FakePlace, Harness
 
 PRODUCTS = ("hello:plain", "hello:secure")
 
 
-def traced(yard: Yard, path: Path | None = None) -> dict[str, Any]:
-    pipeline = yard.pipeline(jobs="2")
+def traced(harness: Harness, path: Path | None = None) -> dict[str, Any]:
+    pipeline = harness.pipeline(jobs="2")
     pipeline.build(Request(products=PRODUCTS, targets=(Target.AMD64,)))
     pipeline.write_timings(path)
-    trace: dict[str, Any] = json.loads((path or yard.artifacts / "timings.json").read_text("utf-8"))
+    trace: dict[str, Any] = json.loads(
+        (path or harness.artifacts / "timings.json").read_text("utf-8")
+    )
     return trace
 
 
@@ -25,9 +27,9 @@ def spans(trace: dict[str, Any]) -> list[dict[str, Any]]:
     return [event for event in trace["traceEvents"] if event["ph"] == "X"]
 
 
-def test_all_that_is_done_is_in_the_trace(yard: Yard) -> None:
-    yard.place = FakePlace()
-    trace = traced(yard)
+def test_all_that_is_done_is_in_the_trace(harness: Harness) -> None:
+    harness.place = FakePlace()
+    trace = traced(harness)
     found = spans(trace)
     # Five sources; musl, tls, data, upx, the checks, and two programs with their packed forms.
     assert Counter(event["cat"] for event in found) == {
@@ -49,10 +51,10 @@ def test_all_that_is_done_is_in_the_trace(yard: Yard) -> None:
         assert all(end <= after for (_, end), (after, _) in pairwise(mine))
 
 
-def test_a_second_run_took_nothing(yard: Yard, tmp_path: Path) -> None:
-    yard.place = FakePlace()
-    traced(yard)
-    found = spans(traced(yard, tmp_path / "second.json"))
+def test_a_second_run_took_nothing(harness: Harness, tmp_path: Path) -> None:
+    harness.place = FakePlace()
+    traced(harness)
+    found = spans(traced(harness, tmp_path / "second.json"))
     for event in found:
         if event["cat"] != "verdict":
             assert (event["args"]["cached"], event["dur"]) == (True, 0)

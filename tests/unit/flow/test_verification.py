@@ -13,7 +13,7 @@ import pytest
 from builders.engines.scratch_root import Ran
 from core.cancel import Cancelled, CancelToken
 from tests.fakes import wait_for_threads
-from tests.unit.pipeline.conftest import FINE, Yard
+from tests.unit.flow.conftest import FINE, Harness
 from verify.servers import serving
 
 
@@ -43,10 +43,10 @@ class Meeting:
 
 
 def test_products_are_tried_out_at_the_same_time_and_told_in_the_order_asked_for(
-    yard: Yard,
+    harness: Harness,
 ) -> None:
-    place = yard.place = Meeting()  # type: ignore[assignment]
-    made = yard.build("hello:secure", "hello:plain", jobs="2")
+    place = harness.place = Meeting()  # type: ignore[assignment]
+    made = harness.build("hello:secure", "hello:plain", jobs="2")
     assert [(one.product, one.packed) for one in made] == [
         ("hello:secure", False),
         ("hello:secure", True),
@@ -73,16 +73,16 @@ class Interrupted(Meeting):
         yield self
 
 
-def test_what_ends_one_smoke_run_begins_no_other(yard: Yard) -> None:
-    place = yard.place = Interrupted(cancel=yard.cancel)  # type: ignore[assignment]
+def test_what_ends_one_smoke_run_begins_no_other(harness: Harness) -> None:
+    place = harness.place = Interrupted(cancel=harness.cancel)  # type: ignore[assignment]
     with pytest.raises(Cancelled):
-        yard.build("hello:secure", "hello:plain", jobs="1")
+        harness.build("hello:secure", "hello:plain", jobs="1")
     wait_for_threads("verify")
     assert len(place.came) == 1
-    assert yard.files() == []
+    assert harness.files() == []
 
 
-def test_servers_of_one_smoke_run_know_nothing_of_another_s(yard: Yard) -> None:
+def test_servers_of_one_smoke_run_know_nothing_of_another_s(harness: Harness) -> None:
     def ask(places: Mapping[str, str]) -> int:
         try:
             with urlopen(f"{places['http']}/flaky", timeout=10) as answer:

@@ -76,7 +76,7 @@ class FakePipeline(Pipeline):
 
 
 @dataclass
-class Yard:
+class Harness:
     """Everything a run of the pipeline touches."""
 
     directory: Path
@@ -123,8 +123,8 @@ class Yard:
 
 
 @pytest.fixture
-def yard(tmp_path: Path) -> Yard:
+def harness(tmp_path: Path) -> Harness:
     world, cancel = small_world(tmp_path / "world"), CancelToken()
     toolchain = fake_toolchain(tmp_path / "toolchain")
     engine = FakeEngine(tmp_path / "boxes", toolchain, hello, cancel)
-    return Yard(directory=tmp_path, world=world, engine=engine, cancel=cancel)
+    return Harness(directory=tmp_path, world=world, engine=engine, cancel=cancel)

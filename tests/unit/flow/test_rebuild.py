@@ -15,7 +15,7 @@ from commands.rebuild_worker import as_our_own
 from core.errors import EngineError, ExitCode, SourceError
 from core.target import Target
 from flow.build import Pipeline, Request
-from tests.unit.pipeline.conftest import Yard
+from tests.unit.flow.conftest import Harness
 from verify.difference import find_difference
 
 
@@ -60,11 +60,11 @@ def test_the_second_build_has_another_engine_when_there_is_one(
     assert other_engine(pipeline, used) is expected
 
 
-def seeded(yard: Yard, *, tools: bool) -> tuple[set[str], list[str]]:
+def seeded(harness: Harness, *, tools: bool) -> tuple[set[str], list[str]]:
     """Copy what the second build is given; return the steps it knows and the tools it was told of."""
-    yard.build()
-    pipeline: Pipeline = yard.pipeline()
-    cache = Cache(yard.directory / "second")
+    harness.build()
+    pipeline: Pipeline = harness.pipeline()
+    cache = Cache(harness.directory / "second")
     request = Request(targets=(Target.AMD64,))
     taken = seed(pipeline, request, cache, tools=tools)
     names = {entry.name for entry in cache.entries() if entry.kind == "action"}
@@ -75,12 +75,12 @@ def seeded(yard: Yard, *, tools: bool) -> tuple[set[str], list[str]]:
     return steps, taken
 
 
-def test_sources_and_tools_are_taken_over_and_nothing_else(yard: Yard) -> None:
-    assert seeded(yard, tools=True) == ({"upx 1.0 linux/amd64"}, ["upx 1.0"])
+def test_sources_and_tools_are_taken_over_and_nothing_else(harness: Harness) -> None:
+    assert seeded(harness, tools=True) == ({"upx 1.0 linux/amd64"}, ["upx 1.0"])
 
 
-def test_without_tools_only_sources_are(yard: Yard) -> None:
-    assert seeded(yard, tools=False) == (set(), [])
+def test_without_tools_only_sources_are(harness: Harness) -> None:
+    assert seeded(harness, tools=False) == (set(), [])
 
 
 def pair(directory: Path, one: bytes, two: bytes) -> Pair:
@@ -97,24 +97,24 @@ def pair(directory: Path, one: bytes, two: bytes) -> Pair:
 
 
 def test_equal_files_are_told_with_their_hash_and_what_was_varied(tmp_path: Path) -> None:
-    told = Comparison(
+    recorder = Comparison(
         pairs=(pair(tmp_path, b"x", b"x"),), varied={"clock": "not varied: no"}, kept="/kept"
     )
-    assert told
-    assert "a" * 64 in told.text()
-    assert "not varied: no" in told.text()
-    assert "/kept" not in told.text()
-    assert json.loads(json.dumps(told.as_dict()))["equal"] is True
+    assert recorder
+    assert "a" * 64 in recorder.text()
+    assert "not varied: no" in recorder.text()
+    assert "/kept" not in recorder.text()
+    assert json.loads(json.dumps(recorder.as_dict()))["equal"] is True
 
 
 def test_a_file_that_differs_is_told_with_the_place(tmp_path: Path) -> None:
     pairs = (pair(tmp_path, b"x", b"x"), pair(tmp_path, b"text one", b"text two"))
-    told = Comparison(pairs=pairs, varied={}, kept="/kept")
-    assert not told
-    assert "NO" in told.text()
-    assert 'near "text one"' in told.text()
-    assert "/kept" in told.text()
-    files = json.loads(json.dumps(told.as_dict()))["files"]
+    recorder = Comparison(pairs=pairs, varied={}, kept="/kept")
+    assert not recorder
+    assert "NO" in recorder.text()
+    assert 'near "text one"' in recorder.text()
+    assert "/kept" in recorder.text()
+    files = json.loads(json.dumps(recorder.as_dict()))["files"]
     assert [one["equal"] for one in files] == [True, False]
     assert files[1]["difference"]["places"][0]["first"]["offset"] == 5
 

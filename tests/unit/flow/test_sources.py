@@ -13,31 +13,31 @@ import pytest
 from commands.upkeep import fetch_all, look_after_cache
 from core.errors import ExitCode, SourceError, UsageError
 from tests.fakes import wait_for_threads
-from tests.unit.pipeline.conftest import Yard
+from tests.unit.flow.conftest import Harness
 
 
-def gone(yard: Yard, version: str = "2.0", name: str = "hello") -> None:
-    yard.world.archive(name, version).unlink()
+def gone(harness: Harness, version: str = "2.0", name: str = "hello") -> None:
+    harness.world.archive(name, version).unlink()
 
 
-def wrong(yard: Yard, version: str = "2.0") -> None:
-    path = yard.world.archive("hello", version)
+def wrong(harness: Harness, version: str = "2.0") -> None:
+    path = harness.world.archive("hello", version)
     data = path.read_bytes()
     path.write_bytes(bytes(len(data)))  # as long as it should be, and something else
 
 
-def test_the_newest_release_is_built(yard: Yard) -> None:
-    assert {artifact.release for artifact in yard.build()} == {"2.0"}
-    assert yard.warnings == []
+def test_the_newest_release_is_built(harness: Harness) -> None:
+    assert {artifact.release for artifact in harness.build()} == {"2.0"}
+    assert harness.warnings == []
 
 
-def test_without_the_newest_an_older_one_is_built_loudly(yard: Yard) -> None:
-    gone(yard)
-    (plain, _) = yard.build()
+def test_without_the_newest_an_older_one_is_built_loudly(harness: Harness) -> None:
+    gone(harness)
+    (plain, _) = harness.build()
     assert plain.release == "1.0"
     assert plain.path == "files/hello-plain-1.0-linux-amd64"
-    assert yard.files() == ["hello-plain-1.0-linux-amd64", "hello-plain-1.0-linux-amd64.upx"]
-    said = "\n".join(yard.warnings)
+    assert harness.files() == ["hello-plain-1.0-linux-amd64", "hello-plain-1.0-linux-amd64.upx"]
+    said = "\n".join(harness.warnings)
     assert "No mirror has hello-2.0.tar.gz" in said
     assert "BUILDING 1.0 INSTEAD" in said
     assert "hello 1.0 is used, not 2.0 (--exact forbids that)" in said
@@ -45,91 +45,91 @@ def test_without_the_newest_an_older_one_is_built_loudly(yard: Yard) -> None:
     assert source.version == "1.0"
 
 
-def test_exact_forbids_that(yard: Yard) -> None:
-    gone(yard)
+def test_exact_forbids_that(harness: Harness) -> None:
+    gone(harness)
     with pytest.raises(SourceError, match="No mirror has hello-2") as caught:
-        yard.build(exact=True)
+        harness.build(exact=True)
     assert caught.value.code == ExitCode.SOURCE
-    assert yard.engine.ran == []
-    assert yard.files() == []
+    assert harness.engine.ran == []
+    assert harness.files() == []
 
 
 @pytest.mark.parametrize("offline", ["", "1"], ids=["online", "offline"])
 def test_a_mirror_that_serves_other_bytes_is_no_reason_to_build_something_older(
-    yard: Yard, offline: str
+    harness: Harness, offline: str
 ) -> None:
-    wrong(yard)
+    wrong(harness)
     with pytest.raises(SourceError, match="wrong bytes"):
-        yard.build(offline=offline)
-    assert yard.engine.ran == []
-    assert yard.files() == []
+        harness.build(offline=offline)
+    assert harness.engine.ran == []
+    assert harness.files() == []
 
 
-def test_without_any_release_nothing_is_built(yard: Yard) -> None:
-    gone(yard)
-    gone(yard, "1.0")
+def test_without_any_release_nothing_is_built(harness: Harness) -> None:
+    gone(harness)
+    gone(harness, "1.0")
     with pytest.raises(SourceError, match="No mirror has hello-1"):
-        yard.build()
+        harness.build()
 
 
-def test_a_library_that_cannot_be_had_is_an_error_too(yard: Yard) -> None:
-    gone(yard, "1.0", "musl")
+def test_a_library_that_cannot_be_had_is_an_error_too(harness: Harness) -> None:
+    gone(harness, "1.0", "musl")
     with pytest.raises(SourceError, match="No mirror has musl-1"):
-        yard.build()
-    assert yard.engine.ran == []
+        harness.build()
+    assert harness.engine.ran == []
 
 
-def test_a_named_release_is_built_without_a_word(yard: Yard) -> None:
-    artifacts = yard.build("hello:plain@1.0")
+def test_a_named_release_is_built_without_a_word(harness: Harness) -> None:
+    artifacts = harness.build("hello:plain@1.0")
     assert {artifact.release for artifact in artifacts} == {"1.0"}
-    assert yard.warnings == []
+    assert harness.warnings == []
 
 
-def test_a_named_release_will_not_be_replaced(yard: Yard) -> None:
-    gone(yard)
+def test_a_named_release_will_not_be_replaced(harness: Harness) -> None:
+    gone(harness)
     with pytest.raises(SourceError, match="No mirror has hello-2"):
-        yard.build("hello:plain@2.0")
+        harness.build("hello:plain@2.0")
 
 
-def test_a_release_that_is_not_pinned_is_refused_with_those_that_are(yard: Yard) -> None:
+def test_a_release_that_is_not_pinned_is_refused_with_those_that_are(harness: Harness) -> None:
     with pytest.raises(UsageError, match=r"hello 3\.0 is not pinned") as caught:
-        yard.build("hello:plain@3.0")
+        harness.build("hello:plain@3.0")
     assert caught.value.next == "choose one of: 2.0, 1.0"
 
 
-def test_one_recipe_cannot_be_built_in_two_releases_at_once(yard: Yard) -> None:
+def test_one_recipe_cannot_be_built_in_two_releases_at_once(harness: Harness) -> None:
     with pytest.raises(UsageError, match="two versions at once"):
-        yard.build("hello:plain@1.0", "hello:secure@2.0")
-    assert yard.build("hello:plain@1.0", "hello:secure@1.0")
+        harness.build("hello:plain@1.0", "hello:secure@2.0")
+    assert harness.build("hello:plain@1.0", "hello:secure@1.0")
 
 
-def test_what_was_fetched_once_needs_no_mirror(yard: Yard) -> None:
-    fetch_all(yard.pipeline(), [])
-    for archive in yard.world.mirror.iterdir():
+def test_what_was_fetched_once_needs_no_mirror(harness: Harness) -> None:
+    fetch_all(harness.pipeline(), [])
+    for archive in harness.world.mirror.iterdir():
         archive.unlink()
-    (plain, _) = yard.build(offline="1")
+    (plain, _) = harness.build(offline="1")
     assert plain.release == "2.0"
     assert plain.inputs[0].url.startswith("file:///")  # remembered from when it was fetched
 
 
-def test_offline_with_nothing_fetched_says_what_to_do(yard: Yard) -> None:
-    for archive in yard.world.mirror.iterdir():
+def test_offline_with_nothing_fetched_says_what_to_do(harness: Harness) -> None:
+    for archive in harness.world.mirror.iterdir():
         archive.unlink()
     with pytest.raises(SourceError, match="is not in the cache") as caught:
-        yard.build(offline="1")
+        harness.build(offline="1")
     assert "inv fetch" in caught.value.next
 
 
-def test_a_mirror_directory_takes_upstream_s_place(yard: Yard, tmp_path: Path) -> None:
+def test_a_mirror_directory_takes_upstream_s_place(harness: Harness, tmp_path: Path) -> None:
     directory = tmp_path / "carried"
-    lines = look_after_cache(yard.pipeline(), ["mirror", str(directory)], older="30")
+    lines = look_after_cache(harness.pipeline(), ["mirror", str(directory)], older="30")
     assert f"FROMSCRATCH_MIRRORS=file://{directory}" in lines[-1]
-    for archive in yard.world.mirror.iterdir():
+    for archive in harness.world.mirror.iterdir():
         archive.unlink()
     setting = lines[-1].partition("FROMSCRATCH_MIRRORS=")[2]
-    made = yard.build(cache=str(tmp_path / "elsewhere"), offline="1", mirrors=setting)
+    made = harness.build(cache=str(tmp_path / "elsewhere"), offline="1", mirrors=setting)
     assert {artifact.release for artifact in made} == {"2.0"}
-    assert yard.warnings == []
+    assert harness.warnings == []
 
 
 class Dripping(http.server.BaseHTTPRequestHandler):
@@ -152,24 +152,24 @@ class Dripping(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_ctrl_c_ends_a_slow_download(yard: Yard) -> None:
+def test_ctrl_c_ends_a_slow_download(harness: Harness) -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dripping)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    path = yard.world.recipes / "hello" / "recipe.toml"
-    size = yard.world.archive("hello", "2.0").stat().st_size
-    digest = hashlib.sha256(yard.world.archive("hello", "2.0").read_bytes()).hexdigest()
+    path = harness.world.recipes / "hello" / "recipe.toml"
+    size = harness.world.archive("hello", "2.0").stat().st_size
+    digest = hashlib.sha256(harness.world.archive("hello", "2.0").read_bytes()).hexdigest()
     text = path.read_text("utf-8")
     text = text.replace(
-        f"file://{yard.world.archive('hello', '2.0')}",
+        f"file://{harness.world.archive('hello', '2.0')}",
         f"http://127.0.0.1:{server.server_address[1]}/hello.tar.gz",
     )
     path.write_text(text.replace(f"size = {size}", "size = 5000"), "utf-8")
     assert digest in text
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        yard.build()
+        harness.build()
     assert time.monotonic() - began < 10
-    assert yard.engine.ran == []
+    assert harness.engine.ran == []
     wait_for_threads("fetch")
     server.shutdown()
     server.server_close()

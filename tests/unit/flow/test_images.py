@@ -10,7 +10,7 @@ from core.errors import UsageError
 from core.target import Target
 from publish.oci.layout import Layout
 from tests.fixtures.make_elf import DIRECTORY
-from tests.unit.pipeline.conftest import GOOD, PACKED, FakePlace, Yard
+from tests.unit.flow.conftest import GOOD, PACKED, FakePlace, Harness
 
 TOOLS = """
 [tools]
@@ -31,15 +31,15 @@ EACH = '[greeter]\nsummary = "says hello"\neach = "hello"\npath = "/hello"\nbare
 
 
 @pytest.fixture
-def shop(yard: Yard) -> Yard:
-    yard.place = FakePlace()
-    (yard.world.recipes / "images.toml").write_text(EACH + TOOLS)
-    yard.build("hello:plain")
-    return yard
+def shop(harness: Harness) -> Harness:
+    harness.place = FakePlace()
+    (harness.world.recipes / "images.toml").write_text(EACH + TOOLS)
+    harness.build("hello:plain")
+    return harness
 
 
-def make(yard: Yard, *words: str, **options: object) -> dict[str, Made]:
-    made, _ = Shipping(pipeline=yard.pipeline()).make(
+def make(harness: Harness, *words: str, **options: object) -> dict[str, Made]:
+    made, _ = Shipping(pipeline=harness.pipeline()).make(
         ImageSelection(words=words, **options)  # type: ignore[arg-type]
     )
     return {one.layout.reference: one for one in made}
@@ -50,7 +50,7 @@ def files(made: Made) -> dict[str, bytes]:
     return {str(one.path): one.source.read_bytes() for one in image.layer.files}
 
 
-def test_an_image_of_each_release_and_variant_that_is_built(shop: Yard) -> None:
+def test_an_image_of_each_release_and_variant_that_is_built(shop: Harness) -> None:
     assert list(make(shop)) == ["greeter:2.0", "tools:2.0-tools"]
     shop.build("hello:plain@1.0", "hello:secure@1.0")
     assert list(make(shop)) == [
@@ -61,14 +61,14 @@ def test_an_image_of_each_release_and_variant_that_is_built(shop: Yard) -> None:
     ]
 
 
-def test_moving_tags_follow_the_newest_release_only(shop: Yard) -> None:
+def test_moving_tags_follow_the_newest_release_only(shop: Harness) -> None:
     shop.build("hello:plain@1.0")
     made = make(shop, "greeter")
     assert made["greeter:2.0"].image.moving == ("latest",)
     assert made["greeter:1.0"].image.moving == ()
 
 
-def test_plain_and_packed_files_and_data(shop: Yard) -> None:
+def test_plain_and_packed_files_and_data(shop: Harness) -> None:
     made = make(shop)
     assert files(made["greeter:2.0"]) == {"/hello": GOOD}
     assert files(make(shop, "greeter", packed=True)["greeter:2.0-upx"]) == {"/hello": PACKED}
@@ -77,7 +77,7 @@ def test_plain_and_packed_files_and_data(shop: Yard) -> None:
     assert tools["/etc/data"] == b"data-1.0-linux-amd64"
 
 
-def test_what_cannot_be_packed_for_a_target_is_plain_in_a_packed_image(shop: Yard) -> None:
+def test_what_cannot_be_packed_for_a_target_is_plain_in_a_packed_image(shop: Harness) -> None:
     manifest = shop.artifacts / "manifest.json"
     data = json.loads(manifest.read_text())
     data["artifacts"] = [one for one in data["artifacts"] if not one["packed"]]
@@ -85,14 +85,14 @@ def test_what_cannot_be_packed_for_a_target_is_plain_in_a_packed_image(shop: Yar
     assert files(make(shop, "tools")["tools:2.0-tools"])["/bin/hello"] == GOOD
 
 
-def test_an_image_is_asked_for_by_its_own_name_or_its_products(shop: Yard) -> None:
+def test_an_image_is_asked_for_by_its_own_name_or_its_products(shop: Harness) -> None:
     for word in ("greeter", "hello", "hello:plain"):
         assert list(make(shop, word)) == ["greeter:2.0"]
     with pytest.raises(UsageError, match="There is no image 'gretter'"):
         make(shop, "gretter")
 
 
-def test_what_is_not_built_is_named_with_how_to_build_it(shop: Yard) -> None:
+def test_what_is_not_built_is_named_with_how_to_build_it(shop: Harness) -> None:
     _, lacking = Shipping(pipeline=shop.pipeline()).make(ImageSelection())
     assert lacking == ["greeter:secure: not built for one target in common: inv build hello:secure"]
     with pytest.raises(UsageError, match="inv build hello:secure"):
@@ -101,7 +101,7 @@ def test_what_is_not_built_is_named_with_how_to_build_it(shop: Yard) -> None:
         make(shop, targets=(Target.S390X,))
 
 
-def test_a_refused_artifact_is_in_no_image(shop: Yard) -> None:
+def test_a_refused_artifact_is_in_no_image(shop: Harness) -> None:
     manifest = shop.artifacts / "manifest.json"
     data = json.loads(manifest.read_text())
     for one in data["artifacts"]:
@@ -111,7 +111,7 @@ def test_a_refused_artifact_is_in_no_image(shop: Yard) -> None:
         make(shop)
 
 
-def test_labels_say_what_it_is_and_where_it_is_from(shop: Yard) -> None:
+def test_labels_say_what_it_is_and_where_it_is_from(shop: Harness) -> None:
     shipping = Shipping(
         pipeline=shop.pipeline(source="https://example.invalid/repo", revision="f00")
     )
@@ -126,7 +126,7 @@ def test_labels_say_what_it_is_and_where_it_is_from(shop: Yard) -> None:
     assert labels[f"{prefix}licenses"]
 
 
-def test_a_layout_is_whole_and_the_table_names_its_digest(shop: Yard, tmp_path: Path) -> None:
+def test_a_layout_is_whole_and_the_table_names_its_digest(shop: Harness, tmp_path: Path) -> None:
     made = make(shop, "greeter")["greeter:2.0"]
     assert Layout.read(shop.artifacts / "oci" / "greeter-2.0") == made.layout
     assert made.layout.index.digest in describe_images([made])

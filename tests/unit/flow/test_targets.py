@@ -12,7 +12,7 @@ from flow.build import ALL, Request, parse_targets
 from publish.manifest import write_manifest
 from tests.fakes import Running
 from tests.fixtures.make_elf import DIRECTORY
-from tests.unit.pipeline.conftest import PACKED, FakePlace, Yard, hello
+from tests.unit.flow.conftest import PACKED, FakePlace, Harness, hello
 
 FILES = {
     target.slug: (DIRECTORY / f"good-{target.slug.removeprefix('linux-')}").read_bytes()
@@ -32,17 +32,17 @@ def for_its_target(running: Running) -> int:
     return code
 
 
-def build(yard: Yard, *targets: Target, everywhere: bool = False) -> list[str]:
+def build(harness: Harness, *targets: Target, everywhere: bool = False) -> list[str]:
     request = Request(products=("hello:plain",), targets=targets, everywhere=everywhere)
-    return [one.path for one in yard.pipeline().build(request)]
+    return [one.path for one in harness.pipeline().build(request)]
 
 
 @pytest.fixture
-def unpacked(yard: Yard) -> Yard:
+def unpacked(harness: Harness) -> Harness:
     """A yard whose products are packed nowhere: there is one packed file to hand out, for amd64."""
-    yard.world.edit("hello", 'pack = "nrv"', 'pack = "none"')
-    yard.engine.script = for_its_target
-    return yard
+    harness.world.edit("hello", 'pack = "nrv"', 'pack = "none"')
+    harness.engine.script = for_its_target
+    return harness
 
 
 def test_all_is_every_target_there_is() -> None:
@@ -53,7 +53,7 @@ def test_all_is_every_target_there_is() -> None:
         parse_targets("linux/amd64,linux/arm65")
 
 
-def test_everywhere_leaves_out_what_is_not_supported_and_says_so(unpacked: Yard) -> None:
+def test_everywhere_leaves_out_what_is_not_supported_and_says_so(unpacked: Harness) -> None:
     targets = (Target.AMD64, Target.S390X, Target.MIPS64LE)
     assert build(unpacked, *targets, everywhere=True) == [
         "files/hello-plain-2.0-linux-amd64",
@@ -63,16 +63,16 @@ def test_everywhere_leaves_out_what_is_not_supported_and_says_so(unpacked: Yard)
     assert note == "left out: hello cannot be built for linux/mips64le: nobody says hello there"
 
 
-def test_a_target_that_is_named_must_be_supported(unpacked: Yard) -> None:
+def test_a_target_that_is_named_must_be_supported(unpacked: Harness) -> None:
     with pytest.raises(UsageError, match="hello cannot be built for linux/mips64le: nobody"):
         build(unpacked, Target.AMD64, Target.MIPS64LE)
     assert unpacked.files() == []
 
 
-def test_the_overview_tells_what_is_built(yard: Yard) -> None:
-    yard.place = FakePlace()
-    yard.build()
-    rows = {row["product"]: row for row in overview(yard.pipeline())}
+def test_the_overview_tells_what_is_built(harness: Harness) -> None:
+    harness.place = FakePlace()
+    harness.build()
+    rows = {row["product"]: row for row in overview(harness.pipeline())}
     assert rows["hello:plain"]["built"] == "linux/amd64"
     assert rows["hello:secure"]["built"] == ""
     assert rows["hello:plain"]["releases"] == ["2.0", "1.0"]
@@ -98,10 +98,10 @@ def test_the_overview_tells_what_is_built(yard: Yard) -> None:
     assert cells["linux/mips64le"]["unsupported"].endswith("nobody says hello there")
 
 
-def test_a_reason_of_a_library_counts_for_those_who_need_it(yard: Yard) -> None:
-    path = yard.world.recipes / "tls" / "recipe.toml"
+def test_a_reason_of_a_library_counts_for_those_who_need_it(harness: Harness) -> None:
+    path = harness.world.recipes / "tls" / "recipe.toml"
     path.write_text(path.read_text() + '\n[unsupported]\n"linux/386" = "too small"\n')
-    rows = {row["product"]: row for row in overview(yard.pipeline())}
+    rows = {row["product"]: row for row in overview(harness.pipeline())}
     reasons = {name: row["targets"]["linux/386"]["unsupported"] for name, row in rows.items()}
     assert reasons == {
         "hello:plain": "",
@@ -117,12 +117,12 @@ def test_a_reason_of_a_library_counts_for_those_who_need_it(yard: Yard) -> None:
     ],
 )
 def test_the_matrix_marks_what_was_not_tried(
-    yard: Yard, place: FakePlace | str, shown: str, state: str
+    harness: Harness, place: FakePlace | str, shown: str, state: str
 ) -> None:
-    yard.world.edit("hello", "max_size = 100_000", "max_size = 900_000")
-    yard.place = place
-    yard.build()
-    rows = overview(yard.pipeline())
+    harness.world.edit("hello", "max_size = 100_000", "max_size = 900_000")
+    harness.place = place
+    harness.build()
+    rows = overview(harness.pipeline())
     text = summary(rows)
     size = len(FILES["linux-amd64"])
     plain = next(line for line in text.splitlines() if line.startswith("hello:plain   plain"))
@@ -141,11 +141,11 @@ def test_the_matrix_marks_what_was_not_tried(
     assert "hello:plain   linux/arm64     packed  -" in exact
 
 
-def test_a_failed_smoke_run_is_marked(yard: Yard) -> None:
-    yard.place = FakePlace()
-    (plain, _) = yard.build()
+def test_a_failed_smoke_run_is_marked(harness: Harness) -> None:
+    harness.place = FakePlace()
+    (plain, _) = harness.build()
     entry = dataclasses.replace(plain, smoke={"ran": True, "ok": False, "how": "qemu"})
-    write_manifest(yard.artifacts, [entry])
-    rows = overview(yard.pipeline())
+    write_manifest(harness.artifacts, [entry])
+    rows = overview(harness.pipeline())
     assert f"{plain.size / 1000:,.0f}!" in summary(rows)
     assert "FAILED" in details(rows, (Target.AMD64,))
