@@ -526,7 +526,13 @@ namespace = Collection(
     docs,
     bench,
 )
-program = Inv(name="inv", binary="inv", namespace=namespace, version="0.1.0")
+program = Inv(
+    name="inv",
+    binary="inv",
+    binary_names=["inv", "./inv"],  # what a shell completes
+    namespace=namespace,
+    version="0.1.0",
+)
 
 if __name__ == "__main__":
     program.run()
