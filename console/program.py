@@ -16,7 +16,7 @@ from invoke.parser.context import to_flag
 from core.errors import ExitCode, FromscratchError, UsageError
 from core.files import StorageError, disk_errors
 from core.settings import Settings
-from core.suggest import suggest
+from core.suggest import suggestion
 
 SHORT_FLAGS = {"jobs": "j", "target": "t"}
 """The only short flags of commands, so that a letter means the same in each; besides -h, -l and -V."""
@@ -213,7 +213,7 @@ def _flags(context: ParserContext) -> dict[str, Argument]:
 
 def _no_command(word: str, known: Iterable[str]) -> UsageError:
     return UsageError(
-        f"There is no command '{word}'.{suggest(word, known)}",
+        f"There is no command '{word}'.{suggestion(word, known)}",
         next=f"choose one of: {', '.join(sorted(known))}",
     )
 
@@ -229,7 +229,7 @@ def _no_flag(
     word = flag if flag.startswith("--") else next((n for n in known if n[1:3] == flag), "")
     own = sorted({"--help", *_flags(context)} & set(known))
     whose = f"'{context.name}' has" if context.name else "There is"
-    msg = f"{whose} no flag '{flag}'.{suggest(word, known)}"
+    msg = f"{whose} no flag '{flag}'.{suggestion(word, known)}"
     return UsageError(msg, next=f"choose one of: {', '.join(own)}")
 
 

@@ -1,10 +1,16 @@
-"""A guess at what a word that nobody knows was meant to be."""
+"""A guess at the word that was meant."""
 
-import difflib
 from collections.abc import Iterable
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
-    """Return `` Perhaps you meant 'x'.`` for the nearest known word, or nothing when none is near."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f" Perhaps you meant '{near[0]}'." if near else ""
+def suggestion(word: str, known: Iterable[str], *, cutoff: float = 0.5) -> str:
+    """Return " Perhaps you meant '…'." to follow a sentence, or nothing when no known word is near."""
+    near = nearest(word, known, cutoff=cutoff)
+    return f" Perhaps you meant '{near}'." if near else ""
+
+
+def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.5) -> str:
+    """Return the known word most like ``word``, or nothing when none is near."""
+    import difflib  # noqa: PLC0415 - only a mistake pays for it
+
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)), "")

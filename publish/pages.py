@@ -3,7 +3,6 @@
 A block stands between two HTML comments, each on a line of its own: ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 from core.errors import ExitCode, RecipeError
 from core.settings import FILE, SETTINGS
+from core.suggest import suggestion
 from core.target import Target
 from publish.image_pages import HEAD, image_rows
 from publish.manifest import replace
@@ -83,9 +83,7 @@ def fill(text: str, blocks: Mapping[str, Make], *, where: str = "page") -> str:
     position = 0
     for name, begin, end in _marked(text, where):
         if name not in blocks:
-            near = difflib.get_close_matches(name, list(blocks), n=1, cutoff=0.5)
-            guess = f" Perhaps you meant '{near[0]}'." if near else ""
-            msg = f"{where}: there is no block '{name}'.{guess}"
+            msg = f"{where}: there is no block '{name}'.{suggestion(name, blocks)}"
             raise RecipeError(msg, next=f"known: {', '.join(sorted(blocks))}")
         parts += [text[position:begin], f"\n{blocks[name](text[begin:end].strip())}\n"]
         position = end

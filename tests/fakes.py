@@ -71,7 +71,7 @@ TLS = "ON"
 max_size = 100_000
 
 [unsupported]
-"linux/mips64le" = "nobody says hello there"
+"linux/loong64" = "nobody says hello there"
 
 [unpackable]
 "linux/s390x" = "UPX does not know it"

@@ -73,7 +73,7 @@ def test_what_is_run_before_a_release_is_what_runs_anywhere() -> None:
 
 def test_one_job_for_every_target_that_anything_is_built_for() -> None:
     matrix = jobs(DIRECTORY / "publish.yml")["build"]["strategy"]["matrix"]["target"]
-    assert matrix == [target.value for target in Target if target is not Target.MIPS64LE]
+    assert matrix == [target.value for target in Target]
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)

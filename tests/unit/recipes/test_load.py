@@ -61,7 +61,7 @@ def test_the_small_world_is_a_good_world(world: World) -> None:
     assert hello.kind is Kind.PROGRAM
     assert [release.version for release in hello.releases] == ["2.0", "1.0"]
     assert dict(hello.variants[0].switches) == {"COMMON": "1", "LOUD": "OFF"}
-    assert hello.unsupported == {Target.MIPS64LE: "nobody says hello there"}
+    assert hello.unsupported == {Target.LOONG64: "nobody says hello there"}
     assert recipes["tls"].variants[0].name == ""
 
 
@@ -158,9 +158,9 @@ BROKEN = {
     ),
     "list in place of a table": ("[unsupported]", "[[unsupported]]", "must be a table"),
     "unknown target": (
-        '"linux/mips64le"',
-        '"linux/mips64el"',
-        "Perhaps you meant 'linux/mips64le'",
+        '"linux/loong64"',
+        '"linux/loong46"',
+        "Perhaps you meant 'linux/loong64'",
     ),
     "memory without a unit": (
         'summary = "says hello"',
