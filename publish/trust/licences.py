@@ -5,6 +5,9 @@ from contextlib import AbstractContextManager
 from fnmatch import fnmatchcase
 from typing import Protocol
 
+from boolean import ParseError  # type: ignore[import-untyped]
+from license_expression import ExpressionError, Licensing  # type: ignore[import-untyped]
+
 from core.errors import PublishError
 from publish.trust.components import Part
 
@@ -71,12 +74,6 @@ def is_copyleft(expression: str) -> bool:
 
     Of alternatives the freest counts, of licences that hold together any. Raises PublishError for no SPDX expression.
     """
-    from boolean import ParseError  # type: ignore[import-untyped]  # noqa: PLC0415
-    from license_expression import (  # type: ignore[import-untyped]  # noqa: PLC0415
-        ExpressionError,
-        Licensing,
-    )
-
     try:
         tree = Licensing().parse(expression)
     except (ExpressionError, ParseError) as error:

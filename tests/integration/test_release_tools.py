@@ -74,10 +74,7 @@ class TestMinisign:
     )
     def test_writes_the_same_public_key(self, tmp_path: Path, number: bytes) -> None:
         key = SecretKey.generate()
-        key = SecretKey(
-            public=PublicKey(part=replace(key.public.part, id=number)),
-            part=replace(key.part, id=number),
-        )
+        key = replace(key, public=replace(key.public, id=number))
         key.write(tmp_path / "our.key")
         made = ran("minisign", "-R", "-s", tmp_path / "our.key", "-p", tmp_path / "again.pub")
         assert made.returncode == 0, made.stderr
@@ -224,7 +221,7 @@ class TestRelease:
 
     def test_the_envelopes_hold_by_the_bare_primitives(self, released: Released) -> None:
         """https://github.com/secure-systems-lab/dsse/blob/master/protocol.md, written down once more."""
-        point = PublicKey.read(released.public).part.point
+        point = PublicKey.read(released.public).point
         key = Ed25519PublicKey.from_public_bytes(point)
         lines = (released.directory / "provenance.intoto.jsonl").read_bytes().splitlines()
         assert len(lines) == len(read_manifest(released.context.artifacts))

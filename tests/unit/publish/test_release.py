@@ -94,7 +94,7 @@ class TestWhatIsInIt:
 
         bench.write(images=(bench.image(),))
         assert bench.key
-        seed = bench.key.part.seed
+        seed = bench.key.seed
         forms = (
             seed,
             seed.hex().encode(),
