@@ -23,7 +23,7 @@ from publish.oci.archive import archive_name, write_archive
 from publish.oci.image import Image, MultiArch, choose, write_layout
 from publish.oci.layer import Layer, LayerFile
 from publish.oci.layout import Layout
-from publish.trust.components import Part, Role, Wheel, licence_of, linked, part_of
+from publish.trust.components import Component, Role, Wheel, component_of, licence_of, linked
 from recipes.images import ImageRecipe, load_images
 from recipes.load import find_product
 from recipes.model import Recipe, Release
@@ -306,15 +306,17 @@ class Shipping:
     def _licence(self, recipe: ImageRecipe, artifacts: Iterable[Mapping[str, Any]]) -> str:
         """The licence of everything in an image at once, as an SPDX expression."""
         recipes = self.pipeline.recipes
-        parts: list[Part] = []
+        components: list[Component] = []
         for entry in artifacts:
             versions = {one["name"]: str(one["version"]) for one in entry["inputs"]}
             product = find_product(str(entry["product"]), recipes)
-            parts += linked(product, versions, recipes, self._wheels, packed=bool(entry["packed"]))
+            components += linked(
+                product, versions, recipes, self._wheels, packed=bool(entry["packed"])
+            )
         for content in recipe.contents:
             if data := self.data.get(content.product):
-                parts.append(part_of(data.recipe, data.release, Role.DATA))
-        return licence_of(parts)
+                components.append(component_of(data.recipe, data.release, Role.DATA))
+        return licence_of(components)
 
     @cached_property
     def _wheels(self) -> dict[str, Wheel]:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from core.errors import PublishError
 from core.target import Target
-from publish.trust.components import Part, Wheel, linked, source_purl
+from publish.trust.components import Component, Wheel, linked, source_purl
 from recipes.load import find_product
 from recipes.model import Recipe
 
@@ -49,7 +49,7 @@ class Shipped:
     """The action key of the step that made it."""
     engine: str
     isolated: bool
-    parts: tuple[Part, ...]
+    components: tuple[Component, ...]
     sources: tuple[Resolved, ...] = ()
 
 
@@ -111,7 +111,7 @@ def _shipped(
         key=str(entry["key"]),
         engine=str(entry["engine"]),
         isolated=bool(entry["isolated"]),
-        parts=linked(product, versions, recipes, wheels, packed=packed),
+        components=linked(product, versions, recipes, wheels, packed=packed),
         sources=tuple(resolved(inputs[name], recipes) for name in sorted(inputs)),
     )
 

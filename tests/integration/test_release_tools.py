@@ -250,7 +250,7 @@ class TestRelease:
             assert {"ziglang", "cmake", "ninja"} <= {one["name"] for one in used}
 
     @pytest.mark.parametrize(
-        ("file", "parts"),
+        ("file", "components"),
         [
             ("curl-http", {"compiler-rt", "curl", "musl"}),
             ("curl-https", {"cacert", "compiler-rt", "curl", "mbedtls", "musl"}),
@@ -261,14 +261,14 @@ class TestRelease:
             ),
         ],
     )
-    def test_what_is_linked_in(self, released: Released, file: str, parts: set[str]) -> None:
+    def test_what_is_linked_in(self, released: Released, file: str, components: set[str]) -> None:
         bills = list(released.directory.glob(f"{file}-*.cdx.json"))
         assert bills
         for path in bills:
             bill = json.loads(path.read_bytes())
             packed = path.name.endswith(".upx.cdx.json")
             names = {one["name"] for one in bill["components"]}
-            assert names == (parts | {"upx"} if packed else parts)
+            assert names == (components | {"upx"} if packed else components)
             assert all(one["licenses"] for one in bill["components"])
 
     def test_licences_are_the_archives_own(self, released: Released) -> None:
