@@ -8,11 +8,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from commands.docs_tables import SHOWN, Make, make_blocks, sizes_of
 from core.errors import RecipeError
-from publish.manifest import replace
+from publish.manifest import Artifact, replace
 from recipes.load import list_products
 from recipes.model import Recipe
 
@@ -30,7 +29,7 @@ class DocsReport:
 def rewrite(
     root: Path,
     recipes: Mapping[str, Recipe],
-    manifest: Sequence[Mapping[str, Any]],
+    manifest: Sequence[Artifact],
     *,
     check: bool = False,
 ) -> DocsReport:
