@@ -456,7 +456,7 @@ def test(context: Context, only: list[str], match: str = "", fast: bool = False)
 @task(help={"check": "change nothing; exit code 1 when something is stale"})
 def docs(_: Context, check: bool = False) -> None:
     """Make the tables of README.md and docs/ anew from recipes, rules, settings and artifacts/."""
-    from publish.pages import rewrite  # noqa: PLC0415 - pyelftools is not needed to build
+    from commands.docs import rewrite  # noqa: PLC0415 - pyelftools is not needed to build
 
     # Our own recipes only: the pages are about nobody else's.
     done = rewrite(ROOT, load_recipes(), _pipeline().manifest(), check=check)

@@ -15,16 +15,16 @@ from flow.context import Context
 from publish.check.directory import check_release
 from publish.check.findings import Checked
 from publish.check.image import check_image
+from publish.manifest import Artifact, Input
 from publish.registry.pull import list_tags, pull
 from publish.registry.push import plan_push, push
 from publish.registry.reference import SCHEME, Reference, Repository
 from publish.registry.upload_item import Pushed
-from publish.release.attach import attachments
-from publish.release.contents import ImageContents
+from publish.release.image import PublishedImage, attachments
 from publish.release.shipped import Shipped, resolved, shipped_files
-from publish.release.write import Release, ReleasedImage, write_release
-from publish.trust.components import Role, part_of
-from publish.trust.provenance import Builder
+from publish.release.write import WrittenRelease, write_release
+from publish.trust.components import Role, component_of
+from publish.trust.provenance import BuildPlatform
 from publish.trust.signing import PublicKey, SecretKey, new_key
 from recipes.images import load_images
 from verify.expectations import Expectations
@@ -58,7 +58,7 @@ class Publishing:
         return Evidence(context=self.pipeline)
 
     @cached_property
-    def builder(self) -> Builder:
+    def builder(self) -> BuildPlatform:
         """Who builds here, and with what."""
         settings = self.pipeline.settings
         return self.evidence.builder(
@@ -67,15 +67,14 @@ class Publishing:
 
     def to_directory(
         self, directory: Path, shipment: ImageSelection, *, dry: bool = False
-    ) -> Release:
+    ) -> WrittenRelease:
         """Make ``directory`` a release of what is built; ``dry``: write nothing, only say what would be in it.
 
         Raises PublishError when something is not proven, and when the directory cannot be one.
         """
         made, _ = self.shipping.make(shipment)
         images = [
-            ReleasedImage(contents=self.contents(one), archives=tuple(self.shipping.archives(one)))
-            for one in made
+            self.contents(image, archives=tuple(self.shipping.archives(image))) for image in made
         ]
         return write_release(
             directory,
@@ -120,9 +119,9 @@ class Publishing:
 
     def files(self, shipment: ImageSelection, made: Sequence[Made]) -> tuple[Shipped, ...]:
         """The files of a release: everything that is built, or what the chosen images have in them."""
-        entries = self.shipping.entries
+        artifacts = self.shipping.artifacts
         if shipment.targets:
-            entries = [one for one in entries if one["target"] in shipment.targets]
+            artifacts = [one for one in artifacts if one.target in shipment.targets]
         if shipment.words:
             products = {
                 content.product
@@ -130,10 +129,10 @@ class Publishing:
                 for image in one.image.images
                 for content in image.recipe.contents
             }
-            entries = [one for one in entries if one["product"] in products]
-        return self._shipped(entries)
+            artifacts = [one for one in artifacts if one.product in products]
+        return self._shipped(artifacts)
 
-    def contents(self, made: Made) -> ImageContents:
+    def contents(self, made: Made, archives: tuple[Path, ...] = ()) -> PublishedImage:
         """An image with all that is known of the files in it."""
         files = {}
         for image in made.image.images:
@@ -143,21 +142,22 @@ class Publishing:
                 if content.product in self.shipping.data
             ]
             files[image.target] = (*self._shipped(image.artifacts), *data)
-        return ImageContents(layout=made.layout, files=files)
+        return PublishedImage(layout=made.layout, files=files, archives=archives)
 
-    def _shipped(self, entries: Sequence[Any]) -> tuple[Shipped, ...]:
+    def _shipped(self, artifacts: Sequence[Artifact]) -> tuple[Shipped, ...]:
         pipeline = self.pipeline
-        return shipped_files(entries, pipeline.artifacts, pipeline.recipes, self.evidence.wheels)
+        return shipped_files(artifacts, pipeline.artifacts, pipeline.recipes, self.evidence.wheels)
 
     def _shipped_data(self, data: Data) -> Shipped:
         """A file that is no program, such as the CA certificates."""
         name, release = data.recipe.name, data.release
-        source = {
-            "name": name,
-            "version": release.version,
-            "sha256": release.archive.sha256,
-            "url": data.url,
-        }
+        source = Input(
+            name=name,
+            version=release.version,
+            sha256=release.archive.sha256,
+            url=data.url,
+            licence=release.licence,
+        )
         return Shipped(
             name=f"{name}-{release.version}",
             path=data.path,
@@ -169,7 +169,7 @@ class Publishing:
             key=data.outcome.key,
             engine=data.outcome.engine,
             isolated=data.outcome.isolated,
-            parts=(part_of(data.recipe, release, Role.DATA),),
+            components=(component_of(data.recipe, release, Role.DATA),),
             sources=(resolved(source, self.pipeline.recipes),),
         )
 
@@ -242,7 +242,7 @@ def _short(label: str) -> str:
     return f"{label[:19]}…" if label.startswith("sha256-") else label
 
 
-def describe_release(release: Release, *, dry: bool) -> str:
+def describe_release(release: WrittenRelease, *, dry: bool) -> str:
     """Return what a run has done to a release directory, or would do."""
     lines = [f"{sha256}  {name}" for name, sha256 in sorted(release.sums.items())]
     lines += [f"removed: {name}" for name in release.removed]
@@ -252,7 +252,7 @@ def describe_release(release: Release, *, dry: bool) -> str:
     return "\n".join(lines)
 
 
-def release_as_dict(release: Release) -> dict[str, Any]:
+def release_as_dict(release: WrittenRelease) -> dict[str, Any]:
     """The same as JSON wants it."""
     return {
         "directory": str(release.directory),

@@ -74,10 +74,7 @@ class TestMinisign:
     )
     def test_writes_the_same_public_key(self, tmp_path: Path, number: bytes) -> None:
         key = SecretKey.generate()
-        key = SecretKey(
-            public=PublicKey(part=replace(key.public.part, id=number)),
-            part=replace(key.part, id=number),
-        )
+        key = replace(key, public=replace(key.public, id=number))
         key.write(tmp_path / "our.key")
         made = ran("minisign", "-R", "-s", tmp_path / "our.key", "-p", tmp_path / "again.pub")
         assert made.returncode == 0, made.stderr
@@ -154,10 +151,12 @@ def release(
 ) -> tuple[str, ...]:
     """Release all that is built, or one product of it."""
     evidence = Evidence(context=context)
-    entries = [
-        entry for entry in read_manifest(context.artifacts) if product in {"", entry["product"]}
+    artifacts = [
+        artifact
+        for artifact in read_manifest(context.artifacts)
+        if product in {"", artifact.product}
     ]
-    files = shipped_files(entries, context.artifacts, context.recipes, evidence.wheels)
+    files = shipped_files(artifacts, context.artifacts, context.recipes, evidence.wheels)
     done = write_release(
         directory,
         files,
@@ -224,7 +223,7 @@ class TestRelease:
 
     def test_the_envelopes_hold_by_the_bare_primitives(self, released: Released) -> None:
         """https://github.com/secure-systems-lab/dsse/blob/master/protocol.md, written down once more."""
-        point = PublicKey.read(released.public).part.point
+        point = PublicKey.read(released.public).point
         key = Ed25519PublicKey.from_public_bytes(point)
         lines = (released.directory / "provenance.intoto.jsonl").read_bytes().splitlines()
         assert len(lines) == len(read_manifest(released.context.artifacts))
@@ -253,7 +252,7 @@ class TestRelease:
             assert {"ziglang", "cmake", "ninja"} <= {one["name"] for one in used}
 
     @pytest.mark.parametrize(
-        ("file", "parts"),
+        ("file", "components"),
         [
             ("curl-http", {"compiler-rt", "curl", "musl"}),
             ("curl-https", {"cacert", "compiler-rt", "curl", "mbedtls", "musl"}),
@@ -264,14 +263,14 @@ class TestRelease:
             ),
         ],
     )
-    def test_what_is_linked_in(self, released: Released, file: str, parts: set[str]) -> None:
+    def test_what_is_linked_in(self, released: Released, file: str, components: set[str]) -> None:
         bills = list(released.directory.glob(f"{file}-*.cdx.json"))
         assert bills
         for path in bills:
             bill = json.loads(path.read_bytes())
             packed = path.name.endswith(".upx.cdx.json")
             names = {one["name"] for one in bill["components"]}
-            assert names == (parts | {"upx"} if packed else parts)
+            assert names == (components | {"upx"} if packed else components)
             assert all(one["licenses"] for one in bill["components"])
 
     def test_licences_are_the_archives_own(self, released: Released) -> None:

@@ -142,7 +142,7 @@ def test_the_history_is_there_where_images_are_made() -> None:
 def test_the_action_hands_its_inputs_to_the_script_and_the_outputs_back() -> None:
     action = read_yaml(ACTION)
     (step,) = steps(ACTION)
-    script = (ROOT / "publish" / "action.sh").read_text("utf-8")
+    script = (ROOT / ".github" / "action.sh").read_text("utf-8")
     for name in set(step["env"]) - {"ACTION"}:
         assert f"${{{name}:-" in script, name
     used = {
