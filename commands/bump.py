@@ -8,7 +8,7 @@ from typing import Any, assert_never
 
 from builders.sources.apt import Apt, DebianRelease
 from builders.sources.candidate import Obtained, Obtainer, Places
-from builders.sources.client import Client, Refused
+from builders.sources.client import MirrorError
 from builders.sources.discover import upstream
 from builders.sources.http_get import ARCHIVE_MAX
 from builders.sources.pypi import pip_versions
@@ -16,6 +16,7 @@ from builders.sources.versions import Version, is_newer
 from console.table import table
 from core.errors import RecipeError, UsageError
 from core.progress import CancellableProgress
+from core.retry import ClientOptions
 from core.suggest import suggestion
 from flow.context import Context
 from publish.manifest import replace as write_whole
@@ -67,7 +68,7 @@ class Bump:
 
     context: Context
     apt: Apt
-    client: Client = field(default_factory=Client)
+    options: ClientOptions = field(default_factory=ClientOptions)
     max_bytes: int = ARCHIVE_MAX
 
     @classmethod
@@ -125,7 +126,7 @@ class Bump:
             obtainer=Obtainer(
                 cache=self.context.cache,
                 mirrors=self.context.mirrors,
-                client=replace(self.client, sleep=progress.sleep),
+                options=replace(self.options, sleep=progress.sleep),
                 progress=progress,
                 max_bytes=self.max_bytes,
             ),
@@ -163,8 +164,8 @@ class _Look:
                     obtained = self.obtainer.wheel(self.recipe, version)
                 else:
                     obtained = self.obtainer.archive(self.recipe, version, found[version])
-            except Refused as refused:
-                self.notes.append(f"not {version}: {refused.reason}")
+            except MirrorError as error:
+                self.notes.append(f"not {version}: {error.reason}")
             else:
                 return self._row(State.MOVED, *obtained.notes, obtained=obtained)
         return self._row(State.LEFT if newer else State.NEWEST)
@@ -172,9 +173,9 @@ class _Look:
     def _index(self) -> dict[str, Places] | None:
         package = (self.recipe.releases[0].archive.pypi or "").partition("==")[0]
         try:
-            return dict.fromkeys(pip_versions(package, client=self.obtainer.client), Places())
-        except Refused as refused:
-            self.notes.append(f"could not ask the package index: {refused.reason}")
+            return dict.fromkeys(pip_versions(package, options=self.obtainer.options), Places())
+        except MirrorError as error:
+            self.notes.append(f"could not ask the package index: {error.reason}")
             return None
 
     def _places(self) -> dict[str, Places] | None:
@@ -191,11 +192,11 @@ class _Look:
         listing = self.recipe.update.listing
         if not listing:
             return None
-        place = upstream(listing, self.recipe.releases[0].archive, self.obtainer.client)
+        place = upstream(listing, self.recipe.releases[0].archive, self.obtainer.options)
         try:
             return place.versions()
-        except Refused as refused:
-            self.notes.append(f"could not look at {place.where}: {refused.reason}")
+        except MirrorError as error:
+            self.notes.append(f"could not look at {place.where}: {error.reason}")
             return None
 
     def _packaged(self) -> dict[str, DebianRelease] | None:
@@ -205,8 +206,8 @@ class _Look:
         package = paths[0].split("/")[-2]
         try:
             return self.apt.releases(package)
-        except Refused as refused:
-            self.notes.append(f"could not look at Debian's index: {refused.reason}")
+        except MirrorError as error:
+            self.notes.append(f"could not look at Debian's index: {error.reason}")
             return None
 
     def _is_newer(self, version: str) -> bool:

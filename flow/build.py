@@ -14,11 +14,12 @@ from builders.build import Builder, Outcome
 from builders.engines.engine import EngineName
 from builders.plan import Goal, Step, needed_recipes, plan, topological_order
 from builders.schedule import run_plan
-from builders.sources.client import Client, Trouble
+from builders.sources.client import FailureKind
 from builders.sources.fetch import Fetched, NotCached, Unavailable, fetch
 from builders.timings import Kind
 from core.errors import UsageError, VerdictError
 from core.progress import CancellableProgress
+from core.retry import ClientOptions
 from core.target import Target
 from flow.context import Context
 from flow.verification import Verifier
@@ -174,13 +175,13 @@ class Pipeline(Context):
                         self.cache,
                         self.mirrors,
                         offline=offline,
-                        client=Client(sleep=progress.sleep),
+                        options=ClientOptions(sleep=progress.sleep),
                         progress=progress,
                     )
                     facts |= {"cached": fetched.cached, "url": fetched.url}
                     facts |= {"key": release.archive.sha256, "size": release.archive.size}
             except (Unavailable, NotCached) as error:
-                gone = all(failure.trouble is Trouble.GONE for failure in error.failures)
+                gone = all(failure.kind is FailureKind.GONE for failure in error.failures)
                 if exact or not gone or index + 1 == len(candidates):
                     raise
                 self.report.warn(

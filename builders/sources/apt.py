@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from threading import Lock
 
-from builders.sources.client import Refused
+from builders.sources.client import MirrorError
 
 SUITE = "unstable"
 """Where Debian's newest releases are; what is in testing and stable came from there."""
@@ -53,10 +53,10 @@ class Apt:
     _updated: list[str] = field(default_factory=list)
 
     def releases(self, package: str) -> dict[str, DebianRelease]:
-        """Return the releases of a source package by version. Raises Refused when the index cannot be had."""
+        """Return the releases of a source package by version. Raises MirrorError when the index cannot be had."""
         if not _NAME.fullmatch(package):
             msg = f"'{package}' is no name of a source package"
-            raise Refused(msg)
+            raise MirrorError(msg)
         with self._lock:  # two that update at once would be in each other's way
             if not self._updated:
                 self._updated.append(self._update())
@@ -76,11 +76,11 @@ class Apt:
             )
             try:
                 self._run("apt-get", "update", "--quiet")
-            except Refused as refused:
-                reasons.append(f"{base}: {refused.reason}")
+            except MirrorError as error:
+                reasons.append(f"{base}: {error.reason}")
             else:
                 return base
-        raise Refused("; ".join(reasons) or "apt names no Debian archive on this machine")
+        raise MirrorError("; ".join(reasons) or "apt names no Debian archive on this machine")
 
     @property
     def _sources(self) -> Path:
@@ -110,14 +110,14 @@ class Apt:
             )
         except FileNotFoundError as error:
             msg = f"there is no {program} here"
-            raise Refused(msg) from error
+            raise MirrorError(msg) from error
         except subprocess.TimeoutExpired as error:
             msg = f"{program} took more than {SECONDS:.0f} s"
-            raise Refused(msg) from error
+            raise MirrorError(msg) from error
         if done.returncode:
             said = [line for line in done.stderr.splitlines() if line.startswith("E:")]
             msg = " ".join(said[:LINES]) or f"{program} ended with {done.returncode}"
-            raise Refused(msg)
+            raise MirrorError(msg)
         return done.stdout
 
 

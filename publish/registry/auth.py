@@ -11,8 +11,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from core.body import Body
 from core.errors import PublishError, UsageError
-from publish.registry.body import Body
 from publish.registry.credentials import Login
 from publish.registry.reference import Repository
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from core.body import Body
 from core.errors import PublishError, causes_of
 from core.progress import Progress
 from publish.oci.layout import LARGEST_JSON
 from publish.registry.answer import Fault, Response, origin, retry_after
 from publish.registry.auth import Purpose, RegistryAuth
-from publish.registry.body import Body
 from publish.registry.outside import ClientOptions
 from publish.registry.reference import Repository
 

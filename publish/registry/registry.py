@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urljoin
 
+from core.body import Body
 from core.errors import PublishError
 from core.progress import Progress
 from publish.oci.layout import INDEX, LARGEST_JSON, MANIFEST, Descriptor
 from publish.registry.answer import Response
 from publish.registry.auth import Purpose
-from publish.registry.body import Body
 from publish.registry.conversation import HttpClient
 from publish.registry.errors import codes, refusal, said
 from publish.registry.outside import OUTSIDE, SILENT, ClientOptions

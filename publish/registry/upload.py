@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from core.body import Body
 from core.errors import PublishError
 from publish.oci.layout import Descriptor
 from publish.registry.answer import Fault, Response
-from publish.registry.body import Body
 from publish.registry.conversation import HttpClient
 
 OCTETS = {"Content-Type": "application/octet-stream"}
