@@ -210,13 +210,13 @@ def built(products: Sequence[str] = PRODUCTS) -> dict[tuple[str, bool], Path]:
     """Every product for this machine in artifacts/, by name and whether it is packed; built when missing."""
     subprocess.run([INV, "build", *products], stdout=subprocess.DEVNULL, check=True)
     pipeline = make_pipeline()
-    target = Target.native().value
+    target = Target.native()
     newest = {name: recipe.releases[0].version for name, recipe in pipeline.recipes.items()}
     return {
-        (str(entry["product"]), bool(entry["packed"])): pipeline.artifacts / str(entry["path"])
-        for entry in pipeline.manifest()
-        if entry["target"] == target
-        and entry["release"] == newest[str(entry["product"]).partition(":")[0]]
+        (artifact.product, artifact.packed): pipeline.artifacts / artifact.path
+        for artifact in pipeline.manifest()
+        if artifact.target == target
+        and artifact.release == newest[artifact.product.partition(":")[0]]
     }
 
 

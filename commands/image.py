@@ -19,6 +19,7 @@ from core.errors import UsageError
 from core.target import Target
 from flow.build import Pipeline
 from flow.context import ROOT
+from publish.manifest import Artifact
 from publish.oci.archive import archive_name, write_archive
 from publish.oci.image import Image, MultiArch, choose, write_layout
 from publish.oci.layer import Layer, LayerFile
@@ -100,9 +101,9 @@ class Shipping:
     pipeline: Pipeline
 
     @cached_property
-    def entries(self) -> list[dict[str, Any]]:
+    def artifacts(self) -> list[Artifact]:
         """What is built, and proven."""
-        return [entry for entry in self.pipeline.manifest() if entry["verdict"]["ok"]]
+        return [artifact for artifact in self.pipeline.manifest() if artifact.verdict.ok]
 
     @cached_property
     def images(self) -> tuple[ImageRecipe, ...]:
@@ -195,7 +196,7 @@ class Shipping:
         for versions in self._versions(recipe):
             chosen = choose(
                 recipe,
-                self.entries,
+                self.artifacts,
                 versions=versions,
                 targets=shipment.targets or tuple(Target),
                 packed=packed,
@@ -219,9 +220,7 @@ class Shipping:
         for content in recipe.contents:
             if self._program(content.product):
                 pinned = [one.version for one in self.pipeline.recipes[content.recipe].releases]
-                have = {
-                    str(one["release"]) for one in self.entries if one["product"] == content.product
-                }
+                have = {one.release for one in self.artifacts if one.product == content.product}
                 built[content.recipe] = [version for version in pinned if version in have]
         if not all(built.values()):
             return []
@@ -245,18 +244,15 @@ class Shipping:
         self,
         recipe: ImageRecipe,
         target: Target,
-        artifacts: Mapping[str, Mapping[str, Any]],
+        artifacts: Mapping[str, Artifact],
         tag: str,
     ) -> Image:
         files: list[LayerFile] = []
         epochs: list[int] = []
         for content in recipe.contents:
-            if entry := artifacts.get(content.product):
-                source = self.pipeline.artifacts / str(entry["path"])
-                sha256 = str(entry["sha256"])
-                release = find_product(content.product, self.pipeline.recipes).recipe.release(
-                    str(entry["release"])
-                )
+            if artifact := artifacts.get(content.product):
+                source, sha256 = self.pipeline.artifacts / artifact.path, artifact.sha256
+                release = self.pipeline.recipes[content.recipe].release(artifact.release)
                 assert release, "only pinned releases are chosen"
             else:
                 data = self.data[content.product]
@@ -282,7 +278,7 @@ class Shipping:
         )
 
     def _labels(
-        self, recipe: ImageRecipe, artifacts: tuple[Mapping[str, Any], ...], tag: str, epoch: int
+        self, recipe: ImageRecipe, artifacts: tuple[Artifact, ...], tag: str, epoch: int
     ) -> dict[str, str]:
         """https://github.com/opencontainers/image-spec/blob/main/annotations.md."""
         first = self.pipeline.recipes[recipe.contents[0].recipe]
@@ -303,14 +299,14 @@ class Shipping:
         }
         return {f"org.opencontainers.image.{name}": text for name, text in labels.items() if text}
 
-    def _licence(self, recipe: ImageRecipe, artifacts: Iterable[Mapping[str, Any]]) -> str:
+    def _licence(self, recipe: ImageRecipe, artifacts: Iterable[Artifact]) -> str:
         """The licence of everything in an image at once, as an SPDX expression."""
         recipes = self.pipeline.recipes
         parts: list[Part] = []
-        for entry in artifacts:
-            versions = {one["name"]: str(one["version"]) for one in entry["inputs"]}
-            product = find_product(str(entry["product"]), recipes)
-            parts += linked(product, versions, recipes, self._wheels, packed=bool(entry["packed"]))
+        for artifact in artifacts:
+            versions = {source.name: source.version for source in artifact.inputs}
+            product = find_product(artifact.product, recipes)
+            parts += linked(product, versions, recipes, self._wheels, packed=artifact.packed)
         for content in recipe.contents:
             if data := self.data.get(content.product):
                 parts.append(part_of(data.recipe, data.release, Role.DATA))

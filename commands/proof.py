@@ -72,16 +72,16 @@ def smoke_artifacts(context: Context) -> list[tuple[str, Smoke]]:
     """Try out every file of the manifest again; nothing remembered is believed."""
     results: list[tuple[str, Smoke]] = []
     with serving() as servers:
-        for entry in context.manifest():
-            path = str(entry["path"])
+        for artifact in context.manifest():
+            path = artifact.path
             try:
-                product = find_product(str(entry["product"]), context.recipes)
+                product = find_product(artifact.product, context.recipes)
             except UsageError as error:
                 # Built from a directory that is not named this time.
                 results.append((path, Smoke.not_run(f"{error.what} Is --recipes missing?")))
                 continue
-            release = product.recipe.release(str(entry["release"]))
-            place = context.place(Target.parse(str(entry["target"])))
+            release = product.recipe.release(artifact.release)
+            place = context.place(artifact.target)
             if release is None:
                 results.append((path, Smoke.not_run("this release is no longer in the recipe")))
             elif isinstance(place, str):

@@ -15,6 +15,7 @@ from flow.context import Context
 from publish.check.directory import check_release
 from publish.check.findings import Checked
 from publish.check.image import check_image
+from publish.manifest import Artifact, Input
 from publish.registry.pull import list_tags, pull
 from publish.registry.push import plan_push, push
 from publish.registry.reference import SCHEME, Reference, Repository
@@ -120,9 +121,9 @@ class Publishing:
 
     def files(self, shipment: ImageSelection, made: Sequence[Made]) -> tuple[Shipped, ...]:
         """The files of a release: everything that is built, or what the chosen images have in them."""
-        entries = self.shipping.entries
+        artifacts = self.shipping.artifacts
         if shipment.targets:
-            entries = [one for one in entries if one["target"] in shipment.targets]
+            artifacts = [one for one in artifacts if one.target in shipment.targets]
         if shipment.words:
             products = {
                 content.product
@@ -130,8 +131,8 @@ class Publishing:
                 for image in one.image.images
                 for content in image.recipe.contents
             }
-            entries = [one for one in entries if one["product"] in products]
-        return self._shipped(entries)
+            artifacts = [one for one in artifacts if one.product in products]
+        return self._shipped(artifacts)
 
     def contents(self, made: Made) -> ImageContents:
         """An image with all that is known of the files in it."""
@@ -145,19 +146,20 @@ class Publishing:
             files[image.target] = (*self._shipped(image.artifacts), *data)
         return ImageContents(layout=made.layout, files=files)
 
-    def _shipped(self, entries: Sequence[Any]) -> tuple[Shipped, ...]:
+    def _shipped(self, artifacts: Sequence[Artifact]) -> tuple[Shipped, ...]:
         pipeline = self.pipeline
-        return shipped_files(entries, pipeline.artifacts, pipeline.recipes, self.evidence.wheels)
+        return shipped_files(artifacts, pipeline.artifacts, pipeline.recipes, self.evidence.wheels)
 
     def _shipped_data(self, data: Data) -> Shipped:
         """A file that is no program, such as the CA certificates."""
         name, release = data.recipe.name, data.release
-        source = {
-            "name": name,
-            "version": release.version,
-            "sha256": release.archive.sha256,
-            "url": data.url,
-        }
+        source = Input(
+            name=name,
+            version=release.version,
+            sha256=release.archive.sha256,
+            url=data.url,
+            licence=release.licence,
+        )
         return Shipped(
             name=f"{name}-{release.version}",
             path=data.path,

@@ -26,9 +26,9 @@ def closing_table(artifacts: Iterable[Artifact]) -> str:
             one.release,
             f"{one.size:,}",
             "upx" if one.packed else "plain",
-            "ok" if one.verdict["ok"] else "REFUSED",
-            ("ok" if one.smoke["ok"] else "FAILED") if one.smoke["ran"] else "not run",
-            f"{one.seconds['build']:.1f}",
+            "ok" if one.verdict.ok else "REFUSED",
+            ("ok" if one.smoke.ok else "FAILED") if one.smoke.ran else "not run",
+            f"{one.seconds.build:.1f}",
             "yes" if one.cached else "no",
             f"artifacts/{one.path}",
         )

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from builders.build import LazyEngine
 from builders.engines.choose import Chooser
@@ -17,7 +16,7 @@ from core.errors import EngineError, VerdictError
 from core.progress import Report
 from core.settings import Settings
 from core.target import Target
-from publish.manifest import read_manifest
+from publish.manifest import Artifact, read_manifest
 from recipes.load import HERE, load_recipes
 from recipes.model import Recipe
 from verify.smoke import SmokeEnvironment
@@ -90,7 +89,7 @@ class Context:
         """The engine, looked for when the first step runs."""
         return LazyEngine(self._find_engine)
 
-    def manifest(self) -> list[dict[str, Any]]:
+    def manifest(self) -> tuple[Artifact, ...]:
         """What `artifacts/manifest.json` says."""
         return read_manifest(self.artifacts)
 

@@ -17,7 +17,7 @@ from core.cancel import Cancelled
 from core.errors import StepError
 from core.target import Target
 from flow.context import Context
-from publish.manifest import Artifact, Input
+from publish.manifest import Artifact, Input, Seconds, VerdictSummary
 from recipes.model import Release
 from verify.expectations import Expectations
 from verify.proofs import Proofs
@@ -81,10 +81,12 @@ class Verifier:
         measure = self.context.timings.measure
         about = {"product": goal.product.name, "target": goal.target.value, "key": sha256}
         with measure(path.name, Kind.VERDICT) as facts:
-            verdict = self.proofs.verdict(file, expectations, unpacked=unpacked, original=plain)
-            facts |= {**about, "ok": verdict["ok"]}
+            verdict = VerdictSummary.from_dict(
+                self.proofs.verdict(file, expectations, unpacked=unpacked, original=plain)
+            )
+            facts |= {**about, "ok": verdict.ok}
         smoke = Smoke.not_run("refused before")
-        if verdict["ok"]:
+        if verdict.ok:
             with measure(path.name, Kind.SMOKE) as facts:
                 facts["cached"] = True
 
@@ -95,15 +97,15 @@ class Verifier:
                 smoke = self.proofs.smoke(file, goal.product, goal.release, goal.target, run)
                 facts |= {**about, "ran": smoke.ran, "ok": smoke.ok, "how": smoke.how}
         findings = [
-            f"  {path}: {finding['rule']}: {finding['message']}"
-            for finding in verdict["findings"]
-            if finding["severity"] == "error"
+            f"  {path}: {finding.rule}: {finding.message}"
+            for finding in verdict.findings
+            if finding.severity == "error"
         ] + [f"  {path}: smoke: {failure}" for failure in smoke.failures]
         inputs = self.inputs(step)
         artifact = Artifact(
             product=goal.product.name,
             release=goal.release.version,
-            target=goal.target.value,
+            target=goal.target,
             packed=packed,
             path=str(path),
             size=file.stat().st_size,
@@ -111,12 +113,12 @@ class Verifier:
             engine=outcome.engine,
             isolated=outcome.isolated,
             key=outcome.key,
-            seconds={
-                "fetch": round(sum(self.sources[one.name][1].seconds for one in inputs), 3),
-                "build": outcome.seconds,
-            },
+            seconds=Seconds(
+                fetch=round(sum(self.sources[one.name][1].seconds for one in inputs), 3),
+                build=outcome.seconds,
+            ),
             verdict=verdict,
-            smoke=smoke.as_dict(),
+            smoke=smoke,
             inputs=inputs,
             cached=outcome.cached,
         )

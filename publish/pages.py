@@ -8,13 +8,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from core.errors import ExitCode, RecipeError
 from core.settings import FILE, SETTINGS
 from core.target import Target
 from publish.image_pages import HEAD, image_rows
-from publish.manifest import replace
+from publish.manifest import Artifact, replace
 from recipes.images import load_images
 from recipes.load import list_products
 from recipes.model import Product, Recipe, SmokeTest, unsupported
@@ -53,7 +52,7 @@ class Rewritten:
 def rewrite(
     root: Path,
     recipes: Mapping[str, Recipe],
-    manifest: Sequence[Mapping[str, Any]],
+    manifest: Sequence[Artifact],
     *,
     check: bool = False,
 ) -> Rewritten:
@@ -97,9 +96,7 @@ def bodies(text: str, *, where: str = "page") -> dict[str, str]:
     return {name: text[begin:end].strip() for name, begin, end in _marked(text, where)}
 
 
-def make_blocks(
-    recipes: Mapping[str, Recipe], manifest: Sequence[Mapping[str, Any]]
-) -> dict[str, Make]:
+def make_blocks(recipes: Mapping[str, Recipe], manifest: Sequence[Artifact]) -> dict[str, Make]:
     """Every block there is, by name."""
     curl = recipes["curl"]
     return {
@@ -118,7 +115,7 @@ def make_blocks(
     }
 
 
-def sizes(products: Iterable[Product], manifest: Sequence[Mapping[str, Any]], old: str = "") -> str:
+def sizes(products: Iterable[Product], manifest: Sequence[Artifact], old: str = "") -> str:
     """Bytes of the newest release of each product, plain and packed; a product that is not built keeps its row."""
     kept = {line.split("`")[1]: line for line in old.splitlines() if line.startswith("| `")}
     head = _table(("product", "release", "plain", "packed", "what it is"), [])
@@ -137,7 +134,7 @@ def sizes(products: Iterable[Product], manifest: Sequence[Mapping[str, Any]], ol
 def matrix(
     products: Iterable[Product],
     recipes: Mapping[str, Recipe],
-    manifest: Sequence[Mapping[str, Any]],
+    manifest: Sequence[Artifact],
     old: str = "",
 ) -> str:
     """Bytes of every product, plain and packed, for every target; what is not built keeps its cell."""
@@ -248,14 +245,14 @@ def licences(recipes: Mapping[str, Recipe]) -> str:
 
 
 def _entries(
-    product: Product, manifest: Iterable[Mapping[str, Any]], target: Target = SHOWN
+    product: Product, manifest: Iterable[Artifact], target: Target = SHOWN
 ) -> dict[bool, int]:
     """Bytes of a product's newest release by whether it is packed; empty when it is not built."""
     release = product.recipe.releases[0].version
     return {
-        bool(entry["packed"]): int(entry["size"])
-        for entry in manifest
-        if (entry["product"], entry["release"], entry["target"]) == (product.name, release, target)
+        artifact.packed: artifact.size
+        for artifact in manifest
+        if (artifact.product, artifact.release, artifact.target) == (product.name, release, target)
     }
 
 

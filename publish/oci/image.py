@@ -12,7 +12,7 @@ from typing import Any
 
 from core.errors import PublishError
 from core.target import Target
-from publish.manifest import replace
+from publish.manifest import Artifact, replace
 from publish.oci.layer import Layer, LayerFile
 from publish.oci.layout import (
     CONFIG,
@@ -39,8 +39,8 @@ class Image:
     target: Target
     layer: Layer
     labels: Mapping[str, str]
-    artifacts: tuple[Mapping[str, Any], ...]
-    """The manifest's entries of the files in it."""
+    artifacts: tuple[Artifact, ...]
+    """Those of the manifest that are in it."""
 
     @property
     def config(self) -> dict[str, Any]:
@@ -157,29 +157,26 @@ def _put(directory: Path, descriptor: Descriptor, data: bytes) -> str:
 
 def choose(
     recipe: ImageRecipe,
-    entries: Sequence[Mapping[str, Any]],
+    artifacts: Sequence[Artifact],
     *,
     versions: Mapping[str, str],
     targets: Iterable[Target],
     packed: bool,
-) -> dict[Target, dict[str, Mapping[str, Any]]]:
+) -> dict[Target, dict[str, Artifact]]:
     """Return the artifacts of an image for each target that has them all, by product.
 
     A target whose files cannot be packed has plain ones in a packed image. What is no program is not looked for.
     """
-    found: dict[Target, dict[str, Mapping[str, Any]]] = {}
+    built = {(one.product, one.release, one.target, one.packed): one for one in artifacts}
+    found: dict[Target, dict[str, Artifact]] = {}
     programs = [one for one in recipe.contents if one.recipe in versions]
     for target in targets:
-        chosen: dict[str, Mapping[str, Any]] = {}
+        chosen: dict[str, Artifact] = {}
         for content in programs:
-            forms = {
-                bool(entry["packed"]): entry
-                for entry in entries
-                if (entry["product"], entry["release"], entry["target"])
-                == (content.product, versions[content.recipe], target.value)
-            }
-            if entry := (forms.get(packed) or (forms.get(False) if packed else None)):
-                chosen[content.product] = entry
+            for form in (packed, False):
+                artifact = built.get((content.product, versions[content.recipe], target, form))
+                if artifact and content.product not in chosen:
+                    chosen[content.product] = artifact
         if len(chosen) == len(programs):
             found[target] = chosen
     return found

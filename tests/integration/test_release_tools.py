@@ -154,10 +154,12 @@ def release(
 ) -> tuple[str, ...]:
     """Release all that is built, or one product of it."""
     evidence = Evidence(context=context)
-    entries = [
-        entry for entry in read_manifest(context.artifacts) if product in {"", entry["product"]}
+    artifacts = [
+        artifact
+        for artifact in read_manifest(context.artifacts)
+        if product in {"", artifact.product}
     ]
-    files = shipped_files(entries, context.artifacts, context.recipes, evidence.wheels)
+    files = shipped_files(artifacts, context.artifacts, context.recipes, evidence.wheels)
     done = write_release(
         directory,
         files,

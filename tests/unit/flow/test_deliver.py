@@ -15,6 +15,7 @@ from flow.build import Request
 from tests.fakes import Running
 from tests.fixtures.make_elf import DIRECTORY
 from tests.unit.flow.conftest import GOOD, PACKED, FakePlace, Harness, hello
+from verify.smoke import Smoke
 
 UNSTRIPPED = (DIRECTORY / "unstripped").read_bytes()
 PLAIN, UPX = "hello-plain-2.0-linux-amd64", "hello-plain-2.0-linux-amd64.upx"
@@ -49,7 +50,7 @@ def test_a_build_delivers_plain_and_packed_files_and_says_so(harness: Harness) -
     assert manifest(harness)[0] == json.loads(json.dumps(plain.as_dict()))
     assert [one.name for one in plain.inputs] == ["hello", "musl"]
     assert [one.name for one in packed.inputs] == ["hello", "musl", "upx"]
-    assert plain.smoke == {"ran": True, "ok": True, "how": "sandbox"}
+    assert plain.smoke == Smoke(ran=True, ok=True, how="sandbox")
 
 
 def test_a_second_build_does_nothing_and_touches_nothing(harness: Harness) -> None:
@@ -138,18 +139,21 @@ def test_a_program_that_could_not_be_tried_is_not_called_good(harness: Harness) 
     harness.place = "qemu is not installed"
     plain, packed = harness.build()
     for artifact in (plain, packed):
-        assert artifact.smoke == {"ran": False, "ok": False, "how": "qemu is not installed"}
+        assert artifact.smoke == Smoke.not_run("qemu is not installed")
     assert any("smoke not run: qemu is not installed" in text for text in harness.report.warnings)
     lines = closing_table([plain]).splitlines()
     assert lines[2].split()[5:8] == ["ok", "not", "run"]
-    assert [entry["smoke"] for entry in manifest(harness)] == [plain.smoke, packed.smoke]
+    assert [entry["smoke"] for entry in manifest(harness)] == [
+        plain.smoke.as_dict(),
+        packed.smoke.as_dict(),
+    ]
 
 
 def test_a_program_that_could_not_be_tried_is_tried_as_soon_as_it_can_be(harness: Harness) -> None:
     harness.place = "qemu is not installed"
     harness.build()
     harness.place = place = FakePlace()
-    assert all(artifact.smoke["ok"] for artifact in harness.build())
+    assert all(artifact.smoke.ok for artifact in harness.build())
     assert place.tried == [GOOD, PACKED]
 
 

@@ -13,6 +13,7 @@ from publish.manifest import write_manifest
 from tests.fakes import Running
 from tests.fixtures.make_elf import DIRECTORY
 from tests.unit.flow.conftest import PACKED, FakePlace, Harness, hello
+from verify.smoke import Smoke
 
 FILES = {
     target.slug: (DIRECTORY / f"good-{target.slug.removeprefix('linux-')}").read_bytes()
@@ -144,7 +145,7 @@ def test_the_matrix_marks_what_was_not_tried(
 def test_a_failed_smoke_run_is_marked(harness: Harness) -> None:
     harness.place = FakePlace()
     (plain, _) = harness.build()
-    entry = dataclasses.replace(plain, smoke={"ran": True, "ok": False, "how": "qemu"})
+    entry = dataclasses.replace(plain, smoke=Smoke(ran=True, ok=False, how="qemu"))
     write_manifest(harness.artifacts, [entry])
     rows = overview(harness.pipeline())
     assert f"{plain.size / 1000:,.0f}!" in summary(rows)

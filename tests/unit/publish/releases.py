@@ -11,6 +11,7 @@ from typing import Any
 from core.target import Target
 from publish.check.directory import check_release
 from publish.check.findings import Checked
+from publish.manifest import Artifact, Input, Seconds, VerdictSummary
 from publish.oci.archive import archive_name, write_archive
 from publish.oci.image import Image, MultiArch, write_layout
 from publish.oci.layer import Layer, LayerFile
@@ -27,6 +28,7 @@ from recipes.model import Recipe
 from tests.fakes import HELLO, World
 from tests.fixtures.make_elf import DIRECTORY
 from verify.expectations import Expectations
+from verify.smoke import Smoke
 from verify.verdict import Verdict, judge_path
 
 MUSL = """
@@ -126,39 +128,40 @@ class Bench:
     def release(self) -> Path:
         return self.directory / "release"
 
-    def entry(self, *, packed: bool = False, **changes: Any) -> dict[str, Any]:
-        """An entry of the manifest."""
+    def entry(self, *, packed: bool = False, **changes: Any) -> Artifact:
+        """A file of the manifest."""
         path = f"files/hello-secure-2.0-linux-amd64{'.upx' if packed else ''}"
         names = ("data", "hello", "musl", "tls", *(("upx",) if packed else ()))
         recipes = self.recipes
-        inputs = [
-            {
-                "name": name,
-                "version": recipes[name].releases[0].version,
-                "sha256": recipes[name].releases[0].archive.sha256,
-                "url": f"https://user:word@mirror.invalid/{name}?token=x",
-                "licence": recipes[name].releases[0].licence,
-            }
+        inputs = tuple(
+            Input(
+                name=name,
+                version=recipes[name].releases[0].version,
+                sha256=recipes[name].releases[0].archive.sha256,
+                url=f"https://user:word@mirror.invalid/{name}?token=x",
+                licence=recipes[name].releases[0].licence,
+            )
             for name in names
-        ]
-        return {
-            "product": "hello:secure",
-            "release": "2.0",
-            "target": "linux/amd64",
-            "packed": packed,
-            "path": path,
-            "size": 1,
-            "sha256": hash_file(self.artifacts / path),
-            "engine": "sandbox",
-            "isolated": True,
-            "key": "1" * 64,
-            "verdict": {"ok": True, "findings": []},
-            "smoke": {"ran": True, "ok": True, "how": "sandbox"},
-            "inputs": inputs,
-            **changes,
-        }
+        )
+        artifact = Artifact(
+            product="hello:secure",
+            release="2.0",
+            target=Target.AMD64,
+            packed=packed,
+            path=path,
+            size=1,
+            sha256=hash_file(self.artifacts / path),
+            engine="sandbox",
+            isolated=True,
+            key="1" * 64,
+            seconds=Seconds(fetch=0.0, build=1.0),
+            verdict=VerdictSummary(ok=True, findings=()),
+            smoke=Smoke(ran=True, ok=True, how="sandbox"),
+            inputs=inputs,
+        )
+        return replace(artifact, **changes)
 
-    def files(self, *entries: Mapping[str, Any]) -> tuple[Shipped, ...]:
+    def files(self, *entries: Artifact) -> tuple[Shipped, ...]:
         ones = entries or (self.entry(), self.entry(packed=True))
         return shipped_files(ones, self.artifacts, self.recipes, WHEELS)
 
@@ -231,7 +234,7 @@ class Bench:
 
     def write(
         self,
-        *entries: Mapping[str, Any],
+        *entries: Artifact,
         images: tuple[ReleasedImage, ...] = (),
         directory: Path | None = None,
     ) -> Release:

@@ -5,17 +5,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.errors import PublishError
+from publish.manifest import VerdictSummary
 from publish.release.release_dir import Content
 from publish.release.sums import hash_file, read_sums, write_sums
 from publish.trust.envelope import payloads
 from tests.fakes import below
 from tests.unit.publish.releases import Bench
+from verify.smoke import Smoke
 
 FULL = """
 import resource, sys
@@ -138,11 +141,10 @@ class TestOnlyWhatIsProven:
     @pytest.mark.parametrize(
         ("changes", "said"),
         [
-            ({"verdict": {"ok": False, "findings": []}}, "refused by verification"),
-            ({"verdict": {"ok": "yes", "findings": []}}, "refused by verification"),
-            ({"smoke": {"ran": True, "ok": False, "how": "sandbox"}}, "smoke run failed"),
-            ({"smoke": {"ran": False, "ok": False, "how": "no qemu"}}, "not run: no qemu"),
-            ({"smoke": {"ran": False, "ok": True, "how": "not run"}}, "not run: not run"),
+            ({"verdict": VerdictSummary(ok=False, findings=())}, "refused by verification"),
+            ({"smoke": Smoke(ran=True, ok=False, how="sandbox")}, "smoke run failed"),
+            ({"smoke": Smoke(ran=False, ok=False, how="no qemu")}, "not run: no qemu"),
+            ({"smoke": Smoke(ran=False, ok=True, how="not run")}, "not run: not run"),
         ],
     )
     def test_all_others_are_named(self, bench: Bench, changes: dict[str, Any], said: str) -> None:
@@ -172,9 +174,10 @@ class TestOnlyWhatIsProven:
 
     def test_a_pin_that_moved_since(self, bench: Bench) -> None:
         entry = bench.entry()
-        entry["inputs"][0]["sha256"] = "9" * 64
+        (first, *others) = entry.inputs
+        moved = (replace(first, sha256="9" * 64), *others)
         with pytest.raises(PublishError, match="not pinned like that any more"):
-            bench.write(entry)
+            bench.write(replace(entry, inputs=moved))
         with pytest.raises(PublishError, match="not pinned any more"):
             bench.write(bench.entry(release="0.1"))
 
