@@ -99,10 +99,10 @@ def test_an_error_is_explained_and_ends_with_its_code(
 ) -> None:
     error = kind("It broke.", why="wear", next="mend it")
     assert inv("go", go=error) == code
-    said = capsys.readouterr().err
-    assert said.startswith("error: It broke.\n  likely cause: wear\n  next step:    mend it\n")
-    assert said.endswith(f"exit code:    {code} ({error.code.name.lower()})\n")
-    assert "Traceback" not in said
+    message = capsys.readouterr().err
+    assert message.startswith("error: It broke.\n  likely cause: wear\n  next step:    mend it\n")
+    assert message.endswith(f"exit code:    {code} ({error.code.name.lower()})\n")
+    assert "Traceback" not in message
 
 
 def test_a_missing_tool_names_its_package(capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,16 +125,16 @@ def test_an_interrupt_is_130(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_full_disk_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert inv("go", go=OSError(28, "No space left on device", "/cache/x")) == 4
-    said = capsys.readouterr().err
-    assert "'/cache/x': No space left on device" in said
-    assert "Traceback" not in said
+    message = capsys.readouterr().err
+    assert "'/cache/x': No space left on device" in message
+    assert "Traceback" not in message
 
 
 def test_an_unknown_command_is_met_with_a_guess(capsys: pytest.CaptureFixture[str]) -> None:
     assert inv("biuld", build=None, clean=None) == 2
-    said = capsys.readouterr().err
-    assert "There is no command 'biuld'. Perhaps you meant 'build'." in said
-    assert "choose one of: build, clean" in said
+    message = capsys.readouterr().err
+    assert "There is no command 'biuld'. Perhaps you meant 'build'." in message
+    assert "choose one of: build, clean" in message
 
 
 @pytest.mark.parametrize(
@@ -208,9 +208,9 @@ def test_what_is_wrong_with_a_flag_is_said(words: str, wrong: str) -> None:
 
 def test_a_flag_before_its_command_is_told_its_place(capsys: pytest.CaptureFixture[str]) -> None:
     assert inv("--target", "x", "go", go=None) == 2
-    said = capsys.readouterr().err
-    assert "'--target' is a command's flag: it comes after the command's name." in said
-    assert "next step:    inv COMMAND --target" in said
+    message = capsys.readouterr().err
+    assert "'--target' is a command's flag: it comes after the command's name." in message
+    assert "next step:    inv COMMAND --target" in message
 
 
 class TestFlagsOfInvoke:
@@ -282,12 +282,12 @@ class TestFlagsBesideACommand:
     ) -> None:
         for line in ([flag, "go"], ["go", flag], ["go", "a", flag], ["go", flag, "a"], [flag]):
             assert inv(*line, go=None, stay=None) == 0, line
-            said = capsys.readouterr().out
-            assert said.startswith(answer), line
-            assert "['a']" not in said
+            message = capsys.readouterr().out
+            assert message.startswith(answer), line
+            assert "['a']" not in message
 
     @pytest.mark.parametrize(
-        ("words", "said"),
+        ("words", "message"),
         [
             ("--print-completion-script", "needed value"),
             ("--print-completion-script= go", "not supported"),
@@ -297,11 +297,13 @@ class TestFlagsBesideACommand:
             ("-lR go", "There is no flag '-R'"),
         ],
     )
-    def test_it_is_refused(self, capsys: pytest.CaptureFixture[str], words: str, said: str) -> None:
+    def test_it_is_refused(
+        self, capsys: pytest.CaptureFixture[str], words: str, message: str
+    ) -> None:
         assert inv(*words.split(" "), go=None) == 2
         out, err = capsys.readouterr()
         assert out == ""
-        assert said in err
+        assert message in err
 
     def test_bash_completes_commands_and_flags(self, tmp_path: Path) -> None:
         program = tmp_path / "inv"
@@ -362,20 +364,20 @@ def test_every_command_explains_itself(
 ) -> None:
     program = Inv(name="inv", binary="inv", namespace=tasks.namespace, version="1")
     assert program.outcome(["inv", name, help]) == 0
-    said = capsys.readouterr().out
-    assert f"inv [--core-opts] {name}" in said
+    message = capsys.readouterr().out
+    assert f"inv [--core-opts] {name}" in message
     for argument in CONTEXTS[name].args.values():
         assert argument.help, f"--{argument.name} has no help text"
-        assert argument.help.split()[0] in said, f"--{argument.name} is not explained"
-    assert "Docstring:\n  none" not in said
+        assert argument.help.split()[0] in message, f"--{argument.name} is not explained"
+    assert "Docstring:\n  none" not in message
 
 
 @pytest.mark.parametrize("flag", ["--help", "--list"])
 def test_help_and_list_name_every_command(capsys: pytest.CaptureFixture[str], flag: str) -> None:
     program = Inv(name="inv", binary="inv", namespace=tasks.namespace, version="1")
     assert program.outcome(["inv", flag]) == 0
-    said = capsys.readouterr().out
-    assert [name for name in CONTEXTS if name not in said] == []
+    message = capsys.readouterr().out
+    assert [name for name in CONTEXTS if name not in message] == []
 
 
 def test_a_traceback_is_shown_with_debug_alone() -> None:
@@ -403,7 +405,7 @@ def test_tracebacks_are_a_setting_like_any_other(
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         (["build", "--engine", "dcoker"], 2, "Unknown engine 'dcoker'. Perhaps you meant 'docker'"),
         (["build", "--target", "linux/amd46"], 2, "Perhaps you meant 'linux/amd64'"),
@@ -414,7 +416,7 @@ def test_tracebacks_are_a_setting_like_any_other(
         (["cache", "nonsense"], 2, "'cache nonsense' is no command"),
         (["cache", "prune", "--older", "ever"], 2, "--older takes a number of days"),
     ],
-    ids=lambda one: " ".join(one) if isinstance(one, list) else "",
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_does_not_exist_is_refused_before_anything_is_done(
     tmp_path: Path,
@@ -422,7 +424,7 @@ def test_what_does_not_exist_is_refused_before_anything_is_done(
     capsys: pytest.CaptureFixture[str],
     words: list[str],
     code: int,
-    said: str,
+    message: str,
 ) -> None:
     monkeypatch.setenv("FROMSCRATCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("FROMSCRATCH_OFFLINE", "1")
@@ -430,7 +432,7 @@ def test_what_does_not_exist_is_refused_before_anything_is_done(
     assert program.outcome(["inv", *words]) == code
     out, err = capsys.readouterr()
     assert out == ""
-    assert said in err
+    assert message in err
     assert not (tmp_path / "cache").exists()
 
 
@@ -480,7 +482,7 @@ def test_signals_that_ask_to_end_are_130(number: signal.Signals) -> None:
         assert child.stdout is not None
         assert child.stdout.readline() == "asleep\n"
         child.send_signal(number)
-        _, said = child.communicate(timeout=20)
+        _, message = child.communicate(timeout=20)
     assert child.returncode == 130
-    assert "Traceback" not in said
-    assert "Interrupted" in said
+    assert "Traceback" not in message
+    assert "Interrupted" in message
