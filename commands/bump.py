@@ -16,9 +16,9 @@ from builders.sources.versions import Version, is_newer
 from console.table import table
 from core.errors import RecipeError, UsageError
 from core.progress import CancellableProgress
+from core.suggest import suggestion
 from flow.context import Context
 from publish.manifest import replace as write_whole
-from recipes.load import guess
 from recipes.model import Recipe, UpdateRule
 from recipes.pins import add_release
 
@@ -107,7 +107,7 @@ class Bump:
         recipes = self.context.recipes
         for name in names:
             if name not in recipes:
-                msg = f"There is no recipe '{name}'.{guess(name, recipes)}"
+                msg = f"There is no recipe '{name}'.{suggestion(name, recipes)}"
                 raise UsageError(msg, next=f"choose one of: {', '.join(recipes)}")
         if self.context.settings.flag("offline"):
             msg = "Newer releases cannot be looked for offline."

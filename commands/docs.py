@@ -3,7 +3,6 @@
 A block stands between two HTML comments, each on a line of its own: ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``.
 """
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from commands.docs_tables import SHOWN, Make, make_blocks, sizes_of
 from core.errors import RecipeError
+from core.suggest import suggestion
 from publish.manifest import Artifact, replace
 from recipes.load import list_products
 from recipes.model import Recipe
@@ -61,9 +61,7 @@ def fill(text: str, blocks: Mapping[str, Make], *, where: str = "page") -> str:
     position = 0
     for name, begin, end in _marked(text, where):
         if name not in blocks:
-            near = difflib.get_close_matches(name, list(blocks), n=1, cutoff=0.5)
-            guess = f" Perhaps you meant '{near[0]}'." if near else ""
-            msg = f"{where}: there is no block '{name}'.{guess}"
+            msg = f"{where}: there is no block '{name}'.{suggestion(name, blocks)}"
             raise RecipeError(msg, next=f"known: {', '.join(sorted(blocks))}")
         parts += [text[position:begin], f"\n{blocks[name](text[begin:end].strip())}\n"]
         position = end

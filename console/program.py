@@ -1,6 +1,5 @@
 """invoke's program with what our contract adds: bare words as products or paths, our exit codes, Ctrl-C as 130."""
 
-import difflib
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from invoke import Collection, Exit, ParseError, Program, UnexpectedExit
 
 from core.errors import ExitCode, FromscratchError, UsageError
 from core.files import StorageError, disk_errors
+from core.suggest import suggestion
 
 
 class Inv(Program):
@@ -77,9 +77,7 @@ class Inv(Program):
         if words and not words[0].startswith("-"):
             contexts = contexts_of(self.collection)
             if words[0] not in contexts:
-                near = difflib.get_close_matches(words[0], list(contexts), n=1, cutoff=0.5)
-                guess = f" Perhaps you meant '{near[0]}'." if near else ""
-                msg = f"There is no command '{words[0]}'.{guess}"
+                msg = f"There is no command '{words[0]}'.{suggestion(words[0], contexts)}"
                 raise UsageError(msg, next=f"choose one of: {', '.join(sorted(contexts))}")
             self.core.unparsed = [words[0], *spread(contexts[words[0]], words[1:])]
         with kept_help(self.collection):

@@ -5,7 +5,6 @@ upstream and its other homes, then Debian's pool, then Python's package index. N
 Debian or of the index stands in this project: both are what the machine is configured to use.
 """
 
-import difflib
 import functools
 import string
 import subprocess
@@ -16,6 +15,7 @@ from typing import Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from core.errors import RecipeError
+from core.suggest import suggestion
 from recipes.model import Source
 
 PRIVATE = "FROMSCRATCH_MIRRORS"
@@ -175,7 +175,6 @@ def _check_template(template: str) -> None:
     for _, name, layout, conversion in fields:
         if name is None or (name in PLACEHOLDERS and not layout and not conversion):
             continue
-        near = difflib.get_close_matches(name, PLACEHOLDERS, n=1, cutoff=0.4)
-        guess = f" Perhaps you meant '{{{near[0]}}}'." if near else ""
+        guess = suggestion(f"{{{name}}}", known.split(", "))
         msg = f"{PRIVATE}: unknown placeholder '{{{name}}}' in '{template}'.{guess}"
         raise RecipeError(msg, next=f"use {known}")
