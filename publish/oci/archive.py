@@ -49,7 +49,7 @@ def write_archive(path: Path, layout: Layout, manifest: Descriptor, *, name: str
         _write(path, parts)
     except OSError as error:
         msg = f"{path} cannot be written: {error}"
-        raise PublishError(msg, next="see to the room and the rights of its directory") from error
+        raise PublishError(msg, next="check free space and permissions of its directory") from error
 
 
 def _place(descriptor: Descriptor) -> str:
