@@ -10,8 +10,9 @@ from pathlib import Path
 
 from commands.docs_tables import SHOWN, Make, make_blocks, sizes_of
 from core.errors import RecipeError
+from core.files import write_file
 from core.suggest import suggestion
-from publish.manifest import Artifact, replace
+from publish.manifest import Artifact
 from recipes.load import list_products
 from recipes.model import Recipe
 
@@ -47,7 +48,7 @@ def rewrite(
             before, after = bodies(old), bodies(new)
             stale += [f"{name}: {block}" for block in after if after[block] != before[block]]
             if not check:
-                replace(path, new.encode())
+                write_file(path, new.encode())
     missing = [
         product.name for product in list_products(recipes) if not sizes_of(product, manifest)
     ]

@@ -24,7 +24,8 @@ CODES: Mapping[ExitCode, str] = {
     ExitCode.REFUSED: "a file failed verification or a smoke run, a test failed, a bar of `bench` was missed, "
     "`bump --check` found a pin that would move",
     ExitCode.USAGE: "the command line asks for something that does not exist",
-    ExitCode.RECIPE: "a recipe or a setting is wrong",
+    ExitCode.RECIPE: "a recipe or a setting is wrong, or a directory that one names cannot be used: "
+    "full, read-only, not yours",
     ExitCode.SOURCE: "a source could not be had, or is not what was pinned",
     ExitCode.STEP: "a build step failed; the message names its log",
     ExitCode.ENGINE: "no engine or tool to work with",

@@ -22,7 +22,7 @@ from flow.context import ROOT
 from publish.manifest import Artifact
 from publish.oci.archive import archive_name, write_archive
 from publish.oci.image import Image, MultiArch, choose, write_layout
-from publish.oci.layer import Layer, LayerFile
+from publish.oci.layer import LayerFile
 from publish.oci.layout import Layout
 from publish.trust.components import Component, Role, Wheel, component_of, licence_of, linked
 from recipes.images import ImageRecipe, load_images
@@ -69,7 +69,7 @@ class Made:
     def sizes(self) -> dict[str, int]:
         """Bytes of the files in the image, by platform: what an engine counts."""
         return {
-            one.target.value: sum(file.source.stat().st_size for file in one.layer.files)
+            one.target.value: sum(file.source.stat().st_size for file in one.files)
             for one in self.image.images
         }
 
@@ -268,11 +268,11 @@ class Shipping:
                 )
             )
         epoch = max(epochs)
-        layer = Layer(files=tuple(files), directories=recipe.directories, epoch=epoch)
         return Image(
             recipe=recipe,
             target=target,
-            layer=layer,
+            files=tuple(files),
+            epoch=epoch,
             labels=self._labels(recipe, tuple(artifacts.values()), tag, epoch),
             artifacts=tuple(artifacts.values()),
         )

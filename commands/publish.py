@@ -21,10 +21,10 @@ from publish.registry.push import plan_push, push
 from publish.registry.reference import SCHEME, Reference, Repository
 from publish.registry.upload_item import Pushed
 from publish.release.image import PublishedImage, attachments
-from publish.release.shipped import Shipped, resolved, shipped_files
 from publish.release.write import WrittenRelease, write_release
 from publish.trust.components import Role, component_of
 from publish.trust.provenance import BuildPlatform
+from publish.trust.published import PublishedFile, published_files, resolve
 from publish.trust.signing import PublicKey, SecretKey, new_key
 from recipes.images import load_images
 from verify.expectations import Expectations
@@ -117,7 +117,7 @@ class Publishing:
             for one, attached in ready
         ]
 
-    def files(self, shipment: ImageSelection, made: Sequence[Made]) -> tuple[Shipped, ...]:
+    def files(self, shipment: ImageSelection, made: Sequence[Made]) -> tuple[PublishedFile, ...]:
         """The files of a release: everything that is built, or what the chosen images have in them."""
         artifacts = self.shipping.artifacts
         if shipment.targets:
@@ -144,11 +144,13 @@ class Publishing:
             files[image.target] = (*self._shipped(image.artifacts), *data)
         return PublishedImage(layout=made.layout, files=files, archives=archives)
 
-    def _shipped(self, artifacts: Sequence[Artifact]) -> tuple[Shipped, ...]:
+    def _shipped(self, artifacts: Sequence[Artifact]) -> tuple[PublishedFile, ...]:
         pipeline = self.pipeline
-        return shipped_files(artifacts, pipeline.artifacts, pipeline.recipes, self.evidence.wheels)
+        return published_files(
+            artifacts, pipeline.artifacts, pipeline.recipes, self.evidence.wheels
+        )
 
-    def _shipped_data(self, data: Data) -> Shipped:
+    def _shipped_data(self, data: Data) -> PublishedFile:
         """A file that is no program, such as the CA certificates."""
         name, release = data.recipe.name, data.release
         source = Input(
@@ -158,7 +160,7 @@ class Publishing:
             url=data.url,
             licence=release.licence,
         )
-        return Shipped(
+        return PublishedFile(
             name=f"{name}-{release.version}",
             path=data.path,
             sha256=data.sha256,
@@ -170,7 +172,7 @@ class Publishing:
             engine=data.outcome.engine,
             isolated=data.outcome.isolated,
             components=(component_of(data.recipe, release, Role.DATA),),
-            sources=(resolved(source, self.pipeline.recipes),),
+            sources=(resolve(source, self.pipeline.recipes),),
         )
 
 

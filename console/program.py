@@ -14,7 +14,7 @@ from invoke.parser import Argument, Parser, ParserContext
 from invoke.parser.context import to_flag
 
 from core.errors import ExitCode, FromscratchError, UsageError
-from core.files import StorageError, disk_errors
+from core.files import storage_error
 from core.settings import Settings
 from core.suggest import suggestion
 
@@ -67,12 +67,9 @@ class Inv(Program):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return ExitCode.DONE
         except OSError as error:
-            try:
-                with disk_errors(Path.cwd()):
-                    raise error
-            except StorageError as storage:
-                _explain(storage)
-                return storage.code
+            storage = storage_error(error, Path.cwd())
+            _explain(storage)
+            return storage.code
         return ExitCode.DONE
 
     def core_args(self) -> list[Argument]:

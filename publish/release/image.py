@@ -9,10 +9,10 @@ from core.errors import PublishError
 from core.target import Target
 from publish.oci.attachment import Attachment
 from publish.oci.layout import Descriptor, Layout
-from publish.release.shipped import Shipped
 from publish.trust.envelope import MEDIA_TYPE as ENVELOPE
 from publish.trust.envelope import envelope
 from publish.trust.provenance import BuildPlatform, statement_of_image
+from publish.trust.published import PublishedFile
 from publish.trust.sbom import MEDIA_TYPE as SBOM
 from publish.trust.sbom import SUFFIX, sbom_of_image
 from publish.trust.signing import SecretKey
@@ -25,13 +25,13 @@ class PublishedImage:
     """A layout, and the files that its layers hold."""
 
     layout: Layout
-    files: Mapping[Target, tuple[Shipped, ...]]
+    files: Mapping[Target, tuple[PublishedFile, ...]]
     """For each platform. A file that is no program has no target."""
     archives: tuple[Path, ...] = ()
     """Tars of it that go into the release."""
 
     @property
-    def all_files(self) -> tuple[Shipped, ...]:
+    def all_files(self) -> tuple[PublishedFile, ...]:
         """Every file once."""
         found = {file.name: file for target in sorted(self.files) for file in self.files[target]}
         return tuple(found[name] for name in sorted(found))

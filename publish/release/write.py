@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import PublishError
+from core.files import hash_file
 from publish.release.image import PublishedImage
 from publish.release.release_dir import ReleaseDir, ReleaseFile
-from publish.release.shipped import Shipped
-from publish.release.sums import NAME, PROVENANCE, PUBLIC_KEY, SIGNATURE, hash_file, write_sums
+from publish.release.sums import NAME, PROVENANCE, PUBLIC_KEY, SIGNATURE, write_sums
 from publish.trust.components import Component
 from publish.trust.envelope import envelope
 from publish.trust.licences import Reader, is_copyleft, licence_texts
 from publish.trust.provenance import BuildPlatform, statement_of_file
+from publish.trust.published import PublishedFile
 from publish.trust.sbom import SUFFIX, sbom_of_file
 from publish.trust.signing import SecretKey
 
@@ -41,7 +42,7 @@ class WrittenRelease:
 
 
 def plan_release(
-    files: Sequence[Shipped],
+    files: Sequence[PublishedFile],
     *,
     images: Sequence[PublishedImage] = (),
     reader: Reader,
@@ -89,7 +90,7 @@ def plan_release(
 
 def write_release(
     directory: Path,
-    files: Sequence[Shipped],
+    files: Sequence[PublishedFile],
     *,
     images: Sequence[PublishedImage] = (),
     reader: Reader,
@@ -172,7 +173,7 @@ def _hash(path: Path) -> str:
         raise PublishError(msg, next="inv image makes it anew") from error
 
 
-def _refuse_unlisted(image: PublishedImage, files: Sequence[Shipped]) -> None:
+def _refuse_unlisted(image: PublishedImage, files: Sequence[PublishedFile]) -> None:
     """An image is vouched for by its programs: each must be in the release, bytes and all."""
     known = {(file.name, file.sha256) for file in files}
     for file in image.all_files:

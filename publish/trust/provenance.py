@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from publish.oci.layout import canonical
-from publish.release.shipped import Resolved, Shipped
 from publish.trust.components import Wheel
+from publish.trust.published import PublishedFile, ResolvedDependency
 from publish.trust.sbom import MEDIA_TYPE as SBOM
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -37,7 +37,9 @@ class BuildPlatform:
     """The commit of it; '' outside a checkout."""
 
 
-def statement_of_file(file: Shipped, builder: BuildPlatform, sboms: Mapping[str, str]) -> bytes:
+def statement_of_file(
+    file: PublishedFile, builder: BuildPlatform, sboms: Mapping[str, str]
+) -> bytes:
     """Return the statement about one file; ``sboms`` are sha256 by name of the SBOMs made along with it."""
     external = {
         "product": file.product,
@@ -52,7 +54,7 @@ def statement_of_image(
     name: str,
     tag: str,
     subjects: Mapping[str, str],
-    files: Sequence[Shipped],
+    files: Sequence[PublishedFile],
     builder: BuildPlatform,
     sboms: Mapping[str, str],
 ) -> bytes:
@@ -78,7 +80,7 @@ def _statement(
     build_type: str,
     subjects: Mapping[str, str],
     external: Mapping[str, Any],
-    files: Sequence[Shipped],
+    files: Sequence[PublishedFile],
     builder: BuildPlatform,
     sboms: Mapping[str, str],
 ) -> bytes:
@@ -134,7 +136,7 @@ def _descriptors(sums: Mapping[str, str]) -> list[dict[str, Any]]:
     return [{"name": name, "digest": {"sha256": sha256}} for name, sha256 in sums.items()]
 
 
-def _resolved(source: Resolved) -> dict[str, Any]:
+def _resolved(source: ResolvedDependency) -> dict[str, Any]:
     made = {
         "name": source.name,
         "uri": source.uri,

@@ -23,8 +23,8 @@ from cyclonedx.schema import SchemaVersion
 from packageurl import PackageURL
 
 from core.errors import PublishError
-from publish.release.shipped import Shipped
 from publish.trust.components import Component, Role, licence_of
+from publish.trust.published import PublishedFile
 
 MEDIA_TYPE = "application/vnd.cyclonedx+json"
 SUFFIX = ".cdx.json"
@@ -39,7 +39,7 @@ TYPES = {
 }
 
 
-def sbom_of_file(file: Shipped) -> bytes:
+def sbom_of_file(file: PublishedFile) -> bytes:
     """Return the SBOM of one file, as JSON. Raises PublishError when it would not be a valid one."""
     root = _described(
         ComponentType.APPLICATION, file.name, file.version, file.sha256, file.components
@@ -48,7 +48,7 @@ def sbom_of_file(file: Shipped) -> bytes:
     return _write(root, file.sha256, file.epoch, edges, file.components)
 
 
-def sbom_of_image(name: str, tag: str, digest: str, files: Sequence[Shipped]) -> bytes:
+def sbom_of_image(name: str, tag: str, digest: str, files: Sequence[PublishedFile]) -> bytes:
     """Return the SBOM of an image for one platform, as JSON: its files, and what is in those.
 
     ``digest`` is its manifest's. Raises PublishError when it would not be a valid one.
@@ -91,7 +91,7 @@ def described(sbom: dict[str, Any]) -> str:
     return next((str(item["content"]) for item in hashes if item["alg"] == "SHA-256"), "")
 
 
-def _tops(file: Shipped) -> list[str]:
+def _tops(file: PublishedFile) -> list[str]:
     """The components that nothing else in the file needs: its own program, and a packer's stub."""
     inner = {name for component in file.components for name in component.needs}
     return [component.slug for component in file.components if component.name not in inner]

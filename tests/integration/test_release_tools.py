@@ -21,8 +21,8 @@ from flow.context import ROOT, Context
 from publish.check.directory import check_release
 from publish.check.findings import Checked
 from publish.manifest import read_manifest
-from publish.release.shipped import shipped_files
 from publish.release.write import write_release
+from publish.trust.published import published_files
 from publish.trust.signing import PublicKey, SecretKey, new_key
 from tests.built import Built
 from tests.fakes import below
@@ -156,7 +156,7 @@ def release(
         for artifact in read_manifest(context.artifacts)
         if product in {"", artifact.product}
     ]
-    files = shipped_files(artifacts, context.artifacts, context.recipes, evidence.wheels)
+    files = published_files(artifacts, context.artifacts, context.recipes, evidence.wheels)
     done = write_release(
         directory,
         files,

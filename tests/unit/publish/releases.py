@@ -8,20 +8,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from core.files import hash_file
 from core.target import Target
 from publish.check.directory import check_release
 from publish.check.findings import Checked
 from publish.manifest import Artifact, Input, Seconds, VerdictSummary
 from publish.oci.archive import archive_name, write_archive
 from publish.oci.image import Image, MultiArch, write_layout
-from publish.oci.layer import Layer, LayerFile
+from publish.oci.layer import LayerFile
 from publish.oci.layout import Layout
 from publish.release.image import PublishedImage
-from publish.release.shipped import Shipped, shipped_files
-from publish.release.sums import hash_file, write_sums
+from publish.release.sums import write_sums
 from publish.release.write import WrittenRelease, write_release
 from publish.trust.components import Component, Role, Wheel, component_of
 from publish.trust.provenance import BuildPlatform
+from publish.trust.published import PublishedFile, published_files
 from publish.trust.signing import PublicKey, SecretKey
 from recipes.images import Content, ImageRecipe
 from recipes.model import Recipe
@@ -161,9 +162,9 @@ class Bench:
         )
         return replace(artifact, **changes)
 
-    def files(self, *entries: Artifact) -> tuple[Shipped, ...]:
+    def files(self, *entries: Artifact) -> tuple[PublishedFile, ...]:
         ones = entries or (self.entry(), self.entry(packed=True))
-        return shipped_files(ones, self.artifacts, self.recipes, WHEELS)
+        return published_files(ones, self.artifacts, self.recipes, WHEELS)
 
     @contextmanager
     def reader(self, component: Component) -> Iterator[Iterator[Text]]:
@@ -178,12 +179,12 @@ class Bench:
     def builder(self) -> BuildPlatform:
         return BuildPlatform(toolchain="d" * 64, wheels=WHEELS, revision="e" * 40)
 
-    def data(self) -> Shipped:
+    def data(self) -> PublishedFile:
         """A file that is no program."""
         path = self.artifacts / "data.pem"
         path.write_bytes(b"nothing that runs\n")
         recipe = self.recipes["data"]
-        return Shipped(
+        return PublishedFile(
             name="data.pem",
             path=path,
             sha256=hash_file(path),
@@ -210,14 +211,18 @@ class Bench:
             directories={},
         )
         inside = program if evil is None else replace(program, path=evil, sha256=hash_file(evil))
-        layer = Layer(
-            files=tuple(
-                LayerFile(path=PurePosixPath(path), source=one.path, sha256=one.sha256, mode=mode)
-                for path, one, mode in (("/hello", inside, 0o755), ("/data.pem", data, 0o644))
-            ),
-            epoch=program.epoch,
+        files = tuple(
+            LayerFile(path=PurePosixPath(path), source=one.path, sha256=one.sha256, mode=mode)
+            for path, one, mode in (("/hello", inside, 0o755), ("/data.pem", data, 0o644))
         )
-        image = Image(recipe=recipe, target=Target.AMD64, layer=layer, labels={}, artifacts=())
+        image = Image(
+            recipe=recipe,
+            target=Target.AMD64,
+            files=files,
+            epoch=program.epoch,
+            labels={},
+            artifacts=(),
+        )
         wanted = MultiArch(name="static-hello", tag="2.0", images=(image,))
         layout = write_layout(self.directory / "oci", wanted)
         return PublishedImage(layout=layout, files={Target.AMD64: (program, data)})
