@@ -15,10 +15,10 @@ from builders.sources.pypi import pip_versions
 from builders.sources.versions import Version, is_newer
 from console.table import table
 from core.errors import RecipeError, UsageError
+from core.files import write_file
 from core.progress import CancellableProgress
 from core.suggest import suggestion
 from flow.context import Context
-from publish.manifest import replace as write_whole
 from recipes.model import Recipe, UpdateRule
 from recipes.pins import add_release
 
@@ -100,7 +100,7 @@ class Bump:
                 texts.append((path, new.text))
                 rows[index] = replace(row, dropped=new.dropped)
         for path, text in [] if check else texts:
-            write_whole(path, text.encode())
+            write_file(path, text.encode())
         return rows
 
     def _select(self, names: Sequence[str]) -> list[Recipe]:

@@ -13,7 +13,7 @@ from typing import Any
 from invoke import Collection, Exit, ParseError, Program, UnexpectedExit
 
 from core.errors import ExitCode, FromscratchError, UsageError
-from core.files import StorageError, disk_errors
+from core.files import storage_error
 from core.suggest import suggestion
 
 
@@ -63,12 +63,9 @@ class Inv(Program):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return ExitCode.DONE
         except OSError as error:
-            try:
-                with disk_errors(Path.cwd()):
-                    raise error
-            except StorageError as storage:
-                _explain(storage)
-                return storage.code
+            storage = storage_error(error, Path.cwd())
+            _explain(storage)
+            return storage.code
         return ExitCode.DONE
 
     def parse_tasks(self) -> None:

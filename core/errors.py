@@ -61,6 +61,12 @@ class RecipeError(FromscratchError):
     code = ExitCode.RECIPE
 
 
+class StorageError(FromscratchError):
+    """A directory that the settings name cannot be used: full, read-only, not ours or failing; no half file is left."""
+
+    code = ExitCode.RECIPE
+
+
 class SourceError(FromscratchError):
     """A pinned source could not be had, or is not what was pinned."""
 

@@ -18,11 +18,12 @@ from builders.sources.client import Client, Trouble
 from builders.sources.fetch import Fetched, NotCached, Unavailable, fetch
 from builders.timings import Kind
 from core.errors import UsageError, VerdictError
+from core.files import atomic, write_file
 from core.progress import CancellableProgress
 from core.target import Target
 from flow.context import Context
 from flow.verification import Verifier
-from publish.manifest import Artifact, replace, write_manifest
+from publish.manifest import Artifact, write_manifest
 from recipes.load import find_product, list_products
 from recipes.model import Product, Recipe, Release, unsupported
 
@@ -108,7 +109,7 @@ class Pipeline(Context):
     def write_timings(self, path: Path | None = None) -> None:
         """Write what this run did and when to ``path``, or to `artifacts/timings.json`."""
         text = json.dumps(self.timings.trace(jobs=self.jobs), indent=1) + "\n"
-        replace(path or self.artifacts / "timings.json", text.encode())
+        write_file(path or self.artifacts / "timings.json", text.encode())
 
     def select(self, names: Sequence[str]) -> tuple[list[Product], dict[str, str]]:
         """Return the products called ``names`` and the versions they pin. Raises UsageError."""
@@ -227,14 +228,8 @@ class Pipeline(Context):
             place = self.artifacts / artifact.path
             blob = self.blob(artifact.sha256)
             if not (place.is_file() and filecmp.cmp(place, blob, shallow=False)):
-                place.parent.mkdir(parents=True, exist_ok=True)
-                temporary = place.with_name(f".{place.name}.{os.getpid()}")
-                try:
-                    shutil.copyfile(blob, temporary)
-                    temporary.chmod(0o755)
-                    temporary.replace(place)
-                finally:
-                    temporary.unlink(missing_ok=True)
+                with blob.open("rb") as file, atomic(place, mode=0o755, sync=False) as copy:
+                    shutil.copyfileobj(file, copy)
         write_manifest(self.artifacts, artifacts)
 
 

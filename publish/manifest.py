@@ -3,13 +3,13 @@
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from core.errors import RecipeError
+from core.files import write_file
 
 VERSION = 1
 NAME = "manifest.json"
@@ -95,24 +95,4 @@ def _merge(directory: Path, artifacts: Iterable[Artifact]) -> None:
     entries |= {artifact.path: artifact.as_dict() for artifact in artifacts}
     kept = [entries[path] for path in sorted(entries) if (directory / path).is_file()]
     text = json.dumps({"version": VERSION, "artifacts": kept}, indent=2) + "\n"
-    path = directory / NAME
-    if path.is_file() and path.read_text("utf-8") == text:
-        return
-    replace(path, text.encode())
-
-
-def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with open(number, "wb") as file:  # noqa: PTH123 - the file is open already
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(mode)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_file(directory / NAME, text.encode())

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ExitCode, RecipeError
+from core.files import write_file
 from core.settings import FILE, SETTINGS
 from core.suggest import suggestion
 from core.target import Target
 from publish.image_pages import HEAD, image_rows
-from publish.manifest import replace
 from recipes.images import load_images
 from recipes.load import list_products
 from recipes.model import Product, Recipe, SmokeTest, unsupported
@@ -33,7 +33,8 @@ CODES: Mapping[ExitCode, str] = {
     ExitCode.REFUSED: "a file failed verification or a smoke run, a test failed, a bar of `bench` was missed, "
     "`bump --check` found a pin that would move",
     ExitCode.USAGE: "the command line asks for something that does not exist",
-    ExitCode.RECIPE: "a recipe or a setting is wrong",
+    ExitCode.RECIPE: "a recipe or a setting is wrong, or a directory that one names cannot be used: "
+    "full, read-only, not yours",
     ExitCode.SOURCE: "a source could not be had, or is not what was pinned",
     ExitCode.STEP: "a build step failed; the message names its log",
     ExitCode.ENGINE: "no engine or tool to work with",
@@ -71,7 +72,7 @@ def rewrite(
             before, after = bodies(old), bodies(new)
             stale += [f"{name}: {block}" for block in after if after[block] != before[block]]
             if not check:
-                replace(path, new.encode())
+                write_file(path, new.encode())
     missing = [one.name for one in list_products(recipes) if not _entries(one, manifest)]
     note = f"sizes not compared, since artifacts/ lacks them for {SHOWN}: {', '.join(missing)}"
     return Rewritten(stale=tuple(stale), notes=(note,) if missing else ())

@@ -21,8 +21,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from core.files import write_file
 from core.target import Target
-from publish.manifest import replace
 from publish.oci.attachment import Attachment
 from publish.oci.layer import Layer, LayerFile
 from publish.oci.layout import (
@@ -540,7 +540,7 @@ def tiny_layout(directory: Path, *, bulk: int = 0, word: str = "") -> Layout:
 
 def put_blob(directory: Path, data: bytes, media_type: str) -> Descriptor:
     descriptor = Descriptor.of(data, media_type)
-    replace(directory / "blobs" / descriptor.digest.replace(":", "/"), data)
+    write_file(directory / "blobs" / descriptor.digest.replace(":", "/"), data)
     return descriptor
 
 

@@ -12,8 +12,7 @@ from builders.sources.client import Client, Refused, Trouble
 from builders.sources.download import Part, download
 from builders.sources.mirrors import Mirror, Mirrors, Transport
 from builders.sources.pypi import pip_download
-from core.errors import SourceError
-from core.files import StorageError
+from core.errors import SourceError, StorageError
 from core.progress import NullProgress, Progress
 from recipes.model import Source
 

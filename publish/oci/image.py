@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import PublishError
+from core.files import write_file
 from core.target import Target
-from publish.manifest import replace
 from publish.oci.layer import Layer, LayerFile
 from publish.oci.layout import (
     CONFIG,
@@ -149,9 +149,7 @@ def _blob(value: object, media_type: str) -> tuple[Descriptor, bytes]:
 def _put(directory: Path, descriptor: Descriptor, data: bytes) -> str:
     """Write a blob, unless it is there already, bytes and all; return its file name."""
     name = descriptor.digest.partition(":")[2]
-    path = directory / "blobs" / "sha256" / name
-    if not path.is_file() or path.read_bytes() != data:
-        replace(path, data)
+    write_file(directory / "blobs" / "sha256" / name, data)
     return name
 
 

@@ -5,14 +5,14 @@ import hashlib
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from core.errors import PublishError
-from publish.release.sums import LARGEST, NAME, PROVENANCE, SIGNATURE, hash_file, read_sums
+from core.files import atomic, hash_file
+from publish.release.sums import LARGEST, NAME, PROVENANCE, SIGNATURE, read_sums
 
 CHUNK = 1 << 20
 OURS = b"urn:fromscratch:build:"
@@ -171,20 +171,9 @@ def _is_leftover(name: str, wanted: Mapping[str, Content]) -> bool:
 
 
 def _write(path: Path, content: Content) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(number, "wb") as file:
-            for chunk in content.chunks():
-                file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(content.mode)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with atomic(path, mode=content.mode) as file:
+        for chunk in content.chunks():
+            file.write(chunk)
 
 
 def _changed(path: Path, found: str, wanted: str) -> PublishError:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import PublishError
+from core.files import hash_file
 from publish.release.contents import ImageContents, image_statement
 from publish.release.release_dir import Content, Place
 from publish.release.shipped import Shipped
-from publish.release.sums import NAME, PROVENANCE, PUBLIC_KEY, SIGNATURE, hash_file, write_sums
+from publish.release.sums import NAME, PROVENANCE, PUBLIC_KEY, SIGNATURE, write_sums
 from publish.trust.components import Part
 from publish.trust.envelope import envelope
 from publish.trust.licences import Reader, is_copyleft, licence_texts

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from publish.release.sums import NAME, SIGNATURE, hash_file, write_sums
+from core.files import hash_file
+from publish.release.sums import NAME, SIGNATURE, write_sums
 from publish.trust.signing import SecretKey
 from tests.integration.command import ROOT
 

@@ -159,7 +159,7 @@ def on_small_disk(inv: Inv, directory: Path, size: str) -> Inv:
 @pytest.mark.parametrize("size", ["2m", "6m"])
 def test_a_disk_that_is_full_while_fetching(inv: Inv, tmp_path: Path, size: str) -> None:
     done = on_small_disk(inv, tmp_path / "cache", size)("build", "curl:mini")
-    assert done.code == 4
+    assert done.code == 3
     assert "is full" in done.stderr
     assert "LEFT" not in done.stdout
 
@@ -172,7 +172,7 @@ def test_a_disk_that_is_full_while_building(
     seeded_cache.copy(tmp_path / "cache.seed", all_but("curl:mini"))
     small = on_small_disk(inv, tmp_path / "cache", size)
     done = small("build", "curl:mini", "--engine", "sandbox")
-    assert done.code in {4, 5}, done.stderr
+    assert done.code in {3, 5}, done.stderr
     assert "is full" in done.stderr
     assert "LEFT" not in done.stdout
     assert listed(tmp_path / "artifacts") == []
@@ -184,9 +184,20 @@ def test_a_disk_that_is_full_while_delivering(
     seeded_cache.copy(tmp_path / "cache", everything)
     small = on_small_disk(inv, tmp_path / "artifacts", "600k")
     done = small("build", "curl:https")
-    assert done.code == 4
+    assert done.code == 3
     assert "is full" in done.stderr
     assert "LEFT" not in done.stdout
+
+
+@pytest.mark.parametrize("setting", ["artifacts", "cache"])
+def test_a_directory_that_cannot_be_is_the_settings_fault(
+    inv: Inv, seeded_cache: SeededCache, tmp_path: Path, setting: str
+) -> None:
+    seeded_cache.copy(tmp_path / "cache", everything)
+    done = inv.set(**{setting: "/proc/x"})("build", "curl:mini")
+    assert done.code == 3
+    assert "check free space and permissions of /proc/x" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.sandbox

@@ -111,9 +111,10 @@ def test_an_interrupt_is_130(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_full_disk_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    assert inv("go", go=OSError(28, "No space left on device", "/cache/x")) == 4
+    assert inv("go", go=OSError(28, "No space left on device", "/cache/x")) == 3
     said = capsys.readouterr().err
     assert "'/cache/x': No space left on device" in said
+    assert "check free space and permissions of /cache/x" in said
     assert "Traceback" not in said
 
 

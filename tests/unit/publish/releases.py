@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from core.files import hash_file
 from core.target import Target
 from publish.check.directory import check_release
 from publish.check.findings import Checked
@@ -17,7 +18,7 @@ from publish.oci.layer import Layer, LayerFile
 from publish.oci.layout import Layout
 from publish.release.contents import ImageContents
 from publish.release.shipped import Shipped, shipped_files
-from publish.release.sums import hash_file, write_sums
+from publish.release.sums import write_sums
 from publish.release.write import Release, ReleasedImage, write_release
 from publish.trust.components import Part, Role, Wheel, part_of
 from publish.trust.provenance import Builder

@@ -484,7 +484,7 @@ class TestArchives:
 
 def reclaim(bench: Bench) -> None:
     """Let the provenance speak of the archive as it is now."""
-    from publish.release.sums import hash_file  # noqa: PLC0415
+    from core.files import hash_file  # noqa: PLC0415
 
     path = bench.release / "provenance.intoto.jsonl"
     *lines, last = path.read_bytes().splitlines(keepends=True)

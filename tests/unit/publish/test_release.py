@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from core.errors import PublishError
+from core.files import hash_file
 from publish.release.release_dir import Content
-from publish.release.sums import hash_file, read_sums, write_sums
+from publish.release.sums import read_sums, write_sums
 from publish.trust.envelope import payloads
 from tests.fakes import below
 from tests.unit.publish.releases import Bench
