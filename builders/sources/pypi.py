@@ -1,18 +1,18 @@
 """One wheel or source archive from Python's package index, as this machine's pip is configured to reach it."""
 
-import itertools
 import re
-import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from builders.sources.client import Client, Refused, Trouble
+from core.errors import EngineError
+from core.process import Completed, failed, run_program
 from recipes.model import Source
 
 ARCHIVE = 64 << 20
 """Bytes that an archive of unknown size is given the time for."""
-LINES, LINE = 5, 200
+LINES = 5
 """How much of pip's complaint is quoted: it can list a hundred versions."""
 
 
@@ -72,7 +72,7 @@ def pip_sha256(requirement: str, into: Path, *, wheel: bool, client: Client) -> 
 
 def _download(
     line: str, into: Path, *, wheel: bool, platforms: Iterable[str], seconds: float
-) -> "subprocess.CompletedProcess[str]":
+) -> Completed:
     """Let pip download what one line of a requirements file says."""
     wanted = into.parent / f"{into.name}.txt"
     wanted.write_text(f"{line}\n", "utf-8")
@@ -88,30 +88,26 @@ def _download(
         wanted.unlink(missing_ok=True)
 
 
-def _pip(*words: str, seconds: float) -> "subprocess.CompletedProcess[str]":
+def _pip(*words: str, seconds: float) -> Completed:
     quiet = ("--disable-pip-version-check", "--no-input", "--no-color", "--retries", "2")
     try:
-        return subprocess.run(
+        return run_program(
             [sys.executable, "-m", "pip", *words, *quiet],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=seconds,
+            seconds=seconds,
+            package="python3",
+            purpose="run pip",
             check=False,
         )
-    except subprocess.TimeoutExpired as error:
-        msg = f"pip took more than {seconds:.0f} s"
-        raise Refused(msg) from error
+    except EngineError as error:
+        raise Refused(error.what) from error
 
 
-def _complaint(done: "subprocess.CompletedProcess[str]") -> Refused:
-    lines = done.stderr.strip().splitlines()
-    errors = list(itertools.dropwhile(lambda line: not line.startswith("ERROR:"), lines))
-    said = "\n".join(line[:LINE] for line in (errors or lines)[-LINES:])
+def _complaint(done: Completed) -> Refused:
     lied = "DO NOT MATCH THE HASHES" in done.stderr
-    msg = f"pip ended with {done.returncode}: {said}"
-    return Refused(msg, trouble=Trouble.WRONG if lied else Trouble.GONE)
+    return Refused(
+        failed(done, since="ERROR:", lines=LINES).what,
+        trouble=Trouble.WRONG if lied else Trouble.GONE,
+    )
 
 
 def _platforms(wheel: str) -> list[str]:
