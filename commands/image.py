@@ -350,7 +350,7 @@ class Shipping:
             needs=(),
         )
         outcome = run_plan([step], pipeline.builder(), jobs=1, cancel=pipeline.cancel)[step]
-        (sha256,) = outcome.files.values()
+        sha256 = outcome.product(step)
         return Data(
             recipe=recipe,
             release=release,

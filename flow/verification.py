@@ -14,7 +14,6 @@ from builders.plan import Goal, Step
 from builders.sources.fetch import Fetched
 from builders.timings import Kind
 from core.cancel import Cancelled
-from core.errors import StepError
 from core.target import Target
 from flow.context import Context
 from publish.manifest import Artifact, Input
@@ -124,11 +123,7 @@ class Verifier:
 
     def program(self, goal: Goal) -> str:
         """The sha256 of the one file that a program's build makes."""
-        files = self.outcomes[goal.build].files
-        if len(files) != 1:
-            msg = f"{goal.build.name} made {len(files) or 'many'} files where one program is expected."
-            raise StepError(msg, next=f"put one file into $OUT: {goal.product.recipe.script}")
-        return next(iter(files.values()))
+        return self.outcomes[goal.build].product(goal.build)
 
     def expect(self, goal: Goal, *, packed: bool) -> "Expectations":
         """What the recipe says the file must be."""
