@@ -1,7 +1,6 @@
 """What was made becomes what people use: images, releases, and the proof that comes along."""
 
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from builders.plan import Stage, Step
 from builders.schedule import run_plan
 from commands.release_inputs import Evidence
 from console.table import table
-from core.errors import UsageError
+from core.errors import EngineError, UsageError
+from core.process import run_program
 from core.target import Target
 from flow.build import Pipeline
 from flow.context import ROOT
@@ -323,8 +323,8 @@ class Shipping:
             return self.pipeline.settings["revision"]
         words = ["git", "-C", str(ROOT), "log", "-1", "--format=%H", "--", *SOURCES]
         try:
-            done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
-        except OSError:
+            done = run_program(words, seconds=30, package="git", purpose="name the revision")
+        except EngineError:
             return ""
         return done.stdout.strip() if re.fullmatch(r"[0-9a-f]{40,64}\s*", done.stdout) else ""
 
@@ -346,7 +346,7 @@ class Shipping:
             needs=(),
         )
         outcome = run_plan([step], pipeline.builder(), jobs=1, cancel=pipeline.cancel)[step]
-        (sha256,) = outcome.files.values()
+        sha256 = outcome.product(step)
         return Data(
             recipe=recipe,
             release=release,

@@ -1,14 +1,14 @@
 """Prove files again, built here or anywhere: `inv verify` and `inv smoke`."""
 
 import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from builders.key import action_key
 from builders.plan import Stage, Step
-from core.errors import UsageError
+from core.errors import EngineError, UsageError
+from core.process import run_program
 from core.target import Target
 from flow.context import Context
 from recipes.load import find_product
@@ -38,8 +38,8 @@ def judge_file(context: Context, path: Path, expectations: Expectations) -> Verd
         unpacked = scratch / "unpacked"
         words = [str(upx), "-q", "-d", "-o", str(unpacked), str(path)]
         try:
-            subprocess.run(words, capture_output=True, timeout=120, check=True)
-        except subprocess.SubprocessError:
+            run_program(words, seconds=120, package="upx-ucl", purpose="unpack what is packed")
+        except EngineError:
             return verdict  # it says that nobody could look inside
         if not judge_path(unpacked, expectations):
             return verdict

@@ -12,9 +12,8 @@ from builders.build import Outcome
 from builders.key import source_digest
 from builders.plan import Goal, Step
 from builders.sources.fetch import Fetched
-from builders.timings import Kind
+from builders.timings import EventKind
 from core.cancel import Cancelled
-from core.errors import StepError
 from core.target import Target
 from flow.context import Context
 from publish.manifest import Artifact, Input, Seconds, VerdictSummary
@@ -80,14 +79,14 @@ class Verifier:
         path = goal.product.file_name(goal.release.version, goal.target, packed=packed)
         measure = self.context.timings.measure
         about = {"product": goal.product.name, "target": goal.target.value, "key": sha256}
-        with measure(path.name, Kind.VERDICT) as facts:
+        with measure(path.name, EventKind.VERDICT) as facts:
             verdict = VerdictSummary.from_dict(
                 self.proofs.verdict(file, expectations, unpacked=unpacked, original=plain)
             )
             facts |= {**about, "ok": verdict.ok}
         smoke = Smoke.not_run("refused before")
         if verdict.ok:
-            with measure(path.name, Kind.SMOKE) as facts:
+            with measure(path.name, EventKind.SMOKE) as facts:
                 facts["cached"] = True
 
                 def run() -> Smoke:
@@ -126,11 +125,7 @@ class Verifier:
 
     def program(self, goal: Goal) -> str:
         """The sha256 of the one file that a program's build makes."""
-        files = self.outcomes[goal.build].files
-        if len(files) != 1:
-            msg = f"{goal.build.name} made {len(files) or 'many'} files where one program is expected."
-            raise StepError(msg, next=f"put one file into $OUT: {goal.product.recipe.script}")
-        return next(iter(files.values()))
+        return self.outcomes[goal.build].product(goal.build)
 
     def expect(self, goal: Goal, *, packed: bool) -> "Expectations":
         """What the recipe says the file must be."""

@@ -7,7 +7,6 @@ Debian or of the index stands in this project: both are what the machine is conf
 
 import functools
 import string
-import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,7 +14,8 @@ from typing import Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from builders.sources.transports import Transport, from_file, over_http, over_pip
-from core.errors import RecipeError
+from core.errors import EngineError, RecipeError
+from core.process import run_program
 from core.suggest import suggestion
 from recipes.model import Source
 
@@ -113,15 +113,10 @@ def apt_bases(apt_get: str = "apt-get") -> tuple[str, ...]:
     """
     command = [apt_get, "indextargets", "--format", "$(CREATED_BY) $(ORIGIN) $(REPO_URI)"]
     try:
-        answer = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=APT_SECONDS,
-            check=True,
+        answer = run_program(
+            command, seconds=APT_SECONDS, package="apt", purpose="find a Debian mirror"
         ).stdout
-    except (OSError, subprocess.SubprocessError, UnicodeError):
+    except EngineError:
         return ()
     bases = []
     for line in answer.splitlines():
