@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from core.files import write_file
+from core.retry import RetryPolicy
 from core.target import Target
 from publish.oci.attachment import Attachment
 from publish.oci.layer import LayerFile, layer_tar
@@ -36,8 +37,8 @@ from publish.oci.layout import (
     platform,
     write_index,
 )
+from publish.registry.client import POLICY, RegistryOptions
 from publish.registry.credentials import Login
-from publish.registry.outside import ClientOptions, RetryPolicy
 from publish.registry.pull import VERSION, pull
 from publish.registry.push import plan_push, push
 from publish.registry.reference import Reference, Repository
@@ -602,13 +603,15 @@ class Client:
     login: Login | None = None
     slept: list[float] = field(default_factory=list)
     recorder: Recorder = field(default_factory=Recorder)
-    patience: RetryPolicy = field(default_factory=lambda: RetryPolicy(connect=2.0, read=2.0))
+    policy: RetryPolicy = field(
+        default_factory=lambda: dataclasses.replace(POLICY, connect=2.0, read=2.0)
+    )
     insecure: bool = False
 
     @property
-    def outside(self) -> ClientOptions:
-        return ClientOptions(
-            patience=self.patience,
+    def options(self) -> RegistryOptions:
+        return RegistryOptions(
+            policy=self.policy,
             login=lambda host: self.login,
             sleep=self.slept.append,
             random=lambda: 1.0,
@@ -626,7 +629,7 @@ class Client:
             self.repository,
             tags,
             self.attachments,
-            outside=self.outside,
+            options=self.options,
             progress=self.recorder,
         )
 
@@ -636,7 +639,7 @@ class Client:
             self.repository,
             tags,
             self.attachments,
-            outside=self.outside,
+            options=self.options,
             progress=self.recorder,
         )
 
@@ -644,7 +647,7 @@ class Client:
         self, directory: Path, word: str = "8.21.0-http"
     ) -> tuple[Layout, tuple[Attachment, ...]]:
         reference = Reference(repository=self.repository, word=word)
-        return pull(reference, directory, outside=self.outside, progress=self.recorder)
+        return pull(reference, directory, options=self.options, progress=self.recorder)
 
     @property
     def tagged(self) -> dict[str, str]:

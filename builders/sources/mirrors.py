@@ -92,14 +92,14 @@ class Mirrors:
                     yield Mirror(origin=origin, url=url)
 
 
+def _debian_urls(mirrors: Mirrors, source: Source) -> list[str]:
+    return [_join(base, source.debian) for base in mirrors.debian()] if source.debian else []
+
+
 KINDS: dict[Origin, Callable[[Mirrors, Source], Iterable[str]]] = {
     Origin.PRIVATE: lambda mirrors, source: (_fill(base, source) for base in mirrors.private),
     Origin.UPSTREAM: lambda _, source: source.urls,
-    Origin.DEBIAN: lambda mirrors, source: (
-        _join(base, source.debian)
-        for base in (mirrors.debian() if source.debian else ())
-        if source.debian
-    ),
+    Origin.DEBIAN: _debian_urls,
     Origin.PYPI: lambda _, source: (f"pip:{source.pypi}",) if source.pypi else (),
 }
 """Every kind of mirror, with the URLs that it has for a source. A new kind is a row here."""
