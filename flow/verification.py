@@ -12,7 +12,6 @@ from builders.build import Outcome
 from builders.key import source_digest
 from builders.plan import Goal, Step
 from builders.timings import EventKind
-from core.errors import StepError
 from core.target import Target
 from flow.context import Context
 from flow.fetch import Sources
@@ -35,11 +34,7 @@ class BuildRun:
         """Return the sha256 of the one file that a program's build made, or of its packed form."""
         if packed and goal.pack:
             return self.outcomes[goal.pack].files["packed"]
-        files = self.outcomes[goal.build].files
-        if len(files) != 1:
-            msg = f"{goal.build.name} made {len(files) or 'many'} files where one program is expected."
-            raise StepError(msg, next=f"put one file into $OUT: {goal.product.recipe.script}")
-        return next(iter(files.values()))
+        return self.outcomes[goal.build].product(goal.build)
 
     def inputs(self, step: Step) -> tuple[Input, ...]:
         """Return every source that went into what ``step`` made, the tools' too."""
