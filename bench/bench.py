@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from builders.build import Builder, Outcome
+from builders.build import Outcome, StepRunner
 from builders.plan import Step, needed_recipes, plan, topological_order
 from builders.sources.cache import Cache, EntryKind
 from builders.sources.fetch import NotCached
@@ -626,7 +626,7 @@ def cached_targets(pipeline: Pipeline) -> list[str]:
     All of them, or only those that every product supports: what `./inv build --target` takes.
     """
     products, _ = pipeline.select(())
-    builder = Builder(
+    builder = StepRunner(
         cache=pipeline.cache,
         toolchain=pipeline.toolchain,
         engine=pipeline.engine,

@@ -15,7 +15,7 @@ from builders.key import PACK_SCRIPT, action_key
 from builders.plan import Stage, Step
 from builders.sources.cache import Cache
 from builders.sources.unpack import unpack
-from builders.timings import Kind, Timings
+from builders.timings import EventKind, Timings
 from builders.toolchain import Toolchain
 from builders.tree import pack_tree, unpack_tree
 from core.cancel import Cancelled, CancelToken
@@ -115,7 +115,7 @@ class LazyEngine:
             return self._engine
 
 
-class Builder:
+class StepRunner:
     """All that running a step takes."""
 
     def __init__(
@@ -152,7 +152,7 @@ class Builder:
         blobs = (outcome.output, *outcome.files.values())
         if not all(self.cache.blob(blob) for blob in blobs):
             return None
-        self.timings.cached(step.name, Kind.STEP, outcome.facts(step))
+        self.timings.cached(step.name, EventKind.STEP, outcome.facts(step))
         return outcome
 
     def run(self, step: Step, inputs: Mapping[str, Outcome]) -> Outcome:
@@ -167,7 +167,7 @@ class Builder:
                 return found
             engine = self.engine.get()
             self.report.step_started(step.name)
-            with self.timings.measure(step.name, Kind.STEP) as facts:
+            with self.timings.measure(step.name, EventKind.STEP) as facts:
                 outcome = self._make(step, inputs, key, engine)
                 facts.update(outcome.facts(step))
             self.report.step_finished(step.name, outcome.seconds, cached=False)

@@ -8,8 +8,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
-from builders.build import Builder, Outcome
-from builders.memory import Memory
+from builders.build import Outcome, StepRunner
+from builders.memory import MemoryBudget
 from builders.plan import Step
 from core.cancel import Cancelled, CancelToken
 
@@ -25,7 +25,7 @@ class Submit(Protocol):
 
 
 @contextmanager
-def local_threads(builder: Builder, jobs: int) -> Iterator[Submit]:
+def local_threads(builder: StepRunner, jobs: int) -> Iterator[Submit]:
     """Run steps in threads of this process, and leave when the last has ended."""
     with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="step") as pool:
         yield lambda step, inputs: pool.submit(builder.run, step, inputs)
@@ -33,11 +33,11 @@ def local_threads(builder: Builder, jobs: int) -> Iterator[Submit]:
 
 def run_plan(
     steps: Sequence[Step],
-    builder: Builder,
+    builder: StepRunner,
     *,
     jobs: int,
     cancel: CancelToken,
-    memory: Memory | None = None,
+    memory: MemoryBudget | None = None,
     submit: Submit | None = None,
 ) -> dict[Step, Outcome]:
     """Return the outcome of every step; ``steps`` come each after what they need.
@@ -55,7 +55,7 @@ def run_plan(
                 continue
         missing.append(step)
     if missing:
-        memory = memory or Memory.of_this_machine()
+        memory = memory or MemoryBudget.of_this_machine()
         urgency = critical_paths(missing, {step: builder.expected(step) for step in missing})
         waiting = sorted(missing, key=lambda step: -urgency[step])
         with nullcontext(submit) if submit else local_threads(builder, jobs) as begin:
@@ -89,7 +89,7 @@ def _run_missing(
     submit: Submit,
     *,
     jobs: int,
-    memory: Memory,
+    memory: MemoryBudget,
 ) -> None:
     while waiting or running:
         ready = [step for step in waiting if all(need in done for _, need in step.needs)]

@@ -16,7 +16,7 @@ from console.table import table
 from core.errors import EngineError
 from flow.build import Pipeline, Request
 from publish.manifest import Artifact
-from recipes.model import Kind
+from recipes.model import RecipeKind
 
 if TYPE_CHECKING:
     from verify.difference import Difference
@@ -153,7 +153,7 @@ def seed(pipeline: Pipeline, request: Request, cache: Cache, *, tools: bool) -> 
     taken = []
     for step, outcome in outcomes.items():
         entry = pipeline.cache.get_action(outcome.key)
-        if tools and entry and step.recipe.kind is Kind.TOOL:
+        if tools and entry and step.recipe.kind is RecipeKind.TOOL:
             for sha256 in {outcome.output, *outcome.files.values()}:
                 cache.put_file(pipeline.blob(sha256))
             cache.put_action(outcome.key, entry)

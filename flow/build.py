@@ -10,13 +10,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders.build import Builder, Outcome
+from builders.build import Outcome, StepRunner
 from builders.engines.engine import EngineName
 from builders.plan import Goal, Step, needed_recipes, plan, topological_order
 from builders.schedule import run_plan
 from builders.sources.client import Client, Trouble
 from builders.sources.fetch import Fetched, NotCached, Unavailable, fetch
-from builders.timings import Kind
+from builders.timings import EventKind
 from core.errors import UsageError, VerdictError
 from core.files import atomic, write_file
 from core.progress import CancellableProgress
@@ -88,9 +88,9 @@ class Pipeline(Context):
             sources,
         )
 
-    def builder(self, *, rebuild: frozenset[str] = frozenset()) -> Builder:
+    def builder(self, *, rebuild: frozenset[str] = frozenset()) -> StepRunner:
         """What runs steps here; ``rebuild`` names the recipes whose cached results are not looked at."""
-        return Builder(
+        return StepRunner(
             cache=self.cache,
             toolchain=self.toolchain,
             engine=self.engine,
@@ -169,7 +169,9 @@ class Pipeline(Context):
         for index, release in enumerate(candidates):
             progress = CancellableProgress(self.report.progress("fetch"), self.cancel)
             try:
-                with self.timings.measure(f"{recipe.name} {release.version}", Kind.FETCH) as facts:
+                with self.timings.measure(
+                    f"{recipe.name} {release.version}", EventKind.FETCH
+                ) as facts:
                     fetched = fetch(
                         release.archive,
                         self.cache,

@@ -12,7 +12,7 @@ from builders.build import Outcome
 from builders.key import source_digest
 from builders.plan import Goal, Step
 from builders.sources.fetch import Fetched
-from builders.timings import Kind
+from builders.timings import EventKind
 from core.cancel import Cancelled
 from core.target import Target
 from flow.context import Context
@@ -79,12 +79,12 @@ class Verifier:
         path = goal.product.file_name(goal.release.version, goal.target, packed=packed)
         measure = self.context.timings.measure
         about = {"product": goal.product.name, "target": goal.target.value, "key": sha256}
-        with measure(path.name, Kind.VERDICT) as facts:
+        with measure(path.name, EventKind.VERDICT) as facts:
             verdict = self.proofs.verdict(file, expectations, unpacked=unpacked, original=plain)
             facts |= {**about, "ok": verdict["ok"]}
         smoke = Smoke.not_run("refused before")
         if verdict["ok"]:
-            with measure(path.name, Kind.SMOKE) as facts:
+            with measure(path.name, EventKind.SMOKE) as facts:
                 facts["cached"] = True
 
                 def run() -> Smoke:

@@ -15,12 +15,12 @@ from core.suggest import nearest, suggestion
 from core.target import Target
 from recipes.model import (
     BundledComponent,
-    Expectations,
-    Kind,
     Linkage,
     PackMethod,
     Product,
     Recipe,
+    RecipeExpectations,
+    RecipeKind,
     Release,
     SbomInfo,
     Signature,
@@ -147,7 +147,7 @@ def list_products(recipes: Mapping[str, Recipe]) -> tuple[Product, ...]:
     return tuple(
         Product(recipe=recipe, variant=variant)
         for recipe in recipes.values()
-        if recipe.kind is Kind.PROGRAM
+        if recipe.kind is RecipeKind.PROGRAM
         for variant in recipe.variants
         if not variant.native
     )
@@ -262,11 +262,11 @@ def _recipe(table: Table, directory: Path) -> Recipe:
     if name != directory.name:
         msg = f"{table.where}: the name '{name}' is not the directory's name '{directory.name}'."
         raise RecipeError(msg)
-    kind = table.choice("kind", Kind)
+    kind = table.choice("kind", RecipeKind)
     common = table.pairs("common")
     needs = table.words("needs")
     variants = table.take("variants", dict, {})
-    if kind is Kind.PROGRAM and not variants:
+    if kind is RecipeKind.PROGRAM and not variants:
         msg = f"{table.where}: a program needs at least one [variants.NAME]."
         raise RecipeError(msg)
     local = _local(table, directory)
@@ -283,7 +283,7 @@ def _recipe(table: Table, directory: Path) -> Recipe:
                 key,
                 _inner(value, f"{table.where}: variants.{key}"),
                 common=common,
-                program=kind is Kind.PROGRAM,
+                program=kind is RecipeKind.PROGRAM,
             )
             for key, value in variants.items()
         )
@@ -454,8 +454,8 @@ def _trial(table: Table, variants: Mapping[str, object]) -> SmokeTest:
     return trial
 
 
-def _expectations(table: Table) -> Expectations:
-    expect = Expectations(
+def _expectations(table: Table) -> RecipeExpectations:
+    expect = RecipeExpectations(
         linkage=table.choice("linkage", Linkage, Linkage.STATIC),
         max_size=table.take("max_size", int),
         protocols=table.words("protocols"),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from threading import Lock
 
-from builders.build import Builder, LazyEngine
+from builders.build import LazyEngine, StepRunner
 from builders.engines.directory import DirectorySandbox
 from builders.engines.engine import Command, Engine, EngineName, Usage
 from builders.plan import Goal, Step, plan
@@ -332,8 +332,8 @@ class Context:
         engine = FakeEngine(directory / "boxes", toolchain, script, cancel)
         return cls(world=world, cache=cache, toolchain=toolchain, engine=engine, cancel=cancel)
 
-    def builder(self, *, rebuild: Sequence[str] = (), engine: Engine | None = None) -> Builder:
-        return Builder(
+    def builder(self, *, rebuild: Sequence[str] = (), engine: Engine | None = None) -> StepRunner:
+        return StepRunner(
             cache=Cache(self.cache.root),
             toolchain=self.toolchain,
             engine=LazyEngine(lambda: engine or self.engine),

@@ -14,9 +14,9 @@ from core.errors import PublishError
 from recipes.load import PACKER
 from recipes.model import (
     BundledComponent,
-    Kind,
     Product,
     Recipe,
+    RecipeKind,
     Release,
     Source,
     Variant,
@@ -96,7 +96,7 @@ def linked(
     found: dict[str, Part] = {}
 
     def visit(recipe: Recipe, variant: Variant, role: Role) -> list[str]:
-        if recipe.kind is Kind.TOOL:
+        if recipe.kind is RecipeKind.TOOL:
             return []
         needs = [
             name

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders.build import Builder, LazyEngine, Outcome
+from builders.build import LazyEngine, Outcome, StepRunner
 from builders.engines.engine import Engine
 from builders.plan import Stage, Step, needed_recipes, plan, topological_order
 from builders.sources.cache import Cache
@@ -58,7 +58,7 @@ class SeededCache:
             {name: release for name, (release, _) in sources.items()},
             native=native,
         )
-        builder = Builder(
+        builder = StepRunner(
             cache=pipeline.cache,
             toolchain=pipeline.toolchain,
             engine=LazyEngine(_no_engine),

@@ -11,7 +11,7 @@ import pytest
 
 from builders.build import Outcome
 from builders.engines.engine import EngineName
-from builders.memory import Memory
+from builders.memory import MemoryBudget
 from builders.plan import Step, topological_order
 from builders.schedule import critical_paths, run_plan
 from core.cancel import Cancelled
@@ -308,7 +308,7 @@ def heavy(context: Context, *names: str) -> None:
         context.world.edit(name, f'kind = "{kind}"', f'kind = "{kind}"\nmemory = "30G"')
 
 
-def most_at_a_time(context: Context, *names: str, memory: Memory) -> int:
+def most_at_a_time(context: Context, *names: str, memory: MemoryBudget) -> int:
     """Build with room for many jobs; return how many steps of these recipes ran at the same time at most."""
     now: set[str] = set()
     most: list[int] = [0]
@@ -330,20 +330,20 @@ def most_at_a_time(context: Context, *names: str, memory: Memory) -> int:
 def test_heavy_steps_wait_for_each_other_where_memory_is_short(context: Context) -> None:
     context.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
     heavy(context, "tls", "data", "upx")
-    assert most_at_a_time(context, "tls", "data", "upx", memory=Memory(budget=HEAVY + 1)) == 1
+    assert most_at_a_time(context, "tls", "data", "upx", memory=MemoryBudget(budget=HEAVY + 1)) == 1
     assert sorted(context.engine.ran) == sorted(EVERYTHING)
 
 
 def test_heavy_steps_run_together_where_memory_allows(context: Context) -> None:
     context.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
     heavy(context, "tls", "data", "upx")
-    assert most_at_a_time(context, "tls", "data", "upx", memory=Memory(budget=4 * HEAVY)) == 3
+    assert most_at_a_time(context, "tls", "data", "upx", memory=MemoryBudget(budget=4 * HEAVY)) == 3
 
 
 def test_a_step_larger_than_all_memory_runs_alone(context: Context) -> None:
     heavy(context, "musl", "tls", "data", "upx")
     every = ("musl", "tls", "data", "upx", "hello")
-    assert most_at_a_time(context, *every, memory=Memory(budget=1)) == 1
+    assert most_at_a_time(context, *every, memory=MemoryBudget(budget=1)) == 1
     assert sorted(context.engine.ran) == sorted(EVERYTHING)
 
 

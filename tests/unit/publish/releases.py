@@ -23,7 +23,7 @@ from publish.release.write import Release, ReleasedImage, write_release
 from publish.trust.components import Part, Role, Wheel, part_of
 from publish.trust.provenance import Builder
 from publish.trust.signing import PublicKey, SecretKey
-from recipes.images import Content, ImageRecipe
+from recipes.images import ImageFile, ImageRecipe
 from recipes.model import Recipe
 from tests.fakes import HELLO, World
 from tests.fixtures.make_elf import DIRECTORY
@@ -202,7 +202,7 @@ class Bench:
             name="static-hello",
             summary="hello",
             tag="{hello}",
-            contents=(Content(product="hello:secure", path=PurePosixPath("/hello")),),
+            contents=(ImageFile(product="hello:secure", path=PurePosixPath("/hello")),),
             packed=False,
             environment={},
             directories={},
