@@ -102,7 +102,7 @@ def examine(pipeline: Pipeline) -> dict[str, Any]:
         "settings": [
             {
                 "name": setting.variable,
-                "value": setting.shown(pipeline.settings[setting.name]),
+                "value": setting.redacted(pipeline.settings[setting.name]),
                 "origin": pipeline.settings.values[setting.name][1].value,
                 "help": setting.help,
             }
