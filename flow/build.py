@@ -1,16 +1,15 @@
 """The whole flow: recipe, fetch, build, verify, pack, verify, smoke, artifacts."""
 
 import filecmp
-import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from builders.engines.engine import EngineName
 from builders.plan import Goal, needed_recipes, plan, topological_order
 from builders.schedule import run_plan
 from core.errors import VerdictError
+from core.files import atomic
 from core.target import Target
 from flow.context import Context
 from flow.fetch import Sources, fetch_sources, select
@@ -106,16 +105,6 @@ def deliver(context: Context, artifacts: Iterable[Artifact]) -> None:
         path = context.artifacts / artifact.path
         blob = context.blob(artifact.sha256)
         if not (path.is_file() and filecmp.cmp(path, blob, shallow=False)):
-            _copy(blob, path)
+            with blob.open("rb") as file, atomic(path, mode=0o755, sync=False) as copy:
+                shutil.copyfileobj(file, copy)
     write_manifest(context.artifacts, artifacts)
-
-
-def _copy(blob: Path, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        shutil.copyfile(blob, temporary)
-        temporary.chmod(0o755)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
