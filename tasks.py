@@ -1,4 +1,4 @@
-"""What can I do? Every command of ``./inv``; thin on purpose, the work is in `commands` and the rooms below."""
+"""What can I do? Every command of ``./inv``; thin on purpose, the work is in `commands` and the packages below."""
 
 import json as json_text
 import shlex
@@ -81,7 +81,7 @@ def build(
     ) as context:
         if not rebuild_and_compare:
             made = build_all(context, request)
-            _show([it.as_dict() for it in made], closing_table(made), json=json)
+            _show([artifact.as_dict() for artifact in made], closing_table(made), json=json)
             return
         from commands.rebuild import rebuild_and_compare as compare
 
@@ -156,8 +156,8 @@ def verify(
             checked = check_releases(
                 context, release, public_key=public_key(context), insecure=insecure
             )
-            value = {"version": 1, "releases": [it.as_dict() for it in checked]}
-            good, text = all(checked), "\n".join(it.text() for it in checked)
+            value = {"version": 1, "releases": [release.as_dict() for release in checked]}
+            good, text = all(checked), "\n".join(release.text() for release in checked)
         else:
             from commands.verify import judge_file
 
@@ -218,9 +218,13 @@ def image(
         maker = ImageMaker(context=context)
         made, lacking = maker.make(selection)
         lines = [f"not made: {line}" for line in lacking]
-        lines += [str(path) for it in made for path in maker.archives(it)] if tar else []
-        lines += [f"loaded: {maker.load(it)}" for it in made] if load else []
-    _show([it.as_dict() for it in made], "\n".join([describe_images(made), *lines]), json=json)
+        lines += [str(path) for written in made for path in maker.archives(written)] if tar else []
+        lines += [f"loaded: {maker.load(written)}" for written in made] if load else []
+    _show(
+        [written.as_dict() for written in made],
+        "\n".join([describe_images(made), *lines]),
+        json=json,
+    )
 
 
 @task(
@@ -367,7 +371,7 @@ def docs(_: Context, check: bool = False) -> None:
     """Make the tables of README.md and docs/ anew from recipes, rules, settings and artifacts/."""
     from publish.pages import rewrite
 
-    # Our own recipes only: the pages are about nobody else's.
+    # The pages are about our own recipes only.
     with command() as context:
         done = rewrite(ROOT, load_recipes(), read_manifest(context.artifacts), check=check)
     for note in done.notes:

@@ -34,7 +34,7 @@ class PinState(StrEnum):
     LEFT = "left alone"
     """It is frozen, or what is newer could not be had or judged."""
     UNSEEN = "not seen"
-    """Nobody who knows of releases could be asked."""
+    """No source of newer releases could be reached."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,15 +192,17 @@ class _Search:
         listing = self.recipe.update.listing
         if not listing:
             return None
-        place = upstream(listing, self.recipe.releases[0].archive, self.obtainer.client)
+        listed = upstream(listing, self.recipe.releases[0].archive, self.obtainer.client)
         try:
-            return place.versions()
+            return listed.versions()
         except Refused as refused:
-            self.notes.append(f"could not look at {place.where}: {refused.reason}")
+            self.notes.append(f"could not look at {listed.where}: {refused.reason}")
             return None
 
     def _packaged(self) -> dict[str, DebianRelease] | None:
-        paths = [it.archive.debian for it in self.recipe.releases if it.archive.debian]
+        paths = [
+            release.archive.debian for release in self.recipe.releases if release.archive.debian
+        ]
         if not paths:
             return None
         package = paths[0].split("/")[-2]
