@@ -369,7 +369,7 @@ def test(context: Context, only: list[str], match: str = "", fast: bool = False)
 @task(help={"check": "change nothing; exit code 1 when something is stale"})
 def docs(_: Context, check: bool = False) -> None:
     """Make the tables of README.md and docs/ anew from recipes, rules, settings and artifacts/."""
-    from publish.pages import rewrite
+    from commands.docs import rewrite
 
     # The pages are about our own recipes only.
     with command() as context:
@@ -439,7 +439,13 @@ namespace = Collection(
     docs,
     bench,
 )
-program = Inv(name="inv", binary="inv", namespace=namespace, version="0.1.0")
+program = Inv(
+    name="inv",
+    binary="inv",
+    binary_names=["inv", "./inv"],  # what a shell completes
+    namespace=namespace,
+    version="0.1.0",
+)
 
 if __name__ == "__main__":
     program.run()

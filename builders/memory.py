@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 from builders.plan import Stage, Step
 
@@ -12,14 +13,14 @@ COMPILER = 220 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memory:
+class MemoryBudget:
     """Admits steps. Looks at this machine: a remote Docker engine is taken to have as much."""
 
     budget: int | None
     """Bytes for all steps together; None when nobody knows."""
 
     @classmethod
-    def of_this_machine(cls) -> "Memory":
+    def of_this_machine(cls) -> Self:
         """Look now, before any step runs."""
         return cls(budget=available())
 

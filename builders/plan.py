@@ -7,7 +7,7 @@ from graphlib import TopologicalSorter
 
 from core.errors import UsageError
 from core.target import Target
-from recipes.model import Kind, PackMethod, Product, Recipe, Release, Variant, find_need
+from recipes.model import PackMethod, Product, Recipe, RecipeKind, Release, Variant, find_need
 
 
 class Stage(StrEnum):
@@ -81,7 +81,7 @@ def plan(
     """
 
     def build(recipe: Recipe, variant: Variant, target: Target) -> Step:
-        target = native if recipe.kind is Kind.TOOL or variant.native else target
+        target = native if recipe.kind is RecipeKind.TOOL or variant.native else target
         if target in recipe.unsupported:
             reason = recipe.unsupported[target]
             msg = f"{recipe.name} cannot be built for {target}: {reason}"

@@ -8,17 +8,18 @@ from typing import Any, assert_never
 
 from builders.sources.apt import Apt, DebianRelease
 from builders.sources.candidate import Obtained, Obtainer, Places
-from builders.sources.client import Client, Refused
+from builders.sources.client import MirrorError
 from builders.sources.discover import upstream
 from builders.sources.http_get import ARCHIVE_MAX
 from builders.sources.pypi import pip_versions
 from builders.sources.versions import Version, is_newer
 from console.table import table
 from core.errors import RecipeError, UsageError
+from core.files import write_file
 from core.progress import CancellableProgress
+from core.retry import ClientOptions
+from core.suggest import suggestion
 from flow.context import Context
-from publish.manifest import replace as write_whole
-from recipes.load import guess
 from recipes.model import Recipe, UpdateRule
 from recipes.pins import add_release
 
@@ -67,7 +68,7 @@ class Bump:
 
     context: Context
     apt: Apt
-    client: Client = field(default_factory=Client)
+    options: ClientOptions = field(default_factory=ClientOptions)
     max_bytes: int = ARCHIVE_MAX
 
     @classmethod
@@ -100,14 +101,14 @@ class Bump:
                 texts.append((path, new.text))
                 rows[index] = replace(row, dropped=new.dropped)
         for path, text in [] if check else texts:
-            write_whole(path, text.encode())
+            write_file(path, text.encode())
         return rows
 
     def _select(self, names: Sequence[str]) -> list[Recipe]:
         recipes = self.context.recipes
         for name in names:
             if name not in recipes:
-                msg = f"There is no recipe '{name}'.{guess(name, recipes)}"
+                msg = f"There is no recipe '{name}'.{suggestion(name, recipes)}"
                 raise UsageError(msg, next=f"choose one of: {', '.join(recipes)}")
         if self.context.settings.flag("offline"):
             msg = "Newer releases cannot be looked for offline."
@@ -125,7 +126,7 @@ class Bump:
             obtainer=Obtainer(
                 cache=self.context.cache,
                 mirrors=self.context.mirrors,
-                client=replace(self.client, sleep=progress.sleep),
+                options=replace(self.options, sleep=progress.sleep),
                 progress=progress,
                 max_bytes=self.max_bytes,
             ),
@@ -164,8 +165,8 @@ class _Search:
                     obtained = self.obtainer.wheel(self.recipe, version)
                 else:
                     obtained = self.obtainer.archive(self.recipe, version, found[version])
-            except Refused as refused:
-                self.notes.append(f"not {version}: {refused.reason}")
+            except MirrorError as error:
+                self.notes.append(f"not {version}: {error.reason}")
             else:
                 return self._change(PinState.MOVED, *obtained.notes, obtained=obtained)
         return self._change(PinState.LEFT if newer else PinState.NEWEST)
@@ -173,9 +174,9 @@ class _Search:
     def _index(self) -> dict[str, Places] | None:
         package = (self.recipe.releases[0].archive.pypi or "").partition("==")[0]
         try:
-            return dict.fromkeys(pip_versions(package, client=self.obtainer.client), Places())
-        except Refused as refused:
-            self.notes.append(f"could not ask the package index: {refused.reason}")
+            return dict.fromkeys(pip_versions(package, options=self.obtainer.options), Places())
+        except MirrorError as error:
+            self.notes.append(f"could not ask the package index: {error.reason}")
             return None
 
     def _places(self) -> dict[str, Places] | None:
@@ -192,11 +193,11 @@ class _Search:
         listing = self.recipe.update.listing
         if not listing:
             return None
-        listed = upstream(listing, self.recipe.releases[0].archive, self.obtainer.client)
+        listed = upstream(listing, self.recipe.releases[0].archive, self.obtainer.options)
         try:
             return listed.versions()
-        except Refused as refused:
-            self.notes.append(f"could not look at {listed.where}: {refused.reason}")
+        except MirrorError as error:
+            self.notes.append(f"could not look at {listed.where}: {error.reason}")
             return None
 
     def _packaged(self) -> dict[str, DebianRelease] | None:
@@ -208,8 +209,8 @@ class _Search:
         package = paths[0].split("/")[-2]
         try:
             return self.apt.releases(package)
-        except Refused as refused:
-            self.notes.append(f"could not look at Debian's index: {refused.reason}")
+        except MirrorError as error:
+            self.notes.append(f"could not look at Debian's index: {error.reason}")
             return None
 
     def _is_newer(self, version: str) -> bool:

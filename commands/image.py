@@ -1,7 +1,6 @@
 """`inv image`: from what is built to multi-arch images."""
 
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from builders.plan import Stage, Step
 from builders.schedule import run_plan
 from commands.release_inputs import ReleaseInputs
 from console.table import table
-from core.errors import UsageError
+from core.errors import EngineError, UsageError
+from core.process import run_program
 from core.target import Target
 from flow.build import parse_targets
 from flow.context import ROOT, Context
@@ -24,10 +24,10 @@ from flow.fetch import fetch_sources
 from publish.manifest import Artifact, read_manifest
 from publish.oci.archive import archive_name, write_archive
 from publish.oci.image import Image, MultiArch, choose, write_layout
-from publish.oci.layer import Layer, LayerFile
+from publish.oci.layer import LayerFile
 from publish.oci.layout import Layout
-from publish.trust.components import Part, Role, Wheel, licence_of, linked, part_of
-from recipes.images import Content, ImageRecipe, load_images
+from publish.trust.components import Component, Role, Wheel, component_of, licence_of, linked
+from recipes.images import ImageFile, ImageRecipe, load_images
 from recipes.load import find_product
 from recipes.model import Recipe, Release
 
@@ -85,7 +85,7 @@ class WrittenImage:
     def sizes(self) -> dict[str, int]:
         """Bytes of the files in the image, by platform: what an engine counts."""
         return {
-            image.target.value: sum(file.source.stat().st_size for file in image.layer.files)
+            image.target.value: sum(file.source.stat().st_size for file in image.files)
             for image in self.image.images
         }
 
@@ -251,7 +251,7 @@ class ImageMaker:
             for content in self._programs(recipe)
         }
 
-    def _programs(self, recipe: ImageRecipe) -> list[Content]:
+    def _programs(self, recipe: ImageRecipe) -> list[ImageFile]:
         return [content for content in recipe.contents if self._is_program(content.product)]
 
     def _is_program(self, product: str) -> bool:
@@ -285,11 +285,11 @@ class ImageMaker:
                 )
             )
         epoch = max(epochs)
-        layer = Layer(files=tuple(files), directories=recipe.directories, epoch=epoch)
         return Image(
             recipe=recipe,
             target=target,
-            layer=layer,
+            files=tuple(files),
+            epoch=epoch,
             labels=self._labels(recipe, tuple(artifacts.values()), tag, epoch),
             artifacts=tuple(artifacts.values()),
         )
@@ -319,15 +319,15 @@ class ImageMaker:
     def _licence(self, recipe: ImageRecipe, artifacts: Iterable[Artifact]) -> str:
         """The licence of everything in an image at once, as an SPDX expression."""
         recipes = self.context.recipes
-        parts: list[Part] = []
+        components: list[Component] = []
         for artifact in artifacts:
             versions = {source.name: source.version for source in artifact.inputs}
             product = find_product(artifact.product, recipes)
-            parts += linked(product, versions, recipes, self._wheels, packed=artifact.packed)
+            components += linked(product, versions, recipes, self._wheels, packed=artifact.packed)
         for content in recipe.contents:
             if data := self.data.get(content.product):
-                parts.append(part_of(data.recipe, data.release, Role.DATA))
-        return licence_of(parts)
+                components.append(component_of(data.recipe, data.release, Role.DATA))
+        return licence_of(components)
 
     @cached_property
     def _wheels(self) -> dict[str, Wheel]:
@@ -340,8 +340,8 @@ class ImageMaker:
             return self.context.settings["revision"]
         words = ["git", "-C", str(ROOT), "log", "-1", "--format=%H", "--", *SOURCES]
         try:
-            done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
-        except OSError:
+            done = run_program(words, seconds=30, package="git", purpose="name the revision")
+        except EngineError:
             return ""
         return done.stdout.strip() if re.fullmatch(r"[0-9a-f]{40,64}\s*", done.stdout) else ""
 

@@ -13,12 +13,11 @@ from publish.manifest import Artifact, Input
 from publish.registry.push import plan_push, push
 from publish.registry.reference import SCHEME, Repository
 from publish.registry.upload_item import Pushed
-from publish.release.attach import attachments
-from publish.release.contents import ImageContents
-from publish.release.shipped import Shipped, resolved, shipped_files
-from publish.release.write import Release, ReleasedImage, write_release
-from publish.trust.components import Role, part_of
-from publish.trust.provenance import Builder
+from publish.release.image import PublishedImage, attachments
+from publish.release.write import WrittenRelease, write_release
+from publish.trust.components import Role, component_of
+from publish.trust.provenance import BuildPlatform
+from publish.trust.published import PublishedFile, published_files, resolve
 from publish.trust.signing import SecretKey
 
 UNSIGNED = "nothing is signed: users cannot check who published it (./inv key new makes a key)"
@@ -44,7 +43,7 @@ class Publisher:
         return ReleaseInputs(context=self.context)
 
     @cached_property
-    def builder(self) -> Builder:
+    def builder(self) -> BuildPlatform:
         """Who builds here, and with what."""
         settings = self.context.settings
         return self.inputs.builder(
@@ -64,15 +63,14 @@ class Publisher:
 
     def to_directory(
         self, directory: Path, selection: ImageSelection, *, dry: bool = False
-    ) -> Release:
+    ) -> WrittenRelease:
         """Make ``directory`` a release of what is built; ``dry``: write nothing, only say what would be in it.
 
         Raises PublishError when a file was not verified and tried, and when the directory cannot be one.
         """
         made, _ = self.maker.make(selection)
         images = [
-            ReleasedImage(contents=self.contents(image), archives=tuple(self.maker.archives(image)))
-            for image in made
+            self.contents(image, archives=tuple(self.maker.archives(image))) for image in made
         ]
         return write_release(
             directory,
@@ -115,7 +113,9 @@ class Publisher:
             for image, attached in ready
         ]
 
-    def files(self, selection: ImageSelection, made: Sequence[WrittenImage]) -> tuple[Shipped, ...]:
+    def files(
+        self, selection: ImageSelection, made: Sequence[WrittenImage]
+    ) -> tuple[PublishedFile, ...]:
         """The files of a release: everything that is built, or what the chosen images have in them."""
         artifacts = self.maker.artifacts
         if selection.targets:
@@ -130,7 +130,7 @@ class Publisher:
             artifacts = [artifact for artifact in artifacts if artifact.product in products]
         return self._shipped(artifacts)
 
-    def contents(self, made: WrittenImage) -> ImageContents:
+    def contents(self, made: WrittenImage, archives: tuple[Path, ...] = ()) -> PublishedImage:
         """An image with all that is known of the files in it."""
         files = {}
         for image in made.image.images:
@@ -140,13 +140,13 @@ class Publisher:
                 if content.product in self.maker.data
             ]
             files[image.target] = (*self._shipped(image.artifacts), *data)
-        return ImageContents(layout=made.layout, files=files)
+        return PublishedImage(layout=made.layout, files=files, archives=archives)
 
-    def _shipped(self, artifacts: Sequence[Artifact]) -> tuple[Shipped, ...]:
+    def _shipped(self, artifacts: Sequence[Artifact]) -> tuple[PublishedFile, ...]:
         context = self.context
-        return shipped_files(artifacts, context.artifacts, context.recipes, self.inputs.wheels)
+        return published_files(artifacts, context.artifacts, context.recipes, self.inputs.wheels)
 
-    def _shipped_data(self, data: DataFile) -> Shipped:
+    def _shipped_data(self, data: DataFile) -> PublishedFile:
         """A file that is no program, such as the CA certificates."""
         name, release = data.recipe.name, data.release
         source = Input(
@@ -156,7 +156,7 @@ class Publisher:
             url=data.url,
             licence=release.licence,
         )
-        return Shipped(
+        return PublishedFile(
             name=f"{name}-{release.version}",
             path=data.path,
             sha256=data.sha256,
@@ -167,8 +167,8 @@ class Publisher:
             key=data.outcome.key,
             engine=data.outcome.engine,
             isolated=data.outcome.isolated,
-            parts=(part_of(data.recipe, release, Role.DATA),),
-            sources=(resolved(source, self.context.recipes),),
+            components=(component_of(data.recipe, release, Role.DATA),),
+            sources=(resolve(source, self.context.recipes),),
         )
 
 
@@ -196,7 +196,7 @@ def _short(label: str) -> str:
     return f"{label[:19]}…" if label.startswith("sha256-") else label
 
 
-def describe_release(release: Release, *, dry: bool) -> str:
+def describe_release(release: WrittenRelease, *, dry: bool) -> str:
     """Return what a run has done to a release directory, or would do."""
     lines = [f"{sha256}  {name}" for name, sha256 in sorted(release.sums.items())]
     lines += [f"removed: {name}" for name in release.removed]
@@ -206,7 +206,7 @@ def describe_release(release: Release, *, dry: bool) -> str:
     return "\n".join(lines)
 
 
-def release_as_dict(release: Release) -> dict[str, Any]:
+def release_as_dict(release: WrittenRelease) -> dict[str, Any]:
     """The same as JSON wants it."""
     return {
         "directory": str(release.directory),

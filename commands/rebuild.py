@@ -18,7 +18,7 @@ from core.target import Target
 from flow.build import Request, build, run_steps
 from flow.context import Context
 from publish.manifest import Artifact
-from recipes.model import Kind
+from recipes.model import RecipeKind
 from verify.difference import Difference, find_difference
 
 HANDED_ON = ("mirrors", "debian_mirror", "base_image")
@@ -153,7 +153,7 @@ def seed(context: Context, request: Request, cache: Cache, *, tools: bool) -> li
     taken = []
     for step, outcome in run.outcomes.items():
         entry = context.cache.get_action(outcome.key)
-        if tools and entry and step.recipe.kind is Kind.TOOL:
+        if tools and entry and step.recipe.kind is RecipeKind.TOOL:
             for sha256 in {outcome.output, *outcome.files.values()}:
                 cache.put_file(context.blob(sha256))
             cache.put_action(outcome.key, entry)

@@ -1,12 +1,13 @@
 """`inv verify`: judges any files, built here or anywhere, with `commands.verify_release` for whole releases."""
 
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 from builders.key import action_key
 from builders.plan import Stage, Step
+from core.errors import EngineError
+from core.process import run_program
 from core.target import Target
 from flow.context import Context
 from verify.expectations import Expectations
@@ -26,8 +27,8 @@ def judge_file(context: Context, path: Path, expectations: Expectations) -> Verd
         unpacked = scratch / "unpacked"
         words = [str(upx), "-q", "-d", "-o", str(unpacked), str(path)]
         try:
-            subprocess.run(words, capture_output=True, timeout=120, check=True)
-        except subprocess.SubprocessError:
+            run_program(words, seconds=120, package="upx-ucl", purpose="unpack what is packed")
+        except EngineError:
             return verdict  # it says that nobody could look inside
         if not judge_path(unpacked, expectations):
             return verdict

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from builders.build import Builder, LazyEngine
+from builders.build import LazyEngine, StepRunner
 from builders.engines.choose import Chooser
 from builders.engines.engine import Engine, EngineName
 from builders.sources.cache import Cache
@@ -18,10 +18,10 @@ from builders.timings import Timings
 from builders.toolchain import Toolchain
 from core.cancel import CancelToken
 from core.errors import EngineError, VerdictError
+from core.files import write_file
 from core.progress import Report
 from core.settings import Settings
 from core.target import Target
-from publish.manifest import replace
 from recipes.load import HERE, load_recipes
 from recipes.model import Recipe
 from verify.smoke import SmokeEnvironment
@@ -134,9 +134,9 @@ class Context:
         """How many steps, or smoke runs, go on at a time."""
         return self.settings.number("jobs", os.cpu_count() or 1)
 
-    def builder(self, *, rebuild: frozenset[str] = frozenset()) -> Builder:
+    def builder(self, *, rebuild: frozenset[str] = frozenset()) -> StepRunner:
         """Return what runs steps; ``rebuild`` names the recipes whose cached results are not looked at."""
-        return Builder(
+        return StepRunner(
             cache=self.cache,
             toolchain=self.toolchain,
             engine=self.engine,
@@ -158,4 +158,4 @@ class Context:
     def write_timings(self, path: Path | None = None) -> None:
         """Write what this run did and when to ``path``, or to `artifacts/timings.json`."""
         text = json.dumps(self.timings.trace(jobs=self.jobs), indent=1) + "\n"
-        replace(path or self.artifacts / "timings.json", text.encode())
+        write_file(path or self.artifacts / "timings.json", text.encode())

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Self
 from builders.build import Outcome
 from builders.key import source_digest
 from builders.plan import Goal, Step
-from builders.timings import Kind
-from core.errors import StepError
+from builders.timings import EventKind
 from core.target import Target
 from flow.context import Context
 from flow.fetch import Sources
@@ -37,11 +36,7 @@ class BuildRun:
         """Return the sha256 of the one file that a program's build made, or of its packed form."""
         if packed and goal.pack:
             return self.outcomes[goal.pack].files["packed"]
-        files = self.outcomes[goal.build].files
-        if len(files) != 1:
-            msg = f"{goal.build.name} made {len(files) or 'many'} files where one program is expected."
-            raise StepError(msg, next=f"put one file into $OUT: {goal.product.recipe.script}")
-        return next(iter(files.values()))
+        return self.outcomes[goal.build].product(goal.build)
 
     def inputs(self, step: Step) -> tuple[Input, ...]:
         """Return every source that went into what ``step`` made, the tools' too."""
@@ -141,7 +136,7 @@ class Verifier:
         unpacked = self.context.blob(outcome.files["unpacked"]) if packed else None
         path = goal.product.file_name(goal.release.version, goal.target, packed=packed)
         about = {"product": goal.product.name, "target": goal.target.value, "key": sha256}
-        with self.context.timings.measure(path.name, Kind.VERDICT) as facts:
+        with self.context.timings.measure(path.name, EventKind.VERDICT) as facts:
             expectations = self.expectations(goal, packed=packed)
             verdict = VerdictSummary.from_dict(
                 self.proofs.verdict(file, expectations, unpacked=unpacked, original=original)
@@ -149,7 +144,7 @@ class Verifier:
             facts |= {**about, "ok": verdict.ok}
         tried = Smoke.not_run("refused before")
         if verdict.ok:
-            with self.context.timings.measure(path.name, Kind.SMOKE) as facts:
+            with self.context.timings.measure(path.name, EventKind.SMOKE) as facts:
                 facts["cached"] = True
 
                 def try_out() -> Smoke:

@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from enum import StrEnum
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from core.errors import RecipeError
+from core.files import write_file
 from core.target import Target
 from verify.smoke import Smoke
 
@@ -156,24 +156,4 @@ def _merge(directory: Path, artifacts: Iterable[Artifact]) -> None:
     by_path = {artifact.path: artifact for artifact in (*read_manifest(directory), *artifacts)}
     kept = [by_path[path].as_dict() for path in sorted(by_path) if (directory / path).is_file()]
     text = json.dumps({"version": VERSION, "artifacts": kept}, indent=2) + "\n"
-    path = directory / NAME
-    if path.is_file() and path.read_text("utf-8") == text:
-        return
-    replace(path, text.encode())
-
-
-def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with open(number, "wb") as file:  # noqa: PTH123 - the file is open already
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(mode)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_file(directory / NAME, text.encode())

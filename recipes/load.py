@@ -1,6 +1,5 @@
 """Reads `recipes/<name>/recipe.toml` into values; what is unknown, missing or unpinned is an error."""
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping
@@ -12,15 +11,16 @@ from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
 from core.errors import RecipeError, UsageError
+from core.suggest import nearest, suggestion
 from core.target import Target
 from recipes.model import (
     BundledComponent,
-    Expectations,
-    Kind,
     Linkage,
     PackMethod,
     Product,
     Recipe,
+    RecipeExpectations,
+    RecipeKind,
     Release,
     SbomInfo,
     Signature,
@@ -68,7 +68,7 @@ def load_recipes(directory: Path = HERE, *others: Path) -> dict[str, Recipe]:
             for need in variant.needs:
                 if find_need(need, recipes) is None:
                     msg = f"{recipe.directory / 'recipe.toml'}: needs '{need}', which is no recipe."
-                    msg += guess(need, recipes)
+                    msg += suggestion(need, recipes)
                     raise RecipeError(msg, next=f"choose one of: {', '.join(recipes)}")
         if recipe.pack is not PackMethod.NONE and PACKER not in recipes:
             msg = f"{recipe.directory / 'recipe.toml'}: 'pack' needs the recipe '{PACKER}'."
@@ -138,7 +138,7 @@ def find_product(name: str, recipes: Mapping[str, Recipe]) -> Product:
             if product.recipe.name == recipe_name:
                 return product
     names = [product.name for product in products]
-    msg = f"Unknown product '{name}'.{guess(name, names)}"
+    msg = f"Unknown product '{name}'.{suggestion(name, names)}"
     raise UsageError(msg, next=f"choose one of: {', '.join(names)} (see `inv list`)")
 
 
@@ -147,16 +147,10 @@ def list_products(recipes: Mapping[str, Recipe]) -> tuple[Product, ...]:
     return tuple(
         Product(recipe=recipe, variant=variant)
         for recipe in recipes.values()
-        if recipe.kind is Kind.PROGRAM
+        if recipe.kind is RecipeKind.PROGRAM
         for variant in recipe.variants
         if not variant.native
     )
-
-
-def guess(word: str, known: Mapping[str, object] | list[str] | set[str]) -> str:
-    """Return a sentence with the known word that is nearest to ``word``; empty when none is near."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f" Perhaps you meant '{near[0]}'." if near else ""
 
 
 class Table:
@@ -173,9 +167,9 @@ class Table:
         if key not in self.data:
             if default is None:
                 unread = self.data.keys() - self.known
-                near = difflib.get_close_matches(key, unread, n=1, cutoff=0.6)
-                guess = f" Perhaps '{near[0]}' is meant to be it." if near else ""
-                msg = f"{self.where}: '{key}' is missing.{guess}"
+                near = nearest(key, unread, cutoff=0.6)
+                typo = f" Perhaps '{near}' is meant to be it." if near else ""
+                msg = f"{self.where}: '{key}' is missing.{typo}"
                 raise RecipeError(msg)
             return default
         value = self.data[key]
@@ -217,7 +211,7 @@ class Table:
         word = self.take(key, str, None if default is None else default.value)
         known = [member.value for member in kind]
         if word not in known:
-            msg = f"{self.where}: '{key}' cannot be '{word}'.{guess(word, known)}"
+            msg = f"{self.where}: '{key}' cannot be '{word}'.{suggestion(word, known)}"
             raise RecipeError(msg, next=f"choose one of: {', '.join(known)}")
         return kind(word)
 
@@ -242,7 +236,7 @@ class Table:
         """Refuse the keys nobody asked for."""
         for key in self.data:
             if key not in self.known:
-                msg = f"{self.where}: unknown key '{key}'.{guess(key, self.known)}"
+                msg = f"{self.where}: unknown key '{key}'.{suggestion(key, self.known)}"
                 raise RecipeError(msg, next=f"known here: {', '.join(sorted(self.known))}")
 
 
@@ -268,11 +262,11 @@ def _recipe(table: Table, directory: Path) -> Recipe:
     if name != directory.name:
         msg = f"{table.where}: the name '{name}' is not the directory's name '{directory.name}'."
         raise RecipeError(msg)
-    kind = table.choice("kind", Kind)
+    kind = table.choice("kind", RecipeKind)
     common = table.pairs("common")
     needs = table.words("needs")
     variants = table.take("variants", dict, {})
-    if kind is Kind.PROGRAM and not variants:
+    if kind is RecipeKind.PROGRAM and not variants:
         msg = f"{table.where}: a program needs at least one [variants.NAME]."
         raise RecipeError(msg)
     local = _local(table, directory)
@@ -289,7 +283,7 @@ def _recipe(table: Table, directory: Path) -> Recipe:
                 key,
                 _inner(value, f"{table.where}: variants.{key}"),
                 common=common,
-                program=kind is Kind.PROGRAM,
+                program=kind is RecipeKind.PROGRAM,
             )
             for key, value in variants.items()
         )
@@ -455,13 +449,13 @@ def _trial(table: Table, variants: Mapping[str, object]) -> SmokeTest:
     table.done()
     for name in trial.variants:
         if name not in variants:
-            msg = f"{table.where}: '{name}' is no variant.{guess(name, variants)}"
+            msg = f"{table.where}: '{name}' is no variant.{suggestion(name, variants)}"
             raise RecipeError(msg)
     return trial
 
 
-def _expectations(table: Table) -> Expectations:
-    expect = Expectations(
+def _expectations(table: Table) -> RecipeExpectations:
+    expect = RecipeExpectations(
         linkage=table.choice("linkage", Linkage, Linkage.STATIC),
         max_size=table.take("max_size", int),
         protocols=table.words("protocols"),

@@ -16,7 +16,7 @@ NOT_IN_KEY = ("recipe.toml", "*.asc")
 FINGERPRINT = re.compile(r"[0-9A-F]{40}")
 
 
-class Kind(StrEnum):
+class RecipeKind(StrEnum):
     """What comes out of a recipe, and who uses it."""
 
     LIBRARY = "library"
@@ -154,7 +154,7 @@ class Release:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Expectations:
+class RecipeExpectations:
     """What a finished program must be and do; `verify` enforces all of it."""
 
     linkage: Linkage = Linkage.STATIC
@@ -194,7 +194,7 @@ class Variant:
     """Those of `needs` whose data goes into the file as it is; not counted in the size budget."""
     switches: Mapping[str, str]
     """Handed to the build script as ``SWITCHES``: ``-DNAME=VALUE`` each."""
-    expect: Expectations | None
+    expect: RecipeExpectations | None
     memory: int = 0
     """Bytes that its build takes at its worst moment; 0 when no single program of it is large."""
 
@@ -232,7 +232,7 @@ class Recipe:
     """One directory of `recipes/`."""
 
     name: str
-    kind: Kind
+    kind: RecipeKind
     summary: str
     homepage: str
     directory: Path
@@ -297,7 +297,7 @@ def unsupported(
     recipe: Recipe, variant: Variant, target: Target, recipes: Mapping[str, Recipe]
 ) -> str:
     """Say why ``target`` cannot have this variant, by its own recipe or one it needs; '' when it can."""
-    if recipe.kind is Kind.TOOL or variant.native:
+    if recipe.kind is RecipeKind.TOOL or variant.native:
         return ""  # not built for the target
     if target in recipe.unsupported:
         return f"{recipe.name} cannot be built for {target}: {recipe.unsupported[target]}"

@@ -17,14 +17,14 @@ _IDLE = re.compile(r"\s*(?:#.*)?$")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rewritten:
+class RewrittenRecipe:
     """The new text, and the versions that are no longer in it."""
 
     text: str
     dropped: tuple[str, ...]
 
 
-def add_release(text: str, release: Release, *, keep: int = KEEP) -> Rewritten:
+def add_release(text: str, release: Release, *, keep: int = KEEP) -> RewrittenRecipe:
     """Return a recipe's text with ``release`` as its first one, laid out and commented as the one that was first.
 
     The oldest are dropped until ``keep`` are left. Raises RecipeError, naming no file, when the text is laid out in a
@@ -51,7 +51,7 @@ def add_release(text: str, release: Release, *, keep: int = KEEP) -> Rewritten:
     new = "".join(lines)
     _compare(before, new, release, keep)
     versions = [str(one["version"]) for one in before["releases"]]
-    return Rewritten(text=new, dropped=tuple(versions[keep - 1 :]))
+    return RewrittenRecipe(text=new, dropped=tuple(versions[keep - 1 :]))
 
 
 def _end(lines: list[str], start: int) -> int:

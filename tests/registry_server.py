@@ -21,10 +21,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from core.files import write_file
+from core.retry import RetryPolicy
 from core.target import Target
-from publish.manifest import replace
 from publish.oci.attachment import Attachment
-from publish.oci.layer import Layer, LayerFile
+from publish.oci.layer import LayerFile, layer_tar
 from publish.oci.layout import (
     CONFIG,
     INDEX,
@@ -36,8 +37,8 @@ from publish.oci.layout import (
     platform,
     write_index,
 )
+from publish.registry.client import POLICY, RegistryOptions
 from publish.registry.credentials import Login
-from publish.registry.outside import ClientOptions, RetryPolicy
 from publish.registry.pull import VERSION, pull
 from publish.registry.push import plan_push, push
 from publish.registry.reference import Reference, Repository
@@ -517,8 +518,10 @@ def tiny_layout(directory: Path, *, bulk: int = 0, word: str = "") -> Layout:
         padding = bytes(range(256)) * (bulk // 256) if target is Target.AMD64 else b""
         data = f"a file for {target}{word}".encode() + padding
         sha256 = hashlib.sha256(data).hexdigest()
-        file = LayerFile(path=PurePosixPath("/file"), source=directory, sha256=sha256, mode=0o755)
-        layer = put_blob(directory, Layer(files=(file,), epoch=0).tar({sha256: data}), LAYER)
+        source = directory.with_name(f"{directory.name}-{sha256[:12]}")
+        write_file(source, data)
+        file = LayerFile(path=PurePosixPath("/file"), source=source, sha256=sha256, mode=0o755)
+        layer = put_blob(directory, layer_tar([file], {}, epoch=0), LAYER)
         rootfs = {"type": "layers", "diff_ids": [layer.digest]}
         running = {"config": {"Cmd": ["/file"]}, "rootfs": rootfs}
         config = put_blob(directory, canonical({**platform(target), **running}), CONFIG)
@@ -540,7 +543,7 @@ def tiny_layout(directory: Path, *, bulk: int = 0, word: str = "") -> Layout:
 
 def put_blob(directory: Path, data: bytes, media_type: str) -> Descriptor:
     descriptor = Descriptor.of(data, media_type)
-    replace(directory / "blobs" / descriptor.digest.replace(":", "/"), data)
+    write_file(directory / "blobs" / descriptor.digest.replace(":", "/"), data)
     return descriptor
 
 
@@ -600,13 +603,15 @@ class Client:
     login: Login | None = None
     slept: list[float] = field(default_factory=list)
     recorder: Recorder = field(default_factory=Recorder)
-    patience: RetryPolicy = field(default_factory=lambda: RetryPolicy(connect=2.0, read=2.0))
+    policy: RetryPolicy = field(
+        default_factory=lambda: dataclasses.replace(POLICY, connect=2.0, read=2.0)
+    )
     insecure: bool = False
 
     @property
-    def outside(self) -> ClientOptions:
-        return ClientOptions(
-            patience=self.patience,
+    def options(self) -> RegistryOptions:
+        return RegistryOptions(
+            policy=self.policy,
             login=lambda host: self.login,
             sleep=self.slept.append,
             random=lambda: 1.0,
@@ -624,7 +629,7 @@ class Client:
             self.repository,
             tags,
             self.attachments,
-            outside=self.outside,
+            options=self.options,
             progress=self.recorder,
         )
 
@@ -634,7 +639,7 @@ class Client:
             self.repository,
             tags,
             self.attachments,
-            outside=self.outside,
+            options=self.options,
             progress=self.recorder,
         )
 
@@ -642,7 +647,7 @@ class Client:
         self, directory: Path, word: str = "8.21.0-http"
     ) -> tuple[Layout, tuple[Attachment, ...]]:
         reference = Reference(repository=self.repository, word=word)
-        return pull(reference, directory, outside=self.outside, progress=self.recorder)
+        return pull(reference, directory, options=self.options, progress=self.recorder)
 
     @property
     def tagged(self) -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
-from recipes.model import Expectations, Product, Release, SmokeTest
+from recipes.model import Product, RecipeExpectations, Release, SmokeTest
 
 if TYPE_CHECKING:
     from verify.servers import Servers
@@ -122,7 +122,7 @@ def smoke(
     )
 
 
-def promises(text: str, expect: Expectations) -> Iterator[str]:
+def promises(text: str, expect: RecipeExpectations) -> Iterator[str]:
     """Compare what ``curl -V`` says with what the recipe promises and forbids."""
     for title, promised in (("Protocols", expect.protocols), ("Features", expect.features)):
         if not promised:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import assert_never
 
-from builders.sources.archive import Member, MemberKind, Unreadable, members
+from builders.sources.archive import ArchiveMember, MemberKind, Unreadable, members
 from core.errors import SourceError
 from core.files import disk_errors
 
@@ -78,7 +78,7 @@ class _Tree:
         self._times: dict[PurePosixPath, int] = {}
         self._links: dict[PurePosixPath, str] = {}
 
-    def take(self, found: Iterable[Member]) -> None:
+    def take(self, found: Iterable[ArchiveMember]) -> None:
         """Unpack everything."""
         for member in found:
             path = _path(member.name)

@@ -47,7 +47,7 @@ def make(harness: Harness, *words: str, **options: object) -> dict[str, WrittenI
 
 def files(made: WrittenImage) -> dict[str, bytes]:
     (image,) = made.image.images
-    return {str(one.path): one.source.read_bytes() for one in image.layer.files}
+    return {str(one.path): one.source.read_bytes() for one in image.files}
 
 
 def test_an_image_of_each_release_and_variant_that_is_built(shop: Harness) -> None:

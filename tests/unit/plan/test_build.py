@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.build import LOG_LINES, Outcome
+from builders.build import FEW, LOG_LINES, Outcome
 from builders.plan import Step, topological_order
 from builders.schedule import run_plan
 from builders.tree import unpack_tree
@@ -107,6 +107,40 @@ def test_what_a_step_made_comes_out_of_the_cache_as_it_was(
     program = context.cache.blob(outcome.files["program"])
     assert program is not None
     assert program.read_bytes() == b"\x7fELF"
+
+
+def test_files_of_one_name_in_two_directories_are_two_files(context: Context) -> None:
+    def script(running: Running) -> int:
+        for name in ("a", "b"):
+            (running.out / name).mkdir()
+            running.make(f"{name}/tool", name.encode())
+        return 0
+
+    context.engine.script = script
+    for outcome in (run(context), run(context)):
+        assert sorted(outcome.files) == ["a/tool", "b/tool"]
+        blobs = [context.cache.blob(sha256) for _, sha256 in sorted(outcome.files.items())]
+        assert [blob and blob.read_bytes() for blob in blobs] == [b"a", b"b"]
+        with pytest.raises(StepError, match=r"musl 1\.0 .* made a/tool, b/tool where one"):
+            outcome.product(steps(context)["musl"])
+
+
+def test_one_file_among_many_is_no_product(context: Context) -> None:
+    def script(running: Running) -> int:
+        for number in range(FEW + 1):
+            running.make(f"file{number}", b"x")
+        return 0
+
+    context.engine.script = script
+    outcome = run(context)
+    assert outcome.files == {}
+    with pytest.raises(StepError, match=f"made more than {FEW} files where one file is expected"):
+        outcome.product(steps(context)["musl"])
+
+
+def test_the_one_file_is_the_product(context: Context) -> None:
+    outcome = run(context)
+    assert outcome.product(steps(context)["musl"]) == outcome.files["result"]
 
 
 def test_a_failed_step_shows_the_end_of_its_log_and_where_the_rest_is(context: Context) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.memory import COMPILER, Memory, available, needed
+from builders.memory import COMPILER, MemoryBudget, available, needed
 from builders.plan import Step, topological_order
 from tests.fakes import Context
 
@@ -109,12 +109,12 @@ def test_steps_run_together_as_long_as_they_fit(context: Context) -> None:
     heavy, light = step(context, "tls", 30 << 30), step(context, "hello-2.0-linux-amd64-checks")
     assert needed(heavy) == 30 << 30
     assert needed(light) == COMPILER
-    narrow = Memory(budget=(30 << 30) + COMPILER)
+    narrow = MemoryBudget(budget=(30 << 30) + COMPILER)
     assert narrow.admits(light, [heavy])
     assert not narrow.admits(light, [heavy, light])
     assert not narrow.admits(heavy, [heavy])
-    assert Memory(budget=0).admits(heavy, [])  # one always can
-    assert Memory(budget=None).admits(heavy, [heavy])
+    assert MemoryBudget(budget=0).admits(heavy, [])  # one always can
+    assert MemoryBudget(budget=None).admits(heavy, [heavy])
 
 
 def test_a_build_is_taken_to_run_as_many_compilers_as_it_is_told_to(

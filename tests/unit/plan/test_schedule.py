@@ -5,12 +5,13 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 
 import pytest
 
 from builders.build import Outcome
 from builders.engines.engine import EngineName
-from builders.memory import Memory
+from builders.memory import MemoryBudget
 from builders.plan import Step, topological_order
 from builders.schedule import critical_paths, run_plan
 from core.cancel import Cancelled
@@ -196,6 +197,55 @@ def test_an_engine_that_cannot_be_had_is_told_once_as_what_it_is(context: Contex
         run_plan(steps, builder, jobs=4, cancel=context.cancel)
 
 
+def test_another_executor_can_take_the_place_of_the_threads(context: Context) -> None:
+    builder, submitted = context.builder(), dict[str, set[str]]()
+
+    def submit(step: Step, inputs: Mapping[str, Outcome]) -> Future[Outcome]:
+        assert not [one for one in threading.enumerate() if one.name.startswith("step")]
+        submitted[step.slug] = set(inputs)
+        future: Future[Outcome] = Future()
+        future.set_result(builder.run(step, inputs))
+        return future
+
+    steps = topological_order(context.world.plan("hello:secure"))
+    done = run_plan(steps, builder, jobs=2, cancel=context.cancel, submit=submit)
+    assert set(submitted) == {step.slug for step in done} == EVERYTHING
+    assert submitted["hello-secure-2.0-linux-amd64"] == {"checks", "data", "musl", "tls"}
+    submitted.clear()
+    assert run_plan(steps, builder, jobs=2, cancel=context.cancel, submit=submit).keys() == set(
+        steps
+    )
+    assert submitted == {}  # what is cached is not handed out
+
+
+def test_a_failure_in_another_executor_cancels_and_waits(context: Context) -> None:
+    """One step fails, one is on its way and ends when it is told, one has not begun."""
+    futures: dict[str, Future[Outcome]] = {}
+
+    def end_when_told(future: Future[Outcome]) -> None:
+        assert context.cancel.wait(10)
+        time.sleep(0.1)
+        future.set_exception(Cancelled("stopped"))
+
+    def submit(step: Step, inputs: Mapping[str, Outcome]) -> Future[Outcome]:
+        future = futures[step.recipe.name] = Future()
+        if len(futures) == 3:
+            running, failing, _ = futures.values()
+            running.set_running_or_notify_cancel()
+            threading.Thread(target=end_when_told, args=(running,)).start()
+            failing.set_exception(StepError("it failed elsewhere"))
+        return future
+
+    context.world.edit("tls", 'needs = ["musl"]', "needs = []")
+    steps = topological_order(context.world.plan("hello:secure"))
+    with pytest.raises(StepError, match="it failed elsewhere"):
+        run_plan(steps, context.builder(), jobs=3, cancel=context.cancel, submit=submit)
+    running, _, pending = futures.values()
+    assert running.done()
+    assert pending.cancelled()
+    assert context.engine.ran == []
+
+
 def test_rebuild_looks_at_no_result_of_the_named_recipes(context: Context) -> None:
     build(context)
     context.engine.ran.clear()
@@ -258,7 +308,7 @@ def heavy(context: Context, *names: str) -> None:
         context.world.edit(name, f'kind = "{kind}"', f'kind = "{kind}"\nmemory = "30G"')
 
 
-def most_at_a_time(context: Context, *names: str, memory: Memory) -> int:
+def most_at_a_time(context: Context, *names: str, memory: MemoryBudget) -> int:
     """Build with room for many jobs; return how many steps of these recipes ran at the same time at most."""
     now: set[str] = set()
     most: list[int] = [0]
@@ -280,20 +330,20 @@ def most_at_a_time(context: Context, *names: str, memory: Memory) -> int:
 def test_heavy_steps_wait_for_each_other_where_memory_is_short(context: Context) -> None:
     context.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
     heavy(context, "tls", "data", "upx")
-    assert most_at_a_time(context, "tls", "data", "upx", memory=Memory(budget=HEAVY + 1)) == 1
+    assert most_at_a_time(context, "tls", "data", "upx", memory=MemoryBudget(budget=HEAVY + 1)) == 1
     assert sorted(context.engine.ran) == sorted(EVERYTHING)
 
 
 def test_heavy_steps_run_together_where_memory_allows(context: Context) -> None:
     context.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
     heavy(context, "tls", "data", "upx")
-    assert most_at_a_time(context, "tls", "data", "upx", memory=Memory(budget=4 * HEAVY)) == 3
+    assert most_at_a_time(context, "tls", "data", "upx", memory=MemoryBudget(budget=4 * HEAVY)) == 3
 
 
 def test_a_step_larger_than_all_memory_runs_alone(context: Context) -> None:
     heavy(context, "musl", "tls", "data", "upx")
     every = ("musl", "tls", "data", "upx", "hello")
-    assert most_at_a_time(context, *every, memory=Memory(budget=1)) == 1
+    assert most_at_a_time(context, *every, memory=MemoryBudget(budget=1)) == 1
     assert sorted(context.engine.ran) == sorted(EVERYTHING)
 
 

@@ -1,9 +1,6 @@
 """The manifest: whole, true, and kept by everybody who adds to it."""
 
 import json
-import os
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +20,6 @@ from publish.manifest import (
     read_manifest,
     write_manifest,
 )
-from publish.manifest import replace as write_whole
 from verify.smoke import Smoke
 
 ARTIFACT = Artifact(
@@ -50,17 +46,6 @@ ARTIFACT = Artifact(
         ),
     ),
 )
-
-FULL = """
-import resource, sys
-from pathlib import Path
-from publish.manifest import replace
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-try:
-    replace(Path(sys.argv[1]), b"x" * 5000)
-except OSError as error:
-    print(error.strerror)
-"""
 
 
 def made(directory: Path, name: str = "curl", **changes: object) -> Artifact:
@@ -225,52 +210,6 @@ def test_a_manifest_of_another_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / NAME).write_text(f'{{"version": {VERSION + 1}, "artifacts": []}}', "utf-8")
     with pytest.raises(RecipeError, match="has version 2; this program knows version 1"):
         read_manifest(tmp_path)
-
-
-def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / NAME
-    path.write_text("old", "utf-8")
-    done = subprocess.run(
-        [sys.executable, "-c", FULL, str(path)],
-        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-    )
-    assert done.stdout == "File too large\n"
-    assert path.read_text("utf-8") == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_file_that_cannot_take_its_place_leaves_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "taken"
-    path.mkdir()
-    with pytest.raises(OSError, match="taken"):
-        write_whole(path, b"x")
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_reader_never_meets_half_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    contents = [letter * 200_000 for letter in (b"a", b"b")]
-    write_whole(path, contents[0])
-    stop = threading.Event()
-    odd: list[int] = []
-
-    def look() -> None:
-        while not stop.is_set():
-            data = path.read_bytes()
-            if data not in contents:
-                odd.append(len(data))
-
-    reader = threading.Thread(target=look)
-    reader.start()
-    for number in range(30):
-        write_whole(path, contents[number % 2])
-    stop.set()
-    reader.join()
-    assert odd == []
 
 
 def test_anybody_may_read_it(tmp_path: Path) -> None:

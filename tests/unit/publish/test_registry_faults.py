@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import PublishError
-from publish.registry.outside import ClientOptions, RetryPolicy
+from core.retry import RetryPolicy
+from publish.registry.client import RegistryOptions
 from publish.registry.push import push
 from publish.registry.reference import Repository
 from tests.registry_server import (
@@ -92,7 +93,7 @@ def test_wherever_a_push_ends_no_tag_is_half_and_the_next_one_completes_it(
     client.attachments = client.attachments[:2]  # one of the index, one of a platform
     client.server.referrers = referrers
     client.server.lax = True  # the order of things is all that keeps the promise
-    client.patience = dataclasses.replace(client.patience, tries=2)
+    client.policy = dataclasses.replace(client.policy, tries=2)
     client.push("8.21.0-http", "latest")
     requests = len(client.server.log)
     whole = undisturbed(client)
@@ -170,8 +171,8 @@ def test_waits_grow_and_end(client: Client) -> None:
 
 def test_waits_differ_from_run_to_run(client: Client) -> None:
     client.server.trouble = first(1, Trouble.ERROR, "HEAD")
-    outside = dataclasses.replace(client.outside, random=lambda: 0.25)
-    push(client.layout, client.repository, outside=outside)
+    options = dataclasses.replace(client.options, random=lambda: 0.25)
+    push(client.layout, client.repository, options=options)
     assert client.slept == [0.5 * (0.5 + 0.125)]
 
 
@@ -184,8 +185,8 @@ def test_a_rate_limit_is_waited_for_as_long_as_the_registry_asks(client: Client)
 
 def test_a_rate_limit_may_name_a_date(client: Client) -> None:
     client.server.retry_after = [formatdate(1_800_000_030, usegmt=True)]
-    outside = dataclasses.replace(client.outside, now=lambda: 1_800_000_000.0)
-    push(client.layout, client.repository, outside=outside)
+    options = dataclasses.replace(client.options, now=lambda: 1_800_000_000.0)
+    push(client.layout, client.repository, options=options)
     assert client.slept == [30.0]
 
 
@@ -203,7 +204,7 @@ def test_nonsense_in_retry_after_is_no_wait_of_its_own(client: Client) -> None:
 
 
 def test_a_registry_that_hangs_is_left(client: Client) -> None:
-    client.patience = RetryPolicy(tries=2, connect=1.0, read=0.2)
+    client.policy = RetryPolicy(tries=2, connect=1.0, read=0.2)
     client.server.trouble = lambda asked: Trouble.HANG
     error = fails(client)
     assert "stopped answering (tried 2 times)" in error.what
@@ -211,26 +212,26 @@ def test_a_registry_that_hangs_is_left(client: Client) -> None:
 
 def test_a_registry_that_takes_in_a_drip_is_left(heavy: Client) -> None:
     clock = itertools.count(0, 30)
-    outside = dataclasses.replace(
-        heavy.outside,
+    options = dataclasses.replace(
+        heavy.options,
         monotonic=lambda: float(next(clock)),
-        patience=RetryPolicy(tries=1, grace=60.0, min_rate=1 << 20),
+        policy=RetryPolicy(tries=1, grace=60.0, min_rate=1 << 20),
     )
     with pytest.raises(PublishError, match="takes bytes too slowly"):
-        push(heavy.layout, heavy.repository, outside=outside)
+        push(heavy.layout, heavy.repository, options=options)
     assert heavy.server.store.tags == {}
 
 
 def test_nobody_there_is_said_as_it_is(client: Client) -> None:
     repository = Repository(host="127.0.0.1:1", path="tools")
-    with pytest.raises(PublishError, match="Connection refused"):
-        push(client.layout, repository, outside=client.outside)
+    with pytest.raises(PublishError, match=r"connection refused \(tried 5 times\)"):
+        push(client.layout, repository, options=client.options)
 
 
 def test_a_host_that_does_not_exist_is_not_asked_twice(client: Client) -> None:
     repository = Repository(host="nobody.invalid", path="tools")
-    with pytest.raises(PublishError, match="no host called"):
-        push(client.layout, repository, outside=client.outside)
+    with pytest.raises(PublishError, match="host name cannot be resolved"):
+        push(client.layout, repository, options=client.options)
     assert client.slept == []
 
 
@@ -417,6 +418,6 @@ def test_an_upload_that_leads_nowhere_is_not_followed(
 
 
 def test_the_default_outside_is_the_real_one() -> None:
-    outside = ClientOptions()
-    assert outside.patience.tries > 1
-    assert json.dumps(dataclasses.asdict(outside.patience))
+    options = RegistryOptions()
+    assert options.policy.tries > 1
+    assert json.dumps(dataclasses.asdict(options.policy))

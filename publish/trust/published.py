@@ -8,13 +8,13 @@ from urllib.parse import urlsplit, urlunsplit
 from core.errors import PublishError
 from core.target import Target
 from publish.manifest import Artifact, Input
-from publish.trust.components import Part, Wheel, linked, source_purl
+from publish.trust.components import Component, Wheel, linked, source_purl
 from recipes.load import find_product
 from recipes.model import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resolved:
+class ResolvedDependency:
     """A source that went into a file, the tools' too."""
 
     name: str
@@ -29,7 +29,7 @@ class Resolved:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shipped:
+class PublishedFile:
     """One file, and what is said about it."""
 
     name: str
@@ -49,16 +49,16 @@ class Shipped:
     """The action key of the step that made it."""
     engine: str
     isolated: bool
-    parts: tuple[Part, ...]
-    sources: tuple[Resolved, ...] = ()
+    components: tuple[Component, ...]
+    sources: tuple[ResolvedDependency, ...] = ()
 
 
-def shipped_files(
+def published_files(
     artifacts: Sequence[Artifact],
     directory: Path,
     recipes: Mapping[str, Recipe],
     wheels: Sequence[Wheel],
-) -> tuple[Shipped, ...]:
+) -> tuple[PublishedFile, ...]:
     """Return the manifest's ``artifacts`` as files to be published; ``directory`` is where it is.
 
     Raises PublishError naming every file whose verdict or smoke run is not ok: not run is not ok.
@@ -72,7 +72,7 @@ def shipped_files(
             next="inv build these files again where they can be tried, or publish without them",
         )
     by_name = {wheel.name: wheel for wheel in wheels}
-    return tuple(_shipped(artifact, directory, recipes, by_name) for artifact in artifacts)
+    return tuple(_published(artifact, directory, recipes, by_name) for artifact in artifacts)
 
 
 def _unproven(artifact: Artifact) -> str:
@@ -83,12 +83,12 @@ def _unproven(artifact: Artifact) -> str:
     return "" if artifact.smoke.ok else f"  {artifact.path}: its smoke run failed"
 
 
-def _shipped(
+def _published(
     artifact: Artifact,
     directory: Path,
     recipes: Mapping[str, Recipe],
     wheels: Mapping[str, Wheel],
-) -> Shipped:
+) -> PublishedFile:
     product = find_product(artifact.product, recipes)
     release = product.recipe.release(artifact.release)
     if release is None:
@@ -97,7 +97,7 @@ def _shipped(
     inputs = sorted(artifact.inputs, key=lambda source: source.name)
     versions = {source.name: source.version for source in inputs}
     name = product.file_name(release.version, artifact.target, packed=artifact.packed).name
-    return Shipped(
+    return PublishedFile(
         name=name,
         path=directory / artifact.path,
         sha256=artifact.sha256,
@@ -109,12 +109,12 @@ def _shipped(
         key=artifact.key,
         engine=artifact.engine,
         isolated=artifact.isolated,
-        parts=linked(product, versions, recipes, wheels, packed=artifact.packed),
-        sources=tuple(resolved(source, recipes) for source in inputs),
+        components=linked(product, versions, recipes, wheels, packed=artifact.packed),
+        sources=tuple(resolve(source, recipes) for source in inputs),
     )
 
 
-def resolved(source: Input, recipes: Mapping[str, Recipe]) -> Resolved:
+def resolve(source: Input, recipes: Mapping[str, Recipe]) -> ResolvedDependency:
     """Return a manifest's input as a source. Raises PublishError when it is not pinned like that any more."""
     recipe = recipes.get(source.name)
     release = recipe.release(source.version) if recipe else None
@@ -126,7 +126,7 @@ def resolved(source: Input, recipes: Mapping[str, Recipe]) -> Resolved:
     if archive:
         uri = archive.urls[0] if archive.urls else source_purl(archive)
         location = _public(source.url)
-    return Resolved(
+    return ResolvedDependency(
         name=source.name,
         version=source.version,
         sha256=source.sha256,

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from commands.docs import bodies, fill, rewrite
+from commands.docs_tables import IMAGE_HEAD, image_rows, make_blocks, matrix, sizes
 from console.program import contexts_of
 from core.errors import ExitCode, RecipeError
 from core.settings import SETTINGS
@@ -15,8 +17,8 @@ from core.target import Target
 from flow.build import parse_targets
 from flow.context import ROOT
 from publish.manifest import Artifact, Seconds, VerdictSummary
-from publish.pages import bodies, fill, make_blocks, matrix, rewrite, sizes
 from recipes import load
+from recipes.images import load_images
 from recipes.load import find_product, list_products, load_recipe, load_recipes
 from recipes.model import Recipe
 from tasks import namespace
@@ -225,6 +227,24 @@ class TestBlocks:
                 if body.startswith("|"):
                     cells = {len(re.findall(r"(?<!\\)\|", row)) for row in body.splitlines()}
                     assert len(cells) == 1, f"{page.name}: {name}"
+
+
+def test_every_image_has_a_line_with_its_newest_tag_and_what_is_in_it() -> None:
+    recipes = load_recipes()
+    images = load_images(recipes)
+    rows = image_rows(images, recipes)
+    assert len(rows) == len(images)
+    assert {len(row) for row in rows} == {len(IMAGE_HEAD)}
+    curl = recipes["curl"].releases[0].version
+    by_name = {row[0]: row for row in rows}
+    assert by_name[f"`static-curl:{curl}-https`"][1:] == (
+        "`https`, `latest`",
+        "curl:https at `/curl`",
+        "`/curl`",
+    )
+    tools = next(row for name, row in by_name.items() if name.startswith("`static-tools:"))
+    assert tools[3] == "`/bin/sh`"
+    assert "cacert at `/etc/ssl/certs/ca-certificates.crt`" in tools[2]
 
 
 def commands() -> Iterator[tuple[str, str]]:
