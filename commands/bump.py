@@ -35,7 +35,7 @@ class PinState(StrEnum):
     LEFT = "left alone"
     """It is frozen, or what is newer could not be had or judged."""
     UNSEEN = "not seen"
-    """Nobody who knows of releases could be asked."""
+    """No source of newer releases could be reached."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,15 +193,17 @@ class _Search:
         listing = self.recipe.update.listing
         if not listing:
             return None
-        place = upstream(listing, self.recipe.releases[0].archive, self.obtainer.options)
+        listed = upstream(listing, self.recipe.releases[0].archive, self.obtainer.options)
         try:
-            return place.versions()
+            return listed.versions()
         except MirrorError as error:
-            self.notes.append(f"could not look at {place.where}: {error.reason}")
+            self.notes.append(f"could not look at {listed.where}: {error.reason}")
             return None
 
     def _packaged(self) -> dict[str, DebianRelease] | None:
-        paths = [it.archive.debian for it in self.recipe.releases if it.archive.debian]
+        paths = [
+            release.archive.debian for release in self.recipe.releases if release.archive.debian
+        ]
         if not paths:
             return None
         package = paths[0].split("/")[-2]

@@ -118,7 +118,7 @@ class ImageMaker:
 
     @cached_property
     def artifacts(self) -> list[Artifact]:
-        """What is built, and proven."""
+        """What is built, and passed verification."""
         return [
             artifact for artifact in read_manifest(self.context.artifacts) if artifact.verdict.ok
         ]
@@ -233,9 +233,10 @@ class ImageMaker:
         """Releases by recipe: of a single program every one that is built, else the newest that is."""
         built: dict[str, list[str]] = {}
         for content in self._programs(recipe):
-            have = {it.release for it in self.artifacts if it.product == content.product}
-            pinned = self.context.recipes[content.recipe].releases
-            built[content.recipe] = [it.version for it in pinned if it.version in have]
+            name = content.product
+            have = {artifact.release for artifact in self.artifacts if artifact.product == name}
+            pinned = [release.version for release in self.context.recipes[content.recipe].releases]
+            built[content.recipe] = [version for version in pinned if version in have]
         if not all(built.values()):
             return []
         if len(recipe.contents) == 1:

@@ -20,7 +20,7 @@ from publish.trust.provenance import BuildPlatform
 from publish.trust.published import PublishedFile, published_files, resolve
 from publish.trust.signing import SecretKey
 
-UNSIGNED = "nothing is signed: nobody can tell that it is yours (./inv key new)"
+UNSIGNED = "nothing is signed: users cannot check who published it (./inv key new makes a key)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class Publisher:
     ) -> WrittenRelease:
         """Make ``directory`` a release of what is built; ``dry``: write nothing, only say what would be in it.
 
-        Raises PublishError when something is not proven, and when the directory cannot be one.
+        Raises PublishError when a file was not verified and tried, and when the directory cannot be one.
         """
         made, _ = self.maker.make(selection)
         images = [
@@ -93,7 +93,7 @@ class Publisher:
     ) -> list[Pushed]:
         """Push every image, what is attached to it, and its tags; ``dry``: only look at what is missing there.
 
-        Everything is made, and known to be proven, before the first byte is sent. Raises PublishError.
+        Everything is made, and known to be verified, before the first byte is sent. Raises PublishError.
         """
         made, _ = self.maker.make(selection)
         ready = [
@@ -119,7 +119,7 @@ class Publisher:
         """The files of a release: everything that is built, or what the chosen images have in them."""
         artifacts = self.maker.artifacts
         if selection.targets:
-            artifacts = [it for it in artifacts if it.target in selection.targets]
+            artifacts = [artifact for artifact in artifacts if artifact.target in selection.targets]
         if selection.words:
             products = {
                 content.product
@@ -127,7 +127,7 @@ class Publisher:
                 for image in written.image.images
                 for content in image.recipe.contents
             }
-            artifacts = [it for it in artifacts if it.product in products]
+            artifacts = [artifact for artifact in artifacts if artifact.product in products]
         return self._shipped(artifacts)
 
     def contents(self, made: WrittenImage, archives: tuple[Path, ...] = ()) -> PublishedImage:

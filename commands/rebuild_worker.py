@@ -142,7 +142,7 @@ def _interrupted_by_end_of_input() -> Iterator[None]:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def watch() -> None:
-        # Not sys.stdin: at exit, Python would wait for the lock of a stream that somebody reads.
+        # Not sys.stdin: at exit, Python would wait for the lock of a stream that is being read.
         while os.read(0, 1):
             pass
         if not over.is_set():

@@ -21,7 +21,7 @@ LARGEST = 4 << 30
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseInputs:
-    """What `publish` is given of the other rooms."""
+    """What `publish` is given by the other packages."""
 
     context: Context
 

@@ -33,7 +33,7 @@ class Request:
     rebuild: bool = False
     """Look at no cached result of these products' own recipes."""
     everywhere: bool = False
-    """The targets are all there are: what a product does not support is left out, and said."""
+    """The targets are all there are: what a product does not support is left out, with a note."""
 
 
 def parse_targets(text: str) -> tuple[Target, ...]:

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from builders.build import Outcome
 from builders.key import source_digest
@@ -18,8 +18,10 @@ from flow.fetch import Sources
 from publish.manifest import Artifact, Input, Seconds, VerdictSummary
 from verify.expectations import Expectations
 from verify.proofs import Proofs
-from verify.servers import Servers, serving
 from verify.smoke import Smoke, smoke
+
+if TYPE_CHECKING:
+    from verify.servers import Servers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,7 @@ class ServerPool:
 
     stack: ExitStack = field(default_factory=ExitStack)
     lock: Lock = field(default_factory=Lock)
-    idle: list[Servers] = field(default_factory=list)
+    idle: "list[Servers]" = field(default_factory=list)
 
     def __enter__(self) -> Self:
         return self
@@ -96,8 +98,10 @@ class ServerPool:
         self.stack.close()
 
     @contextmanager
-    def lend(self) -> Iterator[Servers]:
+    def lend(self) -> "Iterator[Servers]":
         """Lend servers to one smoke run alone: some answer by what they were asked before."""
+        from verify.servers import serving  # noqa: PLC0415 - a remembered smoke run needs no servers
+
         with self.lock:
             servers = self.idle.pop() if self.idle else self.stack.enter_context(serving())
         try:
