@@ -355,7 +355,7 @@ def wait_for_threads(prefix: str) -> None:
     An interrupt that comes while a pool starts a thread keeps the pool from waiting for just that one.
     """
     deadline = time.monotonic() + 10
-    while left := [one for one in threading.enumerate() if one.name.startswith(prefix)]:
+    while left := [thread for thread in threading.enumerate() if thread.name.startswith(prefix)]:
         assert time.monotonic() < deadline, left
         time.sleep(0.01)
 
