@@ -4,14 +4,13 @@ A registry is not trusted: every byte is hashed on its way in, and nothing is ta
 """
 
 import dataclasses
-import hashlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import PublishError
-from core.files import write_file
+from core.files import hash_file, write_file
 from core.progress import Progress
 from publish.oci.attachment import Attachment, layer_of
 from publish.oci.layout import INDEX, MANIFEST, Descriptor, Layout, write_index
@@ -165,10 +164,9 @@ class _Pull:
     def _blob(self, descriptor: Descriptor) -> None:
         self._cap(descriptor.size, self.caps.blob, "bytes in one blob")
         path = self._path(descriptor)
-        if path.is_file() and path.stat().st_size == descriptor.size:
-            with path.open("rb") as file:
-                if f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == descriptor.digest:
-                    return
+        sized = path.is_file() and path.stat().st_size == descriptor.size
+        if sized and f"sha256:{hash_file(path)}" == descriptor.digest:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".pull-") as scratch:
             part = Path(scratch) / "part"
