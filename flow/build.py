@@ -1,22 +1,21 @@
 """The whole flow: recipe, fetch, build, verify, pack, verify, smoke, artifacts."""
 
 import filecmp
-import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from builders.engines.engine import EngineName
-from builders.plan import Goal, needed_recipes, plan, topological_order
+from builders.plan import Goal, Stage, Step, needed_recipes, plan, topological_order
 from builders.schedule import run_plan
 from core.errors import VerdictError
+from core.files import atomic
 from core.target import Target
 from flow.context import Context
 from flow.fetch import Sources, fetch_sources, select
 from flow.verification import BuildRun, problems, verify
 from publish.manifest import Artifact, write_manifest
-from recipes.model import Product, unsupported
+from recipes.model import Product, Recipe, Release, unsupported
 
 ALL = "all"
 """What ``--target`` calls every target."""
@@ -99,6 +98,18 @@ def plan_goals(
     return plan(pairs, context.recipes, releases, native=Target.native())
 
 
+def lone_step(recipe: Recipe, release: Release) -> Step:
+    """Return the step that builds what needs nothing else and is the same for every target: a tool, or data."""
+    return Step(
+        stage=Stage.BUILD,
+        recipe=recipe,
+        release=release,
+        variant=recipe.variants[0],
+        target=Target.native(),
+        needs=(),
+    )
+
+
 def deliver(context: Context, artifacts: Iterable[Artifact]) -> None:
     """Copy the files out of the cache, then write the manifest."""
     artifacts = list(artifacts)
@@ -106,16 +117,6 @@ def deliver(context: Context, artifacts: Iterable[Artifact]) -> None:
         path = context.artifacts / artifact.path
         blob = context.blob(artifact.sha256)
         if not (path.is_file() and filecmp.cmp(path, blob, shallow=False)):
-            _copy(blob, path)
+            with blob.open("rb") as original, atomic(path, mode=0o755, sync=False) as copy:
+                shutil.copyfileobj(original, copy)
     write_manifest(context.artifacts, artifacts)
-
-
-def _copy(blob: Path, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        shutil.copyfile(blob, temporary)
-        temporary.chmod(0o755)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
