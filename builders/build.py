@@ -1,4 +1,4 @@
-"""Runs one step: looks its key up, else opens a box, runs the script, keeps what it made."""
+"""Runs one step: looks its key up, else opens a sandbox, runs the script, keeps what it made."""
 
 import shutil
 import time
@@ -198,7 +198,7 @@ class StepRunner:
     @contextmanager
     def _alone(self, step: Step, key: str) -> Iterator[None]:
         """Keep every other run away from this step. Waits for it, unless everything is to stop."""
-        told = False
+        noted = False
         while not self.cancel:
             with ExitStack() as stack:
                 try:
@@ -208,9 +208,9 @@ class StepRunner:
                 else:
                     yield
                     return
-            if not told:
+            if not noted:
                 self.report.note(f"wait    {step.name}: another run is at it")
-                told = True
+                noted = True
             self.cancel.wait(PAUSE)
         msg = f"Cancelled: {step.name}"
         raise Cancelled(msg)
@@ -228,7 +228,7 @@ class StepRunner:
     def _put(
         self, step: Step, inputs: Mapping[str, Outcome], sandbox: Sandbox, scratch: Path
     ) -> None:
-        """Put everything into the box."""
+        """Put everything into the sandbox."""
         directories = scratch / "directories"
         for name in ("work", "out"):
             (directories / name).mkdir(parents=True)
@@ -337,7 +337,7 @@ def _failed(step: Step, code: int, log: Path) -> FromscratchError:
     lines = log.read_text("utf-8", "replace").splitlines()
     tail = "\n".join(f"    {line[:LINE]}" for line in lines[-LOG_LINES:])
     msg = f"{step.name} failed with exit code {code}. The end of its log:\n{tail}"
-    # Compilers say little about it, and their log had no room either.
+    # Compilers say little about it, and their log did not fit either.
     full = shutil.disk_usage(log.parent).free < FULL
     return StepError(
         msg,

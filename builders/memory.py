@@ -68,7 +68,7 @@ def _confined(proc: Path, groups: Path) -> Iterator[int]:
         else:
             continue
         inside = PurePosixPath(path.lstrip("/"))
-        for directory in (top / inside, *(top / one for one in inside.parents)):
+        for directory in (top / inside, *(top / parent for parent in inside.parents)):
             limits, uses = _number(directory / limit), _number(directory / used)
             if limits is None or uses is None:
                 continue  # no limit here, or a group that is not seen from within a container

@@ -93,7 +93,7 @@ def plan(
                 stage=Stage.CHECKS,
                 recipe=recipe,
                 release=release,
-                variant=_nameless(variant),
+                variant=Variant(name="", summary="", needs=("musl",)),  # all variants share it
                 target=target,
                 needs=tuple((name, step) for name, step in needs if name == "musl"),
             )
@@ -166,17 +166,3 @@ def _need(name: str, recipes: Mapping[str, Recipe]) -> tuple[Recipe, Variant]:
     found = find_need(name, recipes)
     assert found, f"the loader let '{name}' pass"
     return found
-
-
-def _nameless(variant: Variant) -> Variant:
-    """The variant that all variants share: none of its switches."""
-    return Variant(
-        name="",
-        summary="",
-        default=False,
-        native=False,
-        needs=("musl",),
-        embeds=(),
-        switches={},
-        expect=None,
-    )

@@ -48,9 +48,9 @@ def run_program(
 
 def failed(done: Completed, *, since: str = "", lines: int = LINES) -> ProgramError:
     """Return the error of a program that failed, with the end of its stderr, from the first line that begins so."""
-    said = done.stderr.strip().splitlines()
-    marked = list(dropwhile(lambda line: not line.startswith(since), said))
-    quoted = "\n".join(line[:LINE] for line in (marked or said)[-lines:])
+    complaint = done.stderr.strip().splitlines()
+    marked = list(dropwhile(lambda line: not line.startswith(since), complaint))
+    quoted = "\n".join(line[:LINE] for line in (marked or complaint)[-lines:])
     msg = f"{_name(done.args)} ended with exit code {done.returncode}"
     msg += f": {quoted}" if quoted else ""
     return ProgramError(msg)

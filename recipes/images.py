@@ -133,7 +133,7 @@ def _images(name: str, table: Table, recipes: Mapping[str, Recipe]) -> list[Imag
     )
     table.done()
     try:
-        image.tagged(dict.fromkeys((one.recipe for one in image.contents), "1"), packed=True)
+        image.tagged(dict.fromkeys((file.recipe for file in image.contents), "1"), packed=True)
     except (KeyError, ValueError, IndexError) as error:
         msg = f"{table.where}: the tag '{image.tag}' names what is not in the image: {error}."
         raise RecipeError(msg) from error
@@ -162,8 +162,8 @@ def _each(
 
 def _content(table: Table, recipes: Mapping[str, Recipe]) -> ImageFile:
     product = table.take("product", str)
-    known = {one.name for one in list_products(recipes)}
-    known |= {one.name for one in recipes.values() if one.kind is RecipeKind.LIBRARY}
+    known = {product.name for product in list_products(recipes)}
+    known |= {recipe.name for recipe in recipes.values() if recipe.kind is RecipeKind.LIBRARY}
     if product not in known:
         msg = f"{table.where}: '{product}' is no product."
         raise RecipeError(msg, next=f"choose one of: {', '.join(sorted(known))}")

@@ -238,7 +238,7 @@ def make_something(running: Running) -> int:
     return 0
 
 
-class FakeBox(DirectorySandbox):
+class FakeSandbox(DirectorySandbox):
     """A real directory, in which a function runs instead of a program."""
 
     root = BOX
@@ -278,12 +278,12 @@ class FakeEngine:
     """What every step takes."""
 
     @contextmanager
-    def sandbox(self) -> Iterator[FakeBox]:
+    def sandbox(self) -> Iterator[FakeSandbox]:
         with self.lock:
             self.open_sandboxes += 1
             directory = self.directory / f"box-{len(list(self.directory.glob('box-*')))}"
             directory.mkdir(parents=True)
-        sandbox = FakeBox(directory, self.toolchain_, self.cancel)
+        sandbox = FakeSandbox(directory, self.toolchain_, self.cancel)
         sandbox.engine = self
         try:
             yield sandbox
@@ -315,7 +315,7 @@ class Lines(NullReport):
 
 
 @dataclass
-class Context:
+class BuildHarness:
     """A world, a cache that holds its sources, and a fake engine."""
 
     world: World
@@ -326,7 +326,7 @@ class Context:
     report: Lines = field(default_factory=Lines)
 
     @classmethod
-    def open(cls, directory: Path, script: Script = make_something) -> "Context":
+    def open(cls, directory: Path, script: Script = make_something) -> "BuildHarness":
         world = small_world(directory / "world")
         cache = Cache(directory / "cache")
         for archive in world.mirror.iterdir():

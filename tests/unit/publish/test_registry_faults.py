@@ -1,22 +1,30 @@
 """Registries that fail, in every way and at every moment: no tag ever points at half an image."""
 
+import contextlib
 import copy
 import dataclasses
 import itertools
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core.errors import PublishError
 from core.retry import RetryPolicy
-from publish.registry.client import RegistryOptions
+from publish.registry.client import POLICY, RegistryOptions
+from publish.registry.credentials import Login
+from publish.registry.pull import list_tags
 from publish.registry.push import push
 from publish.registry.reference import Repository
+from tests.hostile_headers import HEADERS, TEXT
 from tests.registry_server import (
     Asked,
+    Auth,
     Client,
     Place,
     Recorder,
@@ -29,6 +37,8 @@ from tests.registry_server import (
 )
 
 BULK = 3 << 20
+SOCKETS = 10
+"""Every so many moments, real sockets break; between them, requests go to the handler as calls."""
 REPOSITORY = "from.scratch/tools/static-curl"
 
 
@@ -99,6 +109,7 @@ def test_wherever_a_push_ends_no_tag_is_half_and_the_next_one_completes_it(
     whole = undisturbed(client)
     failed = 0
     for moment in range(requests):
+        client.direct = moment % SOCKETS != 0
         client.server.log.clear()
         client.server.store = Store()
 
@@ -123,6 +134,7 @@ def test_one_fault_at_any_moment_is_nothing_but_a_wait(client: Client, trouble: 
     requests = len(client.server.log)
     whole = undisturbed(client)
     for moment in range(requests):
+        client.direct = moment % SOCKETS != 0
         client.server.log.clear()
         client.server.store = Store()
         client.slept.clear()
@@ -381,6 +393,60 @@ def test_a_registry_that_refuses_for_ever_is_given_up(client: Client) -> None:
     client.server.trouble = forget
     error = fails(client)
     assert "MANIFEST_BLOB_UNKNOWN" in error.what
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    layout = tiny_layout(tmp_path_factory.mktemp("oci"))
+    with registry_server() as running:
+        yield Client(
+            server=running,
+            layout=layout,
+            attachments=said_about(layout)[:1],
+            login=Login(user="robin", secret="s3cret-pa55word"),
+            direct=True,
+            policy=dataclasses.replace(POLICY, tries=2, connect=0.1, read=0.1),
+        )
+
+
+REGISTRY_HEADERS = {
+    **HEADERS,
+    **dict.fromkeys(("Docker-Content-Digest", "Range", "WWW-Authenticate"), TEXT),
+    "OCI-Chunk-Min-Length": HEADERS["Content-Length"],
+    "Link": st.builds('<{}>; rel="next"'.format, HEADERS["Location"]),
+    "WWW-Authenticate": st.one_of(
+        TEXT, st.builds('Bearer realm="{}",scope={}'.format, HEADERS["Location"], TEXT)
+    ),
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    trouble=st.sampled_from([None, Trouble.ERROR, Trouble.DENIED]),
+    auth=st.booleans(),
+    body_limit=st.sampled_from([0, 1000]),
+    headers=st.fixed_dictionaries({}, optional=REGISTRY_HEADERS),
+)
+def test_no_header_is_more_than_an_error_of_publishing(
+    hostile: Client,
+    trouble: Trouble | None,
+    body_limit: int,
+    headers: dict[str, str],
+    *,
+    auth: bool,
+) -> None:
+    server = hostile.server
+    server.store, server.hostile, server.body_limit = Store(), headers, body_limit
+    server.auth = Auth.TOKEN if auth else Auth.NONE
+    server.trouble = lambda asked: trouble if asked.method == "PUT" else None
+    hostile.slept.clear()
+    with contextlib.suppress(PublishError), tempfile.TemporaryDirectory() as directory:
+        hostile.push()
+        hostile.pull(Path(directory))
+    with contextlib.suppress(PublishError):
+        list_tags(hostile.repository, options=hostile.options)
+    assert server.store.incomplete() == []
+    assert all(0 <= wait <= POLICY.retry_after_cap for wait in hostile.slept)
 
 
 # --- those that may not

@@ -162,6 +162,12 @@ BROKEN = {
         '"linux/loong46"',
         "Perhaps you meant 'linux/loong64'",
     ),
+    "path in Debian that is no string": (
+        "unsigned =",
+        "debian = false\nunsigned =",
+        "'debian' must be a string, not False",
+    ),
+    "rule that is empty": ('frozen = "it never moves"', 'rule = ""', "by which rule the pin moves"),
     "memory without a unit": (
         'summary = "says hello"',
         'summary = "says hello"\nmemory = "1500"',
