@@ -43,8 +43,8 @@ def mirror(sources: Iterable[Source], into: Path, *, get: Callable[[Source], Pat
     written = 0
     for filename, source in sorted(wanted.items()):
         with disk_errors(into):
-            there = _has(into / filename, source)
-        if not there:
+            present = _has(into / filename, source)
+        if not present:
             file = get(source)
             with disk_errors(into):
                 _copy(file, into / filename, source)
@@ -61,10 +61,10 @@ def _has(path: Path, source: Source) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == source.sha256
 
 
-def _copy(file: Path, place: Path, source: Source) -> None:
+def _copy(file: Path, target: Path, source: Source) -> None:
     state = hashlib.sha256()
     with (
-        tempfile.NamedTemporaryFile(dir=place.parent, prefix=".", delete=False) as copy,
+        tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", delete=False) as copy,
         file.open("rb") as original,
     ):
         temporary = Path(copy.name)
@@ -78,6 +78,6 @@ def _copy(file: Path, place: Path, source: Source) -> None:
             copy.flush()
             os.fsync(copy.fileno())
             temporary.chmod(0o644)
-            temporary.replace(place)
+            temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)

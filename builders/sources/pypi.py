@@ -111,10 +111,10 @@ def _pip(*words: str, seconds: float) -> "subprocess.CompletedProcess[str]":
 def _complaint(done: "subprocess.CompletedProcess[str]") -> MirrorError:
     lines = done.stderr.strip().splitlines()
     errors = list(itertools.dropwhile(lambda line: not line.startswith("ERROR:"), lines))
-    said = "\n".join(line[:LINE] for line in (errors or lines)[-LINES:])
-    lied = "DO NOT MATCH THE HASHES" in done.stderr
-    msg = f"pip ended with {done.returncode}: {said}"
-    return MirrorError(msg, kind=FailureKind.WRONG if lied else FailureKind.GONE)
+    quoted = "\n".join(line[:LINE] for line in (errors or lines)[-LINES:])
+    mismatch = "DO NOT MATCH THE HASHES" in done.stderr
+    msg = f"pip ended with {done.returncode}: {quoted}"
+    return MirrorError(msg, kind=FailureKind.WRONG if mismatch else FailureKind.GONE)
 
 
 def _platforms(wheel: str) -> list[str]:
