@@ -27,11 +27,11 @@ from urllib.parse import parse_qs, urlsplit
 import requests
 import urllib3
 
+from core.files import write_file
 from core.retry import RetryPolicy
 from core.target import Target
-from publish.manifest import replace
 from publish.oci.attachment import Attachment
-from publish.oci.layer import Layer, LayerFile
+from publish.oci.layer import LayerFile, layer_tar
 from publish.oci.layout import (
     CONFIG,
     INDEX,
@@ -586,8 +586,10 @@ def tiny_layout(directory: Path, *, bulk: int = 0, word: str = "") -> Layout:
         padding = bytes(range(256)) * (bulk // 256) if target is Target.AMD64 else b""
         data = f"a file for {target}{word}".encode() + padding
         sha256 = hashlib.sha256(data).hexdigest()
-        file = LayerFile(path=PurePosixPath("/file"), source=directory, sha256=sha256, mode=0o755)
-        layer = put_blob(directory, Layer(files=(file,), epoch=0).tar({sha256: data}), LAYER)
+        source = directory.with_name(f"{directory.name}-{sha256[:12]}")
+        write_file(source, data)
+        file = LayerFile(path=PurePosixPath("/file"), source=source, sha256=sha256, mode=0o755)
+        layer = put_blob(directory, layer_tar([file], {}, epoch=0), LAYER)
         rootfs = {"type": "layers", "diff_ids": [layer.digest]}
         running = {"config": {"Cmd": ["/file"]}, "rootfs": rootfs}
         config = put_blob(directory, canonical({**platform(target), **running}), CONFIG)
@@ -609,7 +611,7 @@ def tiny_layout(directory: Path, *, bulk: int = 0, word: str = "") -> Layout:
 
 def put_blob(directory: Path, data: bytes, media_type: str) -> Descriptor:
     descriptor = Descriptor.of(data, media_type)
-    replace(directory / "blobs" / descriptor.digest.replace(":", "/"), data)
+    write_file(directory / "blobs" / descriptor.digest.replace(":", "/"), data)
     return descriptor
 
 

@@ -4,19 +4,19 @@ apt knows the mirror, the proxies and the keys of this machine; nothing of it is
 """
 
 import re
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from threading import Lock
 
 from builders.sources.client import MirrorError
+from core.errors import EngineError
+from core.process import failed, run_program
 
 SUITE = "unstable"
 """Where Debian's newest releases are; what is in testing and stable came from there."""
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SECONDS = 180.0
-LINES = 3
 
 _DIRECTORY = re.compile(r"pool/[a-z0-9][a-z0-9+.-]*(?:/[A-Za-z0-9][A-Za-z0-9+.~-]*)+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.~_-]*")
@@ -61,7 +61,7 @@ class Apt:
             if not self._updated:
                 self._updated.append(self._update())
             text = self._run("apt-cache", "showsrc", "--only-source", package)
-        return {one.version: one for one in read_stanzas(text, package)}
+        return {release.version: release for release in read_stanzas(text, package)}
 
     def _update(self) -> str:
         """Fetch the index from the first mirror that has it; return that mirror."""
@@ -99,25 +99,17 @@ class Apt:
         }
         options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
         try:
-            done = subprocess.run(
+            done = run_program(
                 [program, *options, *words],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=SECONDS,
+                seconds=SECONDS,
+                package="apt",
+                purpose="read Debian's index of sources",
                 check=False,
             )
-        except FileNotFoundError as error:
-            msg = f"there is no {program} here"
-            raise MirrorError(msg) from error
-        except subprocess.TimeoutExpired as error:
-            msg = f"{program} took more than {SECONDS:.0f} s"
-            raise MirrorError(msg) from error
-        if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.startswith("E:")]
-            msg = " ".join(said[:LINES]) or f"{program} ended with {done.returncode}"
-            raise MirrorError(msg)
+            if done.returncode:
+                raise failed(done, since="E:")
+        except EngineError as error:
+            raise MirrorError(error.what) from error
         return done.stdout
 
 

@@ -9,8 +9,7 @@ from builders.sources.client import FailureKind, MirrorError
 from builders.sources.download import PartialFile
 from builders.sources.mirrors import Mirrors
 from builders.sources.transports import from_file
-from core.errors import SourceError
-from core.files import StorageError
+from core.errors import SourceError, StorageError
 from core.progress import NullProgress, Progress
 from core.retry import ClientOptions
 from recipes.model import Source

@@ -5,10 +5,8 @@ upstream and its other homes, then Debian's pool, then Python's package index. N
 Debian or of the index stands in this project: both are what the machine is configured to use.
 """
 
-import difflib
 import functools
 import string
-import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,7 +14,9 @@ from typing import Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from builders.sources.transports import Transport, from_file, over_http, over_pip
-from core.errors import RecipeError
+from core.errors import EngineError, RecipeError
+from core.process import run_program
+from core.suggest import suggestion
 from recipes.model import Source
 
 PRIVATE = "FROMSCRATCH_MIRRORS"
@@ -113,15 +113,10 @@ def apt_bases(apt_get: str = "apt-get") -> tuple[str, ...]:
     """
     command = [apt_get, "indextargets", "--format", "$(CREATED_BY) $(ORIGIN) $(REPO_URI)"]
     try:
-        answer = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=APT_SECONDS,
-            check=True,
+        answer = run_program(
+            command, seconds=APT_SECONDS, package="apt", purpose="find a Debian mirror"
         ).stdout
-    except (OSError, subprocess.SubprocessError, UnicodeError):
+    except EngineError:
         return ()
     bases = []
     for line in answer.splitlines():
@@ -172,7 +167,6 @@ def _check_template(template: str) -> None:
     for _, name, layout, conversion in fields:
         if name is None or (name in PLACEHOLDERS and not layout and not conversion):
             continue
-        near = difflib.get_close_matches(name, PLACEHOLDERS, n=1, cutoff=0.4)
-        guess = f" Perhaps you meant '{{{near[0]}}}'." if near else ""
+        guess = suggestion(f"{{{name}}}", known.split(", "))
         msg = f"{PRIVATE}: unknown placeholder '{{{name}}}' in '{template}'.{guess}"
         raise RecipeError(msg, next=f"use {known}")

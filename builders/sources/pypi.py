@@ -1,13 +1,13 @@
 """One wheel or source archive from Python's package index, as this machine's pip is configured to reach it."""
 
-import itertools
 import re
-import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from builders.sources.client import FailureKind, MirrorError
+from core.errors import EngineError
+from core.process import Completed, failed, run_program
 from core.retry import ClientOptions
 from recipes.model import Source
 
@@ -15,7 +15,7 @@ ARCHIVE = 64 << 20
 """Bytes that an archive of unknown size is given the time for."""
 RATES = 64
 """pip cannot be watched: it gets the policy's grace, and the time that so many times the minimum rate takes."""
-LINES, LINE = 5, 200
+LINES = 5
 """How much of pip's complaint is quoted: it can list a hundred versions."""
 
 
@@ -75,7 +75,7 @@ def pip_sha256(requirement: str, into: Path, *, wheel: bool, options: ClientOpti
 
 def _download(
     line: str, into: Path, *, wheel: bool, platforms: Iterable[str], seconds: float
-) -> "subprocess.CompletedProcess[str]":
+) -> Completed:
     """Let pip download what one line of a requirements file says."""
     wanted = into.parent / f"{into.name}.txt"
     wanted.write_text(f"{line}\n", "utf-8")
@@ -91,30 +91,26 @@ def _download(
         wanted.unlink(missing_ok=True)
 
 
-def _pip(*words: str, seconds: float) -> "subprocess.CompletedProcess[str]":
+def _pip(*words: str, seconds: float) -> Completed:
     quiet = ("--disable-pip-version-check", "--no-input", "--no-color", "--retries", "2")
     try:
-        return subprocess.run(
+        return run_program(
             [sys.executable, "-m", "pip", *words, *quiet],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=seconds,
+            seconds=seconds,
+            package="python3",
+            purpose="run pip",
             check=False,
         )
-    except subprocess.TimeoutExpired as error:
-        msg = f"pip took more than {seconds:.0f} s"
-        raise MirrorError(msg) from error
+    except EngineError as error:
+        raise MirrorError(error.what) from error
 
 
-def _complaint(done: "subprocess.CompletedProcess[str]") -> MirrorError:
-    lines = done.stderr.strip().splitlines()
-    errors = list(itertools.dropwhile(lambda line: not line.startswith("ERROR:"), lines))
-    quoted = "\n".join(line[:LINE] for line in (errors or lines)[-LINES:])
+def _complaint(done: Completed) -> MirrorError:
     mismatch = "DO NOT MATCH THE HASHES" in done.stderr
-    msg = f"pip ended with {done.returncode}: {quoted}"
-    return MirrorError(msg, kind=FailureKind.WRONG if mismatch else FailureKind.GONE)
+    return MirrorError(
+        failed(done, since="ERROR:", lines=LINES).what,
+        kind=FailureKind.WRONG if mismatch else FailureKind.GONE,
+    )
 
 
 def _platforms(wheel: str) -> list[str]:

@@ -5,14 +5,14 @@ Sequoia judges keys and signatures. It does not accept keys that vouch for thems
 known from the recipe's fingerprint, not from what the key says of itself.
 """
 
-import subprocess
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.sources.client import MirrorError
-from core.errors import SourceError
+from core.errors import MissingToolError, ProgramError, SourceError
+from core.process import run_program
 
 if TYPE_CHECKING:
     from pysequoia import Cert, Sig
@@ -122,21 +122,18 @@ def _ask_gpgv(
             str(directory / "keys"),
         ]
         try:
-            done = subprocess.run(
+            done = run_program(
                 [*words, str(directory / "signature"), str(file.absolute())],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=GPGV_SECONDS,
+                seconds=GPGV_SECONDS,
+                package="gpgv",
+                purpose=f"check a signature by {fingerprint}",
                 check=False,
             )
-        except FileNotFoundError as error:
+        except MissingToolError as error:
             msg = f"the key {fingerprint} vouches for itself with SHA-1, and gpgv, which would accept that, is missing"
             raise MirrorError(msg) from error
-        except subprocess.TimeoutExpired as error:
-            msg = f"gpgv took more than {GPGV_SECONDS:.0f} s"
-            raise MirrorError(msg) from error
+        except ProgramError as error:
+            raise MirrorError(error.what) from error
     lines = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("[GNUPG:] ")]
     status = {line[0]: line[1:] for line in lines if line}
     valid = status.get("VALIDSIG", [])

@@ -13,7 +13,7 @@ from builders.sources.cache import Cache, WrongBytesError
 from builders.sources.client import FailureKind, MirrorError
 from builders.sources.download import PartialFile, download
 from builders.sources.pypi import pip_download
-from core.files import StorageError
+from core.errors import StorageError
 from core.progress import Progress
 from core.retry import ClientOptions
 from recipes.model import Source

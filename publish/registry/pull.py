@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import PublishError
+from core.files import write_file
 from core.progress import Progress
-from publish.manifest import replace
 from publish.oci.attachment import Attachment, layer_of
 from publish.oci.layout import INDEX, MANIFEST, Descriptor, Layout, write_index
 from publish.registry.auth import Purpose
@@ -175,7 +175,7 @@ class _Pull:
             part.replace(path)
 
     def _write(self, descriptor: Descriptor, data: bytes) -> None:
-        replace(self._path(descriptor), data)
+        write_file(self._path(descriptor), data)
 
     def _path(self, descriptor: Descriptor) -> Path:
         return self.directory / "blobs" / descriptor.digest.replace(":", "/", 1)

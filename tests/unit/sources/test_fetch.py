@@ -15,7 +15,7 @@ from builders.sources.client import FailureKind
 from builders.sources.download import PartialFile
 from builders.sources.fetch import Fetched, NotCached, Unavailable, fetch
 from builders.sources.mirrors import Mirrors
-from core.errors import SourceError
+from core.errors import StorageError
 from core.retry import ClientOptions, RetryPolicy
 from recipes.model import Source
 from tests.unit.sources.servers import (
@@ -35,7 +35,7 @@ from pathlib import Path
 from builders.sources.cache import Cache
 from builders.sources.fetch import fetch
 from builders.sources.mirrors import Mirrors
-from core.errors import SourceError
+from core.errors import FromscratchError
 from recipes.model import Source
 
 root, url, size, sha256, limit = sys.argv[1:]
@@ -45,7 +45,7 @@ source = Source(name="curl", version="1", filename="curl-8.21.0.tar.gz", urls=(u
                 size=int(size), sha256=sha256)
 try:
     print(fetch(source, Cache(Path(root)), Mirrors()).cached)
-except SourceError as error:
+except FromscratchError as error:
     print(type(error).__name__, error)
 """
 
@@ -251,7 +251,7 @@ def test_full_disk_is_told_and_leaves_nothing(cache: Cache, tmp_path: Path, tran
 
 def test_cache_that_is_not_ours_is_told(tmp_path: Path, waits: Waits) -> None:
     (tmp_path / "cache").write_text("a file, not a directory")
-    with serving(file()) as server, pytest.raises(SourceError, match="cache"):
+    with serving(file()) as server, pytest.raises(StorageError, match="cache"):
         fetch(source_of(DATA, server.url), Cache(tmp_path / "cache"), Mirrors())
     assert waits.slept == []
 
