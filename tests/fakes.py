@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from threading import Lock
 
-from builders.build import Builder, LazyEngine
+from builders.build import LazyEngine, StepRunner
 from builders.engines.directory import DirectorySandbox
 from builders.engines.engine import Command, Engine, EngineName, Usage
 from builders.plan import Goal, Step, plan
@@ -71,7 +71,7 @@ TLS = "ON"
 max_size = 100_000
 
 [unsupported]
-"linux/mips64le" = "nobody says hello there"
+"linux/loong64" = "nobody says hello there"
 
 [unpackable]
 "linux/s390x" = "UPX does not know it"
@@ -238,7 +238,7 @@ def make_something(running: Running) -> int:
     return 0
 
 
-class FakeBox(DirectorySandbox):
+class FakeSandbox(DirectorySandbox):
     """A real directory, in which a function runs instead of a program."""
 
     root = BOX
@@ -278,12 +278,12 @@ class FakeEngine:
     """What every step takes."""
 
     @contextmanager
-    def sandbox(self) -> Iterator[FakeBox]:
+    def sandbox(self) -> Iterator[FakeSandbox]:
         with self.lock:
             self.open_sandboxes += 1
             directory = self.directory / f"box-{len(list(self.directory.glob('box-*')))}"
             directory.mkdir(parents=True)
-        sandbox = FakeBox(directory, self.toolchain_, self.cancel)
+        sandbox = FakeSandbox(directory, self.toolchain_, self.cancel)
         sandbox.engine = self
         try:
             yield sandbox
@@ -315,7 +315,7 @@ class Lines(NullReport):
 
 
 @dataclass
-class Context:
+class BuildHarness:
     """A world, a cache that holds its sources, and a fake engine."""
 
     world: World
@@ -326,7 +326,7 @@ class Context:
     report: Lines = field(default_factory=Lines)
 
     @classmethod
-    def open(cls, directory: Path, script: Script = make_something) -> "Context":
+    def open(cls, directory: Path, script: Script = make_something) -> "BuildHarness":
         world = small_world(directory / "world")
         cache = Cache(directory / "cache")
         for archive in world.mirror.iterdir():
@@ -335,8 +335,8 @@ class Context:
         engine = FakeEngine(directory / "boxes", toolchain, script, cancel)
         return cls(world=world, cache=cache, toolchain=toolchain, engine=engine, cancel=cancel)
 
-    def builder(self, *, rebuild: Sequence[str] = (), engine: Engine | None = None) -> Builder:
-        return Builder(
+    def builder(self, *, rebuild: Sequence[str] = (), engine: Engine | None = None) -> StepRunner:
+        return StepRunner(
             cache=Cache(self.cache.root),
             toolchain=self.toolchain,
             engine=LazyEngine(lambda: engine or self.engine),

@@ -11,10 +11,11 @@ import pytest
 from builders.engines.engine import EngineName
 from builders.sources.cache import Cache
 from commands.rebuild import Comparison, Pair, other_engine, seed
-from commands.rebuild_worker import as_our_own
-from core.errors import EngineError, ExitCode, SourceError
+from commands.rebuild_worker import BuildSpec, error_of, run_worker
+from core.errors import EngineError, ExitCode, SourceError, UsageError
 from core.target import Target
-from flow.build import Pipeline, Request
+from flow.build import Request
+from flow.fetch import fetch_sources
 from tests.unit.flow.conftest import Harness
 from verify.difference import find_difference
 
@@ -56,20 +57,20 @@ DOCKER, SANDBOX, HOST = EngineName.DOCKER, EngineName.SANDBOX, EngineName.HOST
 def test_the_second_build_has_another_engine_when_there_is_one(
     working: Sequence[EngineName], used: set[EngineName], expected: EngineName
 ) -> None:
-    pipeline: Any = WithChooser(Chooser(working))
-    assert other_engine(pipeline, used) is expected
+    context: Any = WithChooser(Chooser(working))
+    assert other_engine(context, used) is expected
 
 
 def seeded(harness: Harness, *, tools: bool) -> tuple[set[str], list[str]]:
     """Copy what the second build is given; return the steps it knows and the tools it was told of."""
     harness.build()
-    pipeline: Pipeline = harness.pipeline()
+    context = harness.context()
     cache = Cache(harness.directory / "second")
     request = Request(targets=(Target.AMD64,))
-    taken = seed(pipeline, request, cache, tools=tools)
+    taken = seed(context, request, cache, tools=tools)
     names = {entry.name for entry in cache.entries() if entry.kind == "action"}
     steps = {str((cache.get_action(name) or {}).get("step")) for name in names}
-    for release, _ in pipeline.fetch(pipeline.recipes.values(), {}).values():
+    for release, _ in fetch_sources(context, context.recipes.values()).values():
         used = release.archive.name in {"hello", "musl", "upx"}
         assert (cache.blob(release.archive.sha256) is not None) is used
     return steps, taken
@@ -88,7 +89,7 @@ def pair(directory: Path, one: bytes, two: bytes) -> Pair:
     (directory / "two").write_bytes(two)
     return Pair(
         product="hello:plain",
-        target="linux/amd64",
+        target=Target.AMD64,
         packed=False,
         path="files/hello",
         sha256=("a" * 64, ("a" if one == two else "b") * 64),
@@ -125,7 +126,7 @@ def test_nothing_compared_is_no_success() -> None:
 
 def test_an_error_of_the_second_build_keeps_its_kind_and_its_code() -> None:
     said = {"what": "no mirror", "why": "because", "next": "do this", "code": 4}
-    error = as_our_own(said)
+    error = error_of(said)
     assert isinstance(error, SourceError)
     assert error.code == ExitCode.SOURCE
     assert (error.what, error.why, error.next) == (
@@ -133,3 +134,32 @@ def test_an_error_of_the_second_build_keeps_its_kind_and_its_code() -> None:
         "because",
         "do this",
     )
+
+
+def spec(harness: Harness, *products: str) -> BuildSpec:
+    """A second build that may use what the first one made."""
+    settings = {"cache": str(harness.directory / "cache"), "offline": "1", "engine": "host"}
+    return BuildSpec(
+        settings={**settings, "artifacts": str(harness.directory / "second")},
+        recipes=str(harness.world.recipes),
+        request=Request(products=products, targets=(Target.AMD64,), exact=True),
+        cores=3,
+        days=1,
+    )
+
+
+def test_the_other_process_is_given_the_request_and_answers_with_its_files(
+    harness: Harness, tmp_path: Path
+) -> None:
+    artifacts = harness.build("hello:secure@2.0")
+    made = run_worker(spec(harness, "hello:secure@2.0"), tmp_path)
+    assert {path: file.name for path, file in made.items()} == {
+        artifact.path: artifact.sha256 for artifact in artifacts
+    }
+    assert all(file.is_file() for file in made.values())
+
+
+def test_what_ends_the_other_process_ends_this_one(harness: Harness, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"The second build: hello 3\.0 is not pinned") as caught:
+        run_worker(spec(harness, "hello:plain@3.0"), tmp_path)
+    assert caught.value.next == "choose one of: 2.0, 1.0"

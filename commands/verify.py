@@ -1,0 +1,49 @@
+"""`inv verify`: judges any files, built here or anywhere, with `commands.verify_release` for whole releases."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from builders.key import action_key
+from core.errors import EngineError
+from core.process import run_program
+from flow.build import lone_step
+from flow.context import Context
+from verify.expectations import Expectations
+from verify.packing import Packing
+from verify.verdict import Verdict, judge_path
+
+
+def judge_file(context: Context, path: Path, expectations: Expectations) -> Verdict:
+    """Judge one file, a packed one by what it unpacks to as well when UPX can be had."""
+    verdict = judge_path(path, expectations)
+    if verdict.facts is None or verdict.facts.packing is Packing.NONE:
+        return verdict
+    with context.cache.scratch() as scratch:
+        upx = _upx(context, scratch)
+        if upx is None:
+            return verdict
+        unpacked = scratch / "unpacked"
+        words = [str(upx), "-q", "-d", "-o", str(unpacked), str(path)]
+        try:
+            run_program(words, seconds=120, package="upx-ucl", purpose="unpack what is packed")
+        except EngineError:
+            return verdict  # it says that nobody could look inside
+        if not judge_path(unpacked, expectations):
+            return verdict
+    return judge_path(path, replace(expectations, unpacked_judged=True))
+
+
+def _upx(context: Context, scratch: Path) -> Path | None:
+    """Return UPX: the one that was built here, made to run in ``scratch``, else the machine's."""
+    recipe = context.recipes["upx"]
+    for release in recipe.releases:
+        key = action_key(lone_step(recipe, release), {}, context.toolchain)
+        made = context.cache.get_action(key)
+        if made and (blob := context.cache.blob(made["files"]["upx"])):
+            upx = scratch / "upx"
+            shutil.copyfile(blob, upx)
+            upx.chmod(0o755)
+            return upx
+    found = shutil.which("upx")
+    return Path(found) if found else None
