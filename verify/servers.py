@@ -58,14 +58,39 @@ class Servers:
     """Make /flaky fail again."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class LoopbackHandler(BaseHTTPRequestHandler):
+    """Answers with a length, and says nothing of it anywhere."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(
+        self, status: int, body: bytes, *, cookies: Sequence[str] = (), **headers: str
+    ) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        for cookie in cookies:
+            self.send_header("Set-Cookie", cookie)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+    def address_string(self) -> str:
+        """Ask no resolver."""
+        return "client"
+
+
+class _Handler(LoopbackHandler):
     """``/200`` answers 200, ``/flaky`` fails once, ``/slow`` takes its time.
 
     ``/asked`` answers with the host and the cookies it was asked with, ``/cookies`` sets some and
     leads there; ``/gzip``, ``/br`` and ``/zstd`` are compressed; ``/websocket`` says one word.
     """
 
-    protocol_version = "HTTP/1.1"
     flaky: threading.Event
 
     def do_GET(self) -> None:
@@ -75,13 +100,13 @@ class _Handler(BaseHTTPRequestHandler):
             case "websocket":
                 self._upgrade()
             case "cookies":
-                self._answer(302, b"", Location="/asked", cookies=COOKIES)
+                self.answer(302, b"", Location="/asked", cookies=COOKIES)
             case "asked":
-                self._answer(
+                self.answer(
                     200, f"[{self.headers['Host']}][{self.headers['Cookie'] or ''}]".encode()
                 )
             case _ if name in ENCODED:
-                self._answer(200, ENCODED[name], Content_Encoding=name)
+                self.answer(200, ENCODED[name], Content_Encoding=name)
             case _:
                 self._status(name)
 
@@ -95,19 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif name[:3].isdecimal():
             status = int(name[:3])
         headers = {"Location": "/200"} if 300 <= status < 400 else {}
-        self._answer(status, b"ok" if status == 200 else b"no", **headers)
-
-    def _answer(
-        self, status: int, body: bytes, *, cookies: Sequence[str] = (), **headers: str
-    ) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        for cookie in cookies:
-            self.send_header("Set-Cookie", cookie)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        self.answer(status, b"ok" if status == 200 else b"no", **headers)
 
     def _upgrade(self) -> None:
         key = self.headers.get("Sec-WebSocket-Key", "").encode()
@@ -125,15 +138,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", "0")))
         self.do_GET()
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
 
-    def address_string(self) -> str:
-        """Ask no resolver."""
-        return "client"
+class LoopbackServer(ThreadingHTTPServer):
+    """With or without TLS; asks no resolver."""
 
-
-class _Server(ThreadingHTTPServer):
     daemon_threads = True
     context: ssl.SSLContext | None = None
 
@@ -157,11 +165,11 @@ class _Server(ThreadingHTTPServer):
         """A client that refuses our certificate is what some trials are about."""
 
 
-class _Server6(_Server):
+class _Server6(LoopbackServer):
     address_family = socket.AF_INET6
 
 
-class _UnixServer(_Server):
+class _UnixServer(LoopbackServer):
     address_family = socket.AF_UNIX
 
 
@@ -193,20 +201,20 @@ def serving() -> Iterator[Servers]:
         closed.bind(("127.0.0.1", 0))  # bound but not listening: refused, and nobody else takes it
         places["closed"] = f"http://127.0.0.1:{closed.getsockname()[1]}"
 
-        def start(server: _Server) -> Any:
+        def start(server: LoopbackServer) -> Any:
             stack.enter_context(server)
             threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
             stack.callback(server.shutdown)
             return server.server_address
 
-        places["port"] = str(start(_Server(("127.0.0.1", 0), Handler))[1])
+        places["port"] = str(start(LoopbackServer(("127.0.0.1", 0), Handler))[1])
         places["http"] = f"http://127.0.0.1:{places['port']}"
         places["ws"] = f"ws://127.0.0.1:{places['port']}"
         with suppress(OSError):  # a machine without IPv6
             places["http6"] = f"http://[::1]:{start(_Server6(('::1', 0), Handler))[1]}"
         start(_UnixServer("\0" + name, Handler))  # type: ignore[arg-type]
         for key, certificate in certificates.items():
-            server = _Server(("127.0.0.1", 0), Handler)
+            server = LoopbackServer(("127.0.0.1", 0), Handler)
             server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             certificate.configure_cert(server.context)
             places[key] = f"https://127.0.0.1:{start(server)[1]}"

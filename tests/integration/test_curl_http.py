@@ -212,7 +212,7 @@ def test_proxy(curl: Curl, url: str, server: Server) -> None:
     assert asked["headers"]["host"] == "service.invalid"
     asked = echoed(curl("-x", url, "-p", f"{url}/echo"))  # a tunnel
     assert asked["path"] == "/echo"
-    assert [one.method for one in server.asked][-2:] == ["CONNECT", "GET"]
+    assert [asked.method for asked in server.asked][-2:] == ["CONNECT", "GET"]
 
 
 @only("mini")

@@ -36,7 +36,7 @@ def shop(built: Built, tmp_path: Path) -> Inv:
 def layouts(inv: Inv, *words: str) -> dict[str, dict[str, object]]:
     done = inv("image", *words, "--json")
     assert done.code == 0, done.stderr
-    return {f"{one['name']}:{one['tag']}": one for one in json.loads(done.stdout)}
+    return {f"{image['name']}:{image['tag']}": image for image in json.loads(done.stdout)}
 
 
 def test_what_is_built_elsewhere_by_another_engine_gives_the_same_images(
@@ -53,8 +53,8 @@ def test_what_is_built_elsewhere_by_another_engine_gives_the_same_images(
     done = inv("build", "curl:mini", "curl:http", "curl:https", "--engine", "host")
     assert done.code == 0, done.stderr
     there = layouts(inv)
-    assert {name: one["digest"] for name, one in there.items()} == {
-        name: one["digest"] for name, one in here.items()
+    assert {name: image["digest"] for name, image in there.items()} == {
+        name: image["digest"] for name, image in here.items()
     }
 
 
@@ -67,11 +67,11 @@ def test_making_images_again_touches_nothing(shop: Inv, tmp_path: Path) -> None:
 
 
 def test_skopeo_takes_the_layout_and_finds_the_same_digest(shop: Inv, tmp_path: Path) -> None:
-    one = layouts(shop)["static-curl:8.21.0-http"]
+    image = layouts(shop)["static-curl:8.21.0-http"]
     layout = tmp_path / "artifacts" / "oci" / HTTP
     said("skopeo", "copy", "--all", f"oci:{layout}:8.21.0-http", f"dir:{tmp_path / 'copied'}")
     copied = (tmp_path / "copied" / "manifest.json").read_bytes()
-    assert copied == (layout / "blobs" / str(one["digest"]).replace(":", "/")).read_bytes()
+    assert copied == (layout / "blobs" / str(image["digest"]).replace(":", "/")).read_bytes()
 
 
 def test_umoci_accepts_the_layout(shop: Inv, tmp_path: Path, built: Built) -> None:
@@ -92,8 +92,8 @@ def test_one_tar_is_taken_by_skopeo_and_by_the_engine(shop: Inv, tmp_path: Path)
     assert (seen["Os"], seen["Architecture"]) == ("linux", "amd64")
     assert "Loaded image" in said("docker", "load", "--input", tar)
     try:
-        recorder = said("docker", "run", "--rm", "--network=none", "static-curl:8.21.0-mini", "-V")
-        assert recorder.startswith("curl 8.21.0 ")
+        version = said("docker", "run", "--rm", "--network=none", "static-curl:8.21.0-mini", "-V")
+        assert version.startswith("curl 8.21.0 ")
     finally:
         said("docker", "rmi", "static-curl:8.21.0-mini")
 

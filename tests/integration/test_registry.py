@@ -71,9 +71,9 @@ def said(name: str, *words: str | Path) -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
         assert isinstance(port, int)
         return port
 
@@ -144,10 +144,10 @@ def test_skopeo_finds_the_same_digest_and_the_same_bytes(
     said("skopeo", "copy", "--all", "--src-tls-verify=false", name, f"dir:{copy}")
     index = layout.blob(layout.index.digest).read_bytes()
     assert (copy / "manifest.json").read_bytes() == index
-    for one in layout.reachable():
-        if one.platform is None and one != layout.index:
-            path = copy / one.digest.partition(":")[2]
-            assert path.read_bytes() == layout.blob(one.digest).read_bytes()
+    for descriptor in layout.reachable():
+        if descriptor.platform is None and descriptor != layout.index:
+            path = copy / descriptor.digest.partition(":")[2]
+            assert path.read_bytes() == layout.blob(descriptor.digest).read_bytes()
 
 
 def test_pushing_again_sends_nothing_and_touches_nothing(

@@ -13,7 +13,7 @@ from builders.toolchain import Toolchain
 from core.target import Target
 from recipes.load import HERE
 
-SOURCE = "int twice(int one) { return one * 2; }\nvoid _start(void) { for (;;) twice(1); }\n"
+SOURCE = "int twice(int number) { return number * 2; }\nvoid _start(void) { for (;;) twice(1); }\n"
 
 
 def zig(*words: str | Path, cwd: Path, env: Mapping[str, str]) -> None:
@@ -60,10 +60,10 @@ def test_only_the_sysroot_is_looked_through_for_libraries(tmp_path: Path, target
     (sysroot / "lib").mkdir(parents=True)
     for name in ("crt1.o", "crti.o", "crtn.o", "libc.a", "libcompiler_rt.a", "one.o"):
         (sysroot / "lib" / name).touch()
-    recorder = {"TOOLCHAIN": str(toolchain), "SYSROOT": str(sysroot), "CLANG_TARGET": target.clang}
+    settings = {"TOOLCHAIN": str(toolchain), "SYSROOT": str(sysroot), "CLANG_TARGET": target.clang}
     done = subprocess.run(
         [toolchain / "bin/cc", "-###", sysroot / "lib/one.o", "-lresolv", "-o", "one"],
-        env={"PATH": os.defpath, **recorder},
+        env={"PATH": os.defpath, **settings},
         capture_output=True,
         text=True,
         check=True,
