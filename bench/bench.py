@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.build import Builder, Outcome
+from builders.engines.isolation import find_backend
 from builders.plan import Step, needed_recipes, plan, topological_order
 from builders.sources.cache import Cache, EntryKind
 from builders.sources.fetch import NotCached
@@ -683,7 +684,7 @@ def real_build(options: argparse.Namespace) -> Iterator[Figure]:
 def no_sandbox() -> str:
     """Why the sandbox does not work here; empty when it does."""
     try:
-        make_pipeline().chooser.backend()
+        find_backend(make_pipeline().chooser.scratch)
     except FromscratchError as error:
         return error.what
     return ""

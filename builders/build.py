@@ -277,7 +277,7 @@ class Builder:
             key=key,
             output=self.cache.put_file(archive, move=True).sha256,
             files={path.name: self.cache.put_file(path).sha256 for path in few},
-            engine=engine.name.value,
+            engine=engine.name,
             isolated=engine.isolated,
             seconds=round(seconds, 3),
             cached=False,

@@ -81,7 +81,7 @@ def smoke_artifacts(context: Context) -> list[tuple[str, Smoke]]:
                 results.append((path, Smoke.not_run(f"{error.what} Is --recipes missing?")))
                 continue
             release = product.recipe.release(str(entry["release"]))
-            place = context.place(Target.parse(str(entry["target"])))
+            place = context.smoke_environment(Target.parse(str(entry["target"])))
             if release is None:
                 results.append((path, Smoke.not_run("this release is no longer in the recipe")))
             elif isinstance(place, str):

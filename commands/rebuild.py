@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builders.engines.engine import EngineName
+from builders.engines.choose import ENGINES
 from builders.engines.varied import Clock
 from builders.sources.cache import Cache
 from commands.rebuild_worker import SURROUNDINGS, UMASK, BuildSpec, run_worker
@@ -105,12 +105,12 @@ def rebuild_and_compare(pipeline: Pipeline, request: Request) -> Comparison:
         directory = Path(name).resolve()
         cache = Cache(directory / "cache")
         taken = seed(pipeline, replace(request, rebuild=False), cache, tools=not request.rebuild)
-        engine = other_engine(pipeline, {EngineName(one.engine) for one in first})
+        engine = other_engine(pipeline, {one.engine for one in first})
         order = BuildSpec(
             settings={
                 **{name: pipeline.settings[name] for name in HANDED_ON},
                 "recipes": ",".join(map(str, pipeline.settings.directories("recipes"))),
-                "engine": engine.value,
+                "engine": engine,
                 "cache": str(cache.root),
                 "artifacts": str(directory / "artifacts"),
                 "jobs": "1" if pipeline.jobs > 1 else "2",
@@ -131,7 +131,7 @@ def rebuild_and_compare(pipeline: Pipeline, request: Request) -> Comparison:
         engines = ", ".join(sorted({one.engine for one in first}))
         surroundings = [f"{name}={value}" for name, value in SURROUNDINGS.items()]
         varied = {
-            "engine": f"{engines} -> {engine.value}",
+            "engine": f"{engines} -> {engine}",
             "directories": f"{pipeline.cache_directory} -> {cache.root}",
             "clock": f"{DAYS} days on, for programs that are linked dynamically (sh, cmake, ninja)"
             if Clock.of_this_machine(DAYS)
@@ -161,9 +161,9 @@ def seed(pipeline: Pipeline, request: Request, cache: Cache, *, tools: bool) -> 
     return taken
 
 
-def other_engine(pipeline: Pipeline, used: set[EngineName]) -> EngineName:
+def other_engine(pipeline: Pipeline, used: set[str]) -> str:
     """Return an engine that works and made none of the files; else one that made not all of them; else the same."""
-    names = [name for name in EngineName if name is not EngineName.AUTO]
+    names = [kind.name for kind in ENGINES]
     for name in [*(name for name in names if name not in used), *names]:
         try:
             pipeline.chooser.make(name)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from builders.engines.scratch_root import emulator
+from builders.engines.scratch_root import find_emulator
 from console.table import table
 from core.errors import EngineError, UsageError
 from core.settings import SETTINGS
@@ -66,7 +66,7 @@ def fetch_all(pipeline: Pipeline, names: Sequence[str]) -> list[tuple[str, str, 
 def examine(pipeline: Pipeline) -> dict[str, Any]:
     """Everything a bug report should say about this machine."""
     candidates = list(pipeline.chooser.candidates())
-    auto = next(one.name.value for one in candidates if one.works)
+    auto = next(one.name for one in candidates if one.works)
     tools = [
         ("docker", "docker.io", "looking at what the docker engine does"),
         ("bwrap", "bubblewrap", "the sandbox engine"),
@@ -84,7 +84,7 @@ def examine(pipeline: Pipeline) -> dict[str, Any]:
         for name, package, purpose in tools
     ]
     foreign = [target for target in Target if not target.runs_natively]
-    missing = [target.value for target in foreign if emulator(target) is None]
+    missing = [target.value for target in foreign if find_emulator(target) is None]
     found.append(
         {
             "name": "qemu-user",
@@ -95,7 +95,7 @@ def examine(pipeline: Pipeline) -> dict[str, Any]:
     )
     return {
         "engines": [
-            {"name": one.name.value, "works": one.works, "reason": one.reason} for one in candidates
+            {"name": one.name, "works": one.works, "reason": one.reason} for one in candidates
         ],
         "auto": auto,
         "tools": found,

@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +15,7 @@ from core.errors import FromscratchError, RecipeError, UsageError
 FILE = "fromscratch.toml"
 PREFIX = "FROMSCRATCH_"
 
-_E = TypeVar("_E", bound=StrEnum)
+_Word = TypeVar("_Word", bound=str)
 
 
 class Origin(StrEnum):
@@ -140,15 +140,15 @@ class Settings:
         words = [text] if whole else text.replace(",", " ").split()
         return tuple(Path(word).expanduser().absolute() for word in words)
 
-    def choice(self, name: str, kind: type[_E]) -> _E:
+    def choice(self, name: str, words: Iterable[_Word]) -> _Word:
         """One word out of a closed set. Raises UsageError for a flag, else RecipeError."""
-        text, known = self[name], [member.value for member in kind]
+        text, known = self[name], list(words)
         if text not in known:
             near = difflib.get_close_matches(text, known, n=1, cutoff=0.5)
             guess = f" Perhaps you meant '{near[0]}'." if near else ""
             msg = f"Unknown {name} '{text}'.{guess}"
             raise self._wrong(name, msg, next=f"choose one of: {', '.join(known)}")
-        return kind(text)
+        return known[known.index(text)]
 
     def _wrong(self, name: str, what: str, *, next: str = "") -> FromscratchError:
         origin = self.values[name][1]

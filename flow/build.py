@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builders.build import Builder, Outcome
-from builders.engines.engine import EngineName
+from builders.engines.choose import ENGINE_NAMES
 from builders.plan import Goal, Step, needed_recipes, plan, topological_order
 from builders.schedule import run_plan
 from builders.sources.client import Client, Trouble
@@ -68,7 +68,7 @@ class Pipeline(Context):
     def make(self, request: Request) -> tuple[tuple[Goal, ...], dict[Step, Outcome], Sources]:
         """Fetch and run every step, or find it done; nothing is judged yet."""
         products, pins = self.select(request.products)
-        self.settings.choice("engine", EngineName)
+        self.settings.choice("engine", ENGINE_NAMES)
         jobs = self.jobs
         sources = self.fetch(needed_recipes(products, self.recipes), pins, exact=request.exact)
         releases = {name: release for name, (release, _) in sources.items()}

@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from builders.build import LazyEngine
-from builders.engines.choose import Chooser
-from builders.engines.engine import Engine, EngineName
+from builders.engines.choose import ENGINE_NAMES, Chooser, smoke_environment
+from builders.engines.engine import Engine
 from builders.sources.cache import Cache
 from builders.sources.mirrors import Mirrors
 from builders.timings import Timings
 from builders.toolchain import Toolchain
 from core.cancel import CancelToken
-from core.errors import EngineError, VerdictError
+from core.errors import VerdictError
 from core.progress import Report
+from core.scratch import SmokeEnvironment
 from core.settings import Settings
 from core.target import Target
 from publish.manifest import read_manifest
 from recipes.load import HERE, load_recipes
 from recipes.model import Recipe
-from verify.smoke import SmokeEnvironment
 
 ROOT = Path(__file__).parents[1]
 
@@ -102,42 +102,16 @@ class Context:
             raise VerdictError(msg, next="run again")
         return blob
 
-    def place(self, target: Target) -> SmokeEnvironment | str:
+    def smoke_environment(self, target: Target) -> SmokeEnvironment | str:
         """Return where finished programs for ``target`` can be tried, or why nowhere."""
-        from builders.engines.scratch_root import DockerEnvironment, SandboxEnvironment, emulator  # noqa: PLC0415
-
-        qemu = None
-        if not target.runs_natively:
-            qemu = emulator(target)
-            if qemu is None:
-                return f"qemu-{target.qemu}-static is not installed (apt-get install -y qemu-user-static)"
-        if qemu is None and self.settings["engine"] in {EngineName.DOCKER, EngineName.AUTO}:
-            try:
-                from builders.engines.docker import connect, is_local  # noqa: PLC0415
-
-                client = connect()
-                if is_local(client):
-                    return DockerEnvironment(
-                        client=client, scratch=self.chooser.scratch, cancel=self.cancel
-                    )
-            except EngineError:
-                pass
-        try:
-            return SandboxEnvironment(
-                backend=self.chooser.backend(),
-                scratch=self.chooser.scratch,
-                emulator=qemu,
-                cancel=self.cancel,
-            )
-        except EngineError as error:
-            return f"no empty root can be made: {error.what}"
+        return smoke_environment(target, self.settings["engine"], self.chooser)
 
     def close(self) -> None:
         """Put the display away."""
         self.report.close()
 
     def _find_engine(self) -> Engine:
-        engine = self.chooser.choose(self.settings.choice("engine", EngineName))
+        engine = self.chooser.make(self.settings.choice("engine", ENGINE_NAMES))
         if not engine.isolated:
             self.report.warn("steps run on this machine without isolation (engine 'host')")
         return engine

@@ -24,7 +24,7 @@ from verify.proofs import Proofs
 from verify.smoke import Smoke, smoke
 
 if TYPE_CHECKING:
-    from verify.servers import Servers
+    from verify.servers import SmokeServers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Verifier:
     sources: Mapping[str, tuple[Release, Fetched]]
     stack: ExitStack
     lock: Lock = field(default_factory=Lock)
-    idle: "list[Servers]" = field(default_factory=list)
+    idle: "list[SmokeServers]" = field(default_factory=list)
 
     @cached_property
     def proofs(self) -> Proofs:
@@ -44,7 +44,7 @@ class Verifier:
         return Proofs(memory=self.context.cache)
 
     @contextmanager
-    def servers(self) -> "Iterator[Servers]":
+    def servers(self) -> "Iterator[SmokeServers]":
         """Lend loopback servers to one smoke run: some answer by what they were asked before."""
         from verify.servers import serving  # noqa: PLC0415
 
@@ -152,7 +152,7 @@ class Verifier:
 
     def try_out(self, goal: Goal, file: Path) -> Smoke:
         """Run it in an empty root, or say why that cannot be done here."""
-        place = self.context.place(goal.target)
+        place = self.context.smoke_environment(goal.target)
         if isinstance(place, str):
             self.context.report.warn(f"{goal.build.name}: smoke not run: {place}")
             return Smoke.not_run(place)

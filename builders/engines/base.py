@@ -8,14 +8,14 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders.engines.docker import as_root, engine_errors, has_image
-from builders.engines.process import end_family
+from builders.engines.docker import DockerEngine, as_root, connect, engine_errors, has_image
+from builders.engines.engine import EngineSetup
+from builders.engines.process import run_process
 from builders.toolchain import INSIDE, Toolchain
 from core.cancel import CancelToken
 from core.errors import EngineError, MissingToolError, RecipeError
@@ -30,6 +30,20 @@ PACKAGES = "libstdc++6"
 
 SECONDS = 900
 BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
+
+
+def make_docker(setup: EngineSetup) -> DockerEngine:
+    """Return the engine. Raises EngineError when none answers, or its builder image cannot be made."""
+    client = connect()
+    image = builder_image(
+        client,
+        setup.toolchain,
+        base=setup.base_image,
+        mirrors=setup.mirrors,
+        scratch=setup.scratch,
+        cancel=setup.cancel,
+    )
+    return DockerEngine(client, image, setup.cancel)
 
 
 def builder_image(
@@ -60,8 +74,8 @@ def builder_image(
             else:
                 _bootstrap(archive, mirrors, cancel)
             with tarfile.open(archive, "a") as tar:
-                for place, path in toolchain.parts():
-                    tar.add(path, arcname=str(INSIDE / place).lstrip("/"), filter=_lean)
+                for inside, path in toolchain.parts():
+                    tar.add(path, arcname=str(INSIDE / inside).lstrip("/"), filter=_lean)
             with engine_errors():
                 repository, _, name = tag.partition(":")
                 client.api.import_image_from_file(str(archive), repository=repository, tag=name)
@@ -79,8 +93,7 @@ def _export(client: "docker.DockerClient", base: str, archive: Path) -> None:
         container = client.containers.create(base, ["true"])
         try:
             with archive.open("wb") as file:
-                for piece in container.export():
-                    file.write(piece)
+                file.writelines(container.export())
         finally:
             container.remove(force=True, v=True)
 
@@ -89,36 +102,21 @@ def _bootstrap(archive: Path, mirrors: tuple[str, ...], cancel: CancelToken) -> 
     if shutil.which(BOOTSTRAP) is None:
         purpose = "make the base of the builder image (or name one: FROMSCRATCH_BASE_IMAGE)"
         raise MissingToolError(program=BOOTSTRAP, package=BOOTSTRAP, purpose=purpose)
-    words = [
-        BOOTSTRAP,
-        "--quiet",
-        "--variant=essential",
-        f"--include={PACKAGES}",
-        "--format=tar",
-        _suite(),
-        str(archive),
-    ]
-    words += [mirror for mirror in mirrors[:1] if mirror]
-    process = subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
-    )
-    waited = 0
-    stderr = b""
-    try:
-        while True:
-            try:
-                _, stderr = process.communicate(timeout=1)
-                break
-            except subprocess.TimeoutExpired:
-                waited += 1
-                if cancel or waited > SECONDS:
-                    msg = "mmdebstrap was stopped before the base was complete."
-                    raise EngineError(msg) from None
-    finally:
-        end_family(process)
-    if process.returncode:
-        said = stderr.decode("utf-8", "replace").strip().splitlines()[-3:]
-        msg = f"mmdebstrap could not make a base: {' / '.join(said)}"
+    argv = [BOOTSTRAP, "--quiet", "--variant=essential", f"--include={PACKAGES}", "--format=tar"]
+    argv += [_suite(), str(archive), *(mirror for mirror in mirrors[:1] if mirror)]
+    doing = f"the base of the builder image, by {BOOTSTRAP}"
+    with tempfile.TemporaryFile() as errors:
+        try:
+            ended = run_process(
+                argv, stdout=errors, stderr=errors, seconds=SECONDS, cancel=cancel, doing=doing
+            )
+        except TimeoutError:
+            msg = f"{BOOTSTRAP} did not end within {SECONDS} s."
+            raise EngineError(msg, why="a slow Debian mirror") from None
+        errors.seek(0)
+        last = errors.read().decode("utf-8", "replace").strip().splitlines()[-3:]
+    if ended.code:
+        msg = f"{BOOTSTRAP} could not make a base: {' / '.join(last)}"
         raise EngineError(
             msg, why="the Debian mirror is out of reach", next="--engine sandbox needs no base"
         )

@@ -14,7 +14,7 @@ def toolchain(tmp_path: Path) -> Toolchain:
 
 @pytest.fixture(scope="session", params=Backend)
 def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Backend:
-    """Each wall that works on this machine; where one does not, the reason is shown."""
-    if trouble := try_backend(request.param, tmp_path_factory.mktemp("try")):
-        pytest.skip(trouble)
+    """Each backend that works on this machine; where one does not, the reason is shown."""
+    if reason := try_backend(request.param, tmp_path_factory.mktemp("try")):
+        pytest.skip(reason)
     return Backend(request.param)

@@ -32,7 +32,7 @@ class FakeContainer:
         self.started = True
 
     def logs(self, **_: Any) -> Iterator[bytes]:
-        yield b"said by the step\n"
+        yield b"output of the step\n"
 
     def get_archive(self, path: str, chunk_size: int) -> tuple[Iterator[bytes], dict[str, Any]]:
         if path == "/box/usage":

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builders.engines.engine import Command, Engine, EngineName
+from builders.engines.engine import Command, Engine
 from builders.engines.host import HostEngine
 from builders.engines.isolation import Backend
 from builders.engines.sandbox import SandboxEngine
@@ -28,7 +28,7 @@ def clock() -> Clock:
 
 
 def run(engine: Engine, directory: Path, script: str) -> tuple[int, str, dict[str, bytes]]:
-    """Run in a box with an empty directory ``out``; return the exit code, what was said, what was made."""
+    """Run in a sandbox with an empty directory ``out``; return the exit code, what was output, what was made."""
     (directory / "out").mkdir(parents=True)
     log = directory / "log"
     with engine.sandbox() as sandbox:
@@ -47,15 +47,15 @@ def test_a_step_in_the_sandbox_finds_another_day(
 ) -> None:
     inner = SandboxEngine(toolchain, tmp_path / "boxes", CancelToken(), backend=backend)
     engine = VariedEngine(engine=inner, clock=clock, now=time.time(), env={"JOBS": "7"})
-    code, said, made = run(
+    code, output, made = run(
         engine, tmp_path / "work", 'date +%s; echo "$JOBS"; echo x >"$BOX/out/x"; exit 3'
     )
-    now, jobs = said.split()
+    now, jobs = output.split()
     assert code == 3
     assert abs(int(now) - time.time() - DAYS * DAY) < 60
     assert jobs == "7"
     assert made == {"x": b"x\n"}
-    assert (engine.name, engine.isolated) == (EngineName.SANDBOX, True)
+    assert (engine.name, engine.isolated) == ("sandbox", True)
 
 
 def test_a_step_on_the_host_finds_another_day(
@@ -63,10 +63,10 @@ def test_a_step_on_the_host_finds_another_day(
 ) -> None:
     inner = HostEngine(toolchain, tmp_path / "boxes", CancelToken())
     engine = VariedEngine(engine=inner, clock=clock, now=time.time())
-    code, said, _ = run(engine, tmp_path / "work", 'date +%s; echo "$JOBS"')
+    code, output, _ = run(engine, tmp_path / "work", 'date +%s; echo "$JOBS"')
     assert code == 0
-    assert abs(int(said.split()[0]) - time.time() - DAYS * DAY) < 60
-    assert said.split()[1] == "2"
+    assert abs(int(output.split()[0]) - time.time() - DAYS * DAY) < 60
+    assert output.split()[1] == "2"
     assert not engine.isolated
 
 
@@ -82,7 +82,7 @@ def test_a_clock_that_does_not_move_is_found_out(tmp_path: Path, toolchain: Tool
 def test_without_a_clock_the_time_is_the_true_one(tmp_path: Path, toolchain: Toolchain) -> None:
     inner = HostEngine(toolchain, tmp_path / "boxes", CancelToken())
     engine = VariedEngine(engine=inner, clock=None, now=time.time())
-    _, said, _ = run(engine, tmp_path / "work", "date +%s; env")
-    assert abs(int(said.split()[0]) - time.time()) < 60
-    assert "LD_PRELOAD" not in said
+    _, output, _ = run(engine, tmp_path / "work", "date +%s; env")
+    assert abs(int(output.split()[0]) - time.time()) < 60
+    assert "LD_PRELOAD" not in output
     assert "LD_PRELOAD" not in os.environ

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from builders.build import LazyEngine
-from builders.engines.scratch_root import Ran
 from core.cancel import CancelToken
+from core.scratch import RunResult, SmokeEnvironment
 from core.settings import Settings
 from core.target import Target
 from flow.build import Pipeline, Request
@@ -24,9 +24,8 @@ from tests.fakes import (
     small_world,
 )
 from tests.fixtures.make_elf import DIRECTORY
-from verify.smoke import SmokeEnvironment
 
-FINE = Ran(0, "hello 2.0 and hello 1.0\n", "")
+FINE = RunResult(0, "hello 2.0 and hello 1.0\n", "")
 GOOD = (DIRECTORY / "good-amd64").read_bytes()
 PACKED = (DIRECTORY / "packed").read_bytes()
 
@@ -47,7 +46,7 @@ def hello(running: Running) -> int:
 class FakePlace:
     """An empty root in which every program says the same."""
 
-    answer: Ran = field(default=FINE)
+    answer: RunResult = field(default=FINE)
     how: str = "sandbox"
     tried: list[bytes] = field(default_factory=list)
 
@@ -58,7 +57,7 @@ class FakePlace:
         self.tried.append(files[program].read_bytes())
         yield self
 
-    def run(self, args: Sequence[str], *, seconds: float) -> Ran:
+    def run(self, args: Sequence[str], *, seconds: float) -> RunResult:
         return self.answer
 
 
@@ -71,7 +70,7 @@ class FakePipeline(Pipeline):
     def engine(self) -> LazyEngine:
         return LazyEngine(lambda: self.fake_engine)
 
-    def place(self, target: Target) -> SmokeEnvironment | str:
+    def smoke_environment(self, target: Target) -> SmokeEnvironment | str:
         return self.fake_place
 
 

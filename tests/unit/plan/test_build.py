@@ -203,7 +203,7 @@ def pipe(running: Running) -> int:
 def test_a_step_may_leave_files_and_directories_only(
     context: Context, script: Callable[[Running], int]
 ) -> None:
-    assert "no file and no directory" in failure(context, script).what
+    assert "is neither" in failure(context, script).what
 
 
 @pytest.mark.parametrize("which", ["output", "file"])
