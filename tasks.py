@@ -19,7 +19,7 @@ from core.target import Target
 from flow.build import ALL, Pipeline, Request, parse_targets
 from flow.context import ROOT
 from recipes.load import load_recipes
-from verify.expectations import Expectations
+from verify.verdict import Policy
 
 ENGINE = "where steps run: auto, docker, sandbox or host (default: auto)"
 TARGET = "platforms as Docker names them, e.g. linux/arm64,linux/amd64, or 'all' (default: this machine's)"
@@ -203,8 +203,8 @@ def verify(
         return
     from commands.proof import verify_files  # noqa: PLC0415 - an ELF reader that a build does not pay for
 
-    expectations = Expectations(target=Target.parse(target) if target else None)
-    verdicts = verify_files(pipeline, [Path(name) for name in path], expectations)
+    policy = Policy(target=Target.parse(target) if target else None)
+    verdicts = verify_files(pipeline, [Path(name) for name in path], policy)
     if json:
         _print_json({"version": 1, "verdicts": [verdict.as_dict() for verdict in verdicts]})
     else:

@@ -12,23 +12,21 @@ from core.errors import UsageError
 from core.target import Target
 from flow.context import Context
 from recipes.load import find_product
-from verify.expectations import Expectations
-from verify.packing import Packing
+from verify.facts import Packing
+from verify.rules import verify_file
 from verify.servers import serving
 from verify.smoke import Smoke, smoke
-from verify.verdict import Verdict, judge_path
+from verify.verdict import Policy, Verdict
 
 
-def verify_files(
-    context: Context, paths: Sequence[Path], expectations: Expectations
-) -> list[Verdict]:
+def verify_files(context: Context, paths: Sequence[Path], policy: Policy) -> list[Verdict]:
     """Verifier any files. A packed one is judged by what it unpacks to as well, when UPX can be had."""
-    return [judge_file(context, path, expectations) for path in paths]
+    return [judge_file(context, path, policy) for path in paths]
 
 
-def judge_file(context: Context, path: Path, expectations: Expectations) -> Verdict:
+def judge_file(context: Context, path: Path, policy: Policy) -> Verdict:
     """Verifier one file, a packed one by what it unpacks to as well."""
-    verdict = judge_path(path, expectations)
+    verdict = verify_file(path, policy)
     if verdict.facts is None or verdict.facts.packing is Packing.NONE:
         return verdict
     with context.cache.scratch() as scratch:
@@ -41,9 +39,9 @@ def judge_file(context: Context, path: Path, expectations: Expectations) -> Verd
             subprocess.run(words, capture_output=True, timeout=120, check=True)
         except subprocess.SubprocessError:
             return verdict  # it says that nobody could look inside
-        if not judge_path(unpacked, expectations):
+        if not verify_file(unpacked, policy):
             return verdict
-    return judge_path(path, replace(expectations, unpacked_judged=True))
+    return verify_file(path, replace(policy, unpacked_verified=True))
 
 
 def _upx(context: Context, scratch: Path) -> Path | None:

@@ -27,8 +27,7 @@ from publish.trust.components import Role, part_of
 from publish.trust.provenance import Builder
 from publish.trust.signing import PublicKey, SecretKey, new_key
 from recipes.images import load_images
-from verify.expectations import Expectations
-from verify.verdict import Verdict
+from verify.verdict import Policy, Verdict
 
 UNSIGNED = "nothing is signed: nobody can tell that it is yours (./inv key new)"
 
@@ -184,8 +183,8 @@ def check_shipped(
     to check.
     """
 
-    def verify(path: Path, expectations: Expectations) -> Verdict:
-        return judge_file(context, path, expectations)
+    def verify(path: Path, policy: Policy) -> Verdict:
+        return judge_file(context, path, policy)
 
     if not where.startswith(SCHEME):
         if not Path(where).is_dir():

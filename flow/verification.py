@@ -19,9 +19,9 @@ from core.target import Target
 from flow.context import Context
 from publish.manifest import Artifact, Input
 from recipes.model import Release
-from verify.expectations import Expectations
-from verify.proofs import Proofs
+from verify.results import ResultCache
 from verify.smoke import Smoke, smoke
+from verify.verdict import Policy
 
 if TYPE_CHECKING:
     from verify.servers import SmokeServers
@@ -39,9 +39,9 @@ class Verifier:
     idle: "list[SmokeServers]" = field(default_factory=list)
 
     @cached_property
-    def proofs(self) -> Proofs:
+    def results(self) -> ResultCache:
         """What was found out before."""
-        return Proofs(memory=self.context.cache)
+        return ResultCache(cache=self.context.cache)
 
     @contextmanager
     def servers(self) -> "Iterator[SmokeServers]":
@@ -74,14 +74,14 @@ class Verifier:
         outcome = self.outcomes[step]
         sha256 = outcome.files["packed"] if packed else self.program(goal)
         file = self.context.blob(sha256)
-        expectations = self.expect(goal, packed=packed)
+        policy = self.policy(goal, packed=packed)
         unpacked = self.context.blob(outcome.files["unpacked"]) if packed else None
         plain = self.context.blob(self.program(goal))
         path = goal.product.file_name(goal.release.version, goal.target, packed=packed)
         measure = self.context.timings.measure
         about = {"product": goal.product.name, "target": goal.target.value, "key": sha256}
         with measure(path.name, Kind.VERDICT) as facts:
-            verdict = self.proofs.verdict(file, expectations, unpacked=unpacked, original=plain)
+            verdict = self.results.verdict(file, policy, unpacked=unpacked, original=plain)
             facts |= {**about, "ok": verdict["ok"]}
         smoke = Smoke.not_run("refused before")
         if verdict["ok"]:
@@ -92,7 +92,7 @@ class Verifier:
                     facts["cached"] = False
                     return self.try_out(goal, file)
 
-                smoke = self.proofs.smoke(file, goal.product, goal.release, goal.target, run)
+                smoke = self.results.smoke(file, goal.product, goal.release, goal.target, run)
                 facts |= {**about, "ran": smoke.ran, "ok": smoke.ok, "how": smoke.how}
         findings = [
             f"  {path}: {finding['rule']}: {finding['message']}"
@@ -130,7 +130,7 @@ class Verifier:
             raise StepError(msg, next=f"put one file into $OUT: {goal.product.recipe.script}")
         return next(iter(files.values()))
 
-    def expect(self, goal: Goal, *, packed: bool) -> "Expectations":
+    def policy(self, goal: Goal, *, packed: bool) -> Policy:
         """What the recipe says the file must be."""
         expect = goal.product.variant.expect
         embeds = goal.product.variant.embeds
@@ -141,12 +141,12 @@ class Verifier:
             for sha256 in self.outcomes[step].files.values()
         )
         budget = expect.max_size + extra if expect and goal.target is Target.AMD64 else None
-        return Expectations(
+        return Policy(
             target=goal.target,
             linkage=expect.linkage if expect and not packed else None,
             max_size=budget,
             packed=packed,
-            unpacked_judged=packed,
+            unpacked_verified=packed,
             build_paths=("/box", "/toolchain", str(self.context.cache_directory)),
         )
 

@@ -26,8 +26,7 @@ from publish.release.write import write_release
 from publish.trust.signing import PublicKey, SecretKey, new_key
 from tests.built import Built
 from tests.fakes import below
-from verify.expectations import Expectations
-from verify.verdict import Verdict
+from verify.verdict import Policy, Verdict
 
 LONG = 120.0
 """Seconds: a password costs minisign a gibibyte of memory."""
@@ -141,8 +140,8 @@ class Released:
     directory: Path
     public: Path
 
-    def verify(self, path: Path, expectations: Expectations) -> Verdict:
-        (verdict,) = verify_files(self.context, [path], expectations)
+    def verify(self, path: Path, policy: Policy) -> Verdict:
+        (verdict,) = verify_files(self.context, [path], policy)
         return verdict
 
     def check(self, directory: Path) -> Checked:
