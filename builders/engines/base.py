@@ -5,7 +5,6 @@ else Debian's own packages by mmdebstrap.
 """
 
 import hashlib
-import os
 import re
 import shutil
 import tarfile
@@ -13,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builders.engines.directory import fresh_directory
 from builders.engines.docker import DockerEngine, as_root, connect, engine_errors, has_image
 from builders.engines.engine import EngineSetup
 from builders.engines.process import run_process
@@ -66,9 +66,8 @@ def builder_image(
     identity = hashlib.sha256(f"{toolchain.digest} {base} {PACKAGES}".encode()).hexdigest()
     tag = f"{REPOSITORY}:{identity[:16]}"
     if not has_image(client, tag):
-        scratch.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f"base-{os.getpid()}-", dir=scratch) as directory:
-            archive = Path(directory) / "base.tar"
+        with fresh_directory(scratch, "base") as directory:
+            archive = directory / "base.tar"
             if base:
                 _export(client, base, archive)
             else:
@@ -106,15 +105,14 @@ def _bootstrap(archive: Path, mirrors: tuple[str, ...], cancel: CancelToken) -> 
     argv += [_suite(), str(archive), *(mirror for mirror in mirrors[:1] if mirror)]
     doing = f"the base of the builder image, by {BOOTSTRAP}"
     with tempfile.TemporaryFile() as errors:
-        try:
-            ended = run_process(
-                argv, stdout=errors, stderr=errors, seconds=SECONDS, cancel=cancel, doing=doing
-            )
-        except TimeoutError:
-            msg = f"{BOOTSTRAP} did not end within {SECONDS} s."
-            raise EngineError(msg, why="a slow Debian mirror") from None
+        ended = run_process(
+            argv, stdout=errors, stderr=errors, seconds=SECONDS, cancel=cancel, doing=doing
+        )
         errors.seek(0)
         last = errors.read().decode("utf-8", "replace").strip().splitlines()[-3:]
+    if ended is None:
+        msg = f"{BOOTSTRAP} did not end within {SECONDS} s."
+        raise EngineError(msg, why="a slow Debian mirror")
     if ended.code:
         msg = f"{BOOTSTRAP} could not make a base: {' / '.join(last)}"
         raise EngineError(

@@ -1,14 +1,14 @@
 """The engines, and which one is taken: the one asked for, or the first that works. A new engine is a row here."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from builders.engines.base import make_docker
 from builders.engines.docker import examine_docker
 from builders.engines.engine import Engine, EngineSetup
-from builders.engines.host import examine_host, make_host
-from builders.engines.sandbox import examine_sandbox, make_sandbox
+from builders.engines.host import HostEngine
+from builders.engines.sandbox import SandboxEngine, examine_sandbox
 from builders.engines.scratch_root import docker_environment, find_emulator, sandbox_environment
 from core.errors import EngineError
 from core.scratch import SmokeEnvironment
@@ -24,7 +24,7 @@ class EngineKind:
 
     name: str
     make: Callable[[EngineSetup], Engine]
-    examine: Callable[[EngineSetup], Iterator[tuple[bool, str]]]
+    examine: Callable[[EngineSetup], Iterable[tuple[bool, str]]]
     """Whether it works here, in each of its ways, and why: what `inv doctor` shows. Makes nothing."""
     smoke: Callable[[EngineSetup, Path | None], SmokeEnvironment] | None = None
     """Makes empty roots for programs that the emulator runs, or the machine itself."""
@@ -36,12 +36,16 @@ ENGINES = (
     EngineKind(name="docker", make=make_docker, examine=examine_docker, smoke=docker_environment),
     EngineKind(
         name="sandbox",
-        make=make_sandbox,
+        make=SandboxEngine,
         examine=examine_sandbox,
         smoke=sandbox_environment,
         smoke_unasked=True,
     ),
-    EngineKind(name="host", make=make_host, examine=examine_host),
+    EngineKind(
+        name="host",
+        make=HostEngine,
+        examine=lambda _: [(True, "always works; a step is not isolated")],
+    ),
 )
 """In the order in which they are tried."""
 

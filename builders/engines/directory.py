@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from builders.engines.engine import Command, Usage, not_a_file, overdue
+from builders.engines.engine import Command, EngineSetup, Usage, not_a_file, overdue
 from builders.engines.process import run_process
 from builders.toolchain import Toolchain
 from core.cancel import CancelToken
@@ -62,19 +62,18 @@ class DirectorySandbox(ABC):
         """Run ``argv``, which is ``command`` or wraps it, with both streams going to the command's log."""
         command.log.parent.mkdir(parents=True, exist_ok=True)
         with command.log.open("ab") as log:
-            try:
-                ended = run_process(
-                    argv,
-                    stdout=log,
-                    stderr=log,
-                    env=env,
-                    cwd=cwd,
-                    seconds=command.seconds,
-                    cancel=self.cancel,
-                    doing=str(command),
-                )
-            except TimeoutError:
-                raise overdue(command) from None
+            ended = run_process(
+                argv,
+                stdout=log,
+                stderr=log,
+                env=env,
+                cwd=cwd,
+                seconds=command.seconds,
+                cancel=self.cancel,
+                doing=str(command),
+            )
+        if ended is None:
+            raise overdue(command)
         self.usage = ended.usage
         return ended.code
 
@@ -84,10 +83,8 @@ class DirectoryEngine(ABC):
 
     name: str
 
-    def __init__(self, toolchain: Toolchain, scratch: Path, cancel: CancelToken) -> None:
-        self.toolchain = toolchain
-        self.scratch = scratch
-        self.cancel = cancel
+    def __init__(self, setup: EngineSetup) -> None:
+        self.setup = setup
 
     @abstractmethod
     def open(self, directory: Path) -> DirectorySandbox:
@@ -95,7 +92,14 @@ class DirectoryEngine(ABC):
 
     @contextmanager
     def sandbox(self) -> Iterator[DirectorySandbox]:
-        self.scratch.mkdir(parents=True, exist_ok=True)
-        prefix = f"{self.name}-{os.getpid()}-"
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=self.scratch) as directory:
-            yield self.open(Path(directory).resolve())
+        with fresh_directory(self.setup.scratch, self.name) as directory:
+            yield self.open(directory)
+
+
+@contextmanager
+def fresh_directory(scratch: Path, name: str) -> Iterator[Path]:
+    """Make a directory below ``scratch``, named after this process, and remove it at the end."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    prefix = f"{name}-{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=scratch) as directory:
+        yield Path(directory).resolve()

@@ -76,16 +76,9 @@ class DockerSandbox:
             self.container.start()
             follower = Thread(target=self._follow, args=(command.log,), daemon=True)
             follower.start()
-            try:
-                code = wait_for(
-                    self.client,
-                    self.container,
-                    seconds=command.seconds,
-                    cancel=self.cancel,
-                    doing=str(command),
-                )
-            except TimeoutError:
-                raise overdue(command) from None
+            code = wait_for(self.container, command.seconds, self.cancel, doing=str(command))
+            if code is None:
+                raise overdue(command)
             follower.join(timeout=30)
             self.usage = self._usage()
             return code
@@ -161,26 +154,19 @@ def create(client: "docker.DockerClient", image: str, argv: list[str], **options
     )
 
 
-def wait_for(
-    client: "docker.DockerClient",
-    container: Any,
-    *,
-    seconds: float,
-    cancel: CancelToken,
-    doing: str,
-) -> int:
-    """Return the container's exit code. Raises Cancelled, with the words of ``doing``, and TimeoutError."""
+def wait_for(container: Any, seconds: float, cancel: CancelToken, *, doing: str) -> int | None:
+    """Return the container's exit code, None at the deadline. Raises Cancelled, with the words of ``doing``."""
     import requests  # noqa: PLC0415 - a run that builds nothing does not pay for it
 
     deadline = time.monotonic() + seconds
     while True:
         # A silent container outlives the client's own timeout, so ask again and again.
         with suppress(requests.ReadTimeout, requests.ConnectionError):
-            return int(client.api.wait(container.id, timeout=GLANCE)["StatusCode"])
+            return int(container.wait(timeout=GLANCE)["StatusCode"])
         cancel.check(doing)
         if time.monotonic() > deadline:
-            raise TimeoutError
-        client.ping()  # raises when the engine is gone, not merely busy
+            return None
+        container.client.ping()  # raises when the engine is gone, not merely busy
 
 
 @contextmanager

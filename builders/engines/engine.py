@@ -17,10 +17,10 @@ class EngineSetup:
 
     toolchain: Toolchain
     scratch: Path
-    base_image: str
-    mirrors: tuple[str, ...]
-    """Debian base URLs for the base of the builder image."""
     cancel: CancelToken
+    base_image: str = ""
+    mirrors: tuple[str, ...] = ()
+    """Debian base URLs for the base of the builder image."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,9 @@
 """The engine without isolation: steps run as ordinary programs of this machine. The last resort."""
 
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from builders.engines.directory import DirectoryEngine, DirectorySandbox
-from builders.engines.engine import Command, EngineSetup
+from builders.engines.engine import Command
 from builders.toolchain import Toolchain
 from core.cancel import CancelToken
 
@@ -33,14 +32,4 @@ class HostEngine(DirectoryEngine):
     isolated = False
 
     def open(self, directory: Path) -> HostSandbox:
-        return HostSandbox(directory / "box", self.toolchain, self.cancel)
-
-
-def make_host(setup: EngineSetup) -> HostEngine:
-    """Return the engine."""
-    return HostEngine(setup.toolchain, setup.scratch, setup.cancel)
-
-
-def examine_host(_setup: EngineSetup) -> Iterator[tuple[bool, str]]:
-    """Yield whether the engine works here, and why."""
-    yield True, "always works; a step is not isolated"
+        return HostSandbox(directory / "box", self.setup.toolchain, self.setup.cancel)

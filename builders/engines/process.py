@@ -34,11 +34,11 @@ def run_process(
     seconds: float,
     cancel: CancelToken,
     doing: str,
-) -> Ended:
-    """Run ``argv`` in a session of its own, so that its whole family can be ended.
+) -> Ended | None:
+    """Run ``argv`` in a session of its own, so that its whole family can be ended; return None at the deadline.
 
-    Raises Cancelled, with the words of ``doing``, when ``cancel`` is set, and TimeoutError at the deadline.
-    However it ends, nothing of it is left running.
+    Raises Cancelled, with the words of ``doing``, when ``cancel`` is set. However it ends, nothing of it is left
+    running.
     """
     process = subprocess.Popen(
         list(argv),
@@ -63,7 +63,7 @@ def run_process(
             pause = min(pause * 2, LONGEST)
             cancel.check(doing)
             if time.monotonic() > deadline:
-                raise TimeoutError
+                return None
     finally:
         end_family(process)
 

@@ -14,8 +14,7 @@ from builders.engines.isolation import (
     system_binds,
     try_backend,
 )
-from builders.toolchain import BOX, INSIDE, Toolchain
-from core.cancel import CancelToken
+from builders.toolchain import BOX, INSIDE
 
 
 class IsolatedSandbox(DirectorySandbox):
@@ -25,7 +24,7 @@ class IsolatedSandbox(DirectorySandbox):
     toolchain = INSIDE
 
     def __init__(self, directory: Path, engine: "SandboxEngine") -> None:
-        super().__init__(directory, engine.toolchain, engine.cancel)
+        super().__init__(directory, engine.setup.toolchain, engine.setup.cancel)
         self.engine = engine
 
     def run(self, command: Command) -> int:
@@ -40,7 +39,7 @@ class IsolatedSandbox(DirectorySandbox):
             links=links,
             cwd=str(BOX),
             accounted=True,
-            empty=make_empty(self.engine.scratch),
+            empty=make_empty(self.engine.setup.scratch),
         )
         return self.run_program(argv, command, env={"PATH": "/usr/bin:/bin", **command.env})
 
@@ -51,20 +50,13 @@ class SandboxEngine(DirectoryEngine):
     name = "sandbox"
     isolated = True
 
-    def __init__(
-        self, toolchain: Toolchain, scratch: Path, cancel: CancelToken, *, backend: Backend
-    ) -> None:
-        super().__init__(toolchain, scratch, cancel)
-        self.backend = backend
+    def __init__(self, setup: EngineSetup, backend: Backend | None = None) -> None:
+        """Takes the best backend when none is named. Raises EngineError when none works here."""
+        super().__init__(setup)
+        self.backend = backend or find_backend(setup.scratch)
 
     def open(self, directory: Path) -> IsolatedSandbox:
         return IsolatedSandbox(directory, self)
-
-
-def make_sandbox(setup: EngineSetup) -> SandboxEngine:
-    """Return the engine. Raises EngineError when it does not work here."""
-    backend = find_backend(setup.scratch)
-    return SandboxEngine(setup.toolchain, setup.scratch, setup.cancel, backend=backend)
 
 
 def examine_sandbox(setup: EngineSetup) -> Iterator[tuple[bool, str]]:

@@ -9,22 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from builders.engines.docker import (
-    connect,
-    create,
-    engine_errors,
-    is_local,
-    wait_for,
-    write_tar,
-)
+from builders.engines.directory import fresh_directory
+from builders.engines.docker import connect, create, engine_errors, is_local, wait_for, write_tar
 from builders.engines.engine import EngineSetup
-from builders.engines.isolation import (
-    Backend,
-    Bind,
-    find_backend,
-    make_empty,
-    sandbox_command,
-)
+from builders.engines.isolation import Backend, Bind, find_backend, make_empty, sandbox_command
 from builders.engines.process import run_process
 from core.cancel import CancelToken
 from core.errors import EngineError
@@ -70,23 +58,20 @@ class SandboxRoot:
             empty=self.empty,
         )
         with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-            try:
-                code = run_process(
-                    argv,
-                    stdout=stdout,
-                    stderr=stderr,
-                    env={"PATH": os.defpath, **(env or {})},
-                    seconds=seconds,
-                    cancel=self.environment.cancel,
-                    doing=DOING,
-                ).code
-            except TimeoutError:
-                code = LATE
+            ended = run_process(
+                argv,
+                stdout=stdout,
+                stderr=stderr,
+                env={"PATH": os.defpath, **(env or {})},
+                seconds=seconds,
+                cancel=self.environment.cancel,
+                doing=DOING,
+            )
             texts = []
             for stream in (stdout, stderr):
                 stream.seek(0)
                 texts.append(stream.read().decode("utf-8", "replace"))
-        return RunResult(code, *texts)
+        return RunResult(ended.code if ended else LATE, *texts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +92,7 @@ class SandboxEnvironment:
         self, files: Mapping[PurePosixPath, Path], *, program: PurePosixPath = PROGRAM
     ) -> Iterator[SandboxRoot]:
         argv: tuple[str, ...] = (str(program),)
-        with _directory(self.scratch) as directory:
+        with fresh_directory(self.scratch, "room") as directory:
             # A blob of the cache is not executable.
             files = {**files, program: _executable(files[program], directory)}
             if self.emulator:
@@ -127,10 +112,9 @@ class DockerRoot:
 
     def run(self, args: Sequence[str], *, seconds: float) -> RunResult:
         """Run the program in a fresh container."""
-        client = self.environment.client
         with engine_errors():
             container = create(
-                client,
+                self.environment.client,
                 self.image,
                 [str(self.program), *args],
                 user=f"{USER}:{USER}",
@@ -138,21 +122,12 @@ class DockerRoot:
             )
             try:
                 container.start()
-                try:
-                    code = wait_for(
-                        client,
-                        container,
-                        seconds=seconds,
-                        cancel=self.environment.cancel,
-                        doing=DOING,
-                    )
-                except TimeoutError:
-                    code = LATE
+                code = wait_for(container, seconds, self.environment.cancel, doing=DOING)
                 stdout = container.logs(stdout=True, stderr=False).decode("utf-8", "replace")
                 stderr = container.logs(stdout=False, stderr=True).decode("utf-8", "replace")
             finally:
                 container.remove(force=True, v=True)
-        return RunResult(code, stdout, stderr)
+        return RunResult(LATE if code is None else code, stdout, stderr)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +145,7 @@ class DockerEnvironment:
     ) -> Iterator[DockerRoot]:
         """Make a scratch image with these files; it is removed at the end."""
         tag = f"smoke-{os.getpid()}-{os.urandom(4).hex()}"
-        with _directory(self.scratch) as directory:
+        with fresh_directory(self.scratch, "room") as directory:
             copies = [
                 (_executable(path, directory, inside.name), PurePosixPath(inside.name))
                 for inside, path in files.items()
@@ -188,13 +163,6 @@ class DockerEnvironment:
         finally:
             with engine_errors():
                 self.client.images.remove(image, force=True)
-
-
-@contextmanager
-def _directory(scratch: Path) -> Iterator[Path]:
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"room-{os.getpid()}-", dir=scratch) as name:
-        yield Path(name)
 
 
 def _executable(path: Path, directory: Path, name: str = "program") -> Path:

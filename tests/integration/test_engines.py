@@ -109,7 +109,7 @@ class Walled(Pipeline):
     @cached_property
     def engine(self) -> LazyEngine:
         backend = Backend(self.settings["base_image"])
-        engine = SandboxEngine(self.toolchain, self.chooser.scratch, self.cancel, backend=backend)
+        engine = SandboxEngine(self.chooser, backend)
         return LazyEngine(lambda: engine)
 
 

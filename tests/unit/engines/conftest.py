@@ -2,14 +2,26 @@ from pathlib import Path
 
 import pytest
 
+from builders.engines.engine import EngineSetup
 from builders.engines.isolation import Backend, try_backend
 from builders.toolchain import Toolchain
+from core.cancel import CancelToken
 from tests.fakes import fake_toolchain
 
 
 @pytest.fixture
 def toolchain(tmp_path: Path) -> Toolchain:
     return fake_toolchain(tmp_path / "toolchain")
+
+
+@pytest.fixture
+def cancel() -> CancelToken:
+    return CancelToken()
+
+
+@pytest.fixture
+def setup(tmp_path: Path, toolchain: Toolchain, cancel: CancelToken) -> EngineSetup:
+    return EngineSetup(toolchain=toolchain, scratch=tmp_path / "boxes", cancel=cancel)
 
 
 @pytest.fixture(scope="session", params=Backend)

@@ -8,11 +8,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builders.engines.engine import Command, Engine, Usage
+from builders.engines.engine import Command, Engine, EngineSetup, Usage
 from builders.engines.host import HostEngine
 from builders.engines.isolation import Backend
 from builders.engines.sandbox import SandboxEngine
-from builders.toolchain import Toolchain
 from core.cancel import Cancelled, CancelToken
 from core.errors import StepError
 from tests.fakes import below
@@ -63,19 +62,13 @@ class Shell:
 
 
 @pytest.fixture
-def cancel() -> CancelToken:
-    return CancelToken()
+def sandbox(tmp_path: Path, setup: EngineSetup, backend: Backend) -> Shell:
+    return Shell(SandboxEngine(setup, backend), tmp_path / "shell")
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path, toolchain: Toolchain, backend: Backend, cancel: CancelToken) -> Shell:
-    engine = SandboxEngine(toolchain, tmp_path / "boxes", cancel, backend=backend)
-    return Shell(engine, tmp_path / "shell")
-
-
-@pytest.fixture
-def host(tmp_path: Path, toolchain: Toolchain, cancel: CancelToken) -> Shell:
-    return Shell(HostEngine(toolchain, tmp_path / "boxes", cancel), tmp_path / "shell")
+def host(tmp_path: Path, setup: EngineSetup) -> Shell:
+    return Shell(HostEngine(setup), tmp_path / "shell")
 
 
 @pytest.mark.sandbox

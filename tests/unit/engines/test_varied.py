@@ -6,13 +6,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builders.engines.engine import Command, Engine
+from builders.engines.engine import Command, Engine, EngineSetup
 from builders.engines.host import HostEngine
 from builders.engines.isolation import Backend
 from builders.engines.sandbox import SandboxEngine
 from builders.engines.varied import DAY, Clock, VariedEngine
-from builders.toolchain import Toolchain
-from core.cancel import CancelToken
 from core.errors import EngineError
 from tests.fakes import below
 
@@ -43,9 +41,9 @@ def run(engine: Engine, directory: Path, script: str) -> tuple[int, str, dict[st
 
 @pytest.mark.sandbox
 def test_a_step_in_the_sandbox_finds_another_day(
-    tmp_path: Path, toolchain: Toolchain, backend: Backend, clock: Clock
+    tmp_path: Path, setup: EngineSetup, backend: Backend, clock: Clock
 ) -> None:
-    inner = SandboxEngine(toolchain, tmp_path / "boxes", CancelToken(), backend=backend)
+    inner = SandboxEngine(setup, backend)
     engine = VariedEngine(engine=inner, clock=clock, now=time.time(), env={"JOBS": "7"})
     code, output, made = run(
         engine, tmp_path / "work", 'date +%s; echo "$JOBS"; echo x >"$BOX/out/x"; exit 3'
@@ -59,9 +57,9 @@ def test_a_step_in_the_sandbox_finds_another_day(
 
 
 def test_a_step_on_the_host_finds_another_day(
-    tmp_path: Path, toolchain: Toolchain, clock: Clock
+    tmp_path: Path, setup: EngineSetup, clock: Clock
 ) -> None:
-    inner = HostEngine(toolchain, tmp_path / "boxes", CancelToken())
+    inner = HostEngine(setup)
     engine = VariedEngine(engine=inner, clock=clock, now=time.time())
     code, output, _ = run(engine, tmp_path / "work", 'date +%s; echo "$JOBS"')
     assert code == 0
@@ -70,17 +68,17 @@ def test_a_step_on_the_host_finds_another_day(
     assert not engine.isolated
 
 
-def test_a_clock_that_does_not_move_is_found_out(tmp_path: Path, toolchain: Toolchain) -> None:
+def test_a_clock_that_does_not_move_is_found_out(tmp_path: Path, setup: EngineSetup) -> None:
     (tmp_path / "libfaketime.so.1").write_text("no library", "utf-8")
     still = Clock(library=tmp_path / "libfaketime.so.1", days=DAYS)
-    inner = HostEngine(toolchain, tmp_path / "boxes", CancelToken())
+    inner = HostEngine(setup)
     engine = VariedEngine(engine=inner, clock=still, now=time.time())
     with pytest.raises(EngineError, match="does not move the clock"):
         run(engine, tmp_path / "work", "true")
 
 
-def test_without_a_clock_the_time_is_the_true_one(tmp_path: Path, toolchain: Toolchain) -> None:
-    inner = HostEngine(toolchain, tmp_path / "boxes", CancelToken())
+def test_without_a_clock_the_time_is_the_true_one(tmp_path: Path, setup: EngineSetup) -> None:
+    inner = HostEngine(setup)
     engine = VariedEngine(engine=inner, clock=None, now=time.time())
     _, output, _ = run(engine, tmp_path / "work", "date +%s; env")
     assert abs(int(output.split()[0]) - time.time()) < 60
