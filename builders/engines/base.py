@@ -16,8 +16,7 @@ from builders.engines.directory import fresh_directory
 from builders.engines.docker import DockerEngine, as_root, connect, engine_errors, has_image
 from builders.engines.engine import EngineSetup
 from builders.engines.process import run_process
-from builders.toolchain import INSIDE, Toolchain
-from core.cancel import CancelToken
+from builders.toolchain import INSIDE
 from core.errors import EngineError, MissingToolError, RecipeError
 
 if TYPE_CHECKING:
@@ -35,43 +34,28 @@ BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 def make_docker(setup: EngineSetup) -> DockerEngine:
     """Return the engine. Raises EngineError when none answers, or its builder image cannot be made."""
     client = connect()
-    image = builder_image(
-        client,
-        setup.toolchain,
-        base=setup.base_image,
-        mirrors=setup.mirrors,
-        scratch=setup.scratch,
-        cancel=setup.cancel,
-    )
-    return DockerEngine(client, image, setup.cancel)
+    return DockerEngine(client, builder_image(client, setup), setup.cancel)
 
 
-def builder_image(
-    client: "docker.DockerClient",
-    toolchain: Toolchain,
-    *,
-    base: str,
-    mirrors: tuple[str, ...],
-    scratch: Path,
-    cancel: CancelToken,
-) -> str:
+def builder_image(client: "docker.DockerClient", setup: EngineSetup) -> str:
     """Return the tag of the builder image, making it when it is missing.
 
-    ``base`` is a registry image by digest, or ''. ``mirrors`` are Debian base URLs. Raises EngineError
-    when neither an image nor a bootstrap tool can be had, RecipeError when ``base`` has no digest.
+    Raises EngineError when neither a base image nor a bootstrap tool can be had, RecipeError when
+    the base image has no digest.
     """
+    base, toolchain = setup.base_image, setup.toolchain
     if base and not BY_DIGEST.fullmatch(base):
         msg = f"The base image '{base}' is not named by its digest."
         raise RecipeError(msg, next="write it as name@sha256:<64 hex digits>")
     identity = hashlib.sha256(f"{toolchain.digest} {base} {PACKAGES}".encode()).hexdigest()
     tag = f"{REPOSITORY}:{identity[:16]}"
     if not has_image(client, tag):
-        with fresh_directory(scratch, "base") as directory:
+        with fresh_directory(setup.scratch, "base") as directory:
             archive = directory / "base.tar"
             if base:
                 _export(client, base, archive)
             else:
-                _bootstrap(archive, mirrors, cancel)
+                _bootstrap(archive, setup)
             with tarfile.open(archive, "a") as tar:
                 for inside, path in toolchain.parts():
                     tar.add(path, arcname=str(INSIDE / inside).lstrip("/"), filter=_lean)
@@ -97,16 +81,16 @@ def _export(client: "docker.DockerClient", base: str, archive: Path) -> None:
             container.remove(force=True, v=True)
 
 
-def _bootstrap(archive: Path, mirrors: tuple[str, ...], cancel: CancelToken) -> None:
+def _bootstrap(archive: Path, setup: EngineSetup) -> None:
     if shutil.which(BOOTSTRAP) is None:
         purpose = "make the base of the builder image (or name one: FROMSCRATCH_BASE_IMAGE)"
         raise MissingToolError(program=BOOTSTRAP, package=BOOTSTRAP, purpose=purpose)
     argv = [BOOTSTRAP, "--quiet", "--variant=essential", f"--include={PACKAGES}", "--format=tar"]
-    argv += [_suite(), str(archive), *(mirror for mirror in mirrors[:1] if mirror)]
+    argv += [_suite(), str(archive), *(mirror for mirror in setup.mirrors[:1] if mirror)]
     doing = f"the base of the builder image, by {BOOTSTRAP}"
     with tempfile.TemporaryFile() as errors:
         ended = run_process(
-            argv, stdout=errors, stderr=errors, seconds=SECONDS, cancel=cancel, doing=doing
+            argv, stdout=errors, stderr=errors, seconds=SECONDS, cancel=setup.cancel, doing=doing
         )
         errors.seek(0)
         last = errors.read().decode("utf-8", "replace").strip().splitlines()[-3:]

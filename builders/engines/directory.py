@@ -25,7 +25,7 @@ class DirectorySandbox(ABC):
 
     def __init__(self, directory: Path, toolchain: Toolchain, cancel: CancelToken) -> None:
         self.directory = directory
-        self.parts = toolchain
+        self.installed = toolchain
         self.cancel = cancel
         self.usage = Usage()
 

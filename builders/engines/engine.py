@@ -19,6 +19,7 @@ class EngineSetup:
     scratch: Path
     cancel: CancelToken
     base_image: str = ""
+    """A registry image by digest, or ''."""
     mirrors: tuple[str, ...] = ()
     """Debian base URLs for the base of the builder image."""
 

@@ -17,7 +17,7 @@ class HostSandbox(DirectorySandbox):
         self.toolchain = self.root.with_name("toolchain")
 
     def run(self, command: Command) -> int:
-        for inside, path in self.parts.parts():
+        for inside, path in self.installed.parts():
             link = Path(self.toolchain / inside)
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(path)

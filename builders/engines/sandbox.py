@@ -31,7 +31,9 @@ class IsolatedSandbox(DirectorySandbox):
         binds, links = system_binds()
         binds.append(Bind(path=self.directory, inside=BOX, writable=True))
         # Bubblewrap would need the mount points below a read-only bind, so each part is bound alone.
-        binds += [Bind(path=path, inside=INSIDE / inside) for inside, path in self.parts.parts()]
+        binds += [
+            Bind(path=path, inside=INSIDE / inside) for inside, path in self.installed.parts()
+        ]
         argv = sandbox_command(
             self.engine.backend,
             command.argv,

@@ -20,7 +20,7 @@ DAY = 86400
 
 @dataclass(frozen=True, kw_only=True)
 class Clock:
-    """Another day for every program that is linked dynamically; static ones ask the kernel, who tells the truth."""
+    """Another day for every program that is linked dynamically; static ones ask the kernel."""
 
     library: Path
     """Debian's libfaketime: https://github.com/wolfcw/libfaketime."""

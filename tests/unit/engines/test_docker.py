@@ -8,7 +8,7 @@ import pytest
 
 from builders.engines.base import builder_image
 from builders.engines.docker import DockerEngine, engine_errors, extract, write_tar
-from builders.engines.engine import Command, Usage
+from builders.engines.engine import Command, EngineSetup, Usage
 from builders.toolchain import Toolchain
 from core.cancel import Cancelled, CancelToken
 from core.errors import EngineError, ExitCode, FromscratchError, RecipeError, StepError
@@ -239,9 +239,10 @@ def test_links_of_a_source_stay_links_in_the_archive(tmp_path: Path) -> None:
 
 
 def image(client: FakeDocker, toolchain: Toolchain, directory: Path, *, base: str) -> str:
-    return builder_image(
-        client, toolchain, base=base, mirrors=(), scratch=directory, cancel=CancelToken()
+    setup = EngineSetup(
+        toolchain=toolchain, scratch=directory, cancel=CancelToken(), base_image=base
     )
+    return builder_image(client, setup)
 
 
 @pytest.mark.parametrize(
