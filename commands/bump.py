@@ -1,4 +1,4 @@
-"""Moves pins: looks for newer releases where each recipe's rule says, proves them, and writes them down."""
+"""`inv bump`: moves pins: looks for newer releases where each recipe's rule says, proves them, and writes them down."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,17 +8,18 @@ from typing import Any, assert_never
 
 from builders.sources.apt import Apt, DebianRelease
 from builders.sources.candidate import Obtained, Obtainer, Places
-from builders.sources.client import Client, Refused
+from builders.sources.client import MirrorError
 from builders.sources.discover import upstream
 from builders.sources.http_get import ARCHIVE_MAX
 from builders.sources.pypi import pip_versions
 from builders.sources.versions import Version, is_newer
 from console.table import table
 from core.errors import RecipeError, UsageError
+from core.files import write_file
 from core.progress import CancellableProgress
+from core.retry import ClientOptions
+from core.suggest import suggestion
 from flow.context import Context
-from publish.manifest import replace as write_whole
-from recipes.load import guess
 from recipes.model import Recipe, UpdateRule
 from recipes.pins import add_release
 
@@ -26,7 +27,7 @@ TRIES = 4
 """How many versions of a recipe are asked for, newest first, when the newer ones cannot be had."""
 
 
-class State(StrEnum):
+class PinState(StrEnum):
     """What became of a pin."""
 
     MOVED = "moved"
@@ -34,15 +35,15 @@ class State(StrEnum):
     LEFT = "left alone"
     """It is frozen, or what is newer could not be had or judged."""
     UNSEEN = "not seen"
-    """Nobody who knows of releases could be asked."""
+    """No source of newer releases could be reached."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """One recipe: the release that was its newest, and the one that is now."""
+class PinChange:
+    """What became of one recipe: the release that was its newest, and the one that is now."""
 
     recipe: str
-    state: State
+    state: PinState
     old: str
     new: str = ""
     dropped: tuple[str, ...] = ()
@@ -67,7 +68,7 @@ class Bump:
 
     context: Context
     apt: Apt
-    client: Client = field(default_factory=Client)
+    options: ClientOptions = field(default_factory=ClientOptions)
     max_bytes: int = ARCHIVE_MAX
 
     @classmethod
@@ -76,7 +77,7 @@ class Bump:
         directory = context.cache_directory / "apt"
         return cls(context=context, apt=Apt(directory=directory, bases=context.mirrors.debian))
 
-    def run(self, names: Sequence[str], *, check: bool = False) -> list[Row]:
+    def run(self, names: Sequence[str], *, check: bool = False) -> list[PinChange]:
         """Look at the recipes called ``names``, or all; with ``check`` write nothing.
 
         Everything is looked at before anything is written. Raises BadSignatureError, RecipeError, UsageError.
@@ -100,14 +101,14 @@ class Bump:
                 texts.append((path, new.text))
                 rows[index] = replace(row, dropped=new.dropped)
         for path, text in [] if check else texts:
-            write_whole(path, text.encode())
+            write_file(path, text.encode())
         return rows
 
     def _select(self, names: Sequence[str]) -> list[Recipe]:
         recipes = self.context.recipes
         for name in names:
             if name not in recipes:
-                msg = f"There is no recipe '{name}'.{guess(name, recipes)}"
+                msg = f"There is no recipe '{name}'.{suggestion(name, recipes)}"
                 raise UsageError(msg, next=f"choose one of: {', '.join(recipes)}")
         if self.context.settings.flag("offline"):
             msg = "Newer releases cannot be looked for offline."
@@ -116,38 +117,39 @@ class Bump:
             )
         return [recipe for recipe in recipes.values() if not names or recipe.name in names]
 
-    def look(self, recipe: Recipe) -> Row:
-        """Find and obtain the newest release that can be had."""
+    def look(self, recipe: Recipe) -> PinChange:
+        """Find and obtain the newest release of one recipe that can be had."""
         progress = CancellableProgress(self.context.report.progress("fetch"), self.context.cancel)
-        look = _Look(
+        search = _Search(
             recipe=recipe,
             apt=self.apt,
             obtainer=Obtainer(
                 cache=self.context.cache,
                 mirrors=self.context.mirrors,
-                client=replace(self.client, sleep=progress.sleep),
+                options=replace(self.options, sleep=progress.sleep),
                 progress=progress,
                 max_bytes=self.max_bytes,
             ),
         )
-        row = look.row()
-        self.context.report.note(f"{recipe.name}: {row.state}{f', {row.new}' if row.new else ''}")
-        return row
+        change = search.result()
+        moved = f", {change.new}" if change.new else ""
+        self.context.report.note(f"{recipe.name}: {change.state}{moved}")
+        return change
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Look:
-    """One recipe: where is what?"""
+class _Search:
+    """Which releases of one recipe there are, and where."""
 
     recipe: Recipe
     apt: Apt
     obtainer: Obtainer
     notes: list[str] = field(default_factory=list)
 
-    def row(self) -> Row:
+    def result(self) -> PinChange:
         match self.recipe.update.rule:
             case None:
-                return self._row(State.LEFT, f"frozen: {self.recipe.update.frozen}")
+                return self._change(PinState.LEFT, f"frozen: {self.recipe.update.frozen}")
             case UpdateRule.PYPI:
                 found = self._index()
             case UpdateRule.DEBIAN_OR_UPSTREAM:
@@ -155,7 +157,7 @@ class _Look:
             case rule:
                 assert_never(rule)
         if found is None:
-            return self._row(State.UNSEEN)
+            return self._change(PinState.UNSEEN)
         newer = [name for name in found if self._is_newer(name)]
         for version in sorted(newer, key=_order, reverse=True)[:TRIES]:
             try:
@@ -163,18 +165,18 @@ class _Look:
                     obtained = self.obtainer.wheel(self.recipe, version)
                 else:
                     obtained = self.obtainer.archive(self.recipe, version, found[version])
-            except Refused as refused:
-                self.notes.append(f"not {version}: {refused.reason}")
+            except MirrorError as error:
+                self.notes.append(f"not {version}: {error.reason}")
             else:
-                return self._row(State.MOVED, *obtained.notes, obtained=obtained)
-        return self._row(State.LEFT if newer else State.NEWEST)
+                return self._change(PinState.MOVED, *obtained.notes, obtained=obtained)
+        return self._change(PinState.LEFT if newer else PinState.NEWEST)
 
     def _index(self) -> dict[str, Places] | None:
         package = (self.recipe.releases[0].archive.pypi or "").partition("==")[0]
         try:
-            return dict.fromkeys(pip_versions(package, client=self.obtainer.client), Places())
-        except Refused as refused:
-            self.notes.append(f"could not ask the package index: {refused.reason}")
+            return dict.fromkeys(pip_versions(package, options=self.obtainer.options), Places())
+        except MirrorError as error:
+            self.notes.append(f"could not ask the package index: {error.reason}")
             return None
 
     def _places(self) -> dict[str, Places] | None:
@@ -191,30 +193,32 @@ class _Look:
         listing = self.recipe.update.listing
         if not listing:
             return None
-        place = upstream(listing, self.recipe.releases[0].archive, self.obtainer.client)
+        listed = upstream(listing, self.recipe.releases[0].archive, self.obtainer.options)
         try:
-            return place.versions()
-        except Refused as refused:
-            self.notes.append(f"could not look at {place.where}: {refused.reason}")
+            return listed.versions()
+        except MirrorError as error:
+            self.notes.append(f"could not look at {listed.where}: {error.reason}")
             return None
 
     def _packaged(self) -> dict[str, DebianRelease] | None:
-        paths = [one.archive.debian for one in self.recipe.releases if one.archive.debian]
+        paths = [
+            release.archive.debian for release in self.recipe.releases if release.archive.debian
+        ]
         if not paths:
             return None
         package = paths[0].split("/")[-2]
         try:
             return self.apt.releases(package)
-        except Refused as refused:
-            self.notes.append(f"could not look at Debian's index: {refused.reason}")
+        except MirrorError as error:
+            self.notes.append(f"could not look at Debian's index: {error.reason}")
             return None
 
     def _is_newer(self, version: str) -> bool:
         pinned = self.recipe.releases[0].version
         return is_newer(version, pinned, series=self.recipe.update.series)
 
-    def _row(self, state: State, *notes: str, obtained: Obtained | None = None) -> Row:
-        return Row(
+    def _change(self, state: PinState, *notes: str, obtained: Obtained | None = None) -> PinChange:
+        return PinChange(
             recipe=self.recipe.name,
             state=state,
             old=self.recipe.releases[0].version,
@@ -230,15 +234,15 @@ def _order(version: str) -> Version:
     return found
 
 
-def bump_table(rows: Sequence[Row], *, check: bool) -> str:
+def bump_table(rows: Sequence[PinChange], *, check: bool) -> str:
     """What a run ends with."""
-    said = {State.MOVED: "would move"} if check else {}
+    words = {PinState.MOVED: "would move"} if check else {}
     head = ("recipe", "state", "pinned", "newest", "notes")
     cells = []
     for row in rows:
         dropped = [f"{version} is no longer pinned" for version in row.dropped]
         notes = [*row.notes, *dropped] or [""]
-        state = said.get(row.state, row.state.value)
+        state = words.get(row.state, row.state.value)
         cells.append((row.recipe, state, row.old, row.new or "-", notes[0]))
         cells += [("", "", "", "", note) for note in notes[1:]]
     return table(head, cells)

@@ -5,7 +5,8 @@ from typing import Any
 
 from console.table import table
 from core.target import Target
-from flow.build import Pipeline
+from flow.context import Context
+from publish.manifest import Artifact, read_manifest
 from recipes.load import list_products
 from recipes.model import PackMethod, Product, Recipe, unsupported
 
@@ -15,21 +16,25 @@ WIDTH = 6
 """Of a figure in the matrix: nine targets fit into 100 columns."""
 
 
-def overview(pipeline: Pipeline) -> list[dict[str, Any]]:
+def overview(context: Context) -> list[dict[str, Any]]:
     """Every product with its newest release, and what is built of it for each target."""
-    recipes = pipeline.recipes
-    built = pipeline.manifest()
+    recipes = context.recipes
+    built = read_manifest(context.artifacts)
     rows: list[dict[str, Any]] = []
     for product in list_products(recipes):
         release = product.recipe.releases[0].version
-        own = [one for one in built if (one["product"], one["release"]) == (product.name, release)]
+        own = [
+            artifact
+            for artifact in built
+            if (artifact.product, artifact.release) == (product.name, release)
+        ]
         rows.append(
             {
                 "product": product.name,
                 "default": product.variant.default,
                 "release": release,
-                "releases": [one.version for one in product.recipe.releases],
-                "built": " ".join(sorted({str(entry["target"]) for entry in own})),
+                "releases": [pinned.version for pinned in product.recipe.releases],
+                "built": " ".join(sorted({artifact.target.value for artifact in own})),
                 "summary": product.variant.summary,
                 "unsupported": {key.value: why for key, why in product.recipe.unsupported.items()},
                 "targets": {at.value: _cell(product, at, own, recipes) for at in Target},
@@ -41,7 +46,7 @@ def overview(pipeline: Pipeline) -> list[dict[str, Any]]:
 def _cell(
     product: Product,
     target: Target,
-    built: Iterable[Mapping[str, Any]],
+    built: Iterable[Artifact],
     recipes: Mapping[str, Recipe],
 ) -> dict[str, Any]:
     """Both forms of a product for one target: what is built, null when nothing is, and why nothing can be."""
@@ -53,12 +58,12 @@ def _cell(
         "unpackable": reason or recipe.unpackable.get(target, "" if packs else "never packed"),
         **dict.fromkeys(FORMS),
     }
-    for entry in built:
-        if entry["target"] == target:
-            cell[FORMS[entry["packed"]]] = {
-                "size": entry["size"],
-                "verdict": entry["verdict"]["ok"],
-                "smoke": entry["smoke"],
+    for artifact in built:
+        if artifact.target == target:
+            cell[FORMS[artifact.packed]] = {
+                "size": artifact.size,
+                "verdict": artifact.verdict.ok,
+                "smoke": artifact.smoke.as_dict(),
             }
     return cell
 

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from builders.sources.archive import Member, MemberKind, Unreadable, members
+from builders.sources.archive import ArchiveMember, MemberKind, Unreadable, members
 from core.errors import PublishError
 from flow.context import ROOT, Context
-from publish.trust.components import Part, Wheel, read_wheels
+from publish.trust.components import Component, Wheel, read_wheels
 from publish.trust.licences import Member as Text
-from publish.trust.provenance import BUILDER, Builder
+from publish.trust.provenance import BUILDER, BuildPlatform
 
 LARGEST = 4 << 30
 """Bytes of an unpacked source: CPython has 130 MB."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """Everything that `publish` needs of the other rooms."""
+class ReleaseInputs:
+    """What `publish` is given by the other packages."""
 
     context: Context
 
@@ -32,9 +32,9 @@ class Evidence:
         settings = (self.context.toolchain.scripts / "toolchain.toml").read_text("utf-8")
         return read_wheels(requirements, list(tomllib.loads(settings)["wheels"]))
 
-    def builder(self, *, id: str = "", source: str = "", revision: str = "") -> Builder:
+    def builder(self, *, id: str = "", source: str = "", revision: str = "") -> BuildPlatform:
         """Who builds here, and with what."""
-        return Builder(
+        return BuildPlatform(
             id=id or BUILDER,
             toolchain=self.context.toolchain.digest,
             wheels=self.wheels,
@@ -42,29 +42,29 @@ class Evidence:
             revision=revision,
         )
 
-    def archive(self, part: Part) -> Path:
-        """Where the source archive of a part is. Raises PublishError when it is not here any more."""
-        blob = self.context.cache.blob(part.sha256) if part.sha256 else None
+    def archive(self, component: Component) -> Path:
+        """Where the source archive of a component is. Raises PublishError when it is not here any more."""
+        blob = self.context.cache.blob(component.sha256) if component.sha256 else None
         if blob is None:
-            msg = f"The source of {part.name} {part.version} is not in the cache."
+            msg = f"The source of {component.name} {component.version} is not in the cache."
             raise PublishError(msg, next="inv fetch, then again")
         return blob
 
     @contextmanager
-    def reader(self, part: Part) -> Iterator[Iterator[Text]]:
-        """Lend the files of a part's source by their paths below its top directory. Raises PublishError."""
-        if part.wheel:
-            yield _below(self.context.toolchain.packages / part.wheel.name)
+    def reader(self, component: Component) -> Iterator[Iterator[Text]]:
+        """Lend the files of a component's source by their paths below its top directory. Raises PublishError."""
+        if component.wheel:
+            yield _below(self.context.toolchain.packages / component.wheel.name)
             return
-        if not part.sha256:  # our own source: the text stands at the top of the project
-            local = self.context.recipes[part.name].local
+        if not component.sha256:  # our own source: the text stands at the top of the project
+            local = self.context.recipes[component.name].local
             yield _beside(local.parent if local else ROOT)
             return
         try:
-            with members(self.archive(part), max_read=LARGEST) as found:
-                yield _inside(found, wheel=part.filename.endswith(".whl"))
+            with members(self.archive(component), max_read=LARGEST) as found:
+                yield _inside(found, wheel=component.filename.endswith(".whl"))
         except Unreadable as error:
-            msg = f"The source of {part.name} {part.version} cannot be read: {error}"
+            msg = f"The source of {component.name} {component.version} cannot be read: {error}"
             raise PublishError(msg, next="inv cache verify, then inv fetch") from error
 
 
@@ -88,7 +88,7 @@ class _Packed:
     """A file in an archive."""
 
     name: str
-    member: Member
+    member: ArchiveMember
 
     @property
     def size(self) -> int:
@@ -111,7 +111,7 @@ def _beside(directory: Path) -> Iterator[Text]:
             yield _File(name=path.name, path=path)
 
 
-def _inside(found: Iterator[Member], *, wheel: bool) -> Iterator[Text]:
+def _inside(found: Iterator[ArchiveMember], *, wheel: bool) -> Iterator[Text]:
     """A source archive has everything in one directory; a wheel has not."""
     for member in found:
         if member.kind is MemberKind.FILE:

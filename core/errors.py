@@ -61,6 +61,12 @@ class RecipeError(FromscratchError):
     code = ExitCode.RECIPE
 
 
+class StorageError(FromscratchError):
+    """A directory that the settings name cannot be used: full, read-only, not ours or failing; no half file is left."""
+
+    code = ExitCode.RECIPE
+
+
 class SourceError(FromscratchError):
     """A pinned source could not be had, or is not what was pinned."""
 
@@ -77,6 +83,10 @@ class EngineError(FromscratchError):
     """No engine, or no tool, to run a step with."""
 
     code = ExitCode.ENGINE
+
+
+class ProgramError(EngineError):
+    """A program of the machine failed, or took too long."""
 
 
 class MissingToolError(EngineError):

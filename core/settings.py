@@ -1,6 +1,5 @@
 """Settings: a flag wins over the environment, the environment over `fromscratch.toml`, that over the default."""
 
-import difflib
 import os
 import re
 import tomllib
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from core.errors import FromscratchError, RecipeError, UsageError
+from core.suggest import suggestion
 
 FILE = "fromscratch.toml"
 PREFIX = "FROMSCRATCH_"
@@ -35,9 +35,9 @@ class Setting:
     default: str
     help: str
     secret: bool = False
-    """Never shown."""
+    """Never displayed."""
 
-    def shown(self, value: str) -> str:
+    def redacted(self, value: str) -> str:
         """The value as people may see it: no secret, no user and password of a URL."""
         if self.secret:
             return "set" if value else ""
@@ -144,9 +144,7 @@ class Settings:
         """One word out of a closed set. Raises UsageError for a flag, else RecipeError."""
         text, known = self[name], list(words)
         if text not in known:
-            near = difflib.get_close_matches(text, known, n=1, cutoff=0.5)
-            guess = f" Perhaps you meant '{near[0]}'." if near else ""
-            msg = f"Unknown {name} '{text}'.{guess}"
+            msg = f"Unknown {name} '{text}'.{suggestion(text, known)}"
             raise self._wrong(name, msg, next=f"choose one of: {', '.join(known)}")
         return known[known.index(text)]
 
@@ -180,7 +178,5 @@ def _text(value: object) -> str:
 def _refuse_unknown(names: set[str], *, where: str) -> None:
     known = [setting.name for setting in SETTINGS]
     for name in sorted(names - set(known)):
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        guess = f" Perhaps you meant '{near[0]}'." if near else ""
-        msg = f"Unknown setting '{name}' in {where}.{guess}"
+        msg = f"Unknown setting '{name}' in {where}.{suggestion(name, known)}"
         raise RecipeError(msg, next=f"known: {', '.join(known)}")

@@ -3,13 +3,16 @@
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from core.errors import RecipeError
+from core.files import write_file
+from core.target import Target
+from verify.smoke import Smoke
 
 VERSION = 1
 NAME = "manifest.json"
@@ -28,12 +31,42 @@ class Input:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Seconds:
+    """How long it took to make an artifact, the first time."""
+
+    fetch: float
+    build: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindingSummary:
+    """What is kept of a `verify.verdict.Finding`."""
+
+    rule: str
+    severity: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerdictSummary:
+    """What is kept of a `verify.verdict.Verdict`."""
+
+    ok: bool
+    findings: tuple[FindingSummary, ...]
+
+    @classmethod
+    def from_dict(cls, summary: object) -> "VerdictSummary":
+        """Read what `as_dict` of an artifact has. Raises ValueError."""
+        return _read(cls, summary, "verdict")  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """One file of `artifacts/files/`. Sizes in bytes, times in seconds."""
+    """One file of `artifacts/files/`. Sizes in bytes."""
 
     product: str
     release: str
-    target: str
+    target: Target
     packed: bool
     path: str
     size: int
@@ -41,23 +74,53 @@ class Artifact:
     engine: str
     isolated: bool
     key: str
-    seconds: dict[str, float]
-    verdict: dict[str, Any]
-    smoke: dict[str, Any]
+    seconds: Seconds
+    verdict: VerdictSummary
+    smoke: Smoke
     inputs: tuple[Input, ...]
-    cached: bool = False
-    """Not written: only the run that made the artifact knows."""
+    cached: bool = field(default=False, metadata={"written": False})
+    """Only the run that made the artifact knows."""
+
+    @classmethod
+    def from_dict(cls, entry: object) -> "Artifact":
+        """Read the manifest's entry. Raises ValueError for a key that is missing, unknown or of another type."""
+        return _read(cls, entry, "entry")  # type: ignore[no-any-return]
 
     def as_dict(self) -> dict[str, Any]:
         """The manifest's entry."""
         entry = asdict(self)
         del entry["cached"]
-        entry["inputs"] = list(entry["inputs"])
-        return entry
+        return entry | {"smoke": self.smoke.as_dict()}
 
 
-def read_manifest(directory: Path) -> list[dict[str, Any]]:
-    """Return the entries of the manifest in ``directory``; none when there is no manifest.
+def _read(kind: Any, value: Any, name: str) -> Any:
+    """Return JSON's ``value`` as a ``kind``: nothing is missing, converted or left over. Raises ValueError."""
+    if isinstance(kind, type) and is_dataclass(kind):
+        if not isinstance(value, dict):
+            msg = f"{name} must be an object, not {value!r:.50}"
+            raise ValueError(msg)
+        known = {key.name: key for key in fields(kind) if key.metadata.get("written", True)}
+        required = {name for name, key in known.items() if key.default is MISSING}
+        for problem, keys in (
+            ("lacks", required - set(value)),
+            ("has an unknown", set(value) - set(known)),
+        ):
+            if keys:
+                msg = f"{name} {problem} '{min(keys)}'"
+                raise ValueError(msg)
+        return kind(**{key: _read(known[key].type, value[key], key) for key in value})
+    if get_origin(kind) is tuple and isinstance(value, list):
+        return tuple(_read(get_args(kind)[0], item, name) for item in value)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return kind(value)
+    if type(value) is kind or (kind is float and type(value) is int):
+        return value
+    msg = f"{name} must be {kind.__name__}, not {value!r:.50}"
+    raise ValueError(msg)
+
+
+def read_manifest(directory: Path) -> tuple[Artifact, ...]:
+    """Return what the manifest in ``directory`` lists; nothing when there is no manifest.
 
     Raises RecipeError when it is not one, or of a version that this program does not know.
     """
@@ -67,13 +130,12 @@ def read_manifest(directory: Path) -> list[dict[str, Any]]:
         if data["version"] != VERSION:
             msg = f"{path} has version {data['version']}; this program knows version {VERSION}."
             raise RecipeError(msg, next="inv clean, then build again")
-        entries: list[dict[str, Any]] = [entry for entry in data["artifacts"] if entry["path"]]
+        return tuple(Artifact.from_dict(entry) for entry in data["artifacts"])
     except FileNotFoundError:
-        return []
+        return ()
     except (OSError, ValueError, KeyError, TypeError) as error:
         msg = f"{path} cannot be read: {error}"
         raise RecipeError(msg, next="inv clean, then build again") from error
-    return entries
 
 
 def write_manifest(directory: Path, artifacts: Iterable[Artifact]) -> None:
@@ -91,28 +153,7 @@ def write_manifest(directory: Path, artifacts: Iterable[Artifact]) -> None:
 
 
 def _merge(directory: Path, artifacts: Iterable[Artifact]) -> None:
-    entries = {entry["path"]: entry for entry in read_manifest(directory)}
-    entries |= {artifact.path: artifact.as_dict() for artifact in artifacts}
-    kept = [entries[path] for path in sorted(entries) if (directory / path).is_file()]
+    by_path = {artifact.path: artifact for artifact in (*read_manifest(directory), *artifacts)}
+    kept = [by_path[path].as_dict() for path in sorted(by_path) if (directory / path).is_file()]
     text = json.dumps({"version": VERSION, "artifacts": kept}, indent=2) + "\n"
-    path = directory / NAME
-    if path.is_file() and path.read_text("utf-8") == text:
-        return
-    replace(path, text.encode())
-
-
-def replace(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with open(number, "wb") as file:  # noqa: PTH123 - the file is open already
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(mode)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_file(directory / NAME, text.encode())

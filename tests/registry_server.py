@@ -6,25 +6,32 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 import base64
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import io
 import json
+import os
 import socket
 import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from email.message import Message
 from enum import Enum, auto
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import requests
+import urllib3
+
+from core.files import write_file
+from core.retry import RetryPolicy
 from core.target import Target
-from publish.manifest import replace
 from publish.oci.attachment import Attachment
-from publish.oci.layer import Layer, LayerFile
+from publish.oci.layer import LayerFile, layer_tar
 from publish.oci.layout import (
     CONFIG,
     INDEX,
@@ -36,8 +43,8 @@ from publish.oci.layout import (
     platform,
     write_index,
 )
+from publish.registry.client import POLICY, RegistryOptions
 from publish.registry.credentials import Login
-from publish.registry.outside import ClientOptions, RetryPolicy
 from publish.registry.pull import VERSION, pull
 from publish.registry.push import plan_push, push
 from publish.registry.reference import Reference, Repository
@@ -168,6 +175,8 @@ class RegistryServer(ThreadingHTTPServer):
         """What becomes of a blob or manifest on its way into the store."""
         self.says: dict[str, str] = {}
         """Headers that it lies with, on every PUT of a manifest."""
+        self.hostile: dict[str, str] = {}
+        """Headers that stand in every answer, in the place of its own."""
         self.pretends: set[str] = set()
         """Blobs that it says it has until somebody uploads them."""
         self.lax = False
@@ -481,12 +490,72 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if not (self.command == "HEAD" and not body):
             self.send_header("Content-Length", str(len(body)))
+        for name, value in self.server.hostile.items():
+            self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
+
+
+class DirectHandler(Handler):
+    """Handles one request of `requests` where it stands: no thread, no socket, no parsing."""
+
+    def __init__(self, server: RegistryServer, request: requests.PreparedRequest) -> None:
+        # Not the parent's: that one handles what comes out of a socket at once.
+        self.server = server
+        self.command, self.path = request.method or "", request.path_url
+        self.headers = Message()
+        for name, value in request.headers.items():
+            self.headers[name] = value
+        body: Any = request.body
+        self.rfile = body if hasattr(body, "read") else io.BytesIO(body or b"")
+        self.wfile = self.sent = io.BytesIO()
+        self.status = 0
+        self.fields: dict[str, str] = {}
+
+    def send_response(self, code: int, message: str | None = None) -> None:
+        self.status = code
+
+    def send_header(self, keyword: str, value: str) -> None:
+        self.fields[keyword] = value
+
+    def end_headers(self) -> None:
+        pass
+
+    def reset(self) -> None:
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+
+
+class DirectAdapter(requests.adapters.HTTPAdapter):
+    """Brings requests to a `DirectHandler`: for tests with thousands of them."""
+
+    def __init__(self, server: RegistryServer) -> None:
+        super().__init__()
+        self.server = server
+
+    def send(  # type: ignore[override]
+        self, request: requests.PreparedRequest, **_: object
+    ) -> requests.Response:
+        handler = DirectHandler(self.server, request)
+        try:
+            handler.do()
+        except ConnectionResetError as error:
+            broken = urllib3.exceptions.ProtocolError("Connection aborted.", error)
+            raise requests.ConnectionError(broken) from error
+        try:
+            raw = urllib3.HTTPResponse(
+                body=io.BytesIO(handler.sent.getvalue()),
+                headers=handler.fields,
+                status=handler.status,
+                preload_content=False,
+                request_method=request.method,
+            )
+        except urllib3.exceptions.InvalidHeader as error:
+            raise requests.exceptions.InvalidHeader(error) from error
+        return self.build_response(request, raw)
 
 
 def login_of(user: str, password: str) -> str:
@@ -517,8 +586,10 @@ def tiny_layout(directory: Path, *, bulk: int = 0, word: str = "") -> Layout:
         padding = bytes(range(256)) * (bulk // 256) if target is Target.AMD64 else b""
         data = f"a file for {target}{word}".encode() + padding
         sha256 = hashlib.sha256(data).hexdigest()
-        file = LayerFile(path=PurePosixPath("/file"), source=directory, sha256=sha256, mode=0o755)
-        layer = put_blob(directory, Layer(files=(file,), epoch=0).tar({sha256: data}), LAYER)
+        source = directory.with_name(f"{directory.name}-{sha256[:12]}")
+        write_file(source, data)
+        file = LayerFile(path=PurePosixPath("/file"), source=source, sha256=sha256, mode=0o755)
+        layer = put_blob(directory, layer_tar([file], {}, epoch=0), LAYER)
         rootfs = {"type": "layers", "diff_ids": [layer.digest]}
         running = {"config": {"Cmd": ["/file"]}, "rootfs": rootfs}
         config = put_blob(directory, canonical({**platform(target), **running}), CONFIG)
@@ -540,7 +611,7 @@ def tiny_layout(directory: Path, *, bulk: int = 0, word: str = "") -> Layout:
 
 def put_blob(directory: Path, data: bytes, media_type: str) -> Descriptor:
     descriptor = Descriptor.of(data, media_type)
-    replace(directory / "blobs" / descriptor.digest.replace(":", "/"), data)
+    write_file(directory / "blobs" / descriptor.digest.replace(":", "/"), data)
     return descriptor
 
 
@@ -600,13 +671,23 @@ class Client:
     login: Login | None = None
     slept: list[float] = field(default_factory=list)
     recorder: Recorder = field(default_factory=Recorder)
-    patience: RetryPolicy = field(default_factory=lambda: RetryPolicy(connect=2.0, read=2.0))
-    insecure: bool = False
+    policy: RetryPolicy = field(
+        default_factory=lambda: dataclasses.replace(POLICY, connect=2.0, read=2.0)
+    )
+    direct: bool = False
+    """Without sockets: quick, where it is not their faults that matter."""
+
+    def session(self) -> requests.Session:
+        session = requests.Session()
+        if self.direct:
+            session.mount("http://", DirectAdapter(self.server))
+        return session
 
     @property
-    def outside(self) -> ClientOptions:
-        return ClientOptions(
-            patience=self.patience,
+    def options(self) -> RegistryOptions:
+        return RegistryOptions(
+            policy=self.policy,
+            session=self.session,
             login=lambda host: self.login,
             sleep=self.slept.append,
             random=lambda: 1.0,
@@ -624,7 +705,7 @@ class Client:
             self.repository,
             tags,
             self.attachments,
-            outside=self.outside,
+            options=self.options,
             progress=self.recorder,
         )
 
@@ -634,7 +715,7 @@ class Client:
             self.repository,
             tags,
             self.attachments,
-            outside=self.outside,
+            options=self.options,
             progress=self.recorder,
         )
 
@@ -642,7 +723,7 @@ class Client:
         self, directory: Path, word: str = "8.21.0-http"
     ) -> tuple[Layout, tuple[Attachment, ...]]:
         reference = Reference(repository=self.repository, word=word)
-        return pull(reference, directory, outside=self.outside, progress=self.recorder)
+        return pull(reference, directory, options=self.options, progress=self.recorder)
 
     @property
     def tagged(self) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from core.scratch import ScratchRoot, SmokeEnvironment
-from recipes.model import Expectations, Product, Release, SmokeTest
+from recipes.model import Product, RecipeExpectations, Release, SmokeTest
 
 if TYPE_CHECKING:
     from verify.servers import SmokeServers
@@ -29,6 +29,11 @@ class Smoke:
 
     def __bool__(self) -> bool:
         return self.ok
+
+    @property
+    def state(self) -> str:
+        """One word or two for a table."""
+        return ("ok" if self.ok else "FAILED") if self.ran else "not run"
 
     def as_dict(self) -> dict[str, object]:
         """What the manifest says."""
@@ -80,7 +85,7 @@ def smoke(
     )
 
 
-def promises(text: str, expect: Expectations) -> Iterator[str]:
+def promises(text: str, expect: RecipeExpectations) -> Iterator[str]:
     """Compare what ``curl -V`` says with what the recipe promises and forbids."""
     for title, promised in (("Protocols", expect.protocols), ("Features", expect.features)):
         if not promised:

@@ -1,15 +1,12 @@
 """The engines, and which one is taken: the one asked for, or the first that works. A new engine is a row here."""
 
-from collections.abc import Callable, Iterable, Iterator
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
-from builders.engines.base import make_docker
-from builders.engines.docker import examine_docker
-from builders.engines.engine import Engine, EngineSetup
-from builders.engines.host import HostEngine
-from builders.engines.sandbox import SandboxEngine, examine_sandbox
-from builders.engines.scratch_root import docker_environment, find_emulator, sandbox_environment
+from builders.engines.engine import Engine, EngineKind, EngineSetup
 from core.errors import EngineError
 from core.scratch import SmokeEnvironment
 from core.target import Target
@@ -18,39 +15,21 @@ AUTO = "auto"
 """What ``--engine`` calls the first engine that works."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class EngineKind:
-    """A row of the table. The functions raise EngineError where the engine does not work."""
+ENGINES = {
+    "docker": "builders.engines.docker_engine",
+    "sandbox": "builders.engines.sandbox",
+    "host": "builders.engines.host",
+}
+"""Each engine's module, in the order in which they are tried; a warm build loads none. See `EngineKind`."""
 
-    name: str
-    make: Callable[[EngineSetup], Engine]
-    examine: Callable[[EngineSetup], Iterable[tuple[bool, str]]]
-    """Whether it works here, in each of its ways, and why: what `inv doctor` shows. Makes nothing."""
-    smoke: Callable[[EngineSetup, Path | None], SmokeEnvironment] | None = None
-    """Makes empty roots for programs that the emulator runs, or the machine itself."""
-    smoke_unasked: bool = False
-    """Its empty roots are used whichever engine is asked for."""
-
-
-ENGINES = (
-    EngineKind(name="docker", make=make_docker, examine=examine_docker, smoke=docker_environment),
-    EngineKind(
-        name="sandbox",
-        make=SandboxEngine,
-        examine=examine_sandbox,
-        smoke=sandbox_environment,
-        smoke_unasked=True,
-    ),
-    EngineKind(
-        name="host",
-        make=HostEngine,
-        examine=lambda _: [(True, "always works; a step is not isolated")],
-    ),
-)
-"""In the order in which they are tried."""
-
-ENGINE_NAMES = (AUTO, *(kind.name for kind in ENGINES))
+ENGINE_NAMES = (AUTO, *ENGINES)
 """What ``--engine`` takes."""
+
+
+def load_engine(name: str) -> EngineKind:
+    """Return what the module of an engine calls ``ENGINE``."""
+    kind: EngineKind = import_module(ENGINES[name]).ENGINE
+    return kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,12 +48,11 @@ class Chooser(EngineSetup):
     def make(self, name: str) -> Engine:
         """Return the engine called ``name``. Raises EngineError when it does not work here, with every reason."""
         if name != AUTO:
-            (kind,) = (kind for kind in ENGINES if kind.name == name)
-            return kind.make(self)
+            return load_engine(name).make(self)
         reasons: list[str] = []
-        for kind in ENGINES:
+        for each in ENGINES:
             try:
-                return kind.make(self)
+                return load_engine(each).make(self)
             except EngineError as error:
                 reasons.append(error.what)
         msg = "No engine works here:\n  " + "\n  ".join(reasons)
@@ -82,9 +60,15 @@ class Chooser(EngineSetup):
 
     def candidates(self) -> Iterator[Candidate]:
         """Look at every engine, without making anything."""
-        for kind in ENGINES:
-            for works, reason in kind.examine(self):
-                yield Candidate(name=kind.name, works=works, reason=reason)
+        for name in ENGINES:
+            for works, reason in load_engine(name).examine(self):
+                yield Candidate(name=name, works=works, reason=reason)
+
+
+def find_emulator(target: Target) -> Path | None:
+    """Return the static qemu for ``target``, or None when it is not installed."""
+    found = shutil.which(f"qemu-{target.qemu}-static")
+    return Path(found) if found else None
 
 
 def smoke_environment(target: Target, engine: str, setup: EngineSetup) -> SmokeEnvironment | str:
@@ -97,8 +81,9 @@ def smoke_environment(target: Target, engine: str, setup: EngineSetup) -> SmokeE
                 f"qemu-{target.qemu}-static is not installed (apt-get install -y qemu-user-static)"
             )
     reason = ""
-    for kind in ENGINES:
-        if kind.smoke and (kind.smoke_unasked or engine in {AUTO, kind.name}):
+    for name in ENGINES:
+        kind = load_engine(name)
+        if kind.smoke and (kind.smoke_unasked or engine in {AUTO, name}):
             try:
                 return kind.smoke(setup, emulator)
             except EngineError as error:

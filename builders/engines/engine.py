@@ -1,6 +1,6 @@
 """What a step needs of where it runs: three verbs. Paths inside are PurePosixPath, outside Path."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from builders.toolchain import Toolchain
 from core.cancel import CancelToken
 from core.errors import StepError
+from core.scratch import SmokeEnvironment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +105,19 @@ class Engine(Protocol):
     def sandbox(self) -> AbstractContextManager[Sandbox]:
         """Open a fresh sandbox; leaving it removes everything, whatever happened."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineKind:
+    """An engine, as `builders.engines.choose` lists it. The functions raise EngineError where it does not work."""
+
+    make: Callable[[EngineSetup], Engine]
+    examine: Callable[[EngineSetup], Iterable[tuple[bool, str]]]
+    """Whether it works here, in each of its ways, and why: what `inv doctor` shows. Makes nothing."""
+    smoke: Callable[[EngineSetup, Path | None], SmokeEnvironment] | None = None
+    """Makes empty roots for programs that the emulator runs, or the machine itself."""
+    smoke_unasked: bool = False
+    """Its empty roots are used whichever engine is asked for."""
 
 
 def not_a_file(name: str) -> StepError:

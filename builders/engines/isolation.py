@@ -1,13 +1,13 @@
 """How a program of this machine is isolated without a daemon: by bubblewrap, else by util-linux's unshare."""
 
 import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
-from core.errors import EngineError
+from core.errors import EngineError, ProgramError
+from core.process import failed, run_program
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 """What a step may see of the machine, read-only: programs and their libraries. No /etc, no /home."""
@@ -126,13 +126,12 @@ def try_backend(backend: Backend, scratch: Path) -> str:
     empty = make_empty(scratch)
     argv = sandbox_command(backend, ["true"], binds=binds, links=links, empty=empty)
     try:
-        done = subprocess.run(argv, capture_output=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"'{program}' failed: {error}"
+        done = run_program(argv, seconds=20, package=package, purpose="isolate steps", check=False)
+    except ProgramError as error:
+        return error.what
     if done.returncode == 0:
         return ""
-    errors = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    reason = errors[-1] if errors else f"exit code {done.returncode}"
+    reason = failed(done, lines=1).what
     return (
         f"'{program}' is there but may not make namespaces: {reason} "
         "(Ubuntu >= 24.04: sysctl kernel.apparmor_restrict_unprivileged_userns=0; "

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from builders.engines.directory import DirectoryEngine, DirectorySandbox
-from builders.engines.engine import Command, EngineSetup
+from builders.engines.engine import Command, EngineKind, EngineSetup
 from builders.engines.isolation import (
     Backend,
     Bind,
@@ -14,6 +14,7 @@ from builders.engines.isolation import (
     system_binds,
     try_backend,
 )
+from builders.engines.scratch_root import sandbox_environment
 from builders.toolchain import BOX, INSIDE
 
 
@@ -66,3 +67,8 @@ def examine_sandbox(setup: EngineSetup) -> Iterator[tuple[bool, str]]:
     for backend in Backend:
         reason = try_backend(backend, setup.scratch)
         yield not reason, f"{backend.value}: {reason or 'works'}"
+
+
+ENGINE = EngineKind(
+    make=SandboxEngine, examine=examine_sandbox, smoke=sandbox_environment, smoke_unasked=True
+)

@@ -17,7 +17,6 @@ from builders.engines.process import run_process
 from core.cancel import CancelToken
 from core.errors import EngineError
 from core.scratch import RunResult
-from core.target import Target
 
 if TYPE_CHECKING:
     import docker
@@ -192,9 +191,3 @@ def sandbox_environment(setup: EngineSetup, emulator: Path | None) -> SandboxEnv
         emulator=emulator,
         cancel=setup.cancel,
     )
-
-
-def find_emulator(target: Target) -> Path | None:
-    """Return the static qemu for ``target``, or None when it is not installed."""
-    found = shutil.which(f"qemu-{target.qemu}-static")
-    return Path(found) if found else None

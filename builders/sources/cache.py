@@ -18,16 +18,17 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from core.errors import SourceError
-from core.files import CHUNK, disk_errors
+from core.files import atomic, copy_hashed, disk_errors, hash_file, install, temporary_file
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 KEY = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,199}")
@@ -127,19 +128,13 @@ class Cache:
         with disk_errors(self.root):
             scratch = self._directory("tmp")
             if move and path.lstat().st_dev == scratch.stat().st_dev:
-                digest = _hash(path)
+                digest = Digest(sha256=hash_file(path), size=path.stat().st_size)
                 _compare(path, digest, expect)
                 self._install(path, digest)
                 return digest
-            with path.open("rb") as file, self._temporary() as (copy, temporary):
-                state = hashlib.sha256()
-                size = 0
-                while chunk := file.read(CHUNK):
-                    state.update(chunk)
-                    size += len(chunk)
-                    copy.write(chunk)
+            with self._temporary() as (copy, temporary):
+                digest = Digest(sha256=copy_hashed(path, copy), size=copy.tell())
                 copy.close()
-                digest = Digest(sha256=state.hexdigest(), size=size)
                 _compare(path, digest, expect)
                 self._install(temporary, digest)
             if move:
@@ -176,12 +171,8 @@ class Cache:
     def put_action(self, key: str, value: Mapping[str, object]) -> None:
         """Store the result of an action. Put the blobs it names first: no crash makes it lie."""
         path = self._action_path(key)
-        with disk_errors(path), self._temporary() as (file, temporary):
+        with disk_errors(path), atomic(path, scratch=self.root / "tmp") as file:
             file.write(_encode(key, value))
-            file.close()
-            _settle(temporary)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.replace(path)
 
     @contextlib.contextmanager
     def lock(self, name: str, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
@@ -280,27 +271,15 @@ class Cache:
         directory.mkdir(parents=True, exist_ok=True)
         return directory
 
-    @contextlib.contextmanager
-    def _temporary(self) -> Iterator[tuple[Any, Path]]:
-        """Lend an open file; whatever is still there under its name afterwards is removed."""
-        number, name = tempfile.mkstemp(prefix=f"{os.getpid()}-", dir=self._directory("tmp"))
-        path = Path(name)
-        try:
-            with os.fdopen(number, "wb") as file:
-                yield file, path
-        finally:
-            path.unlink(missing_ok=True)
+    def _temporary(self) -> contextlib.AbstractContextManager[tuple[BinaryIO, Path]]:
+        return temporary_file(self.root / "tmp", prefix=f"{os.getpid()}-")
 
     def _install(self, path: Path, digest: Digest) -> None:
         target = self._blob_path(digest.sha256)
         if self.blob(digest.sha256) is not None:
             path.unlink()
             return
-        path.chmod(0o444)
-        # The directory is not synced: after a power cut the blob may be missing, which is no lie.
-        _settle(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        path.replace(target)
+        install(path, target, mode=0o444)
         self._remember(digest.sha256, _stamp(target.lstat()))
 
     def _rehash(self, path: Path) -> str | None:
@@ -331,12 +310,9 @@ class Cache:
 
     def _remember(self, sha256: str, stamp: list[int]) -> None:
         # A cache that cannot be written to is still good to read from, only slower.
-        with contextlib.suppress(OSError), self._temporary() as (file, temporary):
+        path, scratch = self._seen_path(sha256), self.root / "tmp"
+        with contextlib.suppress(OSError), atomic(path, sync=False, scratch=scratch) as file:
             file.write(json.dumps(stamp).encode())
-            file.close()
-            path = self._seen_path(sha256)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.replace(path)
 
     def _forget(self, sha256: str) -> None:
         _remove(self.root / "cas" / sha256[:2] / sha256)
@@ -383,31 +359,14 @@ def _stamp(state: os.stat_result) -> list[int]:
     return [state.st_size, state.st_mtime_ns, state.st_ino, state.st_ctime_ns]
 
 
-def _hash(path: Path) -> Digest:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return Digest(sha256=sha256, size=file.tell())
-
-
 def _compare(path: Path, digest: Digest, expect: str | None) -> None:
     if expect is not None and digest.sha256 != expect:
         subject = f"'{path.name}'"
         raise WrongBytesError(subject, expected=expect, actual=digest.sha256)
 
 
-def _settle(path: Path) -> None:
-    """Make the bytes reach the disk before the name does."""
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        import shutil  # noqa: PLC0415 - never needed in a healthy cache
-
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

@@ -1,15 +1,12 @@
 """Write a directory that another machine can use as its mirror: ``FROMSCRATCH_MIRRORS=file://DIR``."""
 
-import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from builders.sources.cache import WrongBytesError
 from core.errors import RecipeError
-from core.files import CHUNK, disk_errors
+from core.files import atomic, copy_hashed, disk_errors, hash_file
 from recipes.model import Source
 
 
@@ -55,29 +52,13 @@ def mirror(sources: Iterable[Source], into: Path, *, get: Callable[[Source], Pat
 
 
 def _has(path: Path, source: Source) -> bool:
-    if not path.is_file() or path.stat().st_size != source.size:
-        return False
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == source.sha256
+    sized = path.is_file() and path.stat().st_size == source.size
+    return sized and hash_file(path) == source.sha256
 
 
-def _copy(file: Path, place: Path, source: Source) -> None:
-    state = hashlib.sha256()
-    with (
-        tempfile.NamedTemporaryFile(dir=place.parent, prefix=".", delete=False) as copy,
-        file.open("rb") as original,
-    ):
-        temporary = Path(copy.name)
-        try:
-            while chunk := original.read(CHUNK):
-                state.update(chunk)
-                copy.write(chunk)
-            if state.hexdigest() != source.sha256:
-                subject = f"'{file}'"
-                raise WrongBytesError(subject, expected=source.sha256, actual=state.hexdigest())
-            copy.flush()
-            os.fsync(copy.fileno())
-            temporary.chmod(0o644)
-            temporary.replace(place)
-        finally:
-            temporary.unlink(missing_ok=True)
+def _copy(file: Path, path: Path, source: Source) -> None:
+    with atomic(path) as copy:
+        actual = copy_hashed(file, copy)
+        if actual != source.sha256:
+            subject = f"'{file}'"
+            raise WrongBytesError(subject, expected=source.sha256, actual=actual)

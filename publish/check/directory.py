@@ -95,7 +95,7 @@ class _Check(Inside):
         except PublishError as error:
             self.found(PUBLIC_KEY, error.what)
             own = None
-        if self.given and own and own.part != self.given.part:
+        if self.given and own and own != self.given:
             self.found(
                 PUBLIC_KEY, f"is the key {own.name}, not {self.given.name} which was asked for"
             )

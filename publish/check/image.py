@@ -15,7 +15,7 @@ from publish.check.claims import Claim, read_claim
 from publish.check.findings import Checked, Finding, Verifier
 from publish.oci.attachment import Attachment
 from publish.oci.layout import LAYER, Descriptor, Layout
-from publish.release.attach import SIGNATURE
+from publish.release.image import SIGNATURE
 from publish.trust.envelope import MEDIA_TYPE as ENVELOPE
 from publish.trust.envelope import open_envelope
 from publish.trust.sbom import MEDIA_TYPE as SBOM

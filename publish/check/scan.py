@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import PublishError
+from core.files import hash_file
 from publish.check.findings import Finding
 from publish.release.release_dir import walk
-from publish.release.sums import NAME, PROVENANCE, PUBLIC_KEY, SIGNATURE, hash_file, is_plain
+from publish.release.sums import NAME, PROVENANCE, PUBLIC_KEY, SIGNATURE, is_plain
 from publish.trust.sbom import SUFFIX
 
 LARGEST_FILE = 2 << 30

@@ -5,12 +5,11 @@ An OCI layout and, beside it, the `manifest.json` of `docker save`, which engine
 """
 
 import io
-import os
 import tarfile
-import tempfile
 from pathlib import Path
 
 from core.errors import PublishError
+from core.files import write_file
 from publish.oci.layout import FULL_NAME, INDEX, REF_NAME, Descriptor, Layout, canonical
 
 
@@ -50,7 +49,7 @@ def write_archive(path: Path, layout: Layout, manifest: Descriptor, *, name: str
         _write(path, parts)
     except OSError as error:
         msg = f"{path} cannot be written: {error}"
-        raise PublishError(msg, next="see to the room and the rights of its directory") from error
+        raise PublishError(msg, next="check free space and permissions of its directory") from error
 
 
 def _place(descriptor: Descriptor) -> str:
@@ -58,21 +57,10 @@ def _place(descriptor: Descriptor) -> str:
 
 
 def _write(path: Path, parts: dict[str, bytes]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with (
-            os.fdopen(number, "wb") as file,
-            tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar,
-        ):
-            for part in sorted(parts):
-                member = tarfile.TarInfo(part)
-                member.size = len(parts[part])
-                tar.addfile(member, io.BytesIO(parts[part]))
-        if path.is_file() and path.read_bytes() == temporary.read_bytes():
-            return
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for part in sorted(parts):
+            member = tarfile.TarInfo(part)
+            member.size = len(parts[part])
+            tar.addfile(member, io.BytesIO(parts[part]))
+    write_file(path, archive.getvalue())

@@ -3,7 +3,7 @@
 https://github.com/opencontainers/image-spec/blob/main/config.md and …/manifest.md
 """
 
-import hashlib
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import PublishError
+from core.files import write_file
 from core.target import Target
-from publish.manifest import replace
-from publish.oci.layer import Layer, LayerFile
+from publish.manifest import Artifact
+from publish.oci.layer import LayerFile, layer_tar
 from publish.oci.layout import (
     CONFIG,
     INDEX,
@@ -37,25 +38,25 @@ class Image:
 
     recipe: ImageRecipe
     target: Target
-    layer: Layer
+    files: tuple[LayerFile, ...]
+    epoch: int
+    """Every time in it: seconds since 1970."""
     labels: Mapping[str, str]
-    artifacts: tuple[Mapping[str, Any], ...]
-    """The manifest's entries of the files in it."""
+    artifacts: tuple[Artifact, ...]
+    """Those of the manifest that are in it."""
 
     @property
     def config(self) -> dict[str, Any]:
         """How it is run, without what only its layer's bytes can say."""
-        made: dict[str, Any] = {"User": USER, "WorkingDir": "/", "Labels": dict(self.labels)}
-        if self.recipe.entrypoint:
-            made["Entrypoint"] = list(self.recipe.entrypoint)
-        if self.recipe.command:
-            made["Cmd"] = list(self.recipe.command)
-        if self.recipe.environment:
-            made["Env"] = [
-                f"{name}={self.recipe.environment[name]}"
-                for name in sorted(self.recipe.environment)
-            ]
-        return made
+        environment = sorted(self.recipe.environment.items())
+        optional = {
+            "Entrypoint": list(self.recipe.entrypoint),
+            "Cmd": list(self.recipe.command),
+            "Env": [f"{name}={value}" for name, value in environment],
+        }
+        return {"User": USER, "WorkingDir": "/", "Labels": dict(self.labels)} | {
+            key: value for key, value in optional.items() if value
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,110 +77,79 @@ def write_layout(directory: Path, wanted: MultiArch) -> Layout:
     any more is removed. Raises PublishError when a file is not what the manifest says, or cannot be written.
     """
     try:
-        kept = set()
-        entries = []
-        for image in sorted(wanted.images, key=lambda one: list(Target).index(one.target)):
-            descriptor, blobs = _write_image(directory, image)
-            kept |= blobs
-            entries.append(descriptor.as_dict())
-        index, data = _blob({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}, INDEX)
-        kept.add(_put(directory, index, data))
-        layout = Layout(directory=directory, name=wanted.name, tag=wanted.tag, index=index)
+        images = sorted(wanted.images, key=lambda image: list(Target).index(image.target))
+        manifests = [_write_image(directory, image).as_dict() for image in images]
+        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
+        layout = Layout(
+            directory=directory,
+            name=wanted.name,
+            tag=wanted.tag,
+            index=_put(directory, canonical(index), INDEX),
+        )
         write_index(layout)
+        kept = {layout.blob(descriptor.digest) for descriptor in layout.reachable()}
         for path in (directory / "blobs" / "sha256").iterdir():
-            if path.name not in kept:
+            if path not in kept:
                 path.unlink()
     except OSError as error:
         msg = f"The image {wanted.name}:{wanted.tag} cannot be written: {error}"
-        raise PublishError(msg, next=f"see to the room and the rights of {directory}") from error
+        raise PublishError(msg, next=f"check free space and permissions of {directory}") from error
     return layout
 
 
-def _write_image(directory: Path, image: Image) -> tuple[Descriptor, set[str]]:
-    """Write the layer, the config and the manifest; return the last, and the names of all three."""
-    contents = {file.sha256: _read(file) for file in image.layer.files}
-    tar = image.layer.tar(contents)
-    layer = Descriptor.of(tar, LAYER)
-    created = datetime.fromtimestamp(image.layer.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    config, config_data = _blob(
-        {
-            **platform(image.target),
-            "created": created,
-            "config": image.config,
-            "rootfs": {"type": "layers", "diff_ids": [layer.digest]},
-            "history": [{"created": created, "created_by": "fromscratch"}],
-        },
-        CONFIG,
+def _write_image(directory: Path, image: Image) -> Descriptor:
+    """Write the layer, the config and the manifest; return the last."""
+    layer = _put(
+        directory, layer_tar(image.files, image.recipe.directories, epoch=image.epoch), LAYER
     )
-    manifest, manifest_data = _blob(
-        {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": config.as_dict(),
-            "layers": [layer.as_dict()],
-            "annotations": dict(image.labels),
-        },
-        MANIFEST,
-    )
-    pairs = ((layer, tar), (config, config_data), (manifest, manifest_data))
-    names = {_put(directory, descriptor, data) for descriptor, data in pairs}
-    described = Descriptor(
-        media_type=manifest.media_type,
-        digest=manifest.digest,
-        size=manifest.size,
-        platform=image.target,
-    )
-    return described, names
+    created = datetime.fromtimestamp(image.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    config = {
+        **platform(image.target),
+        "created": created,
+        "config": image.config,
+        "rootfs": {"type": "layers", "diff_ids": [layer.digest]},
+        "history": [{"created": created, "created_by": "fromscratch"}],
+    }
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": _put(directory, canonical(config), CONFIG).as_dict(),
+        "layers": [layer.as_dict()],
+        "annotations": dict(image.labels),
+    }
+    written = _put(directory, canonical(manifest), MANIFEST)
+    return dataclasses.replace(written, platform=image.target)
 
 
-def _read(file: LayerFile) -> bytes:
-    data = file.source.read_bytes()
-    found = hashlib.sha256(data).hexdigest()
-    if found != file.sha256:
-        msg = f"{file.source} is not what was proven: its sha256 is {found}, not {file.sha256}."
-        raise PublishError(msg, why="it was changed since", next="inv build makes it anew")
-    return data
-
-
-def _blob(value: object, media_type: str) -> tuple[Descriptor, bytes]:
-    data = canonical(value)
-    return Descriptor.of(data, media_type), data
-
-
-def _put(directory: Path, descriptor: Descriptor, data: bytes) -> str:
-    """Write a blob, unless it is there already, bytes and all; return its file name."""
-    name = descriptor.digest.partition(":")[2]
-    path = directory / "blobs" / "sha256" / name
-    if not path.is_file() or path.read_bytes() != data:
-        replace(path, data)
-    return name
+def _put(directory: Path, data: bytes, media_type: str) -> Descriptor:
+    """Write a blob, unless it is there already, bytes and all."""
+    descriptor = Descriptor.of(data, media_type)
+    write_file(directory / "blobs" / descriptor.digest.replace(":", "/"), data)
+    return descriptor
 
 
 def choose(
     recipe: ImageRecipe,
-    entries: Sequence[Mapping[str, Any]],
+    artifacts: Sequence[Artifact],
     *,
     versions: Mapping[str, str],
     targets: Iterable[Target],
     packed: bool,
-) -> dict[Target, dict[str, Mapping[str, Any]]]:
+) -> dict[Target, dict[str, Artifact]]:
     """Return the artifacts of an image for each target that has them all, by product.
 
     A target whose files cannot be packed has plain ones in a packed image. What is no program is not looked for.
     """
-    found: dict[Target, dict[str, Mapping[str, Any]]] = {}
-    programs = [one for one in recipe.contents if one.recipe in versions]
+    built = {(it.product, it.release, it.target, it.packed): it for it in artifacts}
+    found: dict[Target, dict[str, Artifact]] = {}
+    programs = [content for content in recipe.contents if content.recipe in versions]
     for target in targets:
-        chosen: dict[str, Mapping[str, Any]] = {}
+        chosen: dict[str, Artifact] = {}
         for content in programs:
-            forms = {
-                bool(entry["packed"]): entry
-                for entry in entries
-                if (entry["product"], entry["release"], entry["target"])
-                == (content.product, versions[content.recipe], target.value)
-            }
-            if entry := (forms.get(packed) or (forms.get(False) if packed else None)):
-                chosen[content.product] = entry
+            for form in (packed, False):
+                artifact = built.get((content.product, versions[content.recipe], target, form))
+                if artifact and content.product not in chosen:
+                    chosen[content.product] = artifact
         if len(chosen) == len(programs):
             found[target] = chosen
     return found

@@ -3,12 +3,15 @@
 https://github.com/opencontainers/image-spec/blob/main/layer.md
 """
 
+import hashlib
 import io
 import stat
 import tarfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from core.errors import PublishError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,50 +25,45 @@ class LayerFile:
     mode: int
     links: tuple[PurePosixPath, ...] = ()
 
+    def read(self) -> bytes:
+        """Return the bytes. Raises PublishError when they are others by now."""
+        data = self.source.read_bytes()
+        found = hashlib.sha256(data).hexdigest()
+        if found != self.sha256:
+            msg = f"{self.source} is not what was proven: its sha256 is {found}, not {self.sha256}."
+            raise PublishError(msg, why="it was changed since", next="inv build makes it anew")
+        return data
 
-@dataclass(frozen=True, kw_only=True)
-class Layer:
-    """What a layer holds. Everything belongs to root; directories on the way to a file are made."""
 
-    files: tuple[LayerFile, ...]
-    directories: Mapping[PurePosixPath, int] = field(default_factory=dict)
-    epoch: int
-    """Every time in the layer: seconds since 1970."""
+def layer_tar(
+    files: Iterable[LayerFile], directories: Mapping[PurePosixPath, int], *, epoch: int
+) -> bytes:
+    """Return a layer of ``files`` and of ``directories`` by path with their modes, every time in it ``epoch``.
 
-    def tar(self, contents: Mapping[str, bytes]) -> bytes:
-        """Return the layer, with the bytes of each file by its sha256."""
-        members: dict[PurePosixPath, tuple[tarfile.TarInfo, bytes]] = {}
-        for path, mode in self._directories().items():
-            members[path] = (self._member(path, tarfile.DIRTYPE, mode), b"")
-        for file in self.files:
-            member = self._member(file.path, tarfile.REGTYPE, file.mode)
-            data = contents[file.sha256]
-            member.size = len(data)
-            members[file.path] = (member, data)
-            for link in file.links:
-                if link in members:
-                    continue  # a real file of that name wins over an applet
-                member = self._member(link, tarfile.SYMTYPE, 0o777)
-                member.linkname = str(file.path)
-                members[link] = (member, b"")
-        made = io.BytesIO()
-        with tarfile.open(fileobj=made, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-            for path in sorted(members):
-                tar.addfile(members[path][0], io.BytesIO(members[path][1]))
-        return made.getvalue()
+    Everything belongs to root; directories on the way to a file are made. Raises PublishError for a changed file.
+    """
+    files = tuple(files)
+    paths = [path for file in files for path in (file.path, *file.links)]
+    parents = {parent: 0o755 for path in (*paths, *directories) for parent in path.parents}
+    parents.pop(PurePosixPath("/"), None)  # the root is not ours to make
+    members: dict[PurePosixPath, tuple[tarfile.TarInfo, bytes]] = {}
 
-    def _directories(self) -> dict[PurePosixPath, int]:
-        """Every directory by path, the ones on the way included; the root is not ours to make."""
-        paths: Iterable[PurePosixPath] = [
-            path for file in self.files for path in (file.path, *file.links)
-        ]
-        ways = {way: 0o755 for path in (*paths, *self.directories) for way in path.parents}
-        ways.pop(PurePosixPath("/"), None)
-        return {**ways, **self.directories}
-
-    def _member(self, path: PurePosixPath, kind: bytes, mode: int) -> tarfile.TarInfo:
+    def add(path: PurePosixPath, kind: bytes, mode: int, data: bytes = b"", link: str = "") -> None:
         member = tarfile.TarInfo(str(path).lstrip("/"))
-        member.type = kind
-        member.mode = stat.S_IMODE(mode)
-        member.mtime = self.epoch
-        return member
+        member.type, member.mode, member.mtime = kind, stat.S_IMODE(mode), epoch
+        member.size, member.linkname = len(data), link
+        members[path] = (member, data)
+
+    for path, mode in {**parents, **directories}.items():
+        add(path, tarfile.DIRTYPE, mode)
+    for file in files:
+        add(file.path, tarfile.REGTYPE, file.mode, file.read())
+        for link in file.links:
+            if link not in members:  # a real file of that name wins over an applet
+                add(link, tarfile.SYMTYPE, 0o777, link=str(file.path))
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for path in sorted(members):
+            member, data = members[path]
+            tar.addfile(member, io.BytesIO(data))
+    return layer.getvalue()

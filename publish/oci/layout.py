@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from core.errors import PublishError
+from core.files import write_file
 from core.target import Target
-from publish.manifest import replace
 from recipes.images import NAME, TAG
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -222,7 +222,4 @@ def write_index(layout: Layout) -> None:
     entry = {**layout.index.as_dict(), "annotations": annotations}
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}
     for name, value in (("oci-layout", {"imageLayoutVersion": "1.0.0"}), ("index.json", index)):
-        data = canonical(value)
-        path = layout.directory / name
-        if not path.is_file() or path.read_bytes() != data:
-            replace(path, data)
+        write_file(layout.directory / name, canonical(value))

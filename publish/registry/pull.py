@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import PublishError
+from core.files import write_file
 from core.progress import Progress
-from publish.manifest import replace
 from publish.oci.attachment import Attachment, layer_of
 from publish.oci.layout import INDEX, MANIFEST, Descriptor, Layout, write_index
 from publish.registry.auth import Purpose
-from publish.registry.outside import OUTSIDE, SILENT, ClientOptions
+from publish.registry.client import DEFAULTS, RegistryOptions
 from publish.registry.reference import Reference, Repository
 from publish.registry.referrers import is_fallback, list_referrers
 from publish.registry.registry import Manifest, Registry, read_entries
@@ -43,8 +43,8 @@ def pull(
     directory: Path,
     *,
     caps: Limits = Limits(),
-    outside: ClientOptions = OUTSIDE,
-    progress: Progress = SILENT,
+    options: RegistryOptions = DEFAULTS,
+    progress: Progress | None = None,
 ) -> tuple[Layout, tuple[Attachment, ...]]:
     """Fetch an image into ``directory``, as a layout, and what is attached to it or to one of its platforms.
 
@@ -55,8 +55,8 @@ def pull(
     ours, one file under one manifest, is noted and left out. Raises PublishError when something is missing, is not
     what it is called, or is too large.
     """
-    with Registry.open(
-        reference.repository, Purpose.READ, outside=outside, progress=progress
+    with Registry(
+        reference.repository, Purpose.READ, options=options, progress=progress
     ) as registry:
         found = registry.get_manifest(reference.word)
         if not found:
@@ -68,10 +68,10 @@ def pull(
 
 
 def list_tags(
-    repository: Repository, *, outside: ClientOptions = OUTSIDE, progress: Progress = SILENT
+    repository: Repository, *, options: RegistryOptions = DEFAULTS, progress: Progress | None = None
 ) -> tuple[str, ...]:
     """Return the tags of images in ``repository``, sorted; none when there is no such repository."""
-    with Registry.open(repository, Purpose.READ, outside=outside, progress=progress) as registry:
+    with Registry(repository, Purpose.READ, options=options, progress=progress) as registry:
         return tuple(tag for tag in registry.tags() if not is_fallback(tag))
 
 
@@ -176,7 +176,7 @@ class _Pull:
             part.replace(path)
 
     def _write(self, descriptor: Descriptor, data: bytes) -> None:
-        replace(self._path(descriptor), data)
+        write_file(self._path(descriptor), data)
 
     def _path(self, descriptor: Descriptor) -> Path:
         return self.directory / "blobs" / descriptor.digest.replace(":", "/", 1)

@@ -13,7 +13,7 @@ from core.progress import Progress
 from publish.oci.attachment import Attachment
 from publish.oci.layout import INDEX, Descriptor, Layout
 from publish.registry.auth import Purpose
-from publish.registry.outside import OUTSIDE, SILENT, ClientOptions
+from publish.registry.client import DEFAULTS, RegistryOptions
 from publish.registry.reference import Reference, Repository
 from publish.registry.referrers import fallback_tag, put_list, wanted_list
 from publish.registry.registry import MissingPartsError, Registry
@@ -33,15 +33,15 @@ def push(
     tags: Sequence[str] = (),
     attachments: Sequence[Attachment] = (),
     *,
-    outside: ClientOptions = OUTSIDE,
-    progress: Progress = SILENT,
+    options: RegistryOptions = DEFAULTS,
+    progress: Progress | None = None,
 ) -> Pushed:
     """Push ``layout`` and what is attached to it to ``repository``; no tags: the layout's own.
 
     Whatever goes wrong, no tag points at something that is not whole; the next push goes on where this one ended,
     and one with nothing to do changes nothing. Raises PublishError.
     """
-    return _run(layout, repository, tags, attachments, outside, progress, Purpose.WRITE)
+    return _run(layout, repository, tags, attachments, options, progress, Purpose.WRITE)
 
 
 def plan_push(
@@ -50,11 +50,11 @@ def plan_push(
     tags: Sequence[str] = (),
     attachments: Sequence[Attachment] = (),
     *,
-    outside: ClientOptions = OUTSIDE,
-    progress: Progress = SILENT,
+    options: RegistryOptions = DEFAULTS,
+    progress: Progress | None = None,
 ) -> Pushed:
     """Return what `push` would do, without writing anything. Raises PublishError."""
-    return _run(layout, repository, tags, attachments, outside, progress, Purpose.READ)
+    return _run(layout, repository, tags, attachments, options, progress, Purpose.READ)
 
 
 def _run(
@@ -62,8 +62,8 @@ def _run(
     repository: Repository,
     tags: Sequence[str],
     attachments: Sequence[Attachment],
-    outside: ClientOptions,
-    progress: Progress,
+    options: RegistryOptions,
+    progress: Progress | None,
     purpose: Purpose,
 ) -> Pushed:
     named = [
@@ -77,7 +77,7 @@ def _run(
         if one.subject.digest not in known:
             msg = f"{one.filename} is about {one.subject.digest}, which is no part of the image."
             raise PublishError(msg)
-    with Registry.open(repository, purpose, outside=outside, progress=progress) as registry:
+    with Registry(repository, purpose, options=options, progress=progress) as registry:
         run = _Push(registry=registry, layout=layout, dry=purpose is Purpose.READ)
         run.send(pack_image(layout))
         run.attach(attachments)

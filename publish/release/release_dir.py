@@ -5,14 +5,15 @@ import hashlib
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from core.errors import PublishError
-from publish.release.sums import LARGEST, NAME, PROVENANCE, SIGNATURE, hash_file, read_sums
+from core.files import atomic, hash_file
+from publish.release.sums import LARGEST, NAME, PROVENANCE, SIGNATURE, read_sums
+from publish.trust.envelope import payloads
 
 CHUNK = 1 << 20
 OURS = b"urn:fromscratch:build:"
@@ -22,7 +23,7 @@ SHOWN = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Content:
+class ReleaseFile:
     """What a file of a release must be: bytes, or another file's bytes."""
 
     sha256: str
@@ -62,15 +63,15 @@ class Content:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class ReleaseDir:
     """The directory, and which of its files a former release had left that this one has no more."""
 
     directory: Path
     stale: tuple[str, ...]
 
     @classmethod
-    def look(cls, directory: Path, *, wanted: Mapping[str, Content]) -> Self:
-        """Look at a directory. Raises PublishError, naming them, for files that no release of ours has put there."""
+    def scan(cls, directory: Path, *, wanted: Mapping[str, ReleaseFile]) -> Self:
+        """Read a directory. Raises PublishError, naming them, for files that no release of ours has put there."""
         listed = _listed(directory)
         stale: list[str] = []
         foreign: list[str] = []
@@ -94,7 +95,7 @@ class Place:
             raise PublishError(msg, next="publish to an empty directory, or move these files away")
         return cls(directory=directory, stale=tuple(stale))
 
-    def write(self, contents: Mapping[str, Content]) -> list[str]:
+    def write(self, contents: Mapping[str, ReleaseFile]) -> list[str]:
         """Write what is not there yet; return its names. Raises OSError, and PublishError for a changed source."""
         written = []
         for name in sorted(contents):
@@ -123,8 +124,8 @@ def walk(directory: Path) -> Iterator[tuple[str, os.stat_result]]:
 
     def below(prefix: str) -> Iterator[tuple[str, os.stat_result]]:
         with os.scandir(directory / prefix) as entries:
-            ones = sorted(entries, key=lambda entry: entry.name)
-        for entry in ones:
+            found = sorted(entries, key=lambda entry: entry.name)
+        for entry in found:
             name = f"{prefix}{entry.name}"
             status = entry.stat(follow_symlinks=False)
             if stat.S_ISDIR(status.st_mode):
@@ -151,40 +152,23 @@ def _listed(directory: Path) -> dict[str, str]:
     provenance = directory / PROVENANCE
     # What somebody else released is not ours to tidy up.
     ours = PROVENANCE in sums and provenance.is_file() and not provenance.is_symlink()
-    if not ours or OURS not in _statements(provenance):
+    if not ours or not any(OURS in item for item in payloads(provenance.read_bytes())):
         msg = f"{directory} holds a release that is not ours: its provenance does not say so."
         raise PublishError(msg, next="publish to an empty directory")
     return sums
 
 
-def _statements(provenance: Path) -> bytes:
-    from publish.trust.envelope import payloads  # noqa: PLC0415
-
-    return b"\n".join(payloads(provenance.read_bytes()))
-
-
-def _is_leftover(name: str, wanted: Mapping[str, Content]) -> bool:
+def _is_leftover(name: str, wanted: Mapping[str, ReleaseFile]) -> bool:
     """A file that a killed run was writing: a dot, the name, a dot and eight letters; see `_write`."""
     directory, slash, last = name.rpartition("/")
     found = re.fullmatch(r"\.(.+)\.[a-z0-9_]{8}", last)
     return bool(found) and f"{directory}{slash}{found and found[1]}" in wanted
 
 
-def _write(path: Path, content: Content) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(number, "wb") as file:
-            for chunk in content.chunks():
-                file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(content.mode)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+def _write(path: Path, content: ReleaseFile) -> None:
+    with atomic(path, mode=content.mode) as file:
+        for chunk in content.chunks():
+            file.write(chunk)
 
 
 def _changed(path: Path, found: str, wanted: str) -> PublishError:

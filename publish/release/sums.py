@@ -1,9 +1,7 @@
 """`SHA256SUMS`: the list of everything in a release, in the one form that ``sha256sum -c`` and we both read."""
 
-import hashlib
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 from core.errors import PublishError
 
@@ -16,12 +14,6 @@ LARGEST = 4 << 20
 """Bytes: a list of forty thousand files."""
 
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
-
-
-def hash_file(path: Path) -> str:
-    """Return the sha256 of a file's bytes. Raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_plain(name: str) -> bool:

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import PublishError
-from publish.release.contents import ImageContents, image_statement
-from publish.release.release_dir import Content, Place
-from publish.release.shipped import Shipped
-from publish.release.sums import NAME, PROVENANCE, PUBLIC_KEY, SIGNATURE, hash_file, write_sums
-from publish.trust.components import Part
+from core.files import hash_file
+from publish.release.image import PublishedImage
+from publish.release.release_dir import ReleaseDir, ReleaseFile
+from publish.release.sums import NAME, PROVENANCE, PUBLIC_KEY, SIGNATURE, write_sums
+from publish.trust.components import Component
 from publish.trust.envelope import envelope
 from publish.trust.licences import Reader, is_copyleft, licence_texts
-from publish.trust.provenance import Builder, Subject, statement_of_file
+from publish.trust.provenance import BuildPlatform, statement_of_file
+from publish.trust.published import PublishedFile
 from publish.trust.sbom import SUFFIX, sbom_of_file
 from publish.trust.signing import SecretKey
 
@@ -25,15 +26,7 @@ UNSIGNED = "the release is not signed: nobody can tell whether it is yours (./in
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReleasedImage:
-    """An image, and the archives of it that go into the release."""
-
-    contents: ImageContents
-    archives: tuple[Path, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Release:
+class WrittenRelease:
     """What a release directory holds now."""
 
     directory: Path
@@ -49,66 +42,63 @@ class Release:
 
 
 def plan_release(
-    files: Sequence[Shipped],
+    files: Sequence[PublishedFile],
     *,
-    images: Sequence[ReleasedImage] = (),
+    images: Sequence[PublishedImage] = (),
     reader: Reader,
-    archive: Callable[[Part], Path],
-    builder: Builder,
+    archive: Callable[[Component], Path],
+    builder: BuildPlatform,
     key: SecretKey | None,
-) -> dict[str, Content]:
+) -> dict[str, ReleaseFile]:
     """Return all that a release holds, by path, without writing anything.
 
-    ``reader`` opens the source of a part for its licence texts, ``archive`` says where that source's archive is.
+    ``reader`` opens the source of a component for its licence texts, ``archive`` says where that source's archive is.
     Raises PublishError when a file is not what the manifest says, a licence text is missing, or nothing is left.
     """
     if not files:
         msg = "There is nothing to publish."
         raise PublishError(msg, next="inv build, then inv publish")
-    contents: dict[str, Content] = {}
+    contents: dict[str, ReleaseFile] = {}
     lines: list[bytes] = []
-    for file in sorted(files, key=lambda one: one.name):
-        _add(contents, file.name, Content.of_file(file.path, file.sha256, mode=0o755))
-        name, bill = file.name + SUFFIX, sbom_of_file(file)
-        _add(contents, name, Content.of_bytes(bill))
-        said = statement_of_file(file, builder, [Subject.of(name, bill)])
-        lines.append(envelope(said, key))
-    for image in sorted(images, key=lambda one: one.contents.layout.slug):
-        _refuse_strangers(image.contents, files)
-        archives = []
-        for path in sorted(image.archives):
-            sha256 = _hash(path)
-            _add(contents, path.name, Content.of_file(path, sha256))
-            archives.append(Subject(name=path.name, sha256=sha256))
-        lines.append(envelope(image_statement(image.contents, builder, archives), key))
-    _add(contents, PROVENANCE, Content.of_bytes(b"".join(lines)))
-    parts = [part for file in files for part in file.parts]
-    parts += [part for image in images for one in image.contents.all_files for part in one.parts]
-    for name, text in licence_texts(parts, reader).items():
-        _add(contents, name, Content.of_bytes(text))
-    for part in _copyleft(parts):
-        if not part.sha256:
-            msg = (
-                f"The licence of {part.name} wants its source to go along, and there is no archive."
-            )
+    for file in sorted(files, key=lambda file: file.name):
+        _add(contents, file.name, ReleaseFile.of_file(file.path, file.sha256, mode=0o755))
+        name, sbom = file.name + SUFFIX, ReleaseFile.of_bytes(sbom_of_file(file))
+        _add(contents, name, sbom)
+        statement = statement_of_file(file, builder, {name: sbom.sha256})
+        lines.append(envelope(statement, key))
+    for image in sorted(images, key=lambda image: image.layout.slug):
+        _refuse_unlisted(image, files)
+        archives = {path.name: _hash(path) for path in sorted(image.archives)}
+        for path in image.archives:
+            _add(contents, path.name, ReleaseFile.of_file(path, archives[path.name]))
+        lines.append(envelope(image.statement(builder, archives), key))
+    _add(contents, PROVENANCE, ReleaseFile.of_bytes(b"".join(lines)))
+    published = [*files, *(file for image in images for file in image.all_files)]
+    components = [component for file in published for component in file.components]
+    for name, text in licence_texts(components, reader).items():
+        _add(contents, name, ReleaseFile.of_bytes(text))
+    for component in _copyleft(components):
+        if not component.sha256:
+            msg = f"The licence of {component.name} requires its source, and there is no archive of it."
             raise PublishError(msg)
-        _add(contents, f"sources/{part.filename}", Content.of_file(archive(part), part.sha256))
+        source = ReleaseFile.of_file(archive(component), component.sha256)
+        _add(contents, f"sources/{component.filename}", source)
     if key is not None:
-        _add(contents, PUBLIC_KEY, Content.of_bytes(key.public.text.encode()))
+        _add(contents, PUBLIC_KEY, ReleaseFile.of_bytes(key.public.text.encode()))
     return contents
 
 
 def write_release(
     directory: Path,
-    files: Sequence[Shipped],
+    files: Sequence[PublishedFile],
     *,
-    images: Sequence[ReleasedImage] = (),
+    images: Sequence[PublishedImage] = (),
     reader: Reader,
-    archive: Callable[[Part], Path],
-    builder: Builder,
+    archive: Callable[[Component], Path],
+    builder: BuildPlatform,
     key: SecretKey | None,
     dry: bool = False,
-) -> Release:
+) -> WrittenRelease:
     """Make ``directory`` a release of exactly these files; see `plan_release` for the rest.
 
     Nothing is written before all of it is known to be good. Every file is whole or not there, the list comes after
@@ -118,13 +108,13 @@ def write_release(
     contents = plan_release(
         files, images=images, reader=reader, archive=archive, builder=builder, key=key
     )
-    sums = {name: one.sha256 for name, one in contents.items()}
+    sums = {name: content.sha256 for name, content in contents.items()}
     listed = write_sums(sums)
-    last = {NAME: Content.of_bytes(listed)}
+    last = {NAME: ReleaseFile.of_bytes(listed)}
     if key is not None:
         epoch = max(file.epoch for file in files)
         comment = f"timestamp:{epoch}\tfile:{NAME}\thashed"
-        last[SIGNATURE] = Content.of_bytes(key.sign(listed, comment=comment))
+        last[SIGNATURE] = ReleaseFile.of_bytes(key.sign(listed, comment=comment))
     written: list[str] = []
     removed: list[str] = []
     try:
@@ -132,8 +122,8 @@ def write_release(
             written, removed = _deliver(directory, contents, last)
     except OSError as error:
         msg = f"The release cannot be written: {error}"
-        raise PublishError(msg, next=f"see to the room and the rights of {directory}") from error
-    return Release(
+        raise PublishError(msg, next=f"check free space and permissions of {directory}") from error
+    return WrittenRelease(
         directory=directory,
         sums=sums,
         written=tuple(written),
@@ -144,33 +134,35 @@ def write_release(
 
 
 def _deliver(
-    directory: Path, contents: Mapping[str, Content], last: Mapping[str, Content]
+    directory: Path, contents: Mapping[str, ReleaseFile], last: Mapping[str, ReleaseFile]
 ) -> tuple[list[str], list[str]]:
     """Return what was written and what was removed. Raises OSError."""
     directory.mkdir(parents=True, exist_ok=True)
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        place = Place.look(directory, wanted={**contents, **last})
-        written = place.write(contents)
-        removed = place.remove_stale()
-        written += place.write(last)
+        release_dir = ReleaseDir.scan(directory, wanted={**contents, **last})
+        written = release_dir.write(contents)
+        removed = release_dir.remove_stale()
+        written += release_dir.write(last)
     finally:
         os.close(handle)  # and the lock with it
     return written, removed
 
 
-def _add(contents: dict[str, Content], name: str, content: Content) -> None:
+def _add(contents: dict[str, ReleaseFile], name: str, content: ReleaseFile) -> None:
     if contents.setdefault(name, content) != content:
         msg = f"Two files of the release would be called '{name}'."
         raise PublishError(msg)
 
 
-def _copyleft(parts: Iterable[Part]) -> list[Part]:
+def _copyleft(components: Iterable[Component]) -> list[Component]:
     """Those whose source goes along, each once."""
-    ones = {one.slug: one for one in parts}
-    asked = {licence for licence in {one.chosen for one in ones.values()} if is_copyleft(licence)}
-    return [ones[slug] for slug in sorted(ones) if ones[slug].chosen in asked]
+    by_slug = {component.slug: component for component in components}
+    asked = {
+        licence for licence in {item.chosen for item in by_slug.values()} if is_copyleft(licence)
+    }
+    return [by_slug[slug] for slug in sorted(by_slug) if by_slug[slug].chosen in asked]
 
 
 def _hash(path: Path) -> str:
@@ -181,10 +173,10 @@ def _hash(path: Path) -> str:
         raise PublishError(msg, next="inv image makes it anew") from error
 
 
-def _refuse_strangers(contents: ImageContents, files: Sequence[Shipped]) -> None:
-    """An image is vouched for by its files: each must be in the release, bytes and all."""
+def _refuse_unlisted(image: PublishedImage, files: Sequence[PublishedFile]) -> None:
+    """An image is vouched for by its programs: each must be in the release, bytes and all."""
     known = {(file.name, file.sha256) for file in files}
-    for one in contents.programs:
-        if (one.name, one.sha256) not in known:
-            msg = f"{one.name} is in the image {contents.layout.reference}, and not in the release."
+    for file in image.all_files:
+        if file.target is not None and (file.name, file.sha256) not in known:
+            msg = f"{file.name} is in the image {image.layout.reference}, and not in the release."
             raise PublishError(msg, why="it was built anew since", next="inv image, then again")

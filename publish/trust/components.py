@@ -14,9 +14,9 @@ from core.errors import PublishError
 from recipes.load import PACKER
 from recipes.model import (
     BundledComponent,
-    Kind,
     Product,
     Recipe,
+    RecipeKind,
     Release,
     Source,
     Variant,
@@ -51,7 +51,7 @@ class Wheel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Component:
     """One component."""
 
     name: str
@@ -70,7 +70,7 @@ class Part:
     purl: str
     licence_files: tuple[str, ...]
     needs: tuple[str, ...] = ()
-    """Names of the parts that it is linked with."""
+    """Names of the components that it is linked with."""
     wheel: Wheel | None = None
     """The package of the toolchain that it comes out of, instead of an archive of its own."""
 
@@ -87,16 +87,16 @@ def linked(
     wheels: Mapping[str, Wheel],
     *,
     packed: bool,
-) -> tuple[Part, ...]:
+) -> tuple[Component, ...]:
     """Return what is in a product's file, by name.
 
     ``versions`` are the releases that went in, by recipe, ``wheels`` the toolchain's packages by name. Raises
     PublishError when one of them is not pinned any more.
     """
-    found: dict[str, Part] = {}
+    found: dict[str, Component] = {}
 
     def visit(recipe: Recipe, variant: Variant, role: Role) -> list[str]:
-        if recipe.kind is Kind.TOOL:
+        if recipe.kind is RecipeKind.TOOL:
             return []
         needs = [
             name
@@ -111,13 +111,13 @@ def linked(
         needs += [one.name for one in recipe.bill.carries]
         found.update((one.name, _carried(one, wheels)) for one in recipe.bill.carries)
         names = tuple(sorted({name for name in needs if name != recipe.name}))
-        found[recipe.name] = part_of(recipe, _release(recipe, versions), role, needs=names)
+        found[recipe.name] = component_of(recipe, _release(recipe, versions), role, needs=names)
         return [recipe.name]
 
     visit(product.recipe, product.variant, Role.PROGRAM)
     if packed:
         packer = recipes[PACKER]
-        found[PACKER] = part_of(packer, _release(packer, versions), Role.STUB)
+        found[PACKER] = component_of(packer, _release(packer, versions), Role.STUB)
     return tuple(found[name] for name in sorted(found))
 
 
@@ -127,10 +127,12 @@ def _runs(recipe: Recipe, variant: Variant, whose: Recipe) -> bool:
     return variant.native and bool(variant.name) and recipe.name != whose.name
 
 
-def part_of(recipe: Recipe, release: Release, role: Role, *, needs: tuple[str, ...] = ()) -> Part:
+def component_of(
+    recipe: Recipe, release: Release, role: Role, *, needs: tuple[str, ...] = ()
+) -> Component:
     """Return a release of a recipe as a component."""
     source, bill = release.source, recipe.bill
-    return Part(
+    return Component(
         name=recipe.name,
         version=release.version,
         role=role,
@@ -146,9 +148,9 @@ def part_of(recipe: Recipe, release: Release, role: Role, *, needs: tuple[str, .
     )
 
 
-def licence_of(parts: Iterable[Part]) -> str:
+def licence_of(components: Iterable[Component]) -> str:
     """Return the licence of the whole: all the chosen ones at once, as an SPDX expression."""
-    ones = sorted({part.chosen for part in parts})
+    ones = sorted({component.chosen for component in components})
     return " AND ".join(f"({one})" if re.search(r" (AND|OR) ", one) else one for one in ones)
 
 
@@ -196,12 +198,12 @@ def _release(recipe: Recipe, versions: Mapping[str, str]) -> Release:
     return release
 
 
-def _carried(one: BundledComponent, wheels: Mapping[str, Wheel]) -> Part:
+def _carried(one: BundledComponent, wheels: Mapping[str, Wheel]) -> Component:
     if one.package not in wheels:
         msg = f"'{one.name}' comes out of the package '{one.package}', which is not locked."
         raise PublishError(msg, next="see 'carries' in the recipe, and requirements.txt")
     wheel = wheels[one.package]
-    return Part(
+    return Component(
         name=one.name,
         version=wheel.version,
         role=Role.LIBRARY,

@@ -8,6 +8,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import FormatError, VerificationError
+from securesystemslib.signer import CryptoSigner, SSlibKey  # type: ignore[attr-defined]
+
 from core.errors import PublishError
 from publish.trust.signing import PublicKey, SecretKey
 
@@ -29,9 +33,6 @@ def envelope(statement: bytes, key: SecretKey | None) -> bytes:
 
     Without a key it has no signature: nobody stands by it, and nobody is made up who would.
     """
-    from securesystemslib.dsse import Envelope  # noqa: PLC0415
-    from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]  # noqa: PLC0415
-
     made = Envelope(payload=statement, payload_type=IN_TOTO, signatures={})
     if key is not None:
         made.sign(CryptoSigner(key.crypto()))
@@ -43,10 +44,6 @@ def open_envelope(line: bytes, key: PublicKey | None) -> Opened:
 
     Without ``key`` nobody's signature is checked. The line must be exactly what `envelope` writes.
     """
-    from securesystemslib.dsse import Envelope  # noqa: PLC0415
-    from securesystemslib.exceptions import FormatError, VerificationError  # noqa: PLC0415
-    from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]  # noqa: PLC0415
-
     try:
         made = Envelope.from_dict(json.loads(line))
         statement = json.loads(made.payload)
@@ -54,7 +51,7 @@ def open_envelope(line: bytes, key: PublicKey | None) -> Opened:
             msg = "The envelope is not as we write them."
             raise PublishError(msg)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, FormatError) as error:
-        msg = f"This is no envelope with a statement: {type(error).__name__}"
+        msg = f"This is not an envelope with a statement: {type(error).__name__}"
         raise PublishError(msg) from error
     if not isinstance(statement, dict):
         msg = "The envelope holds no statement."

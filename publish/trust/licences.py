@@ -5,8 +5,11 @@ from contextlib import AbstractContextManager
 from fnmatch import fnmatchcase
 from typing import Protocol
 
+from boolean import ParseError  # type: ignore[import-untyped]
+from license_expression import ExpressionError, Licensing  # type: ignore[import-untyped]
+
 from core.errors import PublishError
-from publish.trust.components import Part
+from publish.trust.components import Component
 
 DIRECTORY = "LICENSES"
 USUAL = ("COPYING*", "LICENSE*", "LICENCE*", "COPYRIGHT*", "NOTICE*")
@@ -47,22 +50,24 @@ class Member(Protocol):
         ...
 
 
-Reader = Callable[[Part], AbstractContextManager[Iterator[Member]]]
-"""Opens a part's source. For a part out of a wheel: the wheel's installed directory."""
+Reader = Callable[[Component], AbstractContextManager[Iterator[Member]]]
+"""Opens a component's source. For a component out of a wheel: the wheel's installed directory."""
 
 
-def licence_texts(parts: Iterable[Part], reader: Reader) -> dict[str, bytes]:
-    """Return ``LICENSES/<part>-<version>/<file>`` and the text, for every part.
+def licence_texts(components: Iterable[Component], reader: Reader) -> dict[str, bytes]:
+    """Return ``LICENSES/<component>-<version>/<file>`` and the text, for every component.
 
-    Raises PublishError for a part without any text, or with one that its recipe names and its archive lacks.
+    Raises PublishError for a component without any text, or with one that its recipe names and its archive lacks.
     """
     texts: dict[str, bytes] = {}
-    for part in sorted({one.slug: one for one in parts}.values(), key=lambda one: one.slug):
-        found = _texts(part, reader)
+    for component in sorted(
+        {one.slug: one for one in components}.values(), key=lambda one: one.slug
+    ):
+        found = _texts(component, reader)
         if not found or not all(text.strip() for text in found.values()):
-            msg = f"The source of {part.name} {part.version} has no licence text where it is looked for."
+            msg = f"The source of {component.name} {component.version} has no licence text where it is looked for."
             raise PublishError(msg, next='name it in its recipe: [bill] licence_files = ["…"]')
-        texts |= {f"{DIRECTORY}/{part.slug}/{name}": text for name, text in found.items()}
+        texts |= {f"{DIRECTORY}/{component.slug}/{name}": text for name, text in found.items()}
     return texts
 
 
@@ -71,12 +76,6 @@ def is_copyleft(expression: str) -> bool:
 
     Of alternatives the freest counts, of licences that hold together any. Raises PublishError for no SPDX expression.
     """
-    from boolean import ParseError  # type: ignore[import-untyped]  # noqa: PLC0415
-    from license_expression import (  # type: ignore[import-untyped]  # noqa: PLC0415
-        ExpressionError,
-        Licensing,
-    )
-
     try:
         tree = Licensing().parse(expression)
     except (ExpressionError, ParseError) as error:
@@ -102,26 +101,28 @@ def _asks(tree: object) -> bool:
     return str(tree).startswith(COPYLEFT)
 
 
-def _texts(part: Part, reader: Reader) -> dict[str, bytes]:
-    patterns = part.licence_files
+def _texts(component: Component, reader: Reader) -> dict[str, bytes]:
+    patterns = component.licence_files
     missing = set(patterns)
     found: dict[str, bytes] = {}
-    with reader(part) as members:
+    with reader(component) as members:
         for member in members:
             hits = [one for one in patterns or USUAL if _matches(member.name, one)]
             if not hits or member.size == 0:
                 continue
             if member.size > LARGEST:
-                msg = f"The licence text of {part.name}, {member.name}, has {member.size} bytes."
+                msg = (
+                    f"The licence text of {component.name}, {member.name}, has {member.size} bytes."
+                )
                 raise PublishError(msg)
             missing -= set(hits)
-            name = _place(member.name, part)
+            name = _place(member.name, component)
             found[name.replace("/", "-") if _last(name) in found else _last(name)] = member.read()
             if patterns and not missing and "*" not in "".join(patterns):
                 break  # nothing more is asked for: an archive takes long to read to its end
     if missing:
         names = ", ".join(sorted(missing))
-        msg = f"The source of {part.name} {part.version} lacks the licence text {names}."
+        msg = f"The source of {component.name} {component.version} lacks the licence text {names}."
         raise PublishError(msg, next="see 'licence_files' in its recipe")
     return found
 
@@ -136,10 +137,10 @@ def _matches(name: str, pattern: str) -> bool:
     return len(names) == len(patterns) and all(map(fnmatchcase, names, patterns))
 
 
-def _place(name: str, part: Part) -> str:
+def _place(name: str, component: Component) -> str:
     """The member's path. Raises PublishError for one that no file of ours may have."""
     words = [word for word in name.split("/") if word not in {"", ".", ".."}]
     if not words or any(ord(letter) < 32 or ord(letter) == 127 for letter in name) or "\\" in name:
-        msg = f"The source of {part.name} has a licence text with an odd name: {name!r}."
+        msg = f"The source of {component.name} has a licence text with an odd name: {name!r}."
         raise PublishError(msg)
     return "/".join(words)

@@ -8,7 +8,7 @@ import binascii
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from core.errors import PublishError
 
@@ -29,28 +29,6 @@ MOST_MEMORY = 1 << 30
 MOST_TURNS = 16
 
 _LINE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PublicPart:
-    """A public key: its id (8 bytes) and its point (32 bytes)."""
-
-    id: bytes
-    point: bytes
-
-    @property
-    def name(self) -> str:
-        """The id as minisign prints it."""
-        return name_of(self.id)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SecretPart:
-    """What a secret key file holds. Never shown."""
-
-    id: bytes
-    seed: bytes = field(repr=False)
-    point: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,50 +66,55 @@ def one_line(text: str) -> str:
     return text
 
 
-def public_text(key: PublicPart) -> str:
+def public_text(number: bytes, point: bytes) -> str:
     """The public key file."""
-    return f"{COMMENT}minisign public key {key.name}\n{_encode(_PUBLIC + key.id + key.point)}\n"
+    line = _encode(_PUBLIC + number + point)
+    return f"{COMMENT}minisign public key {name_of(number)}\n{line}\n"
 
 
-def parse_public(text: str) -> PublicPart:
-    """Read a public key: its file, or the one line that ``minisign -P`` takes. Raises PublishError."""
+def parse_public(text: str) -> tuple[bytes, bytes]:
+    """Return the id and the point of a public key: of its file, or of the one line that ``minisign -P`` takes.
+
+    Raises PublishError.
+    """
     lines = text.strip().splitlines()
     if len(lines) == 2 and lines[0].startswith(COMMENT):
         del lines[0]
     data = _decode(lines[0] if len(lines) == 1 else "", len(_PUBLIC) + _ID + _POINT)
     if data is None or not data.startswith(_PUBLIC):
-        msg = "This is no public key of minisign's."
+        msg = "This is not a minisign public key."
         raise PublishError(msg, next="give the file minisign.pub, or the line that begins with RW")
-    return PublicPart(id=data[2:10], point=data[10:])
+    return data[2:10], data[10:]
 
 
-def secret_text(key: SecretPart) -> str:
+def secret_text(number: bytes, seed: bytes, point: bytes) -> str:
     """The secret key file, unencrypted, as ``minisign -G -W`` writes it, with its checksum."""
     head = _PUBLIC + _PLAIN + _CHECKED + bytes(_SALT + 16)
-    body = key.id + key.seed + key.point
+    body = number + seed + point
     checksum = _checksum(body)
-    return f"{COMMENT}minisign secret key {name_of(key.id)}\n{_encode(head + body + checksum)}\n"
+    return f"{COMMENT}minisign secret key {name_of(number)}\n{_encode(head + body + checksum)}\n"
 
 
-def parse_secret(text: str, *, password: str | None = None) -> SecretPart:
-    """Read a secret key file; ``password`` decrypts an encrypted one, which takes a second and 1 GiB.
+def parse_secret(text: str, *, password: str | None = None) -> tuple[bytes, bytes, bytes]:
+    """Return the id, the seed and the point of a secret key file.
 
+    ``password`` decrypts an encrypted one, which takes a second and 1 GiB.
     Raises PublishError, which never quotes any of it.
     """
     lines = text.strip().splitlines()
     data = _decode(lines[-1] if len(lines) == 2 else "", 6 + _SALT + 16 + _LOCKED)
     if data is None or not data.startswith(_PUBLIC) or data[4:6] != _CHECKED:
-        msg = "This is no secret key of minisign's."
+        msg = "This is not a minisign secret key."
         raise PublishError(msg, next="./inv key new makes one, and so does minisign -G -W")
     method, body = data[2:4], data[6 + _SALT + 16 :]
     if method == _ENCRYPTED:
         if password is None:
-            msg = "The secret key is encrypted, and there is no password."
+            msg = "The secret key is encrypted: a password is required."
             raise PublishError(msg, next="give the password, or a copy without one: minisign -C -W")
-        salt, operations, memory = data[6:38], data[38:46], data[46:54]
-        body = _decrypt(body, password, salt, *map(_number, (operations, memory)))
+        operations, memory = (int.from_bytes(data[i : i + 8], "little") for i in (38, 46))
+        body = _decrypt(body, password, data[6:38], operations, memory)
     elif method != _PLAIN:
-        msg = "The secret key is encrypted in a way that nobody here knows."
+        msg = "The secret key is encrypted in an unknown way."
         raise PublishError(msg, next="make it anew with minisign 0.8 or later")
     body, checksum = body[:-_CHECKSUM], body[-_CHECKSUM:]
     # minisign 0.11 and older leave the checksum of an unencrypted key empty.
@@ -139,7 +122,7 @@ def parse_secret(text: str, *, password: str | None = None) -> SecretPart:
     if not empty and not hmac.compare_digest(checksum, _checksum(body)):
         wrong = "The password is wrong." if method == _ENCRYPTED else "The secret key is damaged."
         raise PublishError(wrong, why="its checksum is not that of its contents")
-    return SecretPart(id=body[:_ID], seed=body[_ID : _ID + _SEED], point=body[_ID + _SEED :])
+    return body[:_ID], body[_ID : _ID + _SEED], body[_ID + _SEED :]
 
 
 def parse_signature(text: str) -> SignatureFile:
@@ -147,13 +130,13 @@ def parse_signature(text: str) -> SignatureFile:
     lines = text.split("\n")
     whole = len(lines) == 5 and not lines[4]
     if not whole or not lines[0].startswith(COMMENT) or not lines[2].startswith(TRUSTED):
-        msg = "This is no signature of minisign's."
+        msg = "This is not a minisign signature."
         raise PublishError(msg)
     first = _decode(lines[1], 2 + _ID + _SIGNATURE)
     second = _decode(lines[3], _SIGNATURE)
     if first is None or second is None or not first.startswith(_HASHED):
         legacy = first is not None and first.startswith(_PUBLIC)
-        msg = "This is no signature of minisign's over a file's hash."
+        msg = "This is not a minisign signature over a file's hash."
         raise PublishError(msg, why="it is of the legacy kind" if legacy else "")
     comment = one_line(lines[2].removeprefix(TRUSTED))
     return SignatureFile(id=first[2:10], signature=first[10:], comment=comment, whole=second)
@@ -176,10 +159,6 @@ def _checksum(body: bytes) -> bytes:
     return hashlib.blake2b(_PUBLIC + body, digest_size=_CHECKSUM).digest()
 
 
-def _number(data: bytes) -> int:
-    return int.from_bytes(data, "little")
-
-
 def parameters(operations: int, memory: int) -> tuple[int, int]:
     """Return the exponent of scrypt's N, and its p (r is 8), as libsodium picks them for its two limits.
 
@@ -193,7 +172,6 @@ def parameters(operations: int, memory: int) -> tuple[int, int]:
 
 
 def _decrypt(body: bytes, password: str, salt: bytes, operations: int, memory: int) -> bytes:
-    """Undo minisign's scrypt."""
     exponent, parallel = parameters(operations, memory)
     if (1 << exponent) * 1024 > MOST_MEMORY or not 1 <= parallel <= MOST_TURNS:
         msg = (
@@ -209,9 +187,9 @@ def _decrypt(body: bytes, password: str, salt: bytes, operations: int, memory: i
         maxmem=MOST_MEMORY + (64 << 20),
         dklen=_LOCKED,
     )
-    return bytes(one ^ other for one, other in zip(body, stream, strict=True))
+    return bytes(a ^ b for a, b in zip(body, stream, strict=True))
 
 
 def _exponent(most: int) -> int:
     """The exponent of scrypt's N: the first power of two above half of ``most``, from 2 on."""
-    return next((one for one in range(1, 63) if 1 << one > most // 2), 63)
+    return next((exponent for exponent in range(1, 63) if 1 << exponent > most // 2), 63)

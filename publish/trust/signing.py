@@ -10,17 +10,14 @@ import secrets
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from core.errors import PublishError
 from publish.trust import minisign
-from publish.trust.minisign import PublicPart, SecretPart, SignatureFile
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import (
-        Ed25519PrivateKey,
-        Ed25519PublicKey,
-    )
+from publish.trust.minisign import SignatureFile
 
 LARGEST = 4096
 """Bytes: key and signature files have 400 at most."""
@@ -30,37 +27,38 @@ LARGEST = 4096
 class PublicKey:
     """Whom to believe."""
 
-    part: PublicPart
+    id: bytes
+    point: bytes
 
     @property
     def name(self) -> str:
         """The key's id in hexadecimal, as minisign prints it."""
-        return self.part.name
-
-    @property
-    def line(self) -> str:
-        """The whole key as one word: what ``minisign -P`` takes."""
-        return minisign.public_text(self.part).splitlines()[1]
+        return minisign.name_of(self.id)
 
     @property
     def text(self) -> str:
         """The public key file."""
-        return minisign.public_text(self.part)
+        return minisign.public_text(self.id, self.point)
+
+    @property
+    def line(self) -> str:
+        """The whole key as one word: what ``minisign -P`` takes."""
+        return self.text.splitlines()[1]
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read the file's text, or the one line. Raises PublishError."""
-        key = cls(part=minisign.parse_public(text))
+        number, point = minisign.parse_public(text)
+        key = cls(id=number, point=point)
         key.crypto()
         return key
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a public key file. Raises PublishError."""
         return cls.parse(_read(path, what="public key"))
 
     def write(self, path: Path) -> None:
-        """Write the public key file. Raises PublishError when there is such a file already, or no room."""
+        """Write the public key file. Raises PublishError when it exists already or cannot be written."""
         _write_new(path, self.text, mode=0o644)
 
     def verify(self, data: bytes, signature: str) -> str:
@@ -69,7 +67,7 @@ class PublicKey:
         Every byte of the signature's text counts, the untrusted comment's too: it must be minisign's own.
         """
         found = minisign.parse_signature(signature)
-        if found.id != self.part.id:
+        if found.id != self.id:
             msg = f"The signature is of the key {minisign.name_of(found.id)}, not of {self.name}."
             raise PublishError(msg, why="somebody else signed, or the key has changed")
         self._check(found.signature, _hash(data), "The signature does not fit the file.")
@@ -79,21 +77,15 @@ class PublicKey:
             raise PublishError(msg, why="it is neither ours nor what minisign writes by itself")
         return found.comment
 
-    def crypto(self) -> "Ed25519PublicKey":
+    def crypto(self) -> Ed25519PublicKey:
         """The key as `cryptography` has it. Raises PublishError for what is no point of the curve."""
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
-            Ed25519PublicKey,
-        )
-
         try:
-            return Ed25519PublicKey.from_public_bytes(self.part.point)
+            return Ed25519PublicKey.from_public_bytes(self.point)
         except ValueError as error:
-            msg = "This is no Ed25519 key."
+            msg = "This is not an Ed25519 key."
             raise PublishError(msg) from error
 
     def _check(self, signature: bytes, data: bytes, wrong: str) -> None:
-        from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
-
         try:
             self.crypto().verify(signature, data)
         except InvalidSignature as error:
@@ -105,19 +97,13 @@ class SecretKey:
     """What signs. Shown as its public half only."""
 
     public: PublicKey
-    part: SecretPart = field(repr=False)
+    seed: bytes = field(repr=False)
 
     @classmethod
     def generate(cls) -> Self:
-        """Make a new one."""
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
-            Ed25519PrivateKey,
-        )
-
         key = Ed25519PrivateKey.generate()
-        number, point = secrets.token_bytes(8), key.public_key().public_bytes_raw()
-        part = SecretPart(id=number, seed=key.private_bytes_raw(), point=point)
-        return cls(public=PublicKey(part=PublicPart(id=number, point=point)), part=part)
+        public = PublicKey(id=secrets.token_bytes(8), point=key.public_key().public_bytes_raw())
+        return cls(public=public, seed=key.private_bytes_raw())
 
     @classmethod
     def read(cls, path: Path, *, password: str | None = None) -> Self:
@@ -127,9 +113,9 @@ class SecretKey:
         """
         text = _read(path, what="secret key", secret=True)
         try:
-            part = minisign.parse_secret(text, password=password)
-            key = cls(public=PublicKey(part=PublicPart(id=part.id, point=part.point)), part=part)
-            if key.crypto().public_key().public_bytes_raw() != part.point:
+            number, seed, point = minisign.parse_secret(text, password=password)
+            key = cls(public=PublicKey(id=number, point=point), seed=seed)
+            if key.crypto().public_key().public_bytes_raw() != point:
                 msg = "The secret key is damaged."
                 raise PublishError(msg, why="its two halves do not belong together")
         except PublishError as error:
@@ -139,7 +125,8 @@ class SecretKey:
 
     def write(self, path: Path) -> None:
         """Write the secret key file, for its owner only. Raises PublishError when there is such a file already."""
-        _write_new(path, minisign.secret_text(self.part), mode=0o600)
+        text = minisign.secret_text(self.public.id, self.seed, self.public.point)
+        _write_new(path, text, mode=0o600)
 
     def sign(self, data: bytes, *, comment: str) -> bytes:
         """Return the text of a ``.minisig`` file. The same key, data and comment give the same bytes.
@@ -150,16 +137,11 @@ class SecretKey:
         crypto = self.crypto()
         first = crypto.sign(_hash(data))
         whole = crypto.sign(first + comment.encode())
-        made = SignatureFile(id=self.part.id, signature=first, comment=comment, whole=whole)
+        made = SignatureFile(id=self.public.id, signature=first, comment=comment, whole=whole)
         return made.text().encode()
 
-    def crypto(self) -> "Ed25519PrivateKey":
-        """The key as `cryptography` has it."""
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
-            Ed25519PrivateKey,
-        )
-
-        return Ed25519PrivateKey.from_private_bytes(self.part.seed)
+    def crypto(self) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(self.seed)
 
     def __reduce__(self) -> str:
         msg = "a secret key does not travel"
@@ -193,7 +175,7 @@ def _read(path: Path, *, what: str, secret: bool = False) -> str:
     try:
         status = os.fstat(number)
         if not stat.S_ISREG(status.st_mode):
-            msg = f"The {what} {path} is no plain file."
+            msg = f"The {what} {path} is not a regular file."
             raise PublishError(msg)
         if secret:
             _refuse_shared(path, status)
@@ -230,11 +212,11 @@ def _write_new(path: Path, text: str, *, mode: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     except FileExistsError as error:
-        msg = f"{path} is there already; a key is never overwritten."
+        msg = f"{path} exists already; a key is never overwritten."
         raise PublishError(msg, next="choose another file, or move that one away") from error
     except OSError as error:
         msg = f"{path} cannot be written: {error}"
-        raise PublishError(msg, next="see to the room and the rights of its directory") from error
+        raise PublishError(msg, next="check free space and permissions of its directory") from error
     try:
         with os.fdopen(number, "w", encoding="ascii") as file:
             os.fchmod(file.fileno(), mode)  # whatever the umask
@@ -246,5 +228,5 @@ def _write_new(path: Path, text: str, *, mode: int) -> None:
             path.unlink()
         if isinstance(error, OSError):
             msg = f"{path} cannot be written: {error}"
-            raise PublishError(msg, next="see to the room of its directory") from error
+            raise PublishError(msg, next="check free space of its directory") from error
         raise

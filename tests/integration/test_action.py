@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from publish.release.sums import NAME, SIGNATURE, hash_file, write_sums
+from core.files import hash_file
+from publish.release.sums import NAME, SIGNATURE, write_sums
 from publish.trust.signing import SecretKey
 from tests.integration.command import ROOT
 
-SCRIPT = ROOT / "publish" / "action.sh"
+SCRIPT = ROOT / ".github" / "action.sh"
 NEEDED = ("bash", "curl", "sha256sum", "openssl", "minisign")
 CHECKERS = ("minisign", "openssl")
 FILES = {

@@ -59,7 +59,7 @@ def test_the_manifest_keeps_its_contract(entry: dict[str, Any], built: Built) ->
     ending = ".upx" if entry["packed"] else ""
     assert entry["path"] == f"files/{re.sub('[:/]', '-', name)}{ending}"
     assert entry["target"] == NATIVE
-    assert entry["engine"] in {kind.name for kind in ENGINES}
+    assert entry["engine"] in ENGINES
     assert entry["isolated"] is (entry["engine"] != "host")
     assert HEX.fullmatch(entry["key"])
     assert set(entry["seconds"]) == {"fetch", "build"}

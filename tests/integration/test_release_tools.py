@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from commands.proof import verify_files
-from commands.release_inputs import Evidence
+from commands.release_inputs import ReleaseInputs
+from commands.verify import judge_file
 from core.errors import PublishError
 from core.progress import NullReport
 from core.settings import Settings
@@ -21,8 +21,8 @@ from flow.context import ROOT, Context
 from publish.check.directory import check_release
 from publish.check.findings import Checked
 from publish.manifest import read_manifest
-from publish.release.shipped import shipped_files
 from publish.release.write import write_release
+from publish.trust.published import published_files
 from publish.trust.signing import PublicKey, SecretKey, new_key
 from tests.built import Built
 from tests.fakes import below
@@ -73,10 +73,7 @@ class TestMinisign:
     )
     def test_writes_the_same_public_key(self, tmp_path: Path, number: bytes) -> None:
         key = SecretKey.generate()
-        key = SecretKey(
-            public=PublicKey(part=replace(key.public.part, id=number)),
-            part=replace(key.part, id=number),
-        )
+        key = replace(key, public=replace(key.public, id=number))
         key.write(tmp_path / "our.key")
         made = ran("minisign", "-R", "-s", tmp_path / "our.key", "-p", tmp_path / "again.pub")
         assert made.returncode == 0, made.stderr
@@ -117,7 +114,8 @@ class TestMinisign:
         script = """if True:
             import sys
             from pathlib import Path
-            from publish.trust.signing import SecretKey
+            from publish.trust.published import published_files
+from publish.trust.signing import SecretKey
             from core.errors import PublishError
             try:
                 key = SecretKey.read(Path(sys.argv[1]), password=sys.argv[2])
@@ -141,8 +139,7 @@ class Released:
     public: Path
 
     def verify(self, path: Path, policy: Policy) -> Verdict:
-        (verdict,) = verify_files(self.context, [path], policy)
-        return verdict
+        return judge_file(self.context, path, policy)
 
     def check(self, directory: Path) -> Checked:
         return check_release(directory, public_key=PublicKey.read(self.public), judge=self.verify)
@@ -152,17 +149,19 @@ def release(
     context: Context, directory: Path, key: SecretKey, *, product: str = ""
 ) -> tuple[str, ...]:
     """Release all that is built, or one product of it."""
-    evidence = Evidence(context=context)
-    entries = [
-        entry for entry in read_manifest(context.artifacts) if product in {"", entry["product"]}
+    inputs = ReleaseInputs(context=context)
+    artifacts = [
+        artifact
+        for artifact in read_manifest(context.artifacts)
+        if product in {"", artifact.product}
     ]
-    files = shipped_files(entries, context.artifacts, context.recipes, evidence.wheels)
+    files = published_files(artifacts, context.artifacts, context.recipes, inputs.wheels)
     done = write_release(
         directory,
         files,
-        reader=evidence.reader,
-        archive=evidence.archive,
-        builder=evidence.builder(),
+        reader=inputs.reader,
+        archive=inputs.archive,
+        builder=inputs.builder(),
         key=key,
     )
     return done.written
@@ -223,7 +222,7 @@ class TestRelease:
 
     def test_the_envelopes_hold_by_the_bare_primitives(self, released: Released) -> None:
         """https://github.com/secure-systems-lab/dsse/blob/master/protocol.md, written down once more."""
-        point = PublicKey.read(released.public).part.point
+        point = PublicKey.read(released.public).point
         key = Ed25519PublicKey.from_public_bytes(point)
         lines = (released.directory / "provenance.intoto.jsonl").read_bytes().splitlines()
         assert len(lines) == len(read_manifest(released.context.artifacts))
@@ -252,7 +251,7 @@ class TestRelease:
             assert {"ziglang", "cmake", "ninja"} <= {one["name"] for one in used}
 
     @pytest.mark.parametrize(
-        ("file", "parts"),
+        ("file", "components"),
         [
             ("curl-http", {"compiler-rt", "curl", "musl"}),
             ("curl-https", {"cacert", "compiler-rt", "curl", "mbedtls", "musl"}),
@@ -263,14 +262,14 @@ class TestRelease:
             ),
         ],
     )
-    def test_what_is_linked_in(self, released: Released, file: str, parts: set[str]) -> None:
+    def test_what_is_linked_in(self, released: Released, file: str, components: set[str]) -> None:
         bills = list(released.directory.glob(f"{file}-*.cdx.json"))
         assert bills
         for path in bills:
             bill = json.loads(path.read_bytes())
             packed = path.name.endswith(".upx.cdx.json")
             names = {one["name"] for one in bill["components"]}
-            assert names == (parts | {"upx"} if packed else parts)
+            assert names == (components | {"upx"} if packed else components)
             assert all(one["licenses"] for one in bill["components"])
 
     def test_licences_are_the_archives_own(self, released: Released) -> None:

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from builders.engines.scratch_root import SandboxEnvironment, find_emulator
+from builders.engines.choose import find_emulator
+from builders.engines.scratch_root import SandboxEnvironment
 from core.target import Target
 from tests.behaviour.test_empty_root import (
     Alone,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from commands.docs_tables import image_rows
 from flow.context import ROOT
-from publish.image_pages import image_rows
 from recipes.images import load_images
 from recipes.load import load_recipes
 from tests.yaml_file import read_yaml

@@ -22,12 +22,15 @@ BAD = [
     ("builders", "from tasks import build"),
     ("publish", "import builders.plan"),
     ("publish", "import probe.errors"),
+    ("publish.oci", "import publish.trust.sbom"),
+    ("publish.trust", "import publish.release.sums"),
+    ("publish.release", "import publish.registry.push"),
     ("console", "import publish.manifest"),
     ("console", "import flow.build"),
     ("flow", "import commands.list"),
     ("flow", "import console.table"),
     ("probe", "import core.errors"),
-    ("commands", "import bench.bench"),
+    ("commands", "import bench.report"),
     ("commands", "import tasks"),
     ("bench", "import tasks"),
 ]
@@ -55,7 +58,11 @@ def copy(tmp_path: Path) -> Path:
 def test_every_room_has_a_contract() -> None:
     rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert rooms == set(SETTINGS["root_packages"])
-    (layered,) = (row["layers"] for row in SETTINGS["contracts"] if row["type"] == "layers")
+    (layered,) = (
+        row["layers"]
+        for row in SETTINGS["contracts"]
+        if row["type"] == "layers" and "containers" not in row
+    )
     floors = {room.strip() for layer in layered for room in layer.split("|")}
     assert rooms == floors | {"probe"}
 
@@ -67,7 +74,7 @@ def test_nothing_is_broken() -> None:
 
 @pytest.mark.parametrize(("room", "line"), BAD)
 def test_a_forbidden_import_is_found(copy: Path, room: str, line: str) -> None:
-    with (copy / room / "__init__.py").open("a") as file:
+    with (copy / room.replace(".", "/") / "__init__.py").open("a") as file:
         file.write(f"\n{line}\n")
     code, said = lint(copy)
     assert code == 1

@@ -41,6 +41,16 @@ def test_flag_beats_environment_beats_file_beats_default(
     assert settings.values["engine"] == winner
 
 
+def test_an_empty_variable_is_as_good_as_none(tmp_path: Path) -> None:
+    empty = {setting.variable: "" for setting in SETTINGS}
+    settings = Settings.read({}, environment=empty, directory=tmp_path)
+    assert settings.values["engine"] == ("auto", Origin.DEFAULT)
+    assert {origin for _, origin in settings.values.values()} == {Origin.DEFAULT}
+    (tmp_path / "fromscratch.toml").write_text('engine = "host"', "utf-8")
+    settings = Settings.read({}, environment=empty, directory=tmp_path)
+    assert settings.values["engine"] == ("host", Origin.FILE)
+
+
 def test_every_setting_has_a_value_and_an_explanation(tmp_path: Path) -> None:
     settings = read(tmp_path)
     assert set(settings.values) == {setting.name for setting in SETTINGS}

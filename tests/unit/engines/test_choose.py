@@ -85,15 +85,15 @@ def test_a_better_backend_is_taken_first(chooser: Chooser, backend: Backend) -> 
 def test_every_engine_that_is_made_has_the_name_of_its_row(
     chooser: Chooser, backend: Backend
 ) -> None:
-    makeable = [kind for kind in ENGINES if kind.name != "docker"]
-    assert [kind.make(chooser).name for kind in makeable] == [kind.name for kind in makeable]
-    assert DockerEngine.name in ENGINE_NAMES
+    assert DockerEngine.name in ENGINES
+    for name in ENGINES.keys() - {DockerEngine.name}:
+        assert chooser.make(name).name == name
 
 
 def test_the_manual_and_the_help_name_every_engine_in_its_order() -> None:
     page = (ROOT / "docs" / "engines.md").read_text("utf-8")
-    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == [kind.name for kind in ENGINES]
-    assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == [kind.name for kind in ENGINES]
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(ENGINES)
+    assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == list(ENGINES)
     assert f"{', '.join(ENGINE_NAMES[:-1])} or {ENGINE_NAMES[-1]}" in tasks.ENGINE
 
 

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builders.engines.base import builder_image
 from builders.engines.docker import DockerEngine, engine_errors, extract, write_tar
+from builders.engines.docker_engine import builder_image
 from builders.engines.engine import Command, EngineSetup, Usage
 from builders.toolchain import Toolchain
 from core.cancel import Cancelled, CancelToken

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from commands.upkeep import closing_table, sweep
+from commands.build import closing_table
+from commands.clean import clean
 from core.errors import ExitCode, FromscratchError, StepError, UsageError, VerdictError
 from core.scratch import RunResult
 from core.target import Target
-from flow.build import Request
+from flow.build import Request, build
 from tests.fakes import Running
 from tests.fixtures.make_elf import DIRECTORY
-from tests.unit.flow.conftest import GOOD, PACKED, FakePlace, Harness, hello
+from tests.unit.flow.conftest import GOOD, PACKED, FakeEnvironment, Harness, hello
+from verify.smoke import Smoke
 
 UNSTRIPPED = (DIRECTORY / "unstripped").read_bytes()
 PLAIN, UPX = "hello-plain-2.0-linux-amd64", "hello-plain-2.0-linux-amd64.upx"
@@ -38,7 +40,7 @@ def manifest(harness: Harness) -> list[dict[str, object]]:
 
 
 def test_a_build_delivers_plain_and_packed_files_and_says_so(harness: Harness) -> None:
-    harness.place = FakePlace()
+    harness.environment = FakeEnvironment()
     plain, packed = harness.build()
     assert harness.files() == [PLAIN, UPX]
     assert (harness.artifacts / "files" / PLAIN).read_bytes() == GOOD
@@ -48,11 +50,11 @@ def test_a_build_delivers_plain_and_packed_files_and_says_so(harness: Harness) -
     assert manifest(harness)[0] == json.loads(json.dumps(plain.as_dict()))
     assert [one.name for one in plain.inputs] == ["hello", "musl"]
     assert [one.name for one in packed.inputs] == ["hello", "musl", "upx"]
-    assert plain.smoke == {"ran": True, "ok": True, "how": "sandbox"}
+    assert plain.smoke == Smoke(ran=True, ok=True, how="sandbox")
 
 
 def test_a_second_build_does_nothing_and_touches_nothing(harness: Harness) -> None:
-    harness.place = place = FakePlace()
+    harness.environment = environment = FakeEnvironment()
     harness.build()
     steps = list(harness.engine.ran)
     before = {
@@ -61,7 +63,7 @@ def test_a_second_build_does_nothing_and_touches_nothing(harness: Harness) -> No
     again = harness.build()
     assert harness.engine.ran == steps
     assert all(artifact.cached for artifact in again)
-    assert len(place.tried) == 2  # each file once, in the first build
+    assert len(environment.tried) == 2  # each file once, in the first build
     after = {
         name: (harness.artifacts / "files" / name).stat().st_mtime_ns for name in harness.files()
     }
@@ -125,7 +127,7 @@ def test_embedded_data_is_not_counted(harness: Harness) -> None:
 
 
 def test_a_program_that_does_not_do_what_it_should_is_refused(harness: Harness) -> None:
-    harness.place = FakePlace(answer=RunResult(139, "", "Segmentation fault"))
+    harness.environment = FakeEnvironment(answer=RunResult(139, "", "Segmentation fault"))
     with pytest.raises(
         VerdictError, match=r"smoke: --version: exit code 139, not 0 \(Segmentation"
     ):
@@ -134,22 +136,25 @@ def test_a_program_that_does_not_do_what_it_should_is_refused(harness: Harness) 
 
 
 def test_a_program_that_could_not_be_tried_is_not_called_good(harness: Harness) -> None:
-    harness.place = "qemu is not installed"
+    harness.environment = "qemu is not installed"
     plain, packed = harness.build()
     for artifact in (plain, packed):
-        assert artifact.smoke == {"ran": False, "ok": False, "how": "qemu is not installed"}
+        assert artifact.smoke == Smoke.not_run("qemu is not installed")
     assert any("smoke not run: qemu is not installed" in text for text in harness.report.warnings)
     lines = closing_table([plain]).splitlines()
     assert lines[2].split()[5:8] == ["ok", "not", "run"]
-    assert [entry["smoke"] for entry in manifest(harness)] == [plain.smoke, packed.smoke]
+    assert [entry["smoke"] for entry in manifest(harness)] == [
+        plain.smoke.as_dict(),
+        packed.smoke.as_dict(),
+    ]
 
 
 def test_a_program_that_could_not_be_tried_is_tried_as_soon_as_it_can_be(harness: Harness) -> None:
-    harness.place = "qemu is not installed"
+    harness.environment = "qemu is not installed"
     harness.build()
-    harness.place = place = FakePlace()
-    assert all(artifact.smoke["ok"] for artifact in harness.build())
-    assert place.tried == [GOOD, PACKED]
+    harness.environment = environment = FakeEnvironment()
+    assert all(artifact.smoke.ok for artifact in harness.build())
+    assert environment.tried == [GOOD, PACKED]
 
 
 def test_without_isolation_the_manifest_says_so(harness: Harness) -> None:
@@ -160,7 +165,7 @@ def test_without_isolation_the_manifest_says_so(harness: Harness) -> None:
 def test_a_program_of_two_files_is_no_program(harness: Harness) -> None:
     script = bad("hello-plain-2.0-linux-amd64", name="README", data=b"read me")
     harness.engine.script = script  # type: ignore[assignment]
-    with pytest.raises(StepError, match="made 2 files where one program is expected"):
+    with pytest.raises(StepError, match="made README, hello where one file is expected"):
         harness.build()
 
 
@@ -198,7 +203,7 @@ def test_a_wrong_setting_is_found_before_anything_is_fetched(
 ) -> None:
     request = Request(targets=(Target.AMD64,))
     with pytest.raises(FromscratchError, match=said) as caught:
-        harness.pipeline(**{flag: value}).build(request)
+        build(harness.context(**{flag: value}), request)
     assert isinstance(caught.value, UsageError)
     assert not (harness.directory / "cache").exists()
 
@@ -213,7 +218,7 @@ def test_cleaning_takes_what_was_built_and_leaves_who_is_at_work(
     dead, alive = sandboxes / "sandbox-2000000000-x", sandboxes / f"sandbox-{os.getpid()}-x"
     for directory in (dead, alive):
         directory.mkdir(parents=True)
-    lines = sweep(harness.pipeline(), cache=False)
+    lines = clean(harness.context(), cache=False)
     assert f"removed {harness.artifacts / 'files'}" in lines
     assert [path.name for path in harness.artifacts.iterdir()] == ["README.md"]
     assert [path for path in (dead, alive) if path.exists()] == [alive]

@@ -6,7 +6,7 @@ import pytest
 
 from builders.key import action_key
 from builders.plan import Stage, Step
-from commands.proof import verify_files
+from commands.verify import judge_file
 from core.target import Target
 from flow.context import Context
 from tests.fixtures.make_elf import DIRECTORY
@@ -59,7 +59,7 @@ def test_a_packed_file_is_unpacked_by_our_upx_or_else_by_the_machine_s(
     machine: str,
     ok: bool,
 ) -> None:
-    context = harness.pipeline()
+    context = harness.context()
     programs = tmp_path / "programs"
     programs.mkdir()
     monkeypatch.setenv("PATH", str(programs))
@@ -67,6 +67,6 @@ def test_a_packed_file_is_unpacked_by_our_upx_or_else_by_the_machine_s(
         build(context, fake_upx(tmp_path / "upx", DIRECTORY / cached))
     if machine:
         fake_upx(programs / "upx", DIRECTORY / machine)
-    (verdict,) = verify_files(context, [PACKED], Policy())
+    verdict = judge_file(context, PACKED, Policy())
     assert verdict.ok is ok
     assert [finding.rule for finding in verdict.findings] == ([] if ok else ["packed-contents"])

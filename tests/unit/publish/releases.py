@@ -8,25 +8,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from core.files import hash_file
 from core.target import Target
 from publish.check.directory import check_release
 from publish.check.findings import Checked
+from publish.manifest import Artifact, Input, Seconds, VerdictSummary
 from publish.oci.archive import archive_name, write_archive
 from publish.oci.image import Image, MultiArch, write_layout
-from publish.oci.layer import Layer, LayerFile
+from publish.oci.layer import LayerFile
 from publish.oci.layout import Layout
-from publish.release.contents import ImageContents
-from publish.release.shipped import Shipped, shipped_files
-from publish.release.sums import hash_file, write_sums
-from publish.release.write import Release, ReleasedImage, write_release
-from publish.trust.components import Part, Role, Wheel, part_of
-from publish.trust.provenance import Builder
+from publish.release.image import PublishedImage
+from publish.release.sums import write_sums
+from publish.release.write import WrittenRelease, write_release
+from publish.trust.components import Component, Role, Wheel, component_of
+from publish.trust.provenance import BuildPlatform
+from publish.trust.published import PublishedFile, published_files
 from publish.trust.signing import PublicKey, SecretKey
-from recipes.images import Content, ImageRecipe
+from recipes.images import ImageFile, ImageRecipe
 from recipes.model import Recipe
 from tests.fakes import HELLO, World
 from tests.fixtures.make_elf import DIRECTORY
 from verify.rules import verify_file
+from verify.smoke import Smoke
 from verify.verdict import Policy, Verdict
 
 MUSL = """
@@ -57,7 +60,7 @@ WHEELS = (
 )
 
 TEXTS = {"data": {"notes/TERMS": b"take it\n", "LICENSE": b"not this one\n"}}
-USUAL = {"COPYING": b"as you like\n", "src/LICENSE": b"of a part\n", "README": b"read\n"}
+USUAL = {"COPYING": b"as you like\n", "src/LICENSE": b"of a component\n", "README": b"read\n"}
 
 
 @dataclass(frozen=True)
@@ -126,61 +129,62 @@ class Bench:
     def release(self) -> Path:
         return self.directory / "release"
 
-    def entry(self, *, packed: bool = False, **changes: Any) -> dict[str, Any]:
-        """An entry of the manifest."""
+    def entry(self, *, packed: bool = False, **changes: Any) -> Artifact:
+        """A file of the manifest."""
         path = f"files/hello-secure-2.0-linux-amd64{'.upx' if packed else ''}"
         names = ("data", "hello", "musl", "tls", *(("upx",) if packed else ()))
         recipes = self.recipes
-        inputs = [
-            {
-                "name": name,
-                "version": recipes[name].releases[0].version,
-                "sha256": recipes[name].releases[0].archive.sha256,
-                "url": f"https://user:word@mirror.invalid/{name}?token=x",
-                "licence": recipes[name].releases[0].licence,
-            }
+        inputs = tuple(
+            Input(
+                name=name,
+                version=recipes[name].releases[0].version,
+                sha256=recipes[name].releases[0].archive.sha256,
+                url=f"https://user:word@mirror.invalid/{name}?token=x",
+                licence=recipes[name].releases[0].licence,
+            )
             for name in names
-        ]
-        return {
-            "product": "hello:secure",
-            "release": "2.0",
-            "target": "linux/amd64",
-            "packed": packed,
-            "path": path,
-            "size": 1,
-            "sha256": hash_file(self.artifacts / path),
-            "engine": "sandbox",
-            "isolated": True,
-            "key": "1" * 64,
-            "verdict": {"ok": True, "findings": []},
-            "smoke": {"ran": True, "ok": True, "how": "sandbox"},
-            "inputs": inputs,
-            **changes,
-        }
+        )
+        artifact = Artifact(
+            product="hello:secure",
+            release="2.0",
+            target=Target.AMD64,
+            packed=packed,
+            path=path,
+            size=1,
+            sha256=hash_file(self.artifacts / path),
+            engine="sandbox",
+            isolated=True,
+            key="1" * 64,
+            seconds=Seconds(fetch=0.0, build=1.0),
+            verdict=VerdictSummary(ok=True, findings=()),
+            smoke=Smoke(ran=True, ok=True, how="sandbox"),
+            inputs=inputs,
+        )
+        return replace(artifact, **changes)
 
-    def files(self, *entries: Mapping[str, Any]) -> tuple[Shipped, ...]:
+    def files(self, *entries: Artifact) -> tuple[PublishedFile, ...]:
         ones = entries or (self.entry(), self.entry(packed=True))
-        return shipped_files(ones, self.artifacts, self.recipes, WHEELS)
+        return published_files(ones, self.artifacts, self.recipes, WHEELS)
 
     @contextmanager
-    def reader(self, part: Part) -> Iterator[Iterator[Text]]:
-        self.opened.append(part.slug)
-        texts = self.texts.get(part.name, USUAL)
+    def reader(self, component: Component) -> Iterator[Iterator[Text]]:
+        self.opened.append(component.slug)
+        texts = self.texts.get(component.name, USUAL)
         yield iter([Text(name, data) for name, data in texts.items()])
 
-    def archive(self, part: Part) -> Path:
-        return self.world.archive(part.name, part.version)
+    def archive(self, component: Component) -> Path:
+        return self.world.archive(component.name, component.version)
 
     @property
-    def builder(self) -> Builder:
-        return Builder(toolchain="d" * 64, wheels=WHEELS, revision="e" * 40)
+    def builder(self) -> BuildPlatform:
+        return BuildPlatform(toolchain="d" * 64, wheels=WHEELS, revision="e" * 40)
 
-    def data(self) -> Shipped:
+    def data(self) -> PublishedFile:
         """A file that is no program."""
         path = self.artifacts / "data.pem"
         path.write_bytes(b"nothing that runs\n")
         recipe = self.recipes["data"]
-        return Shipped(
+        return PublishedFile(
             name="data.pem",
             path=path,
             sha256=hash_file(path),
@@ -191,37 +195,41 @@ class Bench:
             key="2" * 64,
             engine="sandbox",
             isolated=True,
-            parts=(part_of(recipe, recipe.releases[0], Role.DATA),),
+            components=(component_of(recipe, recipe.releases[0], Role.DATA),),
         )
 
-    def contents(self, *, evil: Path | None = None) -> ImageContents:
+    def contents(self, *, evil: Path | None = None) -> PublishedImage:
         """An image with the plain file and some data in it."""
         program, data = self.files(self.entry())[0], self.data()
         recipe = ImageRecipe(
             name="static-hello",
             summary="hello",
             tag="{hello}",
-            contents=(Content(product="hello:secure", path=PurePosixPath("/hello")),),
+            contents=(ImageFile(product="hello:secure", path=PurePosixPath("/hello")),),
             packed=False,
             environment={},
             directories={},
         )
         inside = program if evil is None else replace(program, path=evil, sha256=hash_file(evil))
-        layer = Layer(
-            files=tuple(
-                LayerFile(path=PurePosixPath(path), source=one.path, sha256=one.sha256, mode=mode)
-                for path, one, mode in (("/hello", inside, 0o755), ("/data.pem", data, 0o644))
-            ),
-            epoch=program.epoch,
+        files = tuple(
+            LayerFile(path=PurePosixPath(path), source=one.path, sha256=one.sha256, mode=mode)
+            for path, one, mode in (("/hello", inside, 0o755), ("/data.pem", data, 0o644))
         )
-        image = Image(recipe=recipe, target=Target.AMD64, layer=layer, labels={}, artifacts=())
+        image = Image(
+            recipe=recipe,
+            target=Target.AMD64,
+            files=files,
+            epoch=program.epoch,
+            labels={},
+            artifacts=(),
+        )
         wanted = MultiArch(name="static-hello", tag="2.0", images=(image,))
         layout = write_layout(self.directory / "oci", wanted)
-        return ImageContents(layout=layout, files={Target.AMD64: (program, data)})
+        return PublishedImage(layout=layout, files={Target.AMD64: (program, data)})
 
-    def image(self, **changes: Any) -> ReleasedImage:
+    def image(self, **changes: Any) -> PublishedImage:
         contents = self.contents(**changes)
-        return ReleasedImage(contents=contents, archives=(self.tar(contents.layout),))
+        return replace(contents, archives=(self.tar(contents.layout),))
 
     def tar(self, layout: Layout) -> Path:
         (manifest,) = layout.manifests()
@@ -231,10 +239,10 @@ class Bench:
 
     def write(
         self,
-        *entries: Mapping[str, Any],
-        images: tuple[ReleasedImage, ...] = (),
+        *entries: Artifact,
+        images: tuple[PublishedImage, ...] = (),
         directory: Path | None = None,
-    ) -> Release:
+    ) -> WrittenRelease:
         return write_release(
             directory or self.release,
             self.files(*entries),

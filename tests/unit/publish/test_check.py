@@ -16,7 +16,7 @@ from publish.check.directory import check_release
 from publish.check.findings import Checked
 from publish.check.image import check_image
 from publish.oci.layout import Layout
-from publish.release.attach import attachments
+from publish.release.image import attachments
 from publish.trust.envelope import envelope, open_envelope
 from publish.trust.signing import PublicKey, SecretKey
 from tests.fakes import below
@@ -210,8 +210,8 @@ class TestTheFilesThemselves:
                 "describes other bytes",
             ),
             (lambda one: one["metadata"].pop("component"), "describes other bytes"),
-            (lambda one: one.update(extra=1), "no bill of materials"),
-            (lambda one: one.update(specVersion=1), "no bill of materials"),
+            (lambda one: one.update(extra=1), "not an SBOM"),
+            (lambda one: one.update(specVersion=1), "not an SBOM"),
             (
                 lambda one: one["components"].append(
                     {"type": "library", "name": "more", "version": "1"}
@@ -417,7 +417,7 @@ class TestHostile:
     def test_a_bill_that_is_none(self, unsigned: Bench, data: bytes) -> None:
         (unsigned.release / f"{PLAIN}.cdx.json").write_bytes(data)
         unsigned.sum_again()
-        assert f"{PLAIN}.cdx.json: This is no " in whats(unsigned.check())
+        assert f"{PLAIN}.cdx.json: This is not " in whats(unsigned.check())
 
     @pytest.mark.parametrize("data", [b"", b"\xff", b"x\n" * 5000, b"untrusted comment: x\nAAAA\n"])
     def test_a_key_that_is_none(self, signed: Bench, data: bytes) -> None:
@@ -484,7 +484,7 @@ class TestArchives:
 
 def reclaim(bench: Bench) -> None:
     """Let the provenance speak of the archive as it is now."""
-    from publish.release.sums import hash_file  # noqa: PLC0415
+    from core.files import hash_file  # noqa: PLC0415
 
     path = bench.release / "provenance.intoto.jsonl"
     *lines, last = path.read_bytes().splitlines(keepends=True)

@@ -14,9 +14,9 @@ from core.errors import PublishError
 from core.target import Target
 from publish.oci.archive import archive_name, write_archive
 from publish.oci.image import Image, MultiArch, write_layout
-from publish.oci.layer import Layer, LayerFile
+from publish.oci.layer import LayerFile, layer_tar
 from publish.oci.layout import FULL_NAME, REF_NAME, Descriptor, Layout
-from recipes.images import Content, ImageRecipe
+from recipes.images import ImageFile, ImageRecipe
 
 EPOCH = 1_782_259_200
 TWO = (Target.AMD64, Target.ARM_V7)
@@ -29,7 +29,7 @@ RECIPE = ImageRecipe(
     entrypoint=("/curl",),
     environment={},
     directories={},
-    contents=(Content(product="curl:http", path=PurePosixPath("/curl")),),
+    contents=(ImageFile(product="curl:http", path=PurePosixPath("/curl")),),
 )
 
 
@@ -48,10 +48,8 @@ def curl(directory: Path, targets: tuple[Target, ...] = TWO) -> MultiArch:
         Image(
             recipe=RECIPE,
             target=target,
-            layer=Layer(
-                files=(file(directory / "files", target.slug, target.encode(), "/curl"),),
-                epoch=EPOCH,
-            ),
+            files=(file(directory / "files", target.slug, target.encode(), "/curl"),),
+            epoch=EPOCH,
             labels={"org.opencontainers.image.title": "static-curl"},
             artifacts=(),
         )
@@ -83,8 +81,8 @@ def test_the_same_files_give_the_same_bytes_elsewhere_and_later(tmp_path: Path) 
     other = tmp_path / "somewhere" / "else"
     image = curl(other, TWO[::-1])  # asked for the other way round
     for one in image.images:
-        os.utime(one.layer.files[0].source, (1, 1))
-        one.layer.files[0].source.chmod(0o600)
+        os.utime(one.files[0].source, (1, 1))
+        one.files[0].source.chmod(0o600)
     old = os.umask(0o077)
     try:
         second = write_layout(other / "oci", image)
@@ -132,17 +130,13 @@ def test_the_config_says_how_it_is_run_and_for_what(tmp_path: Path) -> None:
 
 def test_directories_links_and_modes_of_a_composed_image(tmp_path: Path) -> None:
     links = tuple(map(PurePosixPath, ("/bin/sh", "/bin/curl")))
-    layer = Layer(
-        files=(
-            file(tmp_path, "curl", b"curl", "/bin/curl"),
-            file(tmp_path, "busybox", b"busybox", "/bin/busybox", links=links),
-            file(tmp_path, "ca.pem", b"ca", "/etc/ssl/ca.pem", mode=0o644),
-        ),
-        directories={PurePosixPath("/tmp"): 0o1777},
-        epoch=EPOCH,
+    files = (
+        file(tmp_path, "curl", b"curl", "/bin/curl"),
+        file(tmp_path, "busybox", b"busybox", "/bin/busybox", links=links),
+        file(tmp_path, "ca.pem", b"ca", "/etc/ssl/ca.pem", mode=0o644),
     )
-    contents = {one.sha256: one.source.read_bytes() for one in layer.files}
-    with tarfile.open(fileobj=io.BytesIO(layer.tar(contents))) as tar:
+    layer = layer_tar(files, {PurePosixPath("/tmp"): 0o1777}, epoch=EPOCH)
+    with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
         found = {one.name: one for one in tar}
     assert list(found) == sorted(found)
     assert found["tmp"].mode == 0o1777
@@ -179,7 +173,7 @@ def test_a_half_written_layout_is_completed(tmp_path: Path) -> None:
 
 def test_a_file_that_was_changed_since_it_was_proven_is_refused(tmp_path: Path) -> None:
     image = curl(tmp_path)
-    image.images[0].layer.files[0].source.write_bytes(b"other")
+    image.images[0].files[0].source.write_bytes(b"other")
     with pytest.raises(PublishError, match="is not what was proven"):
         write_layout(tmp_path / "oci", image)
     assert not (tmp_path / "oci" / "index.json").exists()

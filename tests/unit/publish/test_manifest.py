@@ -1,9 +1,6 @@
 """The manifest: whole, true, and kept by everybody who adds to it."""
 
 import json
-import os
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +8,24 @@ from pathlib import Path
 import pytest
 
 from core.errors import RecipeError
-from publish.manifest import NAME, VERSION, Artifact, Input, read_manifest, write_manifest
-from publish.manifest import replace as write_whole
+from core.target import Target
+from publish.manifest import (
+    NAME,
+    VERSION,
+    Artifact,
+    FindingSummary,
+    Input,
+    Seconds,
+    VerdictSummary,
+    read_manifest,
+    write_manifest,
+)
+from verify.smoke import Smoke
 
 ARTIFACT = Artifact(
     product="curl:http",
     release="8.21.0",
-    target="linux/amd64",
+    target=Target.AMD64,
     packed=False,
     path="files/curl-http-8.21.0-linux-amd64",
     size=4,
@@ -25,9 +33,9 @@ ARTIFACT = Artifact(
     engine="docker",
     isolated=True,
     key="1" * 64,
-    seconds={"fetch": 0.0, "build": 1.5},
-    verdict={"ok": True, "findings": []},
-    smoke={"ran": True, "ok": True, "how": "docker"},
+    seconds=Seconds(fetch=0.0, build=1.5),
+    verdict=VerdictSummary(ok=True, findings=()),
+    smoke=Smoke(ran=True, ok=True, how="docker"),
     inputs=(
         Input(
             name="curl",
@@ -39,17 +47,6 @@ ARTIFACT = Artifact(
     ),
 )
 
-FULL = """
-import resource, sys
-from pathlib import Path
-from publish.manifest import replace
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-try:
-    replace(Path(sys.argv[1]), b"x" * 5000)
-except OSError as error:
-    print(error.strerror)
-"""
-
 
 def made(directory: Path, name: str = "curl", **changes: object) -> Artifact:
     """An artifact whose file is there."""
@@ -60,11 +57,11 @@ def made(directory: Path, name: str = "curl", **changes: object) -> Artifact:
 
 
 def paths(directory: Path) -> list[str]:
-    return [entry["path"] for entry in read_manifest(directory)]
+    return [artifact.path for artifact in read_manifest(directory)]
 
 
 def test_no_manifest_is_an_empty_one(tmp_path: Path) -> None:
-    assert read_manifest(tmp_path / "nowhere") == []
+    assert read_manifest(tmp_path / "nowhere") == ()
 
 
 def test_what_is_written_is_the_contract(tmp_path: Path) -> None:
@@ -96,7 +93,7 @@ def test_entries_of_other_files_stay_and_the_same_file_s_is_replaced(tmp_path: P
     write_manifest(tmp_path, [made(tmp_path, "b"), made(tmp_path, "a")])
     write_manifest(tmp_path, [made(tmp_path, "c"), made(tmp_path, "a", size=9)])
     assert paths(tmp_path) == ["files/a", "files/b", "files/c"]
-    assert [entry["size"] for entry in read_manifest(tmp_path)] == [9, 4, 4]
+    assert [artifact.size for artifact in read_manifest(tmp_path)] == [9, 4, 4]
 
 
 def test_entries_whose_file_is_gone_go_too(tmp_path: Path) -> None:
@@ -140,56 +137,79 @@ def test_what_is_no_manifest_is_refused_and_left_alone(tmp_path: Path, text: str
     assert (tmp_path / NAME).read_text("utf-8") == text
 
 
+def test_what_is_read_is_what_was_written_to_the_byte(tmp_path: Path) -> None:
+    finding = FindingSummary(rule="size", severity="warning", message="close to the budget")
+    artifacts = (
+        made(tmp_path, "a", verdict=VerdictSummary(ok=True, findings=(finding,))),
+        made(tmp_path, "b", smoke=Smoke.not_run("no qemu"), target=Target.S390X, packed=True),
+        made(tmp_path, "c", smoke=replace(ARTIFACT.smoke, failures=("x",), skipped=("y", "z"))),
+        made(tmp_path, "d", seconds=Seconds(fetch=0, build=12)),
+    )
+    write_manifest(tmp_path, artifacts)
+    text = (tmp_path / NAME).read_text("utf-8")
+    assert read_manifest(tmp_path) == artifacts
+    write_manifest(tmp_path, [made(tmp_path, "e")])
+    (tmp_path / "files" / "e").unlink()
+    write_manifest(tmp_path, [])
+    assert (tmp_path / NAME).read_text("utf-8") == text
+    first, _, third, _ = json.loads(text)["artifacts"]
+    assert first["verdict"]["findings"] == [
+        {"rule": "size", "severity": "warning", "message": "close to the budget"}
+    ]
+    assert list(third["smoke"]) == ["ran", "ok", "how", "failures", "skipped"]
+
+
+def test_whether_a_result_was_cached_is_not_written(tmp_path: Path) -> None:
+    write_manifest(tmp_path, [made(tmp_path, cached=True)])
+    (artifact,) = read_manifest(tmp_path)
+    assert not artifact.cached
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"size": "4"}, "size must be int, not '4'"),
+        ({"size": True}, "size must be int, not True"),
+        ({"packed": 0}, "packed must be bool, not 0"),
+        ({"path": None}, "path must be str, not None"),
+        ({"target": "linux/vax"}, "'linux/vax' is not a valid Target"),
+        ({"target": ["linux/amd64"]}, "is not a valid Target"),
+        ({"seconds": {"fetch": 0.0}}, "seconds lacks 'build'"),
+        ({"seconds": {"fetch": 0.0, "build": "1"}}, "build must be float, not '1'"),
+        ({"seconds": [1, 2]}, r"seconds must be an object, not \[1, 2\]"),
+        ({"verdict": {"ok": "yes", "findings": []}}, "ok must be bool, not 'yes'"),
+        ({"verdict": {"ok": True, "findings": {}}}, "findings must be"),
+        ({"verdict": {"ok": True, "findings": ["bad"]}}, "findings must be an object, not 'bad'"),
+        ({"smoke": {"ran": True, "ok": True}}, "smoke lacks 'how'"),
+        ({"smoke": {"ran": True, "ok": 1, "how": "qemu"}}, "ok must be bool, not 1"),
+        ({"inputs": [{"name": "curl"}]}, "inputs lacks 'licence'"),
+        ({"cached": True}, "entry has an unknown 'cached'"),
+        ({"colour": "red"}, "entry has an unknown 'colour'"),
+    ],
+)
+def test_an_entry_of_another_shape_is_refused_by_name(
+    tmp_path: Path, change: dict[str, object], said: str
+) -> None:
+    entry = {**ARTIFACT.as_dict(), **change}
+    (tmp_path / NAME).write_text(json.dumps({"version": 1, "artifacts": [entry]}), "utf-8")
+    with pytest.raises(RecipeError, match=said) as caught:
+        read_manifest(tmp_path)
+    assert "inv clean" in caught.value.next
+
+
+@pytest.mark.parametrize("key", list(ARTIFACT.as_dict()))
+def test_an_entry_that_lacks_anything_is_refused(tmp_path: Path, key: str) -> None:
+    entry = ARTIFACT.as_dict()
+    del entry[key]
+    (tmp_path / NAME).write_text(json.dumps({"version": 1, "artifacts": [entry]}), "utf-8")
+    with pytest.raises(RecipeError, match=f"entry lacks '{key}'"):
+        read_manifest(tmp_path)
+
+
 def test_a_manifest_of_another_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / NAME).write_text(f'{{"version": {VERSION + 1}, "artifacts": []}}', "utf-8")
     with pytest.raises(RecipeError, match="has version 2; this program knows version 1"):
         read_manifest(tmp_path)
-
-
-def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / NAME
-    path.write_text("old", "utf-8")
-    done = subprocess.run(
-        [sys.executable, "-c", FULL, str(path)],
-        env=os.environ | {"PYTHONPATH": str(Path.cwd())},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-    )
-    assert done.stdout == "File too large\n"
-    assert path.read_text("utf-8") == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_file_that_cannot_take_its_place_leaves_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "taken"
-    path.mkdir()
-    with pytest.raises(OSError, match="taken"):
-        write_whole(path, b"x")
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_reader_never_meets_half_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    contents = [letter * 200_000 for letter in (b"a", b"b")]
-    write_whole(path, contents[0])
-    stop = threading.Event()
-    odd: list[int] = []
-
-    def look() -> None:
-        while not stop.is_set():
-            data = path.read_bytes()
-            if data not in contents:
-                odd.append(len(data))
-
-    reader = threading.Thread(target=look)
-    reader.start()
-    for number in range(30):
-        write_whole(path, contents[number % 2])
-    stop.set()
-    reader.join()
-    assert odd == []
 
 
 def test_anybody_may_read_it(tmp_path: Path) -> None:

@@ -1,21 +1,30 @@
 """Registries that fail, in every way and at every moment: no tag ever points at half an image."""
 
+import contextlib
 import copy
 import dataclasses
 import itertools
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core.errors import PublishError
-from publish.registry.outside import ClientOptions, RetryPolicy
+from core.retry import RetryPolicy
+from publish.registry.client import POLICY, RegistryOptions
+from publish.registry.credentials import Login
+from publish.registry.pull import list_tags
 from publish.registry.push import push
 from publish.registry.reference import Repository
+from tests.hostile_headers import HEADERS, TEXT
 from tests.registry_server import (
     Asked,
+    Auth,
     Client,
     Place,
     Recorder,
@@ -28,6 +37,8 @@ from tests.registry_server import (
 )
 
 BULK = 3 << 20
+SOCKETS = 10
+"""Every so many moments, real sockets break; between them, requests go to the handler as calls."""
 REPOSITORY = "from.scratch/tools/static-curl"
 
 
@@ -92,12 +103,13 @@ def test_wherever_a_push_ends_no_tag_is_half_and_the_next_one_completes_it(
     client.attachments = client.attachments[:2]  # one of the index, one of a platform
     client.server.referrers = referrers
     client.server.lax = True  # the order of things is all that keeps the promise
-    client.patience = dataclasses.replace(client.patience, tries=2)
+    client.policy = dataclasses.replace(client.policy, tries=2)
     client.push("8.21.0-http", "latest")
     requests = len(client.server.log)
     whole = undisturbed(client)
     failed = 0
     for moment in range(requests):
+        client.direct = moment % SOCKETS != 0
         client.server.log.clear()
         client.server.store = Store()
 
@@ -122,6 +134,7 @@ def test_one_fault_at_any_moment_is_nothing_but_a_wait(client: Client, trouble: 
     requests = len(client.server.log)
     whole = undisturbed(client)
     for moment in range(requests):
+        client.direct = moment % SOCKETS != 0
         client.server.log.clear()
         client.server.store = Store()
         client.slept.clear()
@@ -170,8 +183,8 @@ def test_waits_grow_and_end(client: Client) -> None:
 
 def test_waits_differ_from_run_to_run(client: Client) -> None:
     client.server.trouble = first(1, Trouble.ERROR, "HEAD")
-    outside = dataclasses.replace(client.outside, random=lambda: 0.25)
-    push(client.layout, client.repository, outside=outside)
+    options = dataclasses.replace(client.options, random=lambda: 0.25)
+    push(client.layout, client.repository, options=options)
     assert client.slept == [0.5 * (0.5 + 0.125)]
 
 
@@ -184,8 +197,8 @@ def test_a_rate_limit_is_waited_for_as_long_as_the_registry_asks(client: Client)
 
 def test_a_rate_limit_may_name_a_date(client: Client) -> None:
     client.server.retry_after = [formatdate(1_800_000_030, usegmt=True)]
-    outside = dataclasses.replace(client.outside, now=lambda: 1_800_000_000.0)
-    push(client.layout, client.repository, outside=outside)
+    options = dataclasses.replace(client.options, now=lambda: 1_800_000_000.0)
+    push(client.layout, client.repository, options=options)
     assert client.slept == [30.0]
 
 
@@ -203,7 +216,7 @@ def test_nonsense_in_retry_after_is_no_wait_of_its_own(client: Client) -> None:
 
 
 def test_a_registry_that_hangs_is_left(client: Client) -> None:
-    client.patience = RetryPolicy(tries=2, connect=1.0, read=0.2)
+    client.policy = RetryPolicy(tries=2, connect=1.0, read=0.2)
     client.server.trouble = lambda asked: Trouble.HANG
     error = fails(client)
     assert "stopped answering (tried 2 times)" in error.what
@@ -211,26 +224,26 @@ def test_a_registry_that_hangs_is_left(client: Client) -> None:
 
 def test_a_registry_that_takes_in_a_drip_is_left(heavy: Client) -> None:
     clock = itertools.count(0, 30)
-    outside = dataclasses.replace(
-        heavy.outside,
+    options = dataclasses.replace(
+        heavy.options,
         monotonic=lambda: float(next(clock)),
-        patience=RetryPolicy(tries=1, grace=60.0, min_rate=1 << 20),
+        policy=RetryPolicy(tries=1, grace=60.0, min_rate=1 << 20),
     )
     with pytest.raises(PublishError, match="takes bytes too slowly"):
-        push(heavy.layout, heavy.repository, outside=outside)
+        push(heavy.layout, heavy.repository, options=options)
     assert heavy.server.store.tags == {}
 
 
 def test_nobody_there_is_said_as_it_is(client: Client) -> None:
     repository = Repository(host="127.0.0.1:1", path="tools")
-    with pytest.raises(PublishError, match="Connection refused"):
-        push(client.layout, repository, outside=client.outside)
+    with pytest.raises(PublishError, match=r"connection refused \(tried 5 times\)"):
+        push(client.layout, repository, options=client.options)
 
 
 def test_a_host_that_does_not_exist_is_not_asked_twice(client: Client) -> None:
     repository = Repository(host="nobody.invalid", path="tools")
-    with pytest.raises(PublishError, match="no host called"):
-        push(client.layout, repository, outside=client.outside)
+    with pytest.raises(PublishError, match="host name cannot be resolved"):
+        push(client.layout, repository, options=client.options)
     assert client.slept == []
 
 
@@ -382,6 +395,60 @@ def test_a_registry_that_refuses_for_ever_is_given_up(client: Client) -> None:
     assert "MANIFEST_BLOB_UNKNOWN" in error.what
 
 
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    layout = tiny_layout(tmp_path_factory.mktemp("oci"))
+    with registry_server() as running:
+        yield Client(
+            server=running,
+            layout=layout,
+            attachments=said_about(layout)[:1],
+            login=Login(user="robin", secret="s3cret-pa55word"),
+            direct=True,
+            policy=dataclasses.replace(POLICY, tries=2, connect=0.1, read=0.1),
+        )
+
+
+REGISTRY_HEADERS = {
+    **HEADERS,
+    **dict.fromkeys(("Docker-Content-Digest", "Range", "WWW-Authenticate"), TEXT),
+    "OCI-Chunk-Min-Length": HEADERS["Content-Length"],
+    "Link": st.builds('<{}>; rel="next"'.format, HEADERS["Location"]),
+    "WWW-Authenticate": st.one_of(
+        TEXT, st.builds('Bearer realm="{}",scope={}'.format, HEADERS["Location"], TEXT)
+    ),
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    trouble=st.sampled_from([None, Trouble.ERROR, Trouble.DENIED]),
+    auth=st.booleans(),
+    body_limit=st.sampled_from([0, 1000]),
+    headers=st.fixed_dictionaries({}, optional=REGISTRY_HEADERS),
+)
+def test_no_header_is_more_than_an_error_of_publishing(
+    hostile: Client,
+    trouble: Trouble | None,
+    body_limit: int,
+    headers: dict[str, str],
+    *,
+    auth: bool,
+) -> None:
+    server = hostile.server
+    server.store, server.hostile, server.body_limit = Store(), headers, body_limit
+    server.auth = Auth.TOKEN if auth else Auth.NONE
+    server.trouble = lambda asked: trouble if asked.method == "PUT" else None
+    hostile.slept.clear()
+    with contextlib.suppress(PublishError), tempfile.TemporaryDirectory() as directory:
+        hostile.push()
+        hostile.pull(Path(directory))
+    with contextlib.suppress(PublishError):
+        list_tags(hostile.repository, options=hostile.options)
+    assert server.store.incomplete() == []
+    assert all(0 <= wait <= POLICY.retry_after_cap for wait in hostile.slept)
+
+
 # --- those that may not
 
 
@@ -417,6 +484,6 @@ def test_an_upload_that_leads_nowhere_is_not_followed(
 
 
 def test_the_default_outside_is_the_real_one() -> None:
-    outside = ClientOptions()
-    assert outside.patience.tries > 1
-    assert json.dumps(dataclasses.asdict(outside.patience))
+    options = RegistryOptions()
+    assert options.policy.tries > 1
+    assert json.dumps(dataclasses.asdict(options.policy))

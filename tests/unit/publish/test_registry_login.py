@@ -68,7 +68,7 @@ def test_nobody_is_asked_for_a_login_that_is_not_needed(client: Client) -> None:
     def never(host: str) -> Login | None:
         raise AssertionError(host)
 
-    push(client.layout, client.repository, outside=dataclasses.replace(client.outside, login=never))
+    push(client.layout, client.repository, options=dataclasses.replace(client.options, login=never))
     assert not any("Authorization" in one.headers for one in client.server.log)
 
 
@@ -119,7 +119,7 @@ def test_no_login_at_all_names_it_too(client: Client, auth: Auth) -> None:
     client.server.auth = auth
     client.login = None
     error = refusal(client)
-    assert "wants to know who we are" in error.what
+    assert "authentication required" in error.what
     assert error.next == f"docker login {client.server.host}"
 
 

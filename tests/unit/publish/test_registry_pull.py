@@ -113,14 +113,14 @@ def test_an_image_that_is_not_there_is_said_as_it_is(client: Client, tmp_path: P
 def test_tags_of_images_are_listed_page_by_page(client: Client) -> None:
     client.push("latest", "8", "8.21")
     client.server.page = 2
-    assert list_tags(client.repository, outside=client.outside) == (
+    assert list_tags(client.repository, options=client.options) == (
         "8",
         "8.21",
         "8.21.0-http",
         "latest",
     )
     nothing = dataclasses.replace(client.repository, path="nothing/here")
-    assert list_tags(nothing, outside=client.outside) == ()
+    assert list_tags(nothing, options=client.options) == ()
 
 
 @pytest.mark.parametrize("kind", ["layer", "config", "manifest", "index"])
@@ -186,7 +186,7 @@ def test_a_body_that_breaks_off_is_asked_for_again(client: Client, tmp_path: Pat
 def test_more_than_may_be_is_not_taken(client: Client, tmp_path: Path, caps: Limits) -> None:
     reference = Reference(repository=client.repository, word="8.21.0-http")
     with pytest.raises(PublishError, match="are taken"):
-        pull(reference, tmp_path / "pulled", caps=caps, outside=client.outside)
+        pull(reference, tmp_path / "pulled", caps=caps, options=client.options)
 
 
 @pytest.mark.parametrize(

@@ -5,26 +5,30 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.errors import PublishError
-from publish.release.release_dir import Content
-from publish.release.sums import hash_file, read_sums, write_sums
+from core.files import hash_file
+from publish.manifest import VerdictSummary
+from publish.release.release_dir import ReleaseFile
+from publish.release.sums import read_sums, write_sums
 from publish.trust.envelope import payloads
 from tests.fakes import below
 from tests.unit.publish.releases import Bench
+from verify.smoke import Smoke
 
 FULL = """
 import resource, sys
 from pathlib import Path
-from publish.release.release_dir import Content, Place
+from publish.release.release_dir import ReleaseDir, ReleaseFile
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-contents = {"a": Content.of_bytes(b"x"), "b": Content.of_bytes(b"x" * 5000)}
+contents = {"a": ReleaseFile.of_bytes(b"x"), "b": ReleaseFile.of_bytes(b"x" * 5000)}
 try:
-    Place.look(Path(sys.argv[1]), wanted=contents).write(contents)
+    ReleaseDir.scan(Path(sys.argv[1]), wanted=contents).write(contents)
 except OSError as error:
     print(error.strerror)
 """
@@ -94,7 +98,7 @@ class TestWhatIsInIt:
 
         bench.write(images=(bench.image(),))
         assert bench.key
-        seed = bench.key.part.seed
+        seed = bench.key.seed
         forms = (
             seed,
             seed.hex().encode(),
@@ -138,11 +142,10 @@ class TestOnlyWhatIsProven:
     @pytest.mark.parametrize(
         ("changes", "said"),
         [
-            ({"verdict": {"ok": False, "findings": []}}, "refused by verification"),
-            ({"verdict": {"ok": "yes", "findings": []}}, "refused by verification"),
-            ({"smoke": {"ran": True, "ok": False, "how": "sandbox"}}, "smoke run failed"),
-            ({"smoke": {"ran": False, "ok": False, "how": "no qemu"}}, "not run: no qemu"),
-            ({"smoke": {"ran": False, "ok": True, "how": "not run"}}, "not run: not run"),
+            ({"verdict": VerdictSummary(ok=False, findings=())}, "refused by verification"),
+            ({"smoke": Smoke(ran=True, ok=False, how="sandbox")}, "smoke run failed"),
+            ({"smoke": Smoke(ran=False, ok=False, how="no qemu")}, "not run: no qemu"),
+            ({"smoke": Smoke(ran=False, ok=True, how="not run")}, "not run: not run"),
         ],
     )
     def test_all_others_are_named(self, bench: Bench, changes: dict[str, Any], said: str) -> None:
@@ -165,16 +168,17 @@ class TestOnlyWhatIsProven:
     def test_or_while_it_was_copied(self, tmp_path: Path) -> None:
         path = tmp_path / "file"
         path.write_bytes(b"one")
-        content = Content.of_file(path, hash_file(path))
+        content = ReleaseFile.of_file(path, hash_file(path))
         path.write_bytes(b"two")
         with pytest.raises(PublishError, match="is not what was proven"):
             list(content.chunks())
 
     def test_a_pin_that_moved_since(self, bench: Bench) -> None:
         entry = bench.entry()
-        entry["inputs"][0]["sha256"] = "9" * 64
+        (first, *others) = entry.inputs
+        moved = (replace(first, sha256="9" * 64), *others)
         with pytest.raises(PublishError, match="not pinned like that any more"):
-            bench.write(entry)
+            bench.write(replace(entry, inputs=moved))
         with pytest.raises(PublishError, match="not pinned any more"):
             bench.write(bench.entry(release="0.1"))
 
@@ -474,7 +478,7 @@ class TestWhatItSays:
         image = bench.image()
         bench.write(images=(image,))
         said = json.loads(payloads((bench.release / "provenance.intoto.jsonl").read_bytes())[-1])
-        layout = image.contents.layout
+        layout = image.layout
         (manifest,) = layout.manifests()
         digests = {one["name"]: "sha256:" + one["digest"]["sha256"] for one in said["subject"]}
         assert digests["static-hello:2.0"] == layout.index.digest

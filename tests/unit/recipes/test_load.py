@@ -8,7 +8,7 @@ from pysequoia import Cert
 from core.errors import RecipeError, UsageError
 from core.target import Target
 from recipes.load import HERE, find_product, list_products, load_recipe, load_recipes
-from recipes.model import Kind
+from recipes.model import RecipeKind
 from tests.fakes import World, small_world
 
 SHIPPED = sorted(path.parent.name for path in HERE.glob("*/recipe.toml"))
@@ -58,10 +58,10 @@ def test_the_small_world_is_a_good_world(world: World) -> None:
     recipes = world.load()
     assert list(recipes) == ["data", "hello", "musl", "tls", "upx"]
     hello = recipes["hello"]
-    assert hello.kind is Kind.PROGRAM
+    assert hello.kind is RecipeKind.PROGRAM
     assert [release.version for release in hello.releases] == ["2.0", "1.0"]
     assert dict(hello.variants[0].switches) == {"COMMON": "1", "LOUD": "OFF"}
-    assert hello.unsupported == {Target.MIPS64LE: "nobody says hello there"}
+    assert hello.unsupported == {Target.LOONG64: "nobody says hello there"}
     assert recipes["tls"].variants[0].name == ""
 
 
@@ -158,10 +158,16 @@ BROKEN = {
     ),
     "list in place of a table": ("[unsupported]", "[[unsupported]]", "must be a table"),
     "unknown target": (
-        '"linux/mips64le"',
-        '"linux/mips64el"',
-        "Perhaps you meant 'linux/mips64le'",
+        '"linux/loong64"',
+        '"linux/loong46"',
+        "Perhaps you meant 'linux/loong64'",
     ),
+    "path in Debian that is no string": (
+        "unsigned =",
+        "debian = false\nunsigned =",
+        "'debian' must be a string, not False",
+    ),
+    "rule that is empty": ('frozen = "it never moves"', 'rule = ""', "by which rule the pin moves"),
     "memory without a unit": (
         'summary = "says hello"',
         'summary = "says hello"\nmemory = "1500"',

@@ -1,17 +1,19 @@
 import hashlib
 import os
+import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.sources.cache import Cache, EntryKind, WrongBytesError
-from core.files import StorageError
+from core.errors import StorageError
 
 HELLO = hashlib.sha256(b"hello").hexdigest()
 
@@ -166,6 +168,51 @@ def test_verify_finds_what_the_fast_way_cannot(cache: Cache) -> None:
     assert all(one.reason for one in found)
     assert [entry.name for entry in cache.entries()] == [good]
     assert cache.verify() == []
+
+
+def test_what_changes_while_it_is_hashed_is_hashed_again(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its hash was right for bytes that are no longer there: nothing of it may be remembered."""
+    cache.put_bytes(b"hello")
+    shutil.rmtree(cache.root / "seen")
+    real = hashlib.file_digest
+
+    def file_digest(file: BinaryIO, name: str) -> Any:
+        digest = real(file, name)  # type: ignore[arg-type]
+        overwrite(Path(str(file.name)), b"jello")
+        return digest
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hashlib, "file_digest", file_digest)
+        assert cache.blob(HELLO) is not None
+    assert cache.blob(HELLO) is None
+
+
+@pytest.mark.parametrize("what", ["cas", "ac"])
+def test_bytes_reach_the_disk_before_their_name_does(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    synced: dict[int, int] = {}
+    named: dict[Path, int | None] = {}
+    replace = Path.replace
+
+    def fsync(number: int) -> None:
+        state = os.fstat(number)
+        synced[state.st_ino] = state.st_size
+
+    def record(self: Path, target: Path) -> Path:
+        named[target] = synced.get(self.stat().st_ino)
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", record)
+    if what == "cas":
+        cache.put_bytes(b"hello")
+    else:
+        cache.put_action("key", {})
+    ((path, size),) = [(path, size) for path, size in named.items() if what in path.parts]
+    assert size == path.stat().st_size
 
 
 def test_prune_goes_by_last_use(cache: Cache) -> None:

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.sources.unpack import unpack
-from core.errors import SourceError
+from core.errors import SourceError, StorageError
 
 Entry = tuple[tarfile.TarInfo, bytes]
 
@@ -340,7 +340,7 @@ def test_place_that_is_taken_is_left_alone(tmp_path: Path) -> None:
     archive = stored(tmp_path, GOOD)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("x")
-    with pytest.raises(SourceError, match="out"):
+    with pytest.raises(StorageError, match="out"):
         unpack(archive, tmp_path / "out")
     assert tree(tmp_path / "out") == {"mine": b"x"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar.gz", "out"]

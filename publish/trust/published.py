@@ -3,18 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from core.errors import PublishError
 from core.target import Target
-from publish.trust.components import Part, Wheel, linked, source_purl
+from publish.manifest import Artifact, Input
+from publish.trust.components import Component, Wheel, linked, source_purl
 from recipes.load import find_product
 from recipes.model import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resolved:
+class ResolvedDependency:
     """A source that went into a file, the tools' too."""
 
     name: str
@@ -29,7 +29,7 @@ class Resolved:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shipped:
+class PublishedFile:
     """One file, and what is said about it."""
 
     name: str
@@ -49,21 +49,21 @@ class Shipped:
     """The action key of the step that made it."""
     engine: str
     isolated: bool
-    parts: tuple[Part, ...]
-    sources: tuple[Resolved, ...] = ()
+    components: tuple[Component, ...]
+    sources: tuple[ResolvedDependency, ...] = ()
 
 
-def shipped_files(
-    entries: Sequence[Mapping[str, Any]],
-    artifacts: Path,
+def published_files(
+    artifacts: Sequence[Artifact],
+    directory: Path,
     recipes: Mapping[str, Recipe],
     wheels: Sequence[Wheel],
-) -> tuple[Shipped, ...]:
-    """Return the manifest's ``entries`` as files to be published; ``artifacts`` is its directory.
+) -> tuple[PublishedFile, ...]:
+    """Return the manifest's ``artifacts`` as files to be published; ``directory`` is where it is.
 
     Raises PublishError naming every file whose verdict or smoke run is not ok: not run is not ok.
     """
-    refused = [line for entry in entries if (line := _trouble(entry))]
+    refused = [line for artifact in artifacts if (line := _unproven(artifact))]
     if refused:
         msg = "Only what is proven can be published:\n" + "\n".join(refused)
         raise PublishError(
@@ -72,76 +72,67 @@ def shipped_files(
             next="inv build these files again where they can be tried, or publish without them",
         )
     by_name = {wheel.name: wheel for wheel in wheels}
-    return tuple(_shipped(entry, artifacts, recipes, by_name) for entry in entries)
+    return tuple(_published(artifact, directory, recipes, by_name) for artifact in artifacts)
 
 
-def _trouble(entry: Mapping[str, Any]) -> str:
-    verdict, smoke = entry["verdict"], entry["smoke"]
-    if verdict["ok"] is not True:
-        return f"  {entry['path']}: it was refused by verification"
-    if smoke["ran"] is not True:
-        return f"  {entry['path']}: its smoke run was not run: {smoke['how']}"
-    return "" if smoke["ok"] is True else f"  {entry['path']}: its smoke run failed"
+def _unproven(artifact: Artifact) -> str:
+    if not artifact.verdict.ok:
+        return f"  {artifact.path}: it was refused by verification"
+    if not artifact.smoke.ran:
+        return f"  {artifact.path}: its smoke run was not run: {artifact.smoke.how}"
+    return "" if artifact.smoke.ok else f"  {artifact.path}: its smoke run failed"
 
 
-def _shipped(
-    entry: Mapping[str, Any],
-    artifacts: Path,
+def _published(
+    artifact: Artifact,
+    directory: Path,
     recipes: Mapping[str, Recipe],
     wheels: Mapping[str, Wheel],
-) -> Shipped:
-    product = find_product(str(entry["product"]), recipes)
-    release = product.recipe.release(str(entry["release"]))
+) -> PublishedFile:
+    product = find_product(artifact.product, recipes)
+    release = product.recipe.release(artifact.release)
     if release is None:
-        msg = f"{entry['path']}: this release is not pinned any more."
+        msg = f"{artifact.path}: this release is not pinned any more."
         raise PublishError(msg, why="the recipe changed since the build", next="inv build")
-    inputs = {one["name"]: one for one in entry["inputs"]}
-    versions = {name: str(one["version"]) for name, one in inputs.items()}
-    packed = bool(entry["packed"])
-    target = Target.parse(str(entry["target"]))
-    return Shipped(
-        name=product.file_name(release.version, target, packed=packed).name,
-        path=artifacts / str(entry["path"]),
-        sha256=str(entry["sha256"]),
+    inputs = sorted(artifact.inputs, key=lambda source: source.name)
+    versions = {source.name: source.version for source in inputs}
+    name = product.file_name(release.version, artifact.target, packed=artifact.packed).name
+    return PublishedFile(
+        name=name,
+        path=directory / artifact.path,
+        sha256=artifact.sha256,
         product=product.name,
         version=release.version,
-        target=target,
-        packed=packed,
+        target=artifact.target,
+        packed=artifact.packed,
         epoch=release.epoch,
-        key=str(entry["key"]),
-        engine=str(entry["engine"]),
-        isolated=bool(entry["isolated"]),
-        parts=linked(product, versions, recipes, wheels, packed=packed),
-        sources=tuple(resolved(inputs[name], recipes) for name in sorted(inputs)),
+        key=artifact.key,
+        engine=artifact.engine,
+        isolated=artifact.isolated,
+        components=linked(product, versions, recipes, wheels, packed=artifact.packed),
+        sources=tuple(resolve(source, recipes) for source in inputs),
     )
 
 
-def resolved(one: Mapping[str, Any], recipes: Mapping[str, Recipe]) -> Resolved:
+def resolve(source: Input, recipes: Mapping[str, Recipe]) -> ResolvedDependency:
     """Return a manifest's input as a source. Raises PublishError when it is not pinned like that any more."""
-    name, version, sha256 = str(one["name"]), str(one["version"]), str(one["sha256"])
-    recipe = recipes.get(name)
-    release = recipe.release(version) if recipe else None
-    if release is None or (release.source and release.source.sha256 != sha256):
-        msg = f"{name} {version} went in, and is not pinned like that any more."
+    recipe = recipes.get(source.name)
+    release = recipe.release(source.version) if recipe else None
+    if release is None or (release.source and release.source.sha256 != source.sha256):
+        msg = f"{source.name} {source.version} went in, and is not pinned like that any more."
         raise PublishError(msg, why="the recipe changed since the build", next="inv build")
-    source = release.source
-    if source is None:
-        return Resolved(
-            name=name,
-            version=version,
-            sha256=sha256,
-            uri=f"pkg:generic/{name}@{version}",
-            location="",
-            tree=True,
-        )
-    uri = source.urls[0] if source.urls else source_purl(source)
-    location = _public(str(one["url"]))
-    return Resolved(
-        name=name,
-        version=version,
-        sha256=sha256,
+    archive = release.source
+    uri, location = f"pkg:generic/{source.name}@{source.version}", ""
+    if archive:
+        uri = archive.urls[0] if archive.urls else source_purl(archive)
+        location = _public(source.url)
+    return ResolvedDependency(
+        name=source.name,
+        version=source.version,
+        sha256=source.sha256,
         uri=uri,
         location="" if location == uri else location,
+        tree=archive is None,
     )
 
 

@@ -1,4 +1,4 @@
-"""The builder image: a base user land that lends sh and coreutils, and our toolchain. Made once per toolchain.
+"""The docker engine, and its builder image: a base that lends sh and coreutils, and our toolchain. Made once for both.
 
 Output bytes do not depend on the base, so any glibc user land will do: an image by digest when the settings name one,
 else Debian's own packages by mmdebstrap.
@@ -13,9 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builders.engines.directory import fresh_directory
-from builders.engines.docker import DockerEngine, as_root, connect, engine_errors, has_image
-from builders.engines.engine import EngineSetup
+from builders.engines.docker import (
+    DockerEngine,
+    as_root,
+    connect,
+    engine_errors,
+    examine_docker,
+    has_image,
+)
+from builders.engines.engine import EngineKind, EngineSetup
 from builders.engines.process import run_process
+from builders.engines.scratch_root import docker_environment
 from builders.toolchain import INSIDE
 from core.errors import EngineError, MissingToolError, RecipeError
 
@@ -111,3 +119,6 @@ def _suite() -> str:
             if line.startswith("VERSION_CODENAME="):
                 return line.partition("=")[2].strip().strip('"')
     return "stable"
+
+
+ENGINE = EngineKind(make=make_docker, examine=examine_docker, smoke=docker_environment)

@@ -2,7 +2,7 @@
 # Downloads one file of a release, and hands it out only if the release's key has signed for its bytes: action.yml runs
 # this. By hand:
 #
-#   PRODUCT=curl:https PUBLIC_KEY=RW… RELEASE=https://example.org/releases/1.0 publish/action.sh
+#   PRODUCT=curl:https PUBLIC_KEY=RW… RELEASE=https://example.org/releases/1.0 .github/action.sh
 #
 # Needs bash, curl, sha256sum, and minisign or OpenSSL 3. All that it is told comes in environment variables.
 #   PRODUCT     name, or name:variant

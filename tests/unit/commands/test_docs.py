@@ -2,23 +2,28 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from commands.docs import bodies, fill, rewrite
+from commands.docs_tables import IMAGE_HEAD, image_rows, make_blocks, matrix, sizes
 from console.program import contexts_of
 from core.errors import ExitCode, RecipeError
 from core.settings import SETTINGS
 from core.target import Target
 from flow.build import parse_targets
 from flow.context import ROOT
-from publish.pages import bodies, fill, make_blocks, matrix, rewrite, sizes
+from publish.manifest import Artifact, Seconds, VerdictSummary
 from recipes import load
+from recipes.images import load_images
 from recipes.load import find_product, list_products, load_recipe, load_recipes
 from recipes.model import Recipe
 from tasks import namespace
 from verify.rules import RULES
+from verify.smoke import Smoke
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -29,16 +34,25 @@ def recipes() -> dict[str, Recipe]:
     return load_recipes()
 
 
-def entry(product: str, *, packed: bool = False, size: int = 1234, **other: Any) -> dict[str, Any]:
+def entry(product: str, *, packed: bool = False, size: int = 1234, **other: Any) -> Artifact:
     release = load_recipes()[product.partition(":")[0]].releases[0].version
-    return {
-        "product": product,
-        "release": release,
-        "target": "linux/amd64",
-        "packed": packed,
-        "size": size,
-        **other,
-    }
+    artifact = Artifact(
+        product=product,
+        release=release,
+        target=Target.AMD64,
+        packed=packed,
+        path=f"files/{product}",
+        size=size,
+        sha256="0" * 64,
+        engine="sandbox",
+        isolated=True,
+        key="1" * 64,
+        seconds=Seconds(fetch=0.0, build=1.0),
+        verdict=VerdictSummary(ok=True, findings=()),
+        smoke=Smoke.not_run("nobody looks"),
+        inputs=(),
+    )
+    return replace(artifact, **other)
 
 
 def pages_in(directory: Path, readme: str, doc: str = "") -> Path:
@@ -130,7 +144,7 @@ class TestSizes:
         (row,) = sizes(list_products(recipes), manifest).splitlines()[2:]
         assert "| 1,234 | 77 |" in row
 
-    @pytest.mark.parametrize("other", [{"target": "linux/arm64"}, {"release": "0.1"}])
+    @pytest.mark.parametrize("other", [{"target": Target.ARM64}, {"release": "0.1"}])
     def test_other_targets_and_releases_are_not_shown(
         self, recipes: dict[str, Recipe], other: dict[str, Any]
     ) -> None:
@@ -148,8 +162,8 @@ class TestMatrix:
         manifest = [
             entry(name),
             entry(name, packed=True, size=77),
-            entry(name, size=88, target="linux/s390x"),
-            entry(name, size=99, target="linux/386", release="0.1"),
+            entry(name, size=88, target=Target.S390X),
+            entry(name, size=99, target=Target.I386, release="0.1"),
         ]
         text = matrix(products, recipes, manifest)
         assert len(text.splitlines()) == 2 + len(Target)
@@ -162,7 +176,7 @@ class TestMatrix:
     ) -> None:
         products = list_products(recipes)[:1]
         name, release = products[0].name, products[0].recipe.releases[0].version
-        old = matrix(products, recipes, [entry(name, target="linux/arm64")])
+        old = matrix(products, recipes, [entry(name, target=Target.ARM64)])
         new = matrix(products, recipes, [entry(name, size=5)], old)
         assert self.cells(new, "linux/arm64") == ["1,234"]
         assert self.cells(new, "linux/amd64") == ["5"]
@@ -213,6 +227,24 @@ class TestBlocks:
                 if body.startswith("|"):
                     cells = {len(re.findall(r"(?<!\\)\|", row)) for row in body.splitlines()}
                     assert len(cells) == 1, f"{page.name}: {name}"
+
+
+def test_every_image_has_a_line_with_its_newest_tag_and_what_is_in_it() -> None:
+    recipes = load_recipes()
+    images = load_images(recipes)
+    rows = image_rows(images, recipes)
+    assert len(rows) == len(images)
+    assert {len(row) for row in rows} == {len(IMAGE_HEAD)}
+    curl = recipes["curl"].releases[0].version
+    by_name = {row[0]: row for row in rows}
+    assert by_name[f"`static-curl:{curl}-https`"][1:] == (
+        "`https`, `latest`",
+        "curl:https at `/curl`",
+        "`/curl`",
+    )
+    tools = next(row for name, row in by_name.items() if name.startswith("`static-tools:"))
+    assert tools[3] == "`/bin/sh`"
+    assert "cacert at `/etc/ssl/certs/ca-certificates.crt`" in tools[2]
 
 
 def commands() -> Iterator[tuple[str, str]]:

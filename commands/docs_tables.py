@@ -1,21 +1,12 @@
-"""The generated parts of README.md and docs/: tables made from recipes, rules, settings and the manifest, never typed.
+"""The tables of README.md and docs/: made from recipes, rules, settings and the manifest, never typed."""
 
-A block stands between two HTML comments, each on a line of its own: ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``.
-"""
-
-import difflib
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from core.errors import ExitCode, RecipeError
+from core.errors import ExitCode
 from core.settings import FILE, SETTINGS
 from core.target import Target
-from publish.image_pages import HEAD, image_rows
-from publish.manifest import replace
-from recipes.images import load_images
+from publish.manifest import Artifact
+from recipes.images import ImageRecipe, load_images
 from recipes.load import list_products
 from recipes.model import Product, Recipe, SmokeTest, unsupported
 from verify.rules import explain
@@ -26,14 +17,15 @@ Make = Callable[[str], str]
 SHOWN = Target.AMD64
 """The platform of the sizes table: what else was built on this machine must not change it."""
 
-_MARK = re.compile(r"<!-- ([a-z-]+):(begin|end) -->")
+IMAGE_HEAD = ("image", "also, with `--latest`", "what is in it", "run as")
 
 CODES: Mapping[ExitCode, str] = {
     ExitCode.DONE: "done",
     ExitCode.REFUSED: "a file failed verification or a smoke run, a test failed, a bar of `bench` was missed, "
     "`bump --check` found a pin that would move",
     ExitCode.USAGE: "the command line asks for something that does not exist",
-    ExitCode.RECIPE: "a recipe or a setting is wrong",
+    ExitCode.RECIPE: "a recipe or a setting is wrong, or a directory that one names cannot be used: "
+    "full, read-only, not yours",
     ExitCode.SOURCE: "a source could not be had, or is not what was pinned",
     ExitCode.STEP: "a build step failed; the message names its log",
     ExitCode.ENGINE: "no engine or tool to work with",
@@ -42,64 +34,7 @@ CODES: Mapping[ExitCode, str] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rewritten:
-    """What `rewrite` found: ``stale`` blocks as ``PAGE: NAME``, and ``notes`` on what it could not compare."""
-
-    stale: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-def rewrite(
-    root: Path,
-    recipes: Mapping[str, Recipe],
-    manifest: Sequence[Mapping[str, Any]],
-    *,
-    check: bool = False,
-) -> Rewritten:
-    """Bring README.md and docs/*.md up to date; with ``check`` only say what is stale.
-
-    Raises RecipeError for a page whose marks are wrong.
-    """
-    blocks = make_blocks(recipes, manifest)
-    stale: list[str] = []
-    for path in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
-        old = path.read_text("utf-8")
-        name = path.relative_to(root).as_posix()
-        new = fill(old, blocks, where=name)
-        if new != old:
-            before, after = bodies(old), bodies(new)
-            stale += [f"{name}: {block}" for block in after if after[block] != before[block]]
-            if not check:
-                replace(path, new.encode())
-    missing = [one.name for one in list_products(recipes) if not _entries(one, manifest)]
-    note = f"sizes not compared, since artifacts/ lacks them for {SHOWN}: {', '.join(missing)}"
-    return Rewritten(stale=tuple(stale), notes=(note,) if missing else ())
-
-
-def fill(text: str, blocks: Mapping[str, Make], *, where: str = "page") -> str:
-    """Return ``text`` with every marked block made anew. Raises RecipeError for wrong marks."""
-    parts: list[str] = []
-    position = 0
-    for name, begin, end in _marked(text, where):
-        if name not in blocks:
-            near = difflib.get_close_matches(name, list(blocks), n=1, cutoff=0.5)
-            guess = f" Perhaps you meant '{near[0]}'." if near else ""
-            msg = f"{where}: there is no block '{name}'.{guess}"
-            raise RecipeError(msg, next=f"known: {', '.join(sorted(blocks))}")
-        parts += [text[position:begin], f"\n{blocks[name](text[begin:end].strip())}\n"]
-        position = end
-    return "".join([*parts, text[position:]])
-
-
-def bodies(text: str, *, where: str = "page") -> dict[str, str]:
-    """Return what stands in each block of a page."""
-    return {name: text[begin:end].strip() for name, begin, end in _marked(text, where)}
-
-
-def make_blocks(
-    recipes: Mapping[str, Recipe], manifest: Sequence[Mapping[str, Any]]
-) -> dict[str, Make]:
+def make_blocks(recipes: Mapping[str, Recipe], manifest: Sequence[Artifact]) -> dict[str, Make]:
     """Every block there is, by name."""
     curl = recipes["curl"]
     return {
@@ -114,17 +49,17 @@ def make_blocks(
         "trials": lambda _: trials(curl),
         "targets": lambda _: targets(curl),
         "licences": lambda _: licences(recipes),
-        "images": lambda _: _table(HEAD, image_rows(load_images(recipes), recipes)),
+        "images": lambda _: _table(IMAGE_HEAD, image_rows(load_images(recipes), recipes)),
     }
 
 
-def sizes(products: Iterable[Product], manifest: Sequence[Mapping[str, Any]], old: str = "") -> str:
+def sizes(products: Iterable[Product], manifest: Sequence[Artifact], old: str = "") -> str:
     """Bytes of the newest release of each product, plain and packed; a product that is not built keeps its row."""
     kept = {line.split("`")[1]: line for line in old.splitlines() if line.startswith("| `")}
     head = _table(("product", "release", "plain", "packed", "what it is"), [])
     rows = []
     for product in products:
-        entries = _entries(product, manifest)
+        entries = sizes_of(product, manifest)
         if entries:
             cells = [f"{entries[form]:,}" if form in entries else "-" for form in (False, True)]
             release = product.recipe.releases[0].version
@@ -137,18 +72,18 @@ def sizes(products: Iterable[Product], manifest: Sequence[Mapping[str, Any]], ol
 def matrix(
     products: Iterable[Product],
     recipes: Mapping[str, Recipe],
-    manifest: Sequence[Mapping[str, Any]],
+    manifest: Sequence[Artifact],
     old: str = "",
 ) -> str:
     """Bytes of every product, plain and packed, for every target; what is not built keeps its cell."""
     products = list(products)
-    heads = [f"`{one.name}` {one.recipe.releases[0].version}" for one in products]
+    heads = [f"`{product.name}` {product.recipe.releases[0].version}" for product in products]
     known = _cells(old)
     rows = []
     for target in Target:
         cells = []
         for product, head in zip(products, heads, strict=True):
-            sizes = _entries(product, manifest, target)
+            sizes = sizes_of(product, manifest, target)
             shown = " / ".join(f"{sizes[form]:,}" for form in (False, True) if form in sizes)
             if unsupported(product.recipe, product.variant, target, recipes):
                 shown = "no"
@@ -169,8 +104,9 @@ def _cells(table: str) -> dict[tuple[str, str], str]:
 
 def dockerfile(curl: Recipe) -> str:
     """An image from scratch that checks its own health."""
-    program = next(one for one in list_products({curl.name: curl}) if one.variant.name == "mini")
-    path = program.file_name(curl.releases[0].version, SHOWN, packed=False)
+    products = list_products({curl.name: curl})
+    first = next(product for product in products if product.variant.default)
+    path = first.file_name(curl.releases[0].version, SHOWN, packed=False)
     return f"""```dockerfile
 FROM scratch
 COPY my-server /my-server
@@ -183,8 +119,13 @@ ENTRYPOINT ["/my-server"]
 def settings() -> str:
     """Every setting under its three names."""
     rows = [
-        (f"`{one.variable}`", f"`{one.name}`", f"`{one.default}`" if one.default else "", one.help)
-        for one in SETTINGS
+        (
+            f"`{setting.variable}`",
+            f"`{setting.name}`",
+            f"`{setting.default}`" if setting.default else "",
+            setting.help,
+        )
+        for setting in SETTINGS
     ]
     return _table(("environment variable", f"key in `{FILE}`", "default", "what"), rows)
 
@@ -247,32 +188,35 @@ def licences(recipes: Mapping[str, Recipe]) -> str:
     return _table(("source", "kind", "release", "licence (SPDX)"), rows)
 
 
-def _entries(
-    product: Product, manifest: Iterable[Mapping[str, Any]], target: Target = SHOWN
+def image_rows(
+    images: Iterable[ImageRecipe], recipes: Mapping[str, Recipe]
+) -> list[tuple[str, str, str, str]]:
+    """Every image, with the newest release of what is in it."""
+    rows = []
+    newest = {name: recipe.releases[0].version for name, recipe in recipes.items()}
+    for image in images:
+        command = " ".join((*image.entrypoint, *image.command))
+        rows.append(
+            (
+                f"`{image.name}:{image.tagged(newest, packed=image.packed)}`",
+                ", ".join(f"`{tag}`" for tag in image.moved(packed=image.packed)),
+                ", ".join(f"{content.product} at `{content.path}`" for content in image.contents),
+                f"`{command}`" if command else "",
+            )
+        )
+    return rows
+
+
+def sizes_of(
+    product: Product, manifest: Iterable[Artifact], target: Target = SHOWN
 ) -> dict[bool, int]:
     """Bytes of a product's newest release by whether it is packed; empty when it is not built."""
     release = product.recipe.releases[0].version
     return {
-        bool(entry["packed"]): int(entry["size"])
-        for entry in manifest
-        if (entry["product"], entry["release"], entry["target"]) == (product.name, release, target)
+        artifact.packed: artifact.size
+        for artifact in manifest
+        if (artifact.product, artifact.release, artifact.target) == (product.name, release, target)
     }
-
-
-def _marked(text: str, where: str) -> list[tuple[str, int, int]]:
-    """Return (name, begin, end) of what stands between marks. Raises RecipeError."""
-    found: list[tuple[str, int, int]] = []
-    marks = list(_MARK.finditer(text))
-    for begin, end in zip(marks[::2], [*marks[1::2], None], strict=False):
-        wrong = end is None or (begin[2], end[2]) != ("begin", "end") or begin[1] != end[1]
-        if wrong or end is None or begin[1] in {name for name, _, _ in found}:
-            line = text.count("\n", 0, begin.start()) + 1
-            msg = f"{where}:{line}: the block '{begin[1]}' is not opened once and closed once."
-            raise RecipeError(
-                msg, next="write <!-- NAME:begin --> and <!-- NAME:end -->, each once"
-            )
-        found.append((begin[1], begin.end(), end.start()))
-    return found
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
