@@ -20,7 +20,7 @@ from flow.build import build as build_all
 from flow.context import ROOT
 from publish.manifest import read_manifest
 from recipes.load import load_recipes
-from verify.expectations import Expectations
+from verify.verdict import Policy
 
 ENGINE = "where steps run: auto, docker, sandbox or host (default: auto)"
 TARGET = "platforms as Docker names them, e.g. linux/arm64,linux/amd64, or 'all' (default: this machine's)"
@@ -161,8 +161,8 @@ def verify(
         else:
             from commands.verify import judge_file
 
-            expectations = Expectations(target=Target.parse(target) if target else None)
-            verdicts = [judge_file(context, Path(name), expectations) for name in path]
+            policy = Policy(target=Target.parse(target) if target else None)
+            verdicts = [judge_file(context, Path(name), policy) for name in path]
             value = {"version": 1, "verdicts": [verdict.as_dict() for verdict in verdicts]}
             good, text = all(verdicts), "\n".join(verdict.text() for verdict in verdicts)
     _show(value, text, json=json)
