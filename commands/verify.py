@@ -1,17 +1,25 @@
 """`inv verify`: judges any files, built here or anywhere, with `commands.verify_release` for whole releases."""
 
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from builders.key import action_key
 from core.errors import EngineError
 from core.process import run_program
+from core.target import Target
 from flow.build import lone_step
 from flow.context import Context
 from verify.expectations import Expectations
 from verify.packing import Packing
 from verify.verdict import Verdict, judge_path
+
+
+def judge_files(context: Context, paths: Iterable[str], target: str) -> Sequence[Verdict]:
+    """Judge files; ``target`` names the platform that they must be for, if any. Raises UsageError."""
+    expectations = Expectations(target=Target.parse(target) if target else None)
+    return [judge_file(context, Path(path), expectations) for path in paths]
 
 
 def judge_file(context: Context, path: Path, expectations: Expectations) -> Verdict:
