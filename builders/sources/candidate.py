@@ -1,6 +1,5 @@
 """Get a release that nobody has pinned yet, and find out all that its pin has to say; nothing is believed unseen."""
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -16,6 +15,7 @@ from builders.sources.pypi import pip_download, pip_sha256
 from builders.sources.signature import BadSignatureError, check_signature
 from builders.sources.unpack import LATEST, MAX_BYTES
 from builders.sources.versions import replaced
+from core.files import hash_file
 from core.progress import Progress
 from core.retry import ClientOptions
 from recipes.model import Recipe, Release, Signature, Source
@@ -59,8 +59,7 @@ class CandidateFinder:
             if old.signature:
                 self._check(job, file, old.signature)
             day = release_date(file, job.subject, version, old.date, now=self.options.now())
-            with file.open("rb") as opened:
-                sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+            sha256 = hash_file(file)
             source = replace(
                 old.archive,
                 version=version,
