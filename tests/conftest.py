@@ -66,9 +66,9 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 @pytest.fixture(scope="session")
-def walled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxEnvironment]:
+def empty_roots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxEnvironment]:
     """Empty roots on this machine, sharing its loopback."""
-    scratch = tmp_path_factory.mktemp("rooms")
+    scratch = tmp_path_factory.mktemp("roots")
     backend = next(backend for backend in Backend if not try_backend(backend, scratch))
     yield SandboxEnvironment(backend=backend, scratch=scratch)
     assert not list(scratch.glob("room-*"))

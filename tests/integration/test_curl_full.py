@@ -133,7 +133,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Built:
 def curl(
     request: pytest.FixtureRequest,
     full: Built,
-    walled: SandboxEnvironment,
+    empty_roots: SandboxEnvironment,
     ca: str,
     tmp_path: Path,
 ) -> Curl:
@@ -144,8 +144,8 @@ def curl(
     files[PROGRAM] = full.file("curl:full", packed=request.param)
 
     def run(*args: str) -> RunResult:
-        with walled.open(files) as room:
-            return room.run(["-sS", "-m", "10", "--cacert", "/ca.pem", *args], seconds=20)
+        with empty_roots.open(files) as root:
+            return root.run(["-sS", "-m", "10", "--cacert", "/ca.pem", *args], seconds=20)
 
     return run
 

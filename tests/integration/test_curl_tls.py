@@ -40,13 +40,15 @@ def servers() -> Iterator[Servers]:
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "packed"])
-def curl(request: pytest.FixtureRequest, built: Built, walled: SandboxEnvironment, ca: str) -> Curl:
+def curl(
+    request: pytest.FixtureRequest, built: Built, empty_roots: SandboxEnvironment, ca: str
+) -> Curl:
     """curl:https in an empty root that holds the CA's certificate as /ca.pem."""
     program = built.file("curl:https", packed=request.param)
 
     def run(*args: str, env: Mapping[str, str] | None = None) -> RunResult:
-        with walled.open({PROGRAM: program, PurePosixPath("/ca.pem"): Path(ca)}) as room:
-            return room.run(["-sS", "-m", "10", *args], seconds=20, env=env)
+        with empty_roots.open({PROGRAM: program, PurePosixPath("/ca.pem"): Path(ca)}) as root:
+            return root.run(["-sS", "-m", "10", *args], seconds=20, env=env)
 
     return run
 

@@ -165,8 +165,8 @@ def test_compose_starts_what_needs_the_app_once_it_is_healthy_and_not_when_it_is
         # Its processes stand still: nothing of the image needs to be writable for that.
         compose("kill", "-s", "STOP", "app")
         assert becomes(host, "lab_app_1", "unhealthy")["ExitCode"] == 28
-        said = compose("up", "--no-recreate", "client", code=1)
-        assert "is unhealthy" in said
+        output = compose("up", "--no-recreate", "client", code=1)
+        assert "is unhealthy" in output
 
         compose("kill", "-s", "CONT", "app")
         assert becomes(host, "lab_app_1", "healthy")["ExitCode"] == 0
@@ -231,8 +231,8 @@ def test_podman_keeps_the_check_in_docker_format_and_drops_it_in_oci_format(
         host.run(*ask)
         assert "(healthy)" in host.run(*shown)
 
-        said = host.run(*build_, "--format=oci", "--tag=dropped", directory)
-        assert "HEALTHCHECK is not supported for OCI image format" in said
+        output = host.run(*build_, "--format=oci", "--tag=dropped", directory)
+        assert "HEALTHCHECK is not supported for OCI image format" in output
     finally:
         host.run(*podman, "rm", "--all", "--force", "--time=0")
 

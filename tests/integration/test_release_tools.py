@@ -244,8 +244,8 @@ class TestRelease:
             if release.source
         }
         for line in (released.directory / "provenance.intoto.jsonl").read_bytes().splitlines():
-            said = json.loads(base64.b64decode(json.loads(line)["payload"]))
-            used = said["predicate"]["buildDefinition"]["resolvedDependencies"]
+            statement = json.loads(base64.b64decode(json.loads(line)["payload"]))
+            used = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
             hashes = {dependency.get("digest", {}).get("sha256") for dependency in used} - {None}
             assert len(hashes & pins) >= 2
             assert {"ziglang", "cmake", "ninja"} <= {dependency["name"] for dependency in used}
