@@ -265,7 +265,7 @@ def publish(
 
     selection = ImageSelection.of(image, target, packed=packed, plain=plain)
     with command(key=key) as context:
-        publisher = Publisher.of(context, key=secret_key(context))
+        publisher = Publisher(context=context, key=secret_key(context))
         value, text = publisher.publish(
             to, selection, latest=latest, insecure=insecure, dry=dry_run
         )

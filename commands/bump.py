@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, assert_never
 
 from builders.sources.apt import Apt, DebianRelease
-from builders.sources.candidate import Obtained, Obtainer, Places
+from builders.sources.candidate import Availability, CandidateFinder, CandidateRelease
 from builders.sources.client import MirrorError
 from builders.sources.discover import upstream
 from builders.sources.http_get import ARCHIVE_MAX
@@ -48,7 +48,7 @@ class PinChange:
     new: str = ""
     dropped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    obtained: Obtained | None = field(default=None, compare=False)
+    candidate: CandidateRelease | None = field(default=None, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -91,10 +91,10 @@ class Bump:
                 raise
         texts = []
         for index, (recipe, row) in enumerate(zip(recipes, rows, strict=True)):
-            if row.obtained:
+            if row.candidate:
                 path = recipe.directory / "recipe.toml"
                 try:
-                    new = add_release(path.read_bytes().decode(), row.obtained.release)
+                    new = add_release(path.read_bytes().decode(), row.candidate.release)
                 except RecipeError as error:
                     msg = f"{path}: {error.what}"
                     raise RecipeError(msg, next=error.next) from error
@@ -123,7 +123,7 @@ class Bump:
         search = _Search(
             recipe=recipe,
             apt=self.apt,
-            obtainer=Obtainer(
+            finder=CandidateFinder(
                 cache=self.context.cache,
                 mirrors=self.context.mirrors,
                 options=replace(self.options, sleep=progress.sleep),
@@ -143,7 +143,7 @@ class _Search:
 
     recipe: Recipe
     apt: Apt
-    obtainer: Obtainer
+    finder: CandidateFinder
     notes: list[str] = field(default_factory=list)
 
     def result(self) -> PinChange:
@@ -153,7 +153,7 @@ class _Search:
             case UpdateRule.PYPI:
                 found = self._index()
             case UpdateRule.DEBIAN_OR_UPSTREAM:
-                found = self._places()
+                found = self._availability()
             case rule:
                 assert_never(rule)
         if found is None:
@@ -162,30 +162,30 @@ class _Search:
         for version in sorted(newer, key=_order, reverse=True)[:TRIES]:
             try:
                 if self.recipe.update.rule is UpdateRule.PYPI:
-                    obtained = self.obtainer.wheel(self.recipe, version)
+                    candidate = self.finder.wheel(self.recipe, version)
                 else:
-                    obtained = self.obtainer.archive(self.recipe, version, found[version])
+                    candidate = self.finder.archive(self.recipe, version, found[version])
             except MirrorError as error:
                 self.notes.append(f"not {version}: {error.reason}")
             else:
-                return self._change(PinState.MOVED, *obtained.notes, obtained=obtained)
+                return self._change(PinState.MOVED, *candidate.notes, candidate=candidate)
         return self._change(PinState.LEFT if newer else PinState.NEWEST)
 
-    def _index(self) -> dict[str, Places] | None:
+    def _index(self) -> dict[str, Availability] | None:
         package = (self.recipe.releases[0].archive.pypi or "").partition("==")[0]
         try:
-            return dict.fromkeys(pip_versions(package, options=self.obtainer.options), Places())
+            return dict.fromkeys(pip_versions(package, options=self.finder.options), Availability())
         except MirrorError as error:
             self.notes.append(f"could not ask the package index: {error.reason}")
             return None
 
-    def _places(self) -> dict[str, Places] | None:
+    def _availability(self) -> dict[str, Availability] | None:
         listed, packaged = self._listed(), self._packaged()
         if listed is None and packaged is None:
             return None
         debian = packaged or {}
         return {
-            version: Places(upstream=version in (listed or ()), debian=debian.get(version))
+            version: Availability(upstream=version in (listed or ()), debian=debian.get(version))
             for version in {*(listed or ()), *debian}
         }
 
@@ -193,7 +193,7 @@ class _Search:
         listing = self.recipe.update.listing
         if not listing:
             return None
-        listed = upstream(listing, self.recipe.releases[0].archive, self.obtainer.options)
+        listed = upstream(listing, self.recipe.releases[0].archive, self.finder.options)
         try:
             return listed.versions()
         except MirrorError as error:
@@ -217,14 +217,16 @@ class _Search:
         pinned = self.recipe.releases[0].version
         return is_newer(version, pinned, series=self.recipe.update.series)
 
-    def _change(self, state: PinState, *notes: str, obtained: Obtained | None = None) -> PinChange:
+    def _change(
+        self, state: PinState, *notes: str, candidate: CandidateRelease | None = None
+    ) -> PinChange:
         return PinChange(
             recipe=self.recipe.name,
             state=state,
             old=self.recipe.releases[0].version,
-            new=obtained.release.version if obtained else "",
+            new=candidate.release.version if candidate else "",
             notes=(*self.notes, *notes),
-            obtained=obtained,
+            candidate=candidate,
         )
 
 

@@ -117,10 +117,7 @@ def rebuild_and_compare(context: Context, request: Request) -> Comparison:
                 "offline": "1",
             },
             recipes=str(context.recipes_directory),
-            products=request.products,
-            targets=tuple(target.value for target in request.targets),
-            exact=request.exact,
-            everywhere=request.everywhere,
+            request=replace(request, rebuild=False),
             cores=(os.cpu_count() or 1) + 1,
             days=DAYS,
         )

@@ -5,10 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from builders.key import action_key
-from builders.plan import Stage, Step
 from core.errors import EngineError
 from core.process import run_program
-from core.target import Target
+from flow.build import lone_step
 from flow.context import Context
 from verify.facts import Packing
 from verify.rules import verify_file
@@ -39,15 +38,8 @@ def _upx(context: Context, scratch: Path) -> Path | None:
     """Return UPX: the one that was built here, made to run in ``scratch``, else the machine's."""
     recipe = context.recipes["upx"]
     for release in recipe.releases:
-        step = Step(
-            stage=Stage.BUILD,
-            recipe=recipe,
-            release=release,
-            variant=recipe.variants[0],
-            target=Target.native(),
-            needs=(),
-        )
-        made = context.cache.get_action(action_key(step, {}, context.toolchain))
+        key = action_key(lone_step(recipe, release), {}, context.toolchain)
+        made = context.cache.get_action(key)
         if made and (blob := context.cache.blob(made["files"]["upx"])):
             upx = scratch / "upx"
             shutil.copyfile(blob, upx)

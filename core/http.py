@@ -186,7 +186,7 @@ class HttpClient:
         self._session.close()
 
     def failure(self, error: HttpError) -> Exception:
-        """Return what callers are told instead of ``error``."""
+        """Return the error that callers get instead of ``error``."""
         return error
 
     def redacted(self, text: str) -> str:

@@ -89,7 +89,7 @@ class Fault(Exception):
         super().__init__(reason)
         self.reason = reason
         self.wait = wait
-        """Seconds, if the server said."""
+        """Seconds, if the server names them."""
         self.tries = tries
         """How many are worth while, if fewer than the policy's."""
         self.sent = sent

@@ -55,7 +55,7 @@ USER, PASSWORD = "robin", "s3cret-pa55word"
 IDENTITY = "refresh-me-4711"
 
 
-class Trouble(Enum):
+class ServerFault(Enum):
     """What befalls a request."""
 
     ERROR = auto()
@@ -82,7 +82,7 @@ class Auth(Enum):
     """Tokens for everybody."""
 
 
-class Place(Enum):
+class LocationForm(Enum):
     """How an upload's Location is written."""
 
     RELATIVE = auto()
@@ -153,9 +153,9 @@ class RegistryServer(ThreadingHTTPServer):
         self.store = Store()
         self.log: list[Asked] = []
         self.connections = 0
-        self.trouble: Callable[[Asked], Trouble | None] = lambda asked: None
+        self.fault: Callable[[Asked], ServerFault | None] = lambda asked: None
         self.auth = Auth.NONE
-        self.place = Place.RELATIVE
+        self.location_form = LocationForm.RELATIVE
         self.referrers = False
         self.forgot = False
         """It has lists of referrers, but not of what was pushed before it had them."""
@@ -231,26 +231,26 @@ class Handler(BaseHTTPRequestHandler):
                 size=size,
             )
             server.log.append(asked)
-            trouble = server.trouble(asked)
+            fault = server.fault(asked)
         if server.body_limit and size > server.body_limit:
             self.cut(server.body_limit)
             return
-        if trouble is Trouble.MIDWAY:
+        if fault is ServerFault.MIDWAY:
             self.rfile.read(size // 2)
             self.reset()
             return
         body = self.rfile.read(size)
-        match trouble:
-            case Trouble.ERROR:
+        match fault:
+            case ServerFault.ERROR:
                 self.refuse(500, "UNKNOWN")
-            case Trouble.DENIED:
+            case ServerFault.DENIED:
                 self.refuse(403, "DENIED")
-            case Trouble.RESET:
+            case ServerFault.RESET:
                 self.reset()
-            case Trouble.HANG:
+            case ServerFault.HANG:
                 server.gate.wait(30)
                 self.reset()
-            case Trouble.LOST:
+            case ServerFault.LOST:
                 self.wfile = io.BytesIO()
                 with server.guard:
                     self.serve(body)
@@ -287,7 +287,7 @@ class Handler(BaseHTTPRequestHandler):
             self.refuse(429, "TOOMANYREQUESTS", **({"Retry-After": after} if after else {}))
         elif url.path == "/token":
             self.token(body)
-        elif self.seeded_cache(url.path):
+        elif self.authorized(url.path):
             words = url.path.removeprefix("/elsewhere").split("/")
             query = {name: values[0] for name, values in parse_qs(url.query).items()}
             for kind in ("blobs", "manifests", "tags", "referrers"):
@@ -301,7 +301,7 @@ class Handler(BaseHTTPRequestHandler):
 
     # --- who asks
 
-    def seeded_cache(self, path: str) -> bool:
+    def authorized(self, path: str) -> bool:
         """Tell whether the request may go on; answer it when not."""
         server, header = self.server, self.headers.get("Authorization", "")
         scheme, _, value = header.partition(" ")
@@ -377,7 +377,7 @@ class Handler(BaseHTTPRequestHandler):
             self.on(202, repository, name, **(least if server.piece_minimum else {}))
             return
         if name not in server.uploads or (
-            server.place is Place.QUERY and query.get("_state") != f"{name} & more"
+            server.location_form is LocationForm.QUERY and query.get("_state") != f"{name} & more"
         ):
             self.refuse(404, "BLOB_UPLOAD_UNKNOWN")
             return
@@ -402,14 +402,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def on(self, status: int, repository: str, name: str, **headers: str) -> None:
         where = path = f"/v2/{repository}/blobs/uploads/{name}"
-        match self.server.place:
-            case Place.RELATIVE:
+        match self.server.location_form:
+            case LocationForm.RELATIVE:
                 pass
-            case Place.ABSOLUTE:
+            case LocationForm.ABSOLUTE:
                 where = f"http://{self.server.host}{path}"
-            case Place.QUERY:
+            case LocationForm.QUERY:
                 where = f"{path}?_state={name}%20%26%20more"
-            case Place.ELSEWHERE:
+            case LocationForm.ELSEWHERE:
                 where = f"/elsewhere{path}"
         self.answer(status, b"", Location=where, **headers)
 

@@ -1,6 +1,5 @@
 """Get a release that nobody has pinned yet, and find out all that its pin has to say; nothing is believed unseen."""
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -16,13 +15,14 @@ from builders.sources.pypi import pip_download, pip_sha256
 from builders.sources.signature import BadSignatureError, check_signature
 from builders.sources.unpack import LATEST, MAX_BYTES
 from builders.sources.versions import replaced
+from core.files import hash_file
 from core.progress import Progress
 from core.retry import ClientOptions
 from recipes.model import Recipe, Release, Signature, Source
 
 
 @dataclass(frozen=True, kw_only=True)
-class Obtained:
+class CandidateRelease:
     """A release that is in the cache and can be pinned; ``notes`` are for whoever reads the change."""
 
     release: Release
@@ -30,7 +30,7 @@ class Obtained:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Places:
+class Availability:
     """Who has a version: upstream, as its listing says, and Debian, as its index says."""
 
     upstream: bool = False
@@ -38,7 +38,7 @@ class Places:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Obtainer:
+class CandidateFinder:
     """What it takes. Only the Debian part of ``mirrors`` is asked: a private mirror has what was pinned before."""
 
     cache: Cache
@@ -47,19 +47,19 @@ class Obtainer:
     progress: Progress
     max_bytes: int = ARCHIVE_MAX
 
-    def archive(self, recipe: Recipe, version: str, places: Places) -> Obtained:
+    def archive(self, recipe: Recipe, version: str, availability: Availability) -> CandidateRelease:
         """Return upstream's archive of ``version``, from upstream or else from Debian, its signature checked.
 
         Raises MirrorError when it cannot be had or cannot be judged, BadSignatureError when somebody tampers with it.
         """
-        old, job = recipe.releases[0], _Job(recipe=recipe, version=version, places=places)
+        old = recipe.releases[0]
+        job = _Job(recipe=recipe, version=version, availability=availability)
         with self.cache.scratch() as scratch:
             file = self._file(job, scratch / "archive")
             if old.signature:
                 self._check(job, file, old.signature)
-            day = survey(file, job.subject, version, old.date, now=self.options.now())
-            with file.open("rb") as opened:
-                sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+            day = release_date(file, job.subject, version, old.date, now=self.options.now())
+            sha256 = hash_file(file)
             source = replace(
                 old.archive,
                 version=version,
@@ -72,9 +72,9 @@ class Obtainer:
             self.cache.put_file(file)
         signature = old.signature and replace(old.signature, url=job.move(old.signature.url))
         release = replace(old, version=version, date=day, source=source, signature=signature)
-        return Obtained(release=release, notes=tuple(job.notes))
+        return CandidateRelease(release=release, notes=tuple(job.notes))
 
-    def wheel(self, recipe: Recipe, version: str) -> Obtained:
+    def wheel(self, recipe: Recipe, version: str) -> CandidateRelease:
         """Return a version from Python's package index. Raises MirrorError."""
         old = recipe.releases[0]
         filename = replaced(old.archive.filename, old.version, version)
@@ -98,14 +98,14 @@ class Obtainer:
                 msg = f"the index has it as {file.name}, not as {filename}"
                 raise MirrorError(msg)
             subject = f"{recipe.name} {version}"
-            day = survey(file, subject, version, old.date, now=self.options.now())
+            day = release_date(file, subject, version, old.date, now=self.options.now())
             source = replace(source, size=file.stat().st_size)
             self.cache.put_file(file, expect=sha256)
-        return Obtained(release=replace(old, version=version, date=day, source=source))
+        return CandidateRelease(release=replace(old, version=version, date=day, source=source))
 
     def _file(self, job: "_Job", file: Path) -> Path:
         reasons = []
-        if job.places.upstream:
+        if job.availability.upstream:
             for url in map(job.move, job.old.archive.urls):
                 if not job.old.signature and not url.startswith("https://"):
                     reasons.append(f"{url}: nobody signs it, and plain http vouches for nothing")
@@ -124,7 +124,7 @@ class Obtainer:
                     reasons.append(f"{url}: {error.reason}")
                 else:
                     return file
-        if debian := job.places.debian:
+        if debian := job.availability.debian:
             filename = job.move(job.old.archive.filename)
             if debian.archive.path.rpartition(".")[2] != filename.rpartition(".")[2]:
                 reasons.append(f"Debian has it as {debian.archive.path}, which is another file")
@@ -147,18 +147,22 @@ class Obtainer:
         reasons = []
         signature = b""
         url = job.move(signed.url)
-        if job.places.upstream:
+        if job.availability.upstream:
             try:
                 signature = read_page(url, limit=SIGNATURE_MAX, options=self.options)
             except MirrorError as error:
                 reasons.append(f"{url}: {error.reason}")
-        if not signature and job.places.debian and (found := job.places.debian.signature):
+        if (
+            not signature
+            and job.availability.debian
+            and (found := job.availability.debian.signature)
+        ):
             try:
                 path = self._from_pool(job, found, f"{job.move(job.old.archive.filename)}.asc")
                 signature = path.read_bytes()[:SIGNATURE_MAX]
             except MirrorError as error:
                 reasons.append(error.reason)
-        elif not signature and job.places.debian:
+        elif not signature and job.availability.debian:
             reasons.append("Debian carries none")
         if not signature:
             msg = f"its signature could not be had: {'; '.join(reasons)}"
@@ -194,8 +198,10 @@ class Obtainer:
         except Unavailable as error:
             if not error.gone:
                 raise
-            told = ", ".join(dict.fromkeys(failure.reason for failure in error.failures))
-            msg = f"{file.path} is in Debian's index, but not in its pool ({told or 'no mirror'})"
+            reasons = ", ".join(dict.fromkeys(failure.reason for failure in error.failures))
+            msg = (
+                f"{file.path} is in Debian's index, but not in its pool ({reasons or 'no mirror'})"
+            )
             raise MirrorError(msg) from error
 
 
@@ -205,7 +211,7 @@ class _Job:
 
     recipe: Recipe
     version: str
-    places: Places
+    availability: Availability
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -221,7 +227,7 @@ class _Job:
 
     def pool_path(self, sha256: str) -> str | None:
         """Where Debian has the same bytes, or will have them as far as one can tell."""
-        debian = self.places.debian
+        debian = self.availability.debian
         if debian is None:
             return self.old.archive.debian and self.move(self.old.archive.debian)
         if debian.archive.sha256 == sha256:
@@ -230,7 +236,7 @@ class _Job:
         return None
 
 
-def survey(
+def release_date(
     file: Path,
     subject: str,
     version: str,

@@ -24,11 +24,11 @@ _TAG = re.compile(r"(?:.*?[-_vV])?(\d[\w.+~-]*)", re.ASCII)
 
 
 class Discovery(Protocol):
-    """A place that knows which releases there are."""
+    """A listing that knows which releases there are."""
 
     @property
     def where(self) -> str:
-        """The place, for people."""
+        """Its page, for people."""
 
     def versions(self) -> frozenset[str]:
         """Return what looks like a version; also old ones and candidates. Raises MirrorError."""

@@ -29,7 +29,7 @@ SCHEMES = frozenset(TRANSPORTS) - {"pip"}
 APT_SECONDS = 10.0
 
 
-class Origin(StrEnum):
+class MirrorOrigin(StrEnum):
     """Whose mirror it is, in the order in which to ask."""
 
     PRIVATE = "private"
@@ -42,7 +42,7 @@ class Origin(StrEnum):
 class Mirror:
     """One URL to ask: ``https://…``, ``http://…``, ``file:///…`` or ``pip:name==version``."""
 
-    origin: Origin
+    origin: MirrorOrigin
     url: str
 
     @property
@@ -55,7 +55,7 @@ class Mirror:
         """The URL as messages and manifests may show it: no password, no private token."""
         parts = urlsplit(self.url)
         netloc = parts.netloc.rpartition("@")[2]
-        query = "" if self.origin is Origin.PRIVATE else parts.query
+        query = "" if self.origin is MirrorOrigin.PRIVATE else parts.query
         return urlunsplit(parts._replace(netloc=netloc, query=query))
 
 
@@ -96,11 +96,11 @@ def _debian_urls(mirrors: Mirrors, source: Source) -> list[str]:
     return [_join(base, source.debian) for base in mirrors.debian()] if source.debian else []
 
 
-KINDS: dict[Origin, Callable[[Mirrors, Source], Iterable[str]]] = {
-    Origin.PRIVATE: lambda mirrors, source: (_fill(base, source) for base in mirrors.private),
-    Origin.UPSTREAM: lambda _, source: source.urls,
-    Origin.DEBIAN: _debian_urls,
-    Origin.PYPI: lambda _, source: (f"pip:{source.pypi}",) if source.pypi else (),
+KINDS: dict[MirrorOrigin, Callable[[Mirrors, Source], Iterable[str]]] = {
+    MirrorOrigin.PRIVATE: lambda mirrors, source: (_fill(base, source) for base in mirrors.private),
+    MirrorOrigin.UPSTREAM: lambda _, source: source.urls,
+    MirrorOrigin.DEBIAN: _debian_urls,
+    MirrorOrigin.PYPI: lambda _, source: (f"pip:{source.pypi}",) if source.pypi else (),
 }
 """Every kind of mirror, with the URLs that it has for a source. A new kind is a row here."""
 

@@ -106,10 +106,10 @@ def _pip(*words: str, seconds: float) -> Completed:
 
 
 def _complaint(done: Completed) -> MirrorError:
-    lied = "DO NOT MATCH THE HASHES" in done.stderr
+    mismatch = "DO NOT MATCH THE HASHES" in done.stderr
     return MirrorError(
         failed(done, since="ERROR:", lines=LINES).what,
-        kind=FailureKind.WRONG if lied else FailureKind.GONE,
+        kind=FailureKind.WRONG if mismatch else FailureKind.GONE,
     )
 
 

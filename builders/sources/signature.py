@@ -57,7 +57,7 @@ def check_signature(
         found = verify(file=str(file), store=store, signature=read)
     except (RuntimeError, ValueError) as error:
         raise BadSignatureError(subject, _reason(read, certificate)) from error
-    if not any(one.certificate.upper() == fingerprint for one in found.valid_sigs):
+    if not any(valid.certificate.upper() == fingerprint for valid in found.valid_sigs):
         raise BadSignatureError(subject, _reason(read, certificate))
     return _created(read)
 
@@ -73,9 +73,9 @@ def _certificate(path: Path, fingerprint: str) -> "Cert":
     except (RuntimeError, ValueError) as error:
         msg = f"{path} holds no OpenPGP key"
         raise MirrorError(msg) from error
-    for one in found:
-        if one.fingerprint.upper() == fingerprint:
-            return one
+    for certificate in found:
+        if certificate.fingerprint.upper() == fingerprint:
+            return certificate
     msg = f"{path} does not hold the key {fingerprint}"
     raise MirrorError(msg)
 
@@ -135,10 +135,10 @@ def _ask_gpgv(
         except ProgramError as error:
             raise MirrorError(error.what) from error
     lines = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("[GNUPG:] ")]
-    said = {line[0]: line[1:] for line in lines if line}
-    valid = said.get("VALIDSIG", [])
+    status = {line[0]: line[1:] for line in lines if line}
+    valid = status.get("VALIDSIG", [])
     # Field 10 is the primary key; GOODSIG is missing for what is expired or revoked.
-    if done.returncode or "GOODSIG" not in said or len(valid) < 10 or valid[9] != fingerprint:
-        reason = f"gpgv says {', '.join(sorted(said)) or 'nothing'}"
+    if done.returncode or "GOODSIG" not in status or len(valid) < 10 or valid[9] != fingerprint:
+        reason = f"gpgv says {', '.join(sorted(status)) or 'nothing'}"
         raise BadSignatureError(subject, reason)
     return datetime.fromtimestamp(int(valid[2]), UTC)

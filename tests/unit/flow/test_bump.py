@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from builders.sources.apt import Apt, DebianRelease
-from builders.sources.candidate import survey
+from builders.sources.candidate import release_date
 from builders.sources.client import MirrorError
 from builders.sources.http_get import ARCHIVE_MAX
 from builders.sources.signature import BadSignatureError
@@ -410,7 +410,9 @@ def test_a_bomb_is_not_unpacked_to_the_end(tmp_path: Path) -> None:
     with pytest.raises(
         MirrorError, match="its archive cannot be used: unpacks to more than 1000000"
     ):
-        survey(bomb, "tool 1.1", "1.1", DAY, now=DAY.toordinal() * 86400.0, max_read=1_000_000)
+        release_date(
+            bomb, "tool 1.1", "1.1", DAY, now=DAY.toordinal() * 86400.0, max_read=1_000_000
+        )
 
 
 def test_an_archive_that_never_ends_is_not_kept(upstream: Upstream) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders.sources.mirrors import Mirror, Mirrors, Origin, apt_bases
+from builders.sources.mirrors import Mirror, MirrorOrigin, Mirrors, apt_bases
 from builders.sources.transports import over_http, over_pip
 from core.errors import RecipeError
 from recipes.model import Source
@@ -33,8 +33,8 @@ def test_order_private_upstream_debian_index() -> None:
         "pip:a==1",
     ]
     transports = {mirror.origin: mirror.transport for mirror in mirrors.of(full_source())}
-    assert transports[Origin.PYPI] is over_pip
-    assert transports[Origin.DEBIAN] is over_http
+    assert transports[MirrorOrigin.PYPI] is over_pip
+    assert transports[MirrorOrigin.DEBIAN] is over_http
 
 
 def test_debian_is_only_asked_for_when_it_comes_to_that() -> None:
@@ -103,13 +103,13 @@ def test_debian_setting_goes_before_apt() -> None:
 @pytest.mark.parametrize(
     ("home", "url", "shown"),
     [
-        (Origin.PRIVATE, "https://me:pw@a.test:8/x?token=1", "https://a.test:8/x"),
-        (Origin.UPSTREAM, "https://a.test/x?download=1", "https://a.test/x?download=1"),
-        (Origin.PRIVATE, "file:///mirror/x", "file:///mirror/x"),
-        (Origin.PYPI, "pip:a==1", "pip:a==1"),
+        (MirrorOrigin.PRIVATE, "https://me:pw@a.test:8/x?token=1", "https://a.test:8/x"),
+        (MirrorOrigin.UPSTREAM, "https://a.test/x?download=1", "https://a.test/x?download=1"),
+        (MirrorOrigin.PRIVATE, "file:///mirror/x", "file:///mirror/x"),
+        (MirrorOrigin.PYPI, "pip:a==1", "pip:a==1"),
     ],
 )
-def test_secrets_are_not_shown(home: Origin, url: str, shown: str) -> None:
+def test_secrets_are_not_shown(home: MirrorOrigin, url: str, shown: str) -> None:
     assert Mirror(origin=home, url=url).redacted == shown
 
 
