@@ -15,6 +15,7 @@ from bench.memory import memory
 from bench.report import Figure
 from bench.sizes import INV, PROBES, open_context
 from builders.build import Outcome
+from builders.engines.isolation import find_backend
 from builders.plan import Step, needed_recipes, topological_order
 from builders.sources.cache import Cache, EntryKind
 from builders.sources.fetch import NotCached
@@ -104,7 +105,7 @@ def real_build(options: argparse.Namespace) -> Iterator[Figure]:
 def no_sandbox() -> str:
     """Why the sandbox does not work here; empty when it does."""
     try:
-        open_context().chooser.backend()
+        find_backend(open_context().chooser.scratch)
     except FromscratchError as error:
         return error.what
     return ""
