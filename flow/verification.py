@@ -18,7 +18,7 @@ from flow.fetch import Sources
 from publish.manifest import Artifact, Input, Seconds, VerdictSummary
 from verify.results import ResultCache
 from verify.smoke import Smoke, smoke
-from verify.verdict import Policy
+from verify.verdict import Policy, Severity
 
 if TYPE_CHECKING:
     from verify.servers import SmokeServers
@@ -79,7 +79,7 @@ def problems(artifact: Artifact) -> list[str]:
     return [
         f"  {artifact.path}: {finding.rule}: {finding.message}"
         for finding in artifact.verdict.findings
-        if finding.severity == "error"
+        if finding.severity is Severity.ERROR
     ] + [f"  {artifact.path}: smoke: {failure}" for failure in artifact.smoke.failures]
 
 
