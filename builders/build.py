@@ -62,16 +62,15 @@ class Outcome:
     @classmethod
     def read(cls, key: str, entry: Mapping[str, Any]) -> "Outcome":
         """Return what the cache remembers."""
-        return cls(
-            key=key,
-            output=entry["output"],
-            files=entry["files"],
-            engine=entry["engine"],
-            isolated=entry["isolated"],
-            seconds=entry["seconds"],
-            cached=True,
-            usage=Usage.read(entry.get("usage", {})),
-        )
+        names = ("output", "files", "engine", "isolated", "seconds")
+        kept = {name: entry[name] for name in names}
+        return cls(key=key, cached=True, usage=Usage.read(entry.get("usage", {})), **kept)
+
+    def entry(self, step: Step) -> dict[str, object]:
+        """What the cache is to remember."""
+        kept = asdict(self)
+        del kept["key"], kept["cached"]
+        return {"step": step.name, **kept}
 
     def product(self, step: Step) -> str:
         """The sha256 of the one file that the step made. Raises StepError when there is not exactly one."""
@@ -288,24 +287,13 @@ class StepRunner:
             files={
                 path.relative_to(made).as_posix(): self.cache.put_file(path).sha256 for path in few
             },
-            engine=engine.name.value,
+            engine=engine.name,
             isolated=engine.isolated,
             seconds=round(seconds, 3),
             cached=False,
             usage=usage,
         )
-        self.cache.put_action(
-            key,
-            {
-                "step": step.name,
-                "output": outcome.output,
-                "files": dict(outcome.files),
-                "engine": outcome.engine,
-                "isolated": outcome.isolated,
-                "seconds": outcome.seconds,
-                "usage": asdict(usage),
-            },
-        )
+        self.cache.put_action(key, outcome.entry(step))
         self.cache.put_action(_last_run(step), {"seconds": outcome.seconds})
         return outcome
 

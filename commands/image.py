@@ -9,27 +9,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from builders.build import Outcome
 from builders.engines.docker import connect, engine_errors
-from builders.plan import Stage, Step
 from builders.schedule import run_plan
 from commands.release_inputs import ReleaseInputs
 from console.table import table
 from core.errors import EngineError, UsageError
 from core.process import run_program
 from core.target import Target
-from flow.build import parse_targets
+from flow.build import lone_step, parse_targets
 from flow.context import ROOT, Context
 from flow.fetch import fetch_sources
-from publish.manifest import Artifact, read_manifest
+from publish.manifest import Artifact, Input, read_manifest
 from publish.oci.archive import archive_name, write_archive
 from publish.oci.image import Image, MultiArch, choose, write_layout
 from publish.oci.layer import LayerFile
 from publish.oci.layout import Layout
 from publish.trust.components import Component, Role, Wheel, component_of, licence_of, linked
+from publish.trust.published import PublishedFile, resolve
 from recipes.images import ImageFile, ImageRecipe, load_images
 from recipes.load import find_product
-from recipes.model import Recipe, Release
 
 SOURCES = ("recipes", "builders", "publish", "probe", "requirements.txt", "commands/image.py")
 """What can change an image: its revision is the last commit that touched any of it."""
@@ -62,19 +60,6 @@ class ImageSelection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataFile:
-    """A file of an image that is no program."""
-
-    recipe: Recipe
-    release: Release
-    path: Path
-    sha256: str
-    url: str
-    """Where its source came from."""
-    outcome: Outcome
-
-
-@dataclass(frozen=True, kw_only=True)
 class WrittenImage:
     """An image that was written, and what is in it."""
 
@@ -90,7 +75,6 @@ class WrittenImage:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """The image as JSON wants it."""
         return {
             "name": self.layout.name,
             "tag": self.layout.tag,
@@ -125,7 +109,6 @@ class ImageMaker:
 
     @cached_property
     def images(self) -> tuple[ImageRecipe, ...]:
-        """Every image there could be."""
         return load_images(self.context.recipes, self.context.recipes_directory)
 
     @property
@@ -271,10 +254,11 @@ class ImageMaker:
                 source, sha256 = self.context.artifacts / artifact.path, artifact.sha256
                 release = self.context.recipes[content.recipe].release(artifact.release)
                 assert release, "only pinned releases are chosen"
+                epochs.append(release.epoch)
             else:
                 data = self.data[content.product]
-                source, sha256, release = data.path, data.sha256, data.release
-            epochs.append(release.epoch)
+                source, sha256 = data.path, data.sha256
+                epochs.append(data.epoch)
             files.append(
                 LayerFile(
                     path=content.path,
@@ -326,7 +310,7 @@ class ImageMaker:
             components += linked(product, versions, recipes, self._wheels, packed=artifact.packed)
         for content in recipe.contents:
             if data := self.data.get(content.product):
-                components.append(component_of(data.recipe, data.release, Role.DATA))
+                components += data.components
         return licence_of(components)
 
     @cached_property
@@ -346,29 +330,35 @@ class ImageMaker:
         return done.stdout.strip() if re.fullmatch(r"[0-9a-f]{40,64}\s*", done.stdout) else ""
 
     @cached_property
-    def data(self) -> dict[str, DataFile]:
-        """What is in images and is no program, by name: made once for every target."""
+    def data(self) -> dict[str, PublishedFile]:
+        """What is in images and is no program, such as CA certificates, by name: made once for every target."""
         names = {content.product for image in self.images for content in image.contents}
         return {name: self._make(name) for name in sorted(names) if not self._is_program(name)}
 
-    def _make(self, name: str) -> DataFile:
+    def _make(self, name: str) -> PublishedFile:
         context, recipe = self.context, self.context.recipes[name]
         ((release, fetched),) = fetch_sources(context, [recipe]).values()
-        step = Step(
-            stage=Stage.BUILD,
-            recipe=recipe,
-            release=release,
-            variant=recipe.variants[0],
-            target=Target.native(),
-            needs=(),
-        )
+        step = lone_step(recipe, release)
         outcome = run_plan([step], context.builder(), jobs=1, cancel=context.cancel)[step]
-        (sha256,) = outcome.files.values()
-        return DataFile(
-            recipe=recipe,
-            release=release,
+        source = Input(
+            name=name,
+            version=release.version,
+            sha256=release.archive.sha256,
+            url=fetched.url,
+            licence=release.licence,
+        )
+        sha256 = outcome.product(step)
+        return PublishedFile(
+            name=f"{name}-{release.version}",
             path=context.blob(sha256),
             sha256=sha256,
-            url=fetched.url,
-            outcome=outcome,
+            product=name,
+            version=release.version,
+            target=None,
+            epoch=release.epoch,
+            key=outcome.key,
+            engine=outcome.engine,
+            isolated=outcome.isolated,
+            components=(component_of(recipe, release, Role.DATA),),
+            sources=(resolve(source, context.recipes),),
         )

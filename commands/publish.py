@@ -6,18 +6,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from commands.image import DataFile, ImageMaker, ImageSelection, WrittenImage
+from commands.image import ImageMaker, ImageSelection, WrittenImage
 from commands.release_inputs import ReleaseInputs
 from flow.context import Context
-from publish.manifest import Artifact, Input
+from publish.manifest import Artifact
 from publish.registry.push import push
 from publish.registry.reference import SCHEME, Repository
 from publish.registry.upload_item import Pushed
 from publish.release.image import PublishedImage, attachments
 from publish.release.write import WrittenRelease, write_release
-from publish.trust.components import Role, component_of
 from publish.trust.provenance import BuildPlatform
-from publish.trust.published import PublishedFile, published_files, resolve
+from publish.trust.published import PublishedFile, published_files
 from publish.trust.signing import SecretKey
 
 UNSIGNED = "nothing is signed: users cannot check who published it (./inv key new makes a key)"
@@ -25,18 +24,18 @@ UNSIGNED = "nothing is signed: users cannot check who published it (./inv key ne
 
 @dataclass(frozen=True, kw_only=True)
 class Publisher:
-    """From images and files to those who use them."""
+    """Publishes what is built, signed with ``key``; a warning says so when there is none."""
 
     context: Context
-    maker: ImageMaker
     key: SecretKey | None
 
-    @classmethod
-    def of(cls, context: Context, *, key: SecretKey | None) -> "Publisher":
-        """Publish what is built, signed with ``key``; a warning says so when there is none."""
-        if key is None:
-            context.report.warn(UNSIGNED)
-        return cls(context=context, maker=ImageMaker(context=context), key=key)
+    def __post_init__(self) -> None:
+        if self.key is None:
+            self.context.report.warn(UNSIGNED)
+
+    @cached_property
+    def maker(self) -> ImageMaker:
+        return ImageMaker(context=self.context)
 
     @cached_property
     def inputs(self) -> ReleaseInputs:
@@ -128,48 +127,23 @@ class Publisher:
                 for content in image.recipe.contents
             }
             artifacts = [artifact for artifact in artifacts if artifact.product in products]
-        return self._shipped(artifacts)
+        return self._published(artifacts)
 
     def contents(self, made: WrittenImage, archives: tuple[Path, ...] = ()) -> PublishedImage:
         """An image with all that is known of the files in it."""
         files = {}
         for image in made.image.images:
             data = [
-                self._shipped_data(self.maker.data[content.product])
+                self.maker.data[content.product]
                 for content in image.recipe.contents
                 if content.product in self.maker.data
             ]
-            files[image.target] = (*self._shipped(image.artifacts), *data)
+            files[image.target] = (*self._published(image.artifacts), *data)
         return PublishedImage(layout=made.layout, files=files, archives=archives)
 
-    def _shipped(self, artifacts: Sequence[Artifact]) -> tuple[PublishedFile, ...]:
+    def _published(self, artifacts: Sequence[Artifact]) -> tuple[PublishedFile, ...]:
         context = self.context
         return published_files(artifacts, context.artifacts, context.recipes, self.inputs.wheels)
-
-    def _shipped_data(self, data: DataFile) -> PublishedFile:
-        """A file that is no program, such as the CA certificates."""
-        name, release = data.recipe.name, data.release
-        source = Input(
-            name=name,
-            version=release.version,
-            sha256=release.archive.sha256,
-            url=data.url,
-            licence=release.licence,
-        )
-        return PublishedFile(
-            name=f"{name}-{release.version}",
-            path=data.path,
-            sha256=data.sha256,
-            product=name,
-            version=release.version,
-            target=None,
-            epoch=release.epoch,
-            key=data.outcome.key,
-            engine=data.outcome.engine,
-            isolated=data.outcome.isolated,
-            components=(component_of(data.recipe, release, Role.DATA),),
-            sources=(resolve(source, self.context.recipes),),
-        )
 
 
 def describe_pushed(pushed: Sequence[Pushed], *, dry: bool) -> str:

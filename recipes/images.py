@@ -46,7 +46,7 @@ class ImageRecipe:
     contents: tuple[ImageFile, ...]
     moving: tuple[str, ...] = ("latest",)
     """Tags that follow the newest release, for those who want it whatever it is."""
-    packed: bool
+    packed: bool = False
     """Packed files, where the target has them, unless somebody asks otherwise."""
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
@@ -117,13 +117,11 @@ def _images(name: str, table: Table, recipes: Mapping[str, Recipe]) -> list[Imag
             msg = f"{table.where}: '{missing.pop()}' is no variant of {recipe.name}."
             raise RecipeError(msg, next=f"choose one of: {', '.join(sorted(known))}")
         return list(_each(recipe, name, summary, path, bare=bare, latest=latest))
-    image = ImageRecipe(
+    image = table.read(
+        ImageRecipe,
         name=name,
         summary=summary,
-        tag=table.take("tag", str),
-        packed=table.take("packed", bool, False),
-        command=table.words("command"),
-        entrypoint=table.words("entrypoint"),
+        moving=("latest",),
         environment=table.pairs("environment"),
         directories={
             _path(path, table.where): _mode(mode, table.where)
@@ -131,7 +129,6 @@ def _images(name: str, table: Table, recipes: Mapping[str, Recipe]) -> list[Imag
         },
         contents=tuple(_content(entry, recipes) for entry in table.tables("contents")),
     )
-    table.done()
     try:
         image.tagged(dict.fromkeys((file.recipe for file in image.contents), "1"), packed=True)
     except (KeyError, ValueError, IndexError) as error:
@@ -152,7 +149,6 @@ def _each(
             summary=summary,
             tag=f"{{{recipe.name}}}{suffix}",
             moving=tuple(moving),
-            packed=False,
             entrypoint=(str(path),),
             environment={},
             directories={},

@@ -8,9 +8,9 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from core.errors import RecipeError
+from core.files import SHA256
 from core.target import Target
 
-SHA256 = re.compile(r"[0-9a-f]{64}")
 NOT_IN_KEY = ("recipe.toml", "*.asc")
 """What a step does not see of a recipe's directory: the recipe, and the keys that signatures are checked with."""
 FINGERPRINT = re.compile(r"[0-9A-F]{40}")

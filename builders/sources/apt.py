@@ -11,6 +11,7 @@ from threading import Lock
 
 from builders.sources.client import MirrorError
 from core.errors import EngineError
+from core.files import SHA256
 from core.process import failed, run_program
 
 SUITE = "unstable"
@@ -20,7 +21,6 @@ SECONDS = 180.0
 
 _DIRECTORY = re.compile(r"pool/[a-z0-9][a-z0-9+.-]*(?:/[A-Za-z0-9][A-Za-z0-9+.~-]*)+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.~_-]*")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +148,7 @@ def _release(fields: Mapping[str, str], package: str) -> DebianRelease | None:
     for line in fields.get("Checksums-Sha256", "").splitlines():
         match line.split():
             case [sha256, size, name] if (
-                _SHA256.fullmatch(sha256) and size.isdecimal() and _NAME.fullmatch(name)
+                SHA256.fullmatch(sha256) and size.isdecimal() and _NAME.fullmatch(name)
             ):
                 path = str(PurePosixPath(directory) / name)
                 files[name] = PoolFile(path=path, size=int(size), sha256=sha256)

@@ -28,9 +28,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from core.errors import SourceError
-from core.files import atomic, copy_hashed, disk_errors, hash_file, install, temporary_file
+from core.files import SHA256, atomic, copy_hashed, disk_errors, hash_file, install, temporary_file
 
-SHA256 = re.compile(r"[0-9a-f]{64}")
 KEY = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,199}")
 STALE = 86400.0
 """Seconds after which a temporary file belongs to nobody: its writer crashed."""

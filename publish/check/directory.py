@@ -23,17 +23,16 @@ from publish.release.sums import (
 from publish.trust.envelope import open_envelope
 from publish.trust.sbom import SUFFIX, described, read_sbom
 from publish.trust.signing import PublicKey
-from verify.expectations import Expectations
-from verify.packing import Packing
-from verify.rules import Severity
-from verify.verdict import judge_path
+from verify.facts import Packing
+from verify.rules import verify_file
+from verify.verdict import Policy, Severity
 
 LARGEST_JSON = 64 << 20
 """Bytes: a bill of materials has 10 kB, a line of provenance 5 kB."""
 
 
 def check_release(
-    directory: Path, *, public_key: PublicKey | None = None, judge: Verifier = judge_path
+    directory: Path, *, public_key: PublicKey | None = None, judge: Verifier = verify_file
 ) -> Checked:
     """Check a release directory; never raises for what is in it.
 
@@ -168,7 +167,7 @@ class _Check(Inside):
                 name, f"is for {claim.target}, as its provenance says, and is called otherwise"
             )
         try:
-            verdict = self.judge(self.directory / name, Expectations(target=claim.target))
+            verdict = self.judge(self.directory / name, Policy(target=claim.target))
         except OSError as error:
             self.found(name, f"cannot be read: {error.strerror}")
             return

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from verify.expectations import Expectations
 from verify.printable import printable
-from verify.verdict import Verdict
+from verify.verdict import Policy, Verdict
 
-Verifier = Callable[[Path, Expectations], Verdict]
-"""Judges a file, a packed one by what it unpacks to. `verify.verdict.judge_path` refuses packed ones."""
+Verifier = Callable[[Path, Policy], Verdict]
+"""Judges a file, a packed one by what it unpacks to. `verify.rules.verify_file` refuses packed ones."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,9 +21,8 @@ from publish.trust.envelope import open_envelope
 from publish.trust.sbom import MEDIA_TYPE as SBOM
 from publish.trust.sbom import described, read_sbom
 from publish.trust.signing import PublicKey
-from verify.expectations import Expectations
-from verify.rules import Severity
-from verify.verdict import judge_path
+from verify.rules import verify_file
+from verify.verdict import Policy, Severity
 
 
 def check_image(
@@ -31,7 +30,7 @@ def check_image(
     attached: Sequence[Attachment],
     *,
     public_key: PublicKey | None = None,
-    judge: Verifier = judge_path,
+    judge: Verifier = verify_file,
 ) -> Checked:
     """Check an image and what was attached to it; never raises for what is in them.
 
@@ -188,7 +187,7 @@ class _Check:
         with tempfile.TemporaryDirectory() as directory:
             place = Path(directory) / "file"
             place.write_bytes(file.data)
-            verdict = self.judge(place, Expectations(target=platform))
+            verdict = self.judge(place, Policy(target=platform))
         for one in verdict.findings:
             if one.severity is Severity.ERROR:
                 self.found(path, f"{one.rule}: {one.message}")

@@ -98,9 +98,9 @@ def test_this_machine_has_some() -> None:
 
 def step(harness: BuildHarness, name: str, memory: int = 0) -> Step:
     (found,) = [
-        one
-        for one in topological_order(harness.world.plan("hello:secure"))
-        if one.slug.startswith(name)
+        step
+        for step in topological_order(harness.world.plan("hello:secure"))
+        if step.slug.startswith(name)
     ]
     return replace(found, variant=replace(found.variant, memory=memory))
 

@@ -10,7 +10,6 @@ from concurrent.futures import Future
 import pytest
 
 from builders.build import Outcome
-from builders.engines.engine import EngineName
 from builders.memory import MemoryBudget
 from builders.plan import Step, topological_order
 from builders.schedule import critical_paths, run_plan
@@ -63,14 +62,14 @@ def test_nothing_runs_again_and_no_engine_is_looked_for(harness: BuildHarness) -
     again = by_slug(run_plan(steps, builder, jobs=4, cancel=harness.cancel))
     assert len(harness.engine.ran) == len(EVERYTHING)
     assert all(outcome.cached for outcome in again.values())
-    assert {slug: one.output for slug, one in again.items()} == {
-        slug: one.output for slug, one in first.items()
+    assert {slug: outcome.output for slug, outcome in again.items()} == {
+        slug: outcome.output for slug, outcome in first.items()
     }
 
 
 def test_an_engine_by_another_name_finds_what_the_first_one_made(harness: BuildHarness) -> None:
     build(harness)
-    harness.engine.name, harness.engine.isolated = EngineName.HOST, False
+    harness.engine.name, harness.engine.isolated = "host", False
     again = by_slug(build(harness))
     assert len(harness.engine.ran) == len(EVERYTHING)
     # And it is still said that the bytes came out of a sandbox.
@@ -203,7 +202,7 @@ def test_another_executor_can_take_the_place_of_the_threads(harness: BuildHarnes
     builder, submitted = harness.builder(), dict[str, set[str]]()
 
     def submit(step: Step, inputs: Mapping[str, Outcome]) -> Future[Outcome]:
-        assert not [one for one in threading.enumerate() if one.name.startswith("step")]
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("step")]
         submitted[step.slug] = set(inputs)
         future: Future[Outcome] = Future()
         future.set_result(builder.run(step, inputs))
@@ -393,7 +392,9 @@ def test_no_target_waits_for_another(harness: BuildHarness) -> None:
 
     harness.engine.script = script
     targets = (Target.ARM64, Target.AMD64)
-    goals = [one for target in targets for one in harness.world.plan("hello:plain", target=target)]
+    goals = [
+        goal for target in targets for goal in harness.world.plan("hello:plain", target=target)
+    ]
     done = run_plan(topological_order(goals), harness.builder(), jobs=2, cancel=harness.cancel)
     assert len(done) == 9
     assert go_on.is_set()

@@ -47,10 +47,10 @@ def test_shipped_keys_are_those_of_the_recipes_signatures() -> None:
     with_keys = {name for name, recipe in recipes.items() if recipe.certificates.is_file()}
     assert with_keys >= {"busybox", "cpython", "curl", "musl"}
     for recipe in recipes.values():
-        wanted = {one.signature.key for one in recipe.releases if one.signature}
+        wanted = {release.signature.key for release in recipe.releases if release.signature}
         if recipe.name in with_keys:
             found = Cert.split_file(str(recipe.certificates))
-            assert {one.fingerprint.upper() for one in found} == wanted
+            assert {certificate.fingerprint.upper() for certificate in found} == wanted
             assert "PRIVATE" not in recipe.certificates.read_text("utf-8")
 
 
@@ -275,8 +275,8 @@ def test_a_name_that_exists_twice_names_both_files(world: World, tmp_path: Path)
     mine.add("tls", "library")
     with pytest.raises(RecipeError, match="Two recipes are called 'tls'") as caught:
         load_recipes(world.recipes, mine.recipes)
-    for one in (world, mine):
-        assert str(one.recipes / "tls" / "recipe.toml") in caught.value.what
+    for found in (world, mine):
+        assert str(found.recipes / "tls" / "recipe.toml") in caught.value.what
 
 
 @pytest.mark.parametrize(
