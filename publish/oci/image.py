@@ -124,7 +124,7 @@ def _write_image(directory: Path, image: Image) -> Descriptor:
 def _put(directory: Path, data: bytes, media_type: str) -> Descriptor:
     """Write a blob, unless it is there already, bytes and all."""
     descriptor = Descriptor.of(data, media_type)
-    write_file(directory / "blobs" / descriptor.digest.replace(":", "/"), data)
+    write_file(directory / descriptor.path, data)
     return descriptor
 
 

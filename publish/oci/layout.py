@@ -78,6 +78,11 @@ class Descriptor:
             msg = f"A descriptor lacks what it needs: {error!r}"
             raise PublishError(msg) from error
 
+    @property
+    def path(self) -> str:
+        """Where a layout has the blob."""
+        return f"blobs/{self.digest.replace(':', '/', 1)}"
+
     def as_dict(self) -> dict[str, Any]:
         """The descriptor as JSON wants it."""
         made: dict[str, Any] = {

@@ -22,8 +22,6 @@ from publish.trust.published import PublishedFile
 from publish.trust.sbom import SUFFIX, sbom_of_file
 from publish.trust.signing import SecretKey
 
-UNSIGNED = "the release is not signed: nobody can tell whether it is yours (./inv key new)"
-
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenRelease:
@@ -38,7 +36,6 @@ class WrittenRelease:
     """What a former run had left that belongs to it no more."""
     signer: str
     """The id of the key; '' when it is not signed."""
-    warnings: tuple[str, ...]
 
 
 def plan_release(
@@ -129,7 +126,6 @@ def write_release(
         written=tuple(written),
         removed=tuple(removed),
         signer=key.public.name if key else "",
-        warnings=() if key else (UNSIGNED,),
     )
 
 
