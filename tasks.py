@@ -1,23 +1,25 @@
 """What can I do? Every command of ``./inv``; thin on purpose, the work is in `commands` and the rooms below."""
 
-import json
+import json as json_text
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 from invoke import Collection, Context, Exit, task
 
+from commands.build import closing_table
+from commands.cache import manage_cache
+from commands.command import command
+from commands.doctor import describe, examine
+from commands.fetch import fetch_all, source_table
 from commands.list import details, overview, summary
-from commands.upkeep import closing_table, describe, examine, fetch_all, look_after_cache, sweep
 from console.program import Inv
-from console.progress import make_report
-from console.table import table
 from core.errors import ExitCode, UsageError
-from core.settings import Settings
 from core.target import Target
-from flow.build import ALL, Pipeline, Request, parse_targets
+from flow.build import ALL, Request, parse_targets
+from flow.build import build as build_all
 from flow.context import ROOT
+from publish.manifest import read_manifest
 from recipes.load import load_recipes
 from verify.expectations import Expectations
 
@@ -27,26 +29,13 @@ RECIPES = "a directory with more recipes, added to our own (several: with commas
 JSON = "print JSON instead of text"
 
 
-def _pipeline(**flags: Any) -> Pipeline:
-    texts = {name: str(value) if value else None for name, value in flags.items()}
-    return Pipeline(settings=Settings.read(texts), report=make_report())
+def _show(value: object, text: str, *, json: bool) -> None:
+    print(json_text.dumps(value, indent=2) if json else text)
 
 
-def _shipment(words: list[str], target: str, *, packed: bool, plain: bool) -> Any:
-    if packed and plain:
-        msg = "Packed and plain at once is neither."
-        raise UsageError(msg, next="leave one of the two flags away")
-    from commands.image import ImageSelection  # noqa: PLC0415 - a build does not pay for it
-
-    return ImageSelection(
-        words=tuple(words),
-        targets=parse_targets(target) if target else (),
-        packed=True if packed else False if plain else None,
-    )
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, indent=2))
+def _refuse_unless(good: object, message: str = "") -> None:
+    if not good:
+        raise Exit(message, code=ExitCode.REFUSED)
 
 
 @task(
@@ -81,7 +70,6 @@ def build(
     json: bool = False,
 ) -> None:
     """Build, verify, pack and try out products: ./inv build curl:http curl:https@8.21.0"""
-    pipeline = _pipeline(engine=engine, jobs=jobs, offline=offline, recipes=recipes)
     request = Request(
         products=tuple(product),
         targets=parse_targets(target),
@@ -89,25 +77,18 @@ def build(
         exact=exact,
         rebuild=rebuild,
     )
-    try:
-        if rebuild_and_compare:
-            from commands.rebuild import rebuild_and_compare as compare  # noqa: PLC0415 - rarely asked for
-
-            compared = compare(pipeline, request)
-            _print_json(compared.as_dict()) if json else print(compared.text())
-            if not compared:
-                raise Exit(code=ExitCode.REFUSED)
+    with command(
+        timings=timings, engine=engine, jobs=jobs, offline=offline, recipes=recipes
+    ) as context:
+        if not rebuild_and_compare:
+            made = build_all(context, request)
+            _show([it.as_dict() for it in made], closing_table(made), json=json)
             return
-        made = pipeline.build(request)
-    finally:
-        pipeline.close()
-        if timings:
-            # Without a value invoke makes it True. What went wrong is worth a look too.
-            pipeline.write_timings(Path(timings) if isinstance(timings, str) else None)
-    if json:
-        _print_json([artifact.as_dict() for artifact in made])
-    else:
-        print(closing_table(made))
+        from commands.rebuild import rebuild_and_compare as compare  # noqa: PLC0415 - an ELF reader
+
+        compared = compare(context, request)
+    _show(compared.as_dict(), compared.text(), json=json)
+    _refuse_unless(compared)
 
 
 @task(
@@ -123,23 +104,9 @@ def fetch(
     _: Context, product: list[str], offline: bool = False, recipes: str = "", json: bool = False
 ) -> None:
     """Fetch and check the sources of products (default: of all recipes)."""
-    pipeline = _pipeline(offline=offline, recipes=recipes)
-    try:
-        rows = fetch_all(pipeline, tuple(product))
-    finally:
-        pipeline.close()
-    if json:
-        _print_json(
-            [
-                dict(zip(("name", "version", "size", "sha256", "url"), row, strict=True))
-                for row in rows
-            ]
-        )
-    else:
-        cells = [
-            (name, version, f"{size:,}", sha[:16], url) for name, version, size, sha, url in rows
-        ]
-        print(table(("source", "version", "bytes", "sha256", "from"), cells))
+    with command(offline=offline, recipes=recipes) as context:
+        sources = fetch_all(context, product)
+    _show([vars(source) for source in sources], source_table(sources), json=json)
 
 
 @task(
@@ -153,11 +120,9 @@ def fetch(
 def list_(_: Context, target: str = "", recipes: str = "", json: bool = False) -> None:
     """List products, their releases, and what is built for which target."""
     targets = parse_targets(target)
-    rows = overview(_pipeline(recipes=recipes))
-    if json:
-        _print_json(rows)
-    else:
-        print(details(rows, targets) if target else summary(rows))
+    with command(recipes=recipes) as context:
+        rows = overview(context)
+    _show(rows, details(rows, targets) if target else summary(rows), json=json)
 
 
 @task(
@@ -180,37 +145,29 @@ def verify(
     insecure: bool = False,
     json: bool = False,
 ) -> None:
-    """Verifier any file: is it one static, stripped, sane program? Or a whole release. Exit code 1 when not."""
+    """Judge any file: is it one static, stripped, sane program? Or a whole release. Exit code 1 when not."""
     if bool(path) == bool(release):
-        msg = "Files and a release at once are two questions." if path else "Nothing to verify."
+        msg = "Files and --release are mutually exclusive." if path else "Nothing to verify."
         raise UsageError(msg, next="inv verify FILE…, or inv verify --release DIR")
-    pipeline = _pipeline(public_key=key)
-    if release:
-        from commands.publish import check_shipped, public_key  # noqa: PLC0415 - much that a build does not need
+    with command(public_key=key) as context:
+        if release:
+            from commands.key import public_key  # noqa: PLC0415 - loads cryptography
+            from commands.verify_release import check_releases  # noqa: PLC0415 - a registry client
 
-        try:
-            checked = check_shipped(
-                pipeline, release, public_key=public_key(pipeline), insecure=insecure
+            checked = check_releases(
+                context, release, public_key=public_key(context), insecure=insecure
             )
-        finally:
-            pipeline.close()
-        if json:
-            _print_json({"version": 1, "releases": [one.as_dict() for one in checked]})
+            value = {"version": 1, "releases": [it.as_dict() for it in checked]}
+            good, text = all(checked), "\n".join(it.text() for it in checked)
         else:
-            print("\n".join(one.text() for one in checked))
-        if not all(checked):
-            raise Exit(code=ExitCode.REFUSED)
-        return
-    from commands.proof import verify_files  # noqa: PLC0415 - an ELF reader that a build does not pay for
+            from commands.verify import judge_file  # noqa: PLC0415 - an ELF reader
 
-    expectations = Expectations(target=Target.parse(target) if target else None)
-    verdicts = verify_files(pipeline, [Path(name) for name in path], expectations)
-    if json:
-        _print_json({"version": 1, "verdicts": [verdict.as_dict() for verdict in verdicts]})
-    else:
-        print("\n".join(verdict.text() for verdict in verdicts))
-    if not all(verdicts):
-        raise Exit(code=ExitCode.REFUSED)
+            expectations = Expectations(target=Target.parse(target) if target else None)
+            verdicts = [judge_file(context, Path(name), expectations) for name in path]
+            value = {"version": 1, "verdicts": [verdict.as_dict() for verdict in verdicts]}
+            good, text = all(verdicts), "\n".join(verdict.text() for verdict in verdicts)
+    _show(value, text, json=json)
+    _refuse_unless(good)
 
 
 @task(
@@ -222,28 +179,14 @@ def verify(
 )
 def smoke(_: Context, engine: str = "", recipes: str = "", json: bool = False) -> None:
     """Try out everything in artifacts/ in an empty root. Exit code 1 when something fails."""
-    pipeline = _pipeline(engine=engine, recipes=recipes)
-    try:
-        from commands.proof import smoke_artifacts  # noqa: PLC0415 - servers that a build does not pay for
+    from commands.smoke import describe_smoke, smoke_artifacts  # noqa: PLC0415 - as above
 
-        results = smoke_artifacts(pipeline)
-    finally:
-        pipeline.close()
-    if json:
-        _print_json([{"path": path, **result.as_dict()} for path, result in results])
-    else:
-        states = {(True, True): "ok", (True, False): "FAILED", (False, False): "not run"}
-        print(
-            table(
-                ("file", "smoke", "where"),
-                [(path, states[r.ran, r.ok], r.how) for path, r in results],
-            )
-        )
-        for path, result in results:
-            for failure in result.failures:
-                print(f"{path}: {failure}")
-    if not results or any(not result.ok for _, result in results):
-        raise Exit("" if results else "Nothing is built yet: inv build", code=ExitCode.REFUSED)
+    with command(engine=engine, recipes=recipes) as context:
+        results = smoke_artifacts(context)
+    rows = [{"path": path, **result.as_dict()} for path, result in results]
+    _show(rows, describe_smoke(results), json=json)
+    _refuse_unless(results, "Nothing is built yet: inv build")
+    _refuse_unless(all(result.ok for _, result in results))
 
 
 @task(
@@ -269,25 +212,16 @@ def image(
     json: bool = False,
 ) -> None:
     """Make multi-arch scratch images of what is built: ./inv image static-curl --tar"""
-    from commands.image import Shipping, describe_images  # noqa: PLC0415 - a build does not pay for it
+    from commands.image import ImageMaker, ImageSelection, describe_images  # noqa: PLC0415 - loads docker
 
-    pipeline = _pipeline()
-    shipment = _shipment(image, target, packed=packed, plain=plain)
-    try:
-        shipping = Shipping(pipeline=pipeline)
-        made, lacking = shipping.make(shipment)
-        tars = [path for one in made for path in shipping.archives(one)] if tar else []
-        loaded = [shipping.load(one) for one in made] if load else []
-    finally:
-        pipeline.close()
-    if json:
-        _print_json([one.as_dict() for one in made])
-        return
-    print(describe_images(made))
-    for line in (*(f"not made: {one}" for one in lacking), *map(str, tars)):
-        print(line)
-    for name in loaded:
-        print(f"loaded: {name}")
+    selection = ImageSelection.of(image, target, packed=packed, plain=plain)
+    with command() as context:
+        maker = ImageMaker(context=context)
+        made, lacking = maker.make(selection)
+        lines = [f"not made: {line}" for line in lacking]
+        lines += [str(path) for it in made for path in maker.archives(it)] if tar else []
+        lines += [f"loaded: {maker.load(it)}" for it in made] if load else []
+    _show([it.as_dict() for it in made], "\n".join([describe_images(made), *lines]), json=json)
 
 
 @task(
@@ -320,30 +254,19 @@ def publish(
 ) -> None:
     """Publish what is built, with checksums, signature, SBOMs and provenance: ./inv publish --to DIR or oci://HOST/REPO"""
     if not to:
-        msg = "Nobody said where to."
+        msg = "--to is required."
         raise UsageError(msg, next="inv publish --to DIR, or inv publish --to oci://HOST/REPO")
-    import commands.publish as publisher  # noqa: PLC0415 - much that a build does not need
-    from publish.registry.reference import SCHEME, Repository  # noqa: PLC0415
+    from commands.image import ImageSelection  # noqa: PLC0415 - loads docker
+    from commands.key import secret_key  # noqa: PLC0415 - loads cryptography
+    from commands.publish import Publisher  # noqa: PLC0415 - a registry client
 
-    pipeline = _pipeline(key=key)
-    shipment = _shipment(image, target, packed=packed, plain=plain)
-    try:
-        repository = Repository.parse(to, insecure=insecure) if to.startswith(SCHEME) else None
-        publishing = publisher.Publishing.of(pipeline, key=publisher.secret_key(pipeline))
-        if repository:
-            pushed = publishing.to_registry(repository, shipment, latest=latest, dry=dry_run)
-            result: Any = [publisher.pushed_as_dict(one) for one in pushed]
-            text = publisher.describe_pushed(pushed, dry=dry_run)
-        else:
-            done = publishing.to_directory(Path(to), shipment, dry=dry_run)
-            result = publisher.release_as_dict(done)
-            text = publisher.describe_release(done, dry=dry_run)
-    finally:
-        pipeline.close()
-    if json:
-        _print_json(result)
-    else:
-        print(text)
+    selection = ImageSelection.of(image, target, packed=packed, plain=plain)
+    with command(key=key) as context:
+        publisher = Publisher.of(context, key=secret_key(context))
+        value, text = publisher.publish(
+            to, selection, latest=latest, insecure=insecure, dry=dry_run
+        )
+    _show(value, text, json=json)
 
 
 @task(
@@ -355,24 +278,19 @@ def publish(
 )
 def key(_: Context, what: list[str], json: bool = False) -> None:
     """Make the key pair that signs releases (Ed25519, minisign's format): key new | show."""
-    from commands.publish import look_after_keys  # noqa: PLC0415 - as above
+    from commands.key import manage_keys  # noqa: PLC0415 - loads cryptography
 
-    lines = look_after_keys(_pipeline(), what)
-    if json:
-        _print_json(lines)
-    else:
-        print("\n".join(lines))
+    with command() as context:
+        lines = manage_keys(context, what)
+    _show(lines, "\n".join(lines), json=json)
 
 
 @task(help={"json": JSON})
 def doctor(_: Context, json: bool = False) -> None:
     """Explain this machine: which engines work, which settings won, what is missing."""
-    pipeline = _pipeline()
-    report = examine(pipeline)
-    if json:
-        _print_json(report)
-        return
-    print(describe(report))
+    with command() as context:
+        report = examine(context)
+    _show(report, describe(report), json=json)
 
 
 @task(
@@ -388,22 +306,18 @@ def cache(
     _: Context, what: list[str], older: str = "30", recipes: str = "", json: bool = False
 ) -> None:
     """Look after the cache: cache list | verify | prune | mirror DIR."""
-    pipeline = _pipeline(recipes=recipes)
-    try:
-        lines = look_after_cache(pipeline, what or ["list"], older=older)
-    finally:
-        pipeline.close()
-    if json:
-        _print_json(lines)
-    else:
-        print("\n".join(lines))
+    with command(recipes=recipes) as context:
+        lines = manage_cache(context, what or ["list"], older=older)
+    _show(lines, "\n".join(lines), json=json)
 
 
 @task(help={"cache": "the cache too: the next build starts from nothing"})
 def clean(_: Context, cache: bool = False) -> None:
     """Remove what was built, and what a killed run left behind."""
-    for line in sweep(_pipeline(), cache=cache):
-        print(line)
+    from commands.clean import clean as remove  # noqa: PLC0415 - loads docker
+
+    with command() as context:
+        print("\n".join(remove(context, cache=cache)))
 
 
 @task(
@@ -419,22 +333,16 @@ def bump(
     _: Context, recipe: list[str], check: bool = False, recipes: str = "", json: bool = False
 ) -> None:
     """Move pins to newer releases, once upstream's signature was checked: ./inv bump curl"""
-    from commands.bump import Bump, State, bump_table  # noqa: PLC0415 - a build does not pay for it
+    from commands.bump import Bump, PinState, bump_table  # noqa: PLC0415 - loads requests
 
-    pipeline = _pipeline(recipes=recipes)
-    try:
-        rows = Bump.of(pipeline).run(recipe, check=check)
-    finally:
-        pipeline.close()
-    if json:
-        _print_json({"version": 1, "recipes": [row.as_dict() for row in rows]})
-    else:
-        print(bump_table(rows, check=check))
-    states = [row.state for row in rows]
-    if check and State.MOVED in states:
-        raise Exit(code=ExitCode.REFUSED)
-    if State.UNSEEN in states and not {State.MOVED, State.NEWEST} & set(states):
-        msg = "Nobody who knows of newer releases could be asked."
+    with command(recipes=recipes) as context:
+        changes = Bump.of(context).run(recipe, check=check)
+    value = {"version": 1, "recipes": [change.as_dict() for change in changes]}
+    _show(value, bump_table(changes, check=check), json=json)
+    states = {change.state for change in changes}
+    _refuse_unless(not check or PinState.MOVED not in states)
+    if PinState.UNSEEN in states and not {PinState.MOVED, PinState.NEWEST} & states:
+        msg = "No source of newer releases could be reached."
         raise Exit(msg, code=ExitCode.SOURCE)
 
 
@@ -459,13 +367,13 @@ def docs(_: Context, check: bool = False) -> None:
     from commands.docs import rewrite  # noqa: PLC0415 - pyelftools is not needed to build
 
     # Our own recipes only: the pages are about nobody else's.
-    done = rewrite(ROOT, load_recipes(), _pipeline().manifest(), check=check)
+    with command() as context:
+        done = rewrite(ROOT, load_recipes(), read_manifest(context.artifacts), check=check)
     for note in done.notes:
         print(f"note: {note}")
     for block in done.stale:
         print(f"{block} {'is stale: run inv docs' if check else 'made anew'}")
-    if check and done.stale:
-        raise Exit(code=ExitCode.REFUSED)
+    _refuse_unless(not (check and done.stale))
 
 
 @task(help={"fix": "mend what can be mended"})
@@ -496,7 +404,7 @@ def bench(
     cold: bool = False,
 ) -> None:
     """Measure sizes, times and memory beside the reference figures."""
-    words = [sys.executable, "-m", "bench.bench", "--rounds", rounds]
+    words = [sys.executable, "-m", "bench", "--rounds", rounds]
     flags = {"--json": json, "--quick": quick, "--cold": cold}
     _run(context, words + [flag for flag, given in flags.items() if given])
 

@@ -1,4 +1,4 @@
-"""Moves pins: looks for newer releases where each recipe's rule says, proves them, and writes them down."""
+"""`inv bump`: moves pins: looks for newer releases where each recipe's rule says, proves them, and writes them down."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +26,7 @@ TRIES = 4
 """How many versions of a recipe are asked for, newest first, when the newer ones cannot be had."""
 
 
-class State(StrEnum):
+class PinState(StrEnum):
     """What became of a pin."""
 
     MOVED = "moved"
@@ -38,11 +38,11 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """One recipe: the release that was its newest, and the one that is now."""
+class PinChange:
+    """What became of one recipe: the release that was its newest, and the one that is now."""
 
     recipe: str
-    state: State
+    state: PinState
     old: str
     new: str = ""
     dropped: tuple[str, ...] = ()
@@ -76,7 +76,7 @@ class Bump:
         directory = context.cache_directory / "apt"
         return cls(context=context, apt=Apt(directory=directory, bases=context.mirrors.debian))
 
-    def run(self, names: Sequence[str], *, check: bool = False) -> list[Row]:
+    def run(self, names: Sequence[str], *, check: bool = False) -> list[PinChange]:
         """Look at the recipes called ``names``, or all; with ``check`` write nothing.
 
         Everything is looked at before anything is written. Raises BadSignatureError, RecipeError, UsageError.
@@ -116,10 +116,10 @@ class Bump:
             )
         return [recipe for recipe in recipes.values() if not names or recipe.name in names]
 
-    def look(self, recipe: Recipe) -> Row:
-        """Find and obtain the newest release that can be had."""
+    def look(self, recipe: Recipe) -> PinChange:
+        """Find and obtain the newest release of one recipe that can be had."""
         progress = CancellableProgress(self.context.report.progress("fetch"), self.context.cancel)
-        look = _Look(
+        search = _Search(
             recipe=recipe,
             apt=self.apt,
             obtainer=Obtainer(
@@ -130,24 +130,25 @@ class Bump:
                 max_bytes=self.max_bytes,
             ),
         )
-        row = look.row()
-        self.context.report.note(f"{recipe.name}: {row.state}{f', {row.new}' if row.new else ''}")
-        return row
+        change = search.result()
+        moved = f", {change.new}" if change.new else ""
+        self.context.report.note(f"{recipe.name}: {change.state}{moved}")
+        return change
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Look:
-    """One recipe: where is what?"""
+class _Search:
+    """Which releases of one recipe there are, and where."""
 
     recipe: Recipe
     apt: Apt
     obtainer: Obtainer
     notes: list[str] = field(default_factory=list)
 
-    def row(self) -> Row:
+    def result(self) -> PinChange:
         match self.recipe.update.rule:
             case None:
-                return self._row(State.LEFT, f"frozen: {self.recipe.update.frozen}")
+                return self._change(PinState.LEFT, f"frozen: {self.recipe.update.frozen}")
             case UpdateRule.PYPI:
                 found = self._index()
             case UpdateRule.DEBIAN_OR_UPSTREAM:
@@ -155,7 +156,7 @@ class _Look:
             case rule:
                 assert_never(rule)
         if found is None:
-            return self._row(State.UNSEEN)
+            return self._change(PinState.UNSEEN)
         newer = [name for name in found if self._is_newer(name)]
         for version in sorted(newer, key=_order, reverse=True)[:TRIES]:
             try:
@@ -166,8 +167,8 @@ class _Look:
             except Refused as refused:
                 self.notes.append(f"not {version}: {refused.reason}")
             else:
-                return self._row(State.MOVED, *obtained.notes, obtained=obtained)
-        return self._row(State.LEFT if newer else State.NEWEST)
+                return self._change(PinState.MOVED, *obtained.notes, obtained=obtained)
+        return self._change(PinState.LEFT if newer else PinState.NEWEST)
 
     def _index(self) -> dict[str, Places] | None:
         package = (self.recipe.releases[0].archive.pypi or "").partition("==")[0]
@@ -199,7 +200,7 @@ class _Look:
             return None
 
     def _packaged(self) -> dict[str, DebianRelease] | None:
-        paths = [one.archive.debian for one in self.recipe.releases if one.archive.debian]
+        paths = [it.archive.debian for it in self.recipe.releases if it.archive.debian]
         if not paths:
             return None
         package = paths[0].split("/")[-2]
@@ -213,8 +214,8 @@ class _Look:
         pinned = self.recipe.releases[0].version
         return is_newer(version, pinned, series=self.recipe.update.series)
 
-    def _row(self, state: State, *notes: str, obtained: Obtained | None = None) -> Row:
-        return Row(
+    def _change(self, state: PinState, *notes: str, obtained: Obtained | None = None) -> PinChange:
+        return PinChange(
             recipe=self.recipe.name,
             state=state,
             old=self.recipe.releases[0].version,
@@ -230,15 +231,15 @@ def _order(version: str) -> Version:
     return found
 
 
-def bump_table(rows: Sequence[Row], *, check: bool) -> str:
+def bump_table(rows: Sequence[PinChange], *, check: bool) -> str:
     """What a run ends with."""
-    said = {State.MOVED: "would move"} if check else {}
+    words = {PinState.MOVED: "would move"} if check else {}
     head = ("recipe", "state", "pinned", "newest", "notes")
     cells = []
     for row in rows:
         dropped = [f"{version} is no longer pinned" for version in row.dropped]
         notes = [*row.notes, *dropped] or [""]
-        state = said.get(row.state, row.state.value)
+        state = words.get(row.state, row.state.value)
         cells.append((row.recipe, state, row.old, row.new or "-", notes[0]))
         cells += [("", "", "", "", note) for note in notes[1:]]
     return table(head, cells)

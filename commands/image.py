@@ -1,4 +1,4 @@
-"""What was made becomes what people use: images, releases, and the proof that comes along."""
+"""`inv image`: from what is built to multi-arch images."""
 
 import re
 import subprocess
@@ -11,25 +11,27 @@ from pathlib import Path
 from typing import Any
 
 from builders.build import Outcome
+from builders.engines.docker import connect, engine_errors
 from builders.plan import Stage, Step
 from builders.schedule import run_plan
-from commands.release_inputs import Evidence
+from commands.release_inputs import ReleaseInputs
 from console.table import table
 from core.errors import UsageError
 from core.target import Target
-from flow.build import Pipeline
-from flow.context import ROOT
-from publish.manifest import Artifact
+from flow.build import parse_targets
+from flow.context import ROOT, Context
+from flow.fetch import fetch_sources
+from publish.manifest import Artifact, read_manifest
 from publish.oci.archive import archive_name, write_archive
 from publish.oci.image import Image, MultiArch, choose, write_layout
 from publish.oci.layer import LayerFile
 from publish.oci.layout import Layout
 from publish.trust.components import Component, Role, Wheel, component_of, licence_of, linked
-from recipes.images import ImageRecipe, load_images
+from recipes.images import Content, ImageRecipe, load_images
 from recipes.load import find_product
 from recipes.model import Recipe, Release
 
-SOURCES = ("recipes", "builders", "publish", "probe", "requirements.txt", "commands/shipping.py")
+SOURCES = ("recipes", "builders", "publish", "probe", "requirements.txt", "commands/image.py")
 """What can change an image: its revision is the last commit that touched any of it."""
 
 
@@ -44,9 +46,23 @@ class ImageSelection:
     packed: bool | None = None
     """None: as the image's recipe says."""
 
+    @classmethod
+    def of(
+        cls, words: Sequence[str], target: str, *, packed: bool, plain: bool
+    ) -> "ImageSelection":
+        """Read the flags of a command. Raises UsageError."""
+        if packed and plain:
+            msg = "--packed and --plain are mutually exclusive."
+            raise UsageError(msg, next="leave one of the two flags away")
+        return cls(
+            words=tuple(words),
+            targets=parse_targets(target) if target else (),
+            packed=packed if packed or plain else None,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
-class Data:
+class DataFile:
     """A file of an image that is no program."""
 
     recipe: Recipe
@@ -59,7 +75,7 @@ class Data:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
+class WrittenImage:
     """An image that was written, and what is in it."""
 
     layout: Layout
@@ -69,8 +85,8 @@ class Made:
     def sizes(self) -> dict[str, int]:
         """Bytes of the files in the image, by platform: what an engine counts."""
         return {
-            one.target.value: sum(file.source.stat().st_size for file in one.files)
-            for one in self.image.images
+            image.target.value: sum(file.source.stat().st_size for file in image.files)
+            for image in self.image.images
         }
 
     def as_dict(self) -> dict[str, Any]:
@@ -84,91 +100,90 @@ class Made:
         }
 
 
-def describe_images(made: Iterable[Made]) -> str:
+def describe_images(made: Iterable[WrittenImage]) -> str:
     """Return a table of images: one line for each platform."""
     rows = [
-        (one.layout.reference, target, f"{size:,}", one.layout.index.digest)
-        for one in made
-        for target, size in one.sizes.items()
+        (image.layout.reference, target, f"{size:,}", image.layout.index.digest)
+        for image in made
+        for target, size in image.sizes.items()
     ]
     return table(("image", "platform", "bytes", "digest of the index"), rows)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shipping:
+class ImageMaker:
     """From `artifacts/manifest.json` to images."""
 
-    pipeline: Pipeline
+    context: Context
 
     @cached_property
     def artifacts(self) -> list[Artifact]:
         """What is built, and proven."""
-        return [artifact for artifact in self.pipeline.manifest() if artifact.verdict.ok]
+        return [
+            artifact for artifact in read_manifest(self.context.artifacts) if artifact.verdict.ok
+        ]
 
     @cached_property
     def images(self) -> tuple[ImageRecipe, ...]:
         """Every image there could be."""
-        return load_images(self.pipeline.recipes, self.pipeline.recipes_directory)
+        return load_images(self.context.recipes, self.context.recipes_directory)
 
+    @property
     def directory(self) -> Path:
         """Where image layouts go."""
-        return self.pipeline.artifacts / "oci"
+        return self.context.artifacts / "oci"
 
-    def make(self, shipment: ImageSelection) -> tuple[list[Made], list[str]]:
+    def make(self, selection: ImageSelection) -> tuple[list[WrittenImage], list[str]]:
         """Write layouts; return them, and a line for each image that lacks something.
 
         Raises UsageError when a word names no image, or when nothing at all can be made.
         """
-        made: list[Made] = []
+        made: list[WrittenImage] = []
         lacking: list[str] = []
-        for recipe in self.select(shipment.words):
-            found = self.plan(recipe, shipment)
+        for recipe in self.select(selection.words):
+            found = self.plan(recipe, selection)
             if not found:
-                products = " ".join(
-                    one.product for one in recipe.contents if self._program(one.product)
-                )
+                products = " ".join(content.product for content in self._programs(recipe))
                 lacking.append(
                     f"{recipe.label}: not built for one target in common: inv build {products}"
                 )
             for image in found:
-                directory = self.directory() / f"{image.name}-{image.tag}"
-                made.append(Made(layout=write_layout(directory, image), image=image))
+                directory = self.directory / f"{image.name}-{image.tag}"
+                made.append(WrittenImage(layout=write_layout(directory, image), image=image))
         if not made:
             msg = "No image can be made:\n" + "\n".join(f"  {line}" for line in lacking)
             raise UsageError(msg, next="inv build, then inv image")
         return made, lacking
 
-    def archives(self, made: Made) -> list[Path]:
+    def archives(self, made: WrittenImage) -> list[Path]:
         """Write one tar for each platform of an image; return their paths."""
         paths = []
         for manifest in made.layout.manifests():
-            path = self.directory() / archive_name(made.layout, manifest)
+            path = self.directory / archive_name(made.layout, manifest)
             write_archive(path, made.layout, manifest)
             paths.append(path)
         return paths
 
-    def load(self, made: Made) -> str:
+    def load(self, made: WrittenImage) -> str:
         """Put an image into the Docker engine: the one platform that the engine is for. Return its name.
 
         Raises EngineError when no engine answers, UsageError when the image is not for its platform.
         """
-        from builders.engines.docker import connect, engine_errors  # noqa: PLC0415
-
         client = connect()
         with engine_errors():
             version = client.version()
-        goals = f"{version['Os']}/{version['Arch']}"
+        native = f"{version['Os']}/{version['Arch']}"
         for manifest in made.layout.manifests():
             assert manifest.platform, "an index names the platform of each manifest"
-            if manifest.platform.value.startswith(goals):
+            if manifest.platform.value.startswith(native):
                 with tempfile.TemporaryDirectory(prefix="fromscratch-") as directory:
                     path = Path(directory) / "image.tar"
                     write_archive(path, made.layout, manifest)
                     with engine_errors(), path.open("rb") as file:
                         client.images.load(file)
                 return made.layout.reference
-        msg = f"{made.layout.reference} is not for the Docker engine's platform, {goals}."
-        raise UsageError(msg, next=f"inv build --target {goals}, then inv image --load")
+        msg = f"{made.layout.reference} is not for the Docker engine's platform, {native}."
+        raise UsageError(msg, next=f"inv build --target {native}, then inv image --load")
 
     def select(self, words: Sequence[str]) -> list[ImageRecipe]:
         """Return the images called ``words``, by their own names or by their product's."""
@@ -176,29 +191,29 @@ class Shipping:
             return list(self.images)
         chosen: list[ImageRecipe] = []
         for word in words:
-            found = [one for one in self.images if word in {one.name, one.label}] or [
-                one
-                for one in self.images
-                if len(one.contents) == 1
-                and word in {one.contents[0].product, one.contents[0].recipe}
+            found = [image for image in self.images if word in {image.name, image.label}] or [
+                image
+                for image in self.images
+                if len(image.contents) == 1
+                and word in {image.contents[0].product, image.contents[0].recipe}
             ]
             if not found:
-                names = ", ".join(dict.fromkeys(one.label for one in self.images))
+                names = ", ".join(dict.fromkeys(image.label for image in self.images))
                 msg = f"There is no image '{word}'."
                 raise UsageError(msg, next=f"choose one of: {names}")
-            chosen += [one for one in found if one not in chosen]
+            chosen += [image for image in found if image not in chosen]
         return chosen
 
-    def plan(self, recipe: ImageRecipe, shipment: ImageSelection) -> list[MultiArch]:
+    def plan(self, recipe: ImageRecipe, selection: ImageSelection) -> list[MultiArch]:
         """Return the images of a recipe: one for each release built of a single program, one of a composed one."""
-        packed = recipe.packed if shipment.packed is None else shipment.packed
+        packed = recipe.packed if selection.packed is None else selection.packed
         planned: list[MultiArch] = []
         for versions in self._versions(recipe):
             chosen = choose(
                 recipe,
                 self.artifacts,
                 versions=versions,
-                targets=shipment.targets or tuple(Target),
+                targets=selection.targets or tuple(Target),
                 packed=packed,
             )
             if chosen:
@@ -217,11 +232,10 @@ class Shipping:
     def _versions(self, recipe: ImageRecipe) -> list[dict[str, str]]:
         """Releases by recipe: of a single program every one that is built, else the newest that is."""
         built: dict[str, list[str]] = {}
-        for content in recipe.contents:
-            if self._program(content.product):
-                pinned = [one.version for one in self.pipeline.recipes[content.recipe].releases]
-                have = {one.release for one in self.artifacts if one.product == content.product}
-                built[content.recipe] = [version for version in pinned if version in have]
+        for content in self._programs(recipe):
+            have = {it.release for it in self.artifacts if it.product == content.product}
+            pinned = self.context.recipes[content.recipe].releases
+            built[content.recipe] = [it.version for it in pinned if it.version in have]
         if not all(built.values()):
             return []
         if len(recipe.contents) == 1:
@@ -232,13 +246,15 @@ class Shipping:
     def _newest(self, recipe: ImageRecipe) -> dict[str, str]:
         """The newest releases that are pinned: moving tags follow no other, or they would move back."""
         return {
-            one.recipe: self.pipeline.recipes[one.recipe].releases[0].version
-            for one in recipe.contents
-            if self._program(one.product)
+            content.recipe: self.context.recipes[content.recipe].releases[0].version
+            for content in self._programs(recipe)
         }
 
-    def _program(self, product: str) -> bool:
-        return bool(self.pipeline.recipes[product.partition(":")[0]].variants[0].expect)
+    def _programs(self, recipe: ImageRecipe) -> list[Content]:
+        return [content for content in recipe.contents if self._is_program(content.product)]
+
+    def _is_program(self, product: str) -> bool:
+        return bool(self.context.recipes[product.partition(":")[0]].variants[0].expect)
 
     def _image(
         self,
@@ -251,8 +267,8 @@ class Shipping:
         epochs: list[int] = []
         for content in recipe.contents:
             if artifact := artifacts.get(content.product):
-                source, sha256 = self.pipeline.artifacts / artifact.path, artifact.sha256
-                release = self.pipeline.recipes[content.recipe].release(artifact.release)
+                source, sha256 = self.context.artifacts / artifact.path, artifact.sha256
+                release = self.context.recipes[content.recipe].release(artifact.release)
                 assert release, "only pinned releases are chosen"
             else:
                 data = self.data[content.product]
@@ -281,10 +297,10 @@ class Shipping:
         self, recipe: ImageRecipe, artifacts: tuple[Artifact, ...], tag: str, epoch: int
     ) -> dict[str, str]:
         """https://github.com/opencontainers/image-spec/blob/main/annotations.md."""
-        first = self.pipeline.recipes[recipe.contents[0].recipe]
+        first = self.context.recipes[recipe.contents[0].recipe]
         url = first.homepage if first.homepage.startswith("https:") else ""
         archive = first.releases[0].source
-        source = self.pipeline.settings["source"] or (
+        source = self.context.settings["source"] or (
             archive.urls[0] if archive and archive.urls else ""
         )
         labels = {
@@ -301,7 +317,7 @@ class Shipping:
 
     def _licence(self, recipe: ImageRecipe, artifacts: Iterable[Artifact]) -> str:
         """The licence of everything in an image at once, as an SPDX expression."""
-        recipes = self.pipeline.recipes
+        recipes = self.context.recipes
         components: list[Component] = []
         for artifact in artifacts:
             versions = {source.name: source.version for source in artifact.inputs}
@@ -314,13 +330,13 @@ class Shipping:
 
     @cached_property
     def _wheels(self) -> dict[str, Wheel]:
-        return {wheel.name: wheel for wheel in Evidence(context=self.pipeline).wheels}
+        return {wheel.name: wheel for wheel in ReleaseInputs(context=self.context).wheels}
 
     @cached_property
     def revision(self) -> str:
         """The commit of what makes images; '' outside a checkout. `FROMSCRATCH_REVISION` wins."""
-        if self.pipeline.settings["revision"]:
-            return self.pipeline.settings["revision"]
+        if self.context.settings["revision"]:
+            return self.context.settings["revision"]
         words = ["git", "-C", str(ROOT), "log", "-1", "--format=%H", "--", *SOURCES]
         try:
             done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
@@ -329,14 +345,14 @@ class Shipping:
         return done.stdout.strip() if re.fullmatch(r"[0-9a-f]{40,64}\s*", done.stdout) else ""
 
     @cached_property
-    def data(self) -> dict[str, Data]:
+    def data(self) -> dict[str, DataFile]:
         """What is in images and is no program, by name: made once for every target."""
-        names = {one.product for image in self.images for one in image.contents}
-        return {name: self._make(name) for name in sorted(names) if not self._program(name)}
+        names = {content.product for image in self.images for content in image.contents}
+        return {name: self._make(name) for name in sorted(names) if not self._is_program(name)}
 
-    def _make(self, name: str) -> Data:
-        pipeline, recipe = self.pipeline, self.pipeline.recipes[name]
-        ((release, fetched),) = pipeline.fetch([recipe], {}).values()
+    def _make(self, name: str) -> DataFile:
+        context, recipe = self.context, self.context.recipes[name]
+        ((release, fetched),) = fetch_sources(context, [recipe]).values()
         step = Step(
             stage=Stage.BUILD,
             recipe=recipe,
@@ -345,12 +361,12 @@ class Shipping:
             target=Target.native(),
             needs=(),
         )
-        outcome = run_plan([step], pipeline.builder(), jobs=1, cancel=pipeline.cancel)[step]
+        outcome = run_plan([step], context.builder(), jobs=1, cancel=context.cancel)[step]
         (sha256,) = outcome.files.values()
-        return Data(
+        return DataFile(
             recipe=recipe,
             release=release,
-            path=pipeline.blob(sha256),
+            path=context.blob(sha256),
             sha256=sha256,
             url=fetched.url,
             outcome=outcome,

@@ -5,8 +5,8 @@ from typing import Any
 
 from console.table import table
 from core.target import Target
-from flow.build import Pipeline
-from publish.manifest import Artifact
+from flow.context import Context
+from publish.manifest import Artifact, read_manifest
 from recipes.load import list_products
 from recipes.model import PackMethod, Product, Recipe, unsupported
 
@@ -16,21 +16,21 @@ WIDTH = 6
 """Of a figure in the matrix: nine targets fit into 100 columns."""
 
 
-def overview(pipeline: Pipeline) -> list[dict[str, Any]]:
+def overview(context: Context) -> list[dict[str, Any]]:
     """Every product with its newest release, and what is built of it for each target."""
-    recipes = pipeline.recipes
-    built = pipeline.manifest()
+    recipes = context.recipes
+    built = read_manifest(context.artifacts)
     rows: list[dict[str, Any]] = []
     for product in list_products(recipes):
         release = product.recipe.releases[0].version
-        own = [one for one in built if (one.product, one.release) == (product.name, release)]
+        own = [it for it in built if (it.product, it.release) == (product.name, release)]
         rows.append(
             {
                 "product": product.name,
                 "default": product.variant.default,
                 "release": release,
-                "releases": [one.version for one in product.recipe.releases],
-                "built": " ".join(sorted({one.target.value for one in own})),
+                "releases": [pinned.version for pinned in product.recipe.releases],
+                "built": " ".join(sorted({artifact.target.value for artifact in own})),
                 "summary": product.variant.summary,
                 "unsupported": {key.value: why for key, why in product.recipe.unsupported.items()},
                 "targets": {at.value: _cell(product, at, own, recipes) for at in Target},

@@ -1,4 +1,4 @@
-"""The last way of what was made: a release directory or a registry, and the check of either."""
+"""`inv publish`: puts images and files into a release directory or a registry."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,82 +6,78 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from commands.image import Data, ImageSelection, Made, Shipping
-from commands.proof import judge_file
-from commands.release_inputs import Evidence
-from core.errors import PublishError, UsageError
-from flow.build import Pipeline
+from commands.image import DataFile, ImageMaker, ImageSelection, WrittenImage
+from commands.release_inputs import ReleaseInputs
 from flow.context import Context
-from publish.check.directory import check_release
-from publish.check.findings import Checked
-from publish.check.image import check_image
 from publish.manifest import Artifact, Input
-from publish.registry.pull import list_tags, pull
 from publish.registry.push import plan_push, push
-from publish.registry.reference import SCHEME, Reference, Repository
+from publish.registry.reference import SCHEME, Repository
 from publish.registry.upload_item import Pushed
 from publish.release.image import PublishedImage, attachments
 from publish.release.write import WrittenRelease, write_release
 from publish.trust.components import Role, component_of
 from publish.trust.provenance import BuildPlatform
 from publish.trust.published import PublishedFile, published_files, resolve
-from publish.trust.signing import PublicKey, SecretKey, new_key
-from recipes.images import load_images
-from verify.expectations import Expectations
-from verify.verdict import Verdict
+from publish.trust.signing import SecretKey
 
 UNSIGNED = "nothing is signed: nobody can tell that it is yours (./inv key new)"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Publishing:
+class Publisher:
     """From images and files to those who use them."""
 
-    shipping: Shipping
+    context: Context
+    maker: ImageMaker
     key: SecretKey | None
 
     @classmethod
-    def of(cls, pipeline: Pipeline, *, key: SecretKey | None) -> "Publishing":
-        """Publish what ``pipeline`` has built."""
+    def of(cls, context: Context, *, key: SecretKey | None) -> "Publisher":
+        """Publish what is built, signed with ``key``; a warning says so when there is none."""
         if key is None:
-            pipeline.report.warn(UNSIGNED)
-        return cls(shipping=Shipping(pipeline=pipeline), key=key)
-
-    @property
-    def pipeline(self) -> Pipeline:
-        """The rooms, joined."""
-        return self.shipping.pipeline
+            context.report.warn(UNSIGNED)
+        return cls(context=context, maker=ImageMaker(context=context), key=key)
 
     @cached_property
-    def evidence(self) -> Evidence:
-        """What is said beyond the files."""
-        return Evidence(context=self.pipeline)
+    def inputs(self) -> ReleaseInputs:
+        return ReleaseInputs(context=self.context)
 
     @cached_property
     def builder(self) -> BuildPlatform:
         """Who builds here, and with what."""
-        settings = self.pipeline.settings
-        return self.evidence.builder(
-            id=settings["builder"], source=settings["source"], revision=self.shipping.revision
+        settings = self.context.settings
+        return self.inputs.builder(
+            id=settings["builder"], source=settings["source"], revision=self.maker.revision
         )
 
+    def publish(
+        self, to: str, selection: ImageSelection, *, latest: bool, insecure: bool, dry: bool
+    ) -> tuple[object, str]:
+        """Publish to a directory or to ``oci://HOST/REPO``; return what to print, as JSON and as text."""
+        if not to.startswith(SCHEME):
+            release = self.to_directory(Path(to), selection, dry=dry)
+            return release_as_dict(release), describe_release(release, dry=dry)
+        repository = Repository.parse(to, insecure=insecure)
+        pushed = self.to_registry(repository, selection, latest=latest, dry=dry)
+        return [pushed_as_dict(image) for image in pushed], describe_pushed(pushed, dry=dry)
+
     def to_directory(
-        self, directory: Path, shipment: ImageSelection, *, dry: bool = False
+        self, directory: Path, selection: ImageSelection, *, dry: bool = False
     ) -> WrittenRelease:
         """Make ``directory`` a release of what is built; ``dry``: write nothing, only say what would be in it.
 
         Raises PublishError when something is not proven, and when the directory cannot be one.
         """
-        made, _ = self.shipping.make(shipment)
+        made, _ = self.maker.make(selection)
         images = [
-            self.contents(image, archives=tuple(self.shipping.archives(image))) for image in made
+            self.contents(image, archives=tuple(self.maker.archives(image))) for image in made
         ]
         return write_release(
             directory,
-            self.files(shipment, made),
+            self.files(selection, made),
             images=images,
-            reader=self.evidence.reader,
-            archive=self.evidence.archive,
+            reader=self.inputs.reader,
+            archive=self.inputs.archive,
             builder=self.builder,
             key=self.key,
             dry=dry,
@@ -90,7 +86,7 @@ class Publishing:
     def to_registry(
         self,
         repository: Repository,
-        shipment: ImageSelection,
+        selection: ImageSelection,
         *,
         latest: bool = False,
         dry: bool = False,
@@ -99,58 +95,58 @@ class Publishing:
 
         Everything is made, and known to be proven, before the first byte is sent. Raises PublishError.
         """
-        made, _ = self.shipping.make(shipment)
+        made, _ = self.maker.make(selection)
         ready = [
-            (one, attachments(self.contents(one), builder=self.builder, key=self.key))
-            for one in made
+            (image, attachments(self.contents(image), builder=self.builder, key=self.key))
+            for image in made
         ]
         send = plan_push if dry else push
-        progress = self.pipeline.report.progress("copy")
+        progress = self.context.report.progress("copy")
         return [
             send(
-                one.layout,
-                repository.joined(one.layout.name),
-                (one.layout.tag, *(one.image.moving if latest else ())),
+                image.layout,
+                repository.joined(image.layout.name),
+                (image.layout.tag, *(image.image.moving if latest else ())),
                 attached,
                 progress=progress,
             )
-            for one, attached in ready
+            for image, attached in ready
         ]
 
-    def files(self, shipment: ImageSelection, made: Sequence[Made]) -> tuple[PublishedFile, ...]:
+    def files(
+        self, selection: ImageSelection, made: Sequence[WrittenImage]
+    ) -> tuple[PublishedFile, ...]:
         """The files of a release: everything that is built, or what the chosen images have in them."""
-        artifacts = self.shipping.artifacts
-        if shipment.targets:
-            artifacts = [one for one in artifacts if one.target in shipment.targets]
-        if shipment.words:
+        artifacts = self.maker.artifacts
+        if selection.targets:
+            artifacts = [it for it in artifacts if it.target in selection.targets]
+        if selection.words:
             products = {
                 content.product
-                for one in made
-                for image in one.image.images
+                for written in made
+                for image in written.image.images
                 for content in image.recipe.contents
             }
-            artifacts = [one for one in artifacts if one.product in products]
+            artifacts = [it for it in artifacts if it.product in products]
         return self._shipped(artifacts)
 
-    def contents(self, made: Made, archives: tuple[Path, ...] = ()) -> PublishedImage:
+    def contents(self, made: WrittenImage, archives: tuple[Path, ...] = ()) -> PublishedImage:
         """An image with all that is known of the files in it."""
         files = {}
         for image in made.image.images:
             data = [
-                self._shipped_data(self.shipping.data[content.product])
+                self._shipped_data(self.maker.data[content.product])
                 for content in image.recipe.contents
-                if content.product in self.shipping.data
+                if content.product in self.maker.data
             ]
             files[image.target] = (*self._shipped(image.artifacts), *data)
         return PublishedImage(layout=made.layout, files=files, archives=archives)
 
     def _shipped(self, artifacts: Sequence[Artifact]) -> tuple[PublishedFile, ...]:
-        pipeline = self.pipeline
-        return published_files(
-            artifacts, pipeline.artifacts, pipeline.recipes, self.evidence.wheels
-        )
+        context = self.context
+        return published_files(artifacts, context.artifacts, context.recipes, self.inputs.wheels)
 
-    def _shipped_data(self, data: Data) -> PublishedFile:
+    def _shipped_data(self, data: DataFile) -> PublishedFile:
         """A file that is no program, such as the CA certificates."""
         name, release = data.recipe.name, data.release
         source = Input(
@@ -172,70 +168,26 @@ class Publishing:
             engine=data.outcome.engine,
             isolated=data.outcome.isolated,
             components=(component_of(data.recipe, release, Role.DATA),),
-            sources=(resolve(source, self.pipeline.recipes),),
+            sources=(resolve(source, self.context.recipes),),
         )
-
-
-def check_shipped(
-    context: Context, where: str, *, public_key: PublicKey | None, insecure: bool = False
-) -> list[Checked]:
-    """Check a release directory, or images of a registry; never raises for what is in them.
-
-    ``oci://HOST/REPO/NAME:TAG`` (or ``@sha256:…``) is one image, ``oci://HOST/REPO/NAME`` all its tags,
-    ``oci://HOST/REPO`` every image that the recipes know of. Raises UsageError or PublishError when there is nothing
-    to check.
-    """
-
-    def verify(path: Path, expectations: Expectations) -> Verdict:
-        return judge_file(context, path, expectations)
-
-    if not where.startswith(SCHEME):
-        if not Path(where).is_dir():
-            msg = f"'{where}' is no directory."
-            raise UsageError(msg, next="name a release directory, or oci://HOST/REPO/NAME:TAG")
-        return [check_release(Path(where), public_key=public_key, judge=verify)]
-    checked = []
-    for reference in _references(context, where, insecure=insecure):
-        with context.cache.scratch() as scratch:
-            progress = context.report.progress("copy")
-            layout, attached = pull(reference, scratch / "image", progress=progress)
-            checked.append(check_image(layout, attached, public_key=public_key, judge=verify))
-    return checked
-
-
-def _references(context: Context, where: str, *, insecure: bool) -> list[Reference]:
-    last = where.rpartition("/")[2]
-    if (":" in last.partition("@")[0] and where.count("/") > 2) or "@" in last:
-        return [Reference.parse(where, insecure=insecure)]
-    repository = Repository.parse(where, insecure=insecure)
-    names = dict.fromkeys(
-        image.name for image in load_images(context.recipes, context.recipes_directory)
-    )
-    if repository.path.rpartition("/")[2] in names:
-        ones = [repository]
-    else:
-        ones = [repository.joined(name) for name in names]
-    found = [Reference(repository=one, word=tag) for one in ones for tag in list_tags(one)]
-    if not found:
-        msg = f"There is no image of ours at {where}."
-        raise PublishError(msg, next="inv publish --to DEST puts them there")
-    return found
 
 
 def describe_pushed(pushed: Sequence[Pushed], *, dry: bool) -> str:
     """Return one line for each image; of a push that is only planned every digest and tag before it."""
     lines: list[str] = []
-    for one in pushed:
+    for image in pushed:
         if dry:
             lines += [
                 f"{item.digest}  {'there' if item.present else 'to send':7}  {item.size:>9,}  "
                 f"{item.kind.value} {_short(item.label)}"
-                for item in one.items
+                for item in image.items
             ]
-        sent = sum(not item.present for item in one.items)
+        sent = sum(not item.present for item in image.items)
         word = "would be sent" if dry else "sent"
-        state = f"{sent} of {len(one.items)} things {word}, {one.uploaded:,} bytes"
-        lines.append(f"{one.reference}@{one.digest}\n  {state if one.changed else 'unchanged'}")
+        state = f"{sent} of {len(image.items)} things {word}, {image.uploaded:,} bytes"
+        lines.append(
+            f"{image.reference}@{image.digest}\n  {state if image.changed else 'unchanged'}"
+        )
     return "\n".join(lines)
 
 
@@ -268,9 +220,14 @@ def release_as_dict(release: WrittenRelease) -> dict[str, Any]:
 def pushed_as_dict(pushed: Pushed) -> dict[str, Any]:
     """A push as JSON wants it."""
     items = [
-        {"kind": one.kind.value, "name": one.label, "digest": one.digest, "size": one.size}
-        | {"present": one.present}
-        for one in pushed.items
+        {
+            "kind": item.kind.value,
+            "name": item.label,
+            "digest": item.digest,
+            "size": item.size,
+            "present": item.present,
+        }
+        for item in pushed.items
     ]
     return {
         "reference": pushed.reference,
@@ -278,50 +235,3 @@ def pushed_as_dict(pushed: Pushed) -> dict[str, Any]:
         "changed": pushed.changed,
         "items": items,
     }
-
-
-def key_files(context: Context) -> tuple[Path, Path]:
-    """Where the secret and the public key are, or would be: `FROMSCRATCH_KEY`, else the user's configuration."""
-    from platformdirs import user_config_path  # noqa: PLC0415
-
-    named = context.settings["key"]
-    path = Path(named).expanduser() if named else user_config_path("fromscratch") / "minisign.key"
-    return path, path.with_name(f"{path.name}.pub")
-
-
-def secret_key(context: Context) -> SecretKey | None:
-    """Return the key to sign with; None when nobody named one and none was made. Raises PublishError."""
-    path, _ = key_files(context)
-    if not context.settings["key"] and not path.exists():
-        return None
-    return SecretKey.read(path, password=context.settings["key_password"] or None)
-
-
-def public_key(context: Context) -> PublicKey | None:
-    """Return the key that somebody named to check with, as a file or as its one line. Raises PublishError."""
-    named = context.settings["public_key"]
-    if not named:
-        return None
-    path = Path(named).expanduser()
-    return PublicKey.read(path) if path.exists() else PublicKey.parse(named)
-
-
-def look_after_keys(context: Context, words: Sequence[str]) -> list[str]:
-    """Do what ``key WORD`` says; return what to print: never the secret half."""
-    path, public = key_files(context)
-    match list(words):
-        case ["new"] | ["new", _]:
-            if len(words) > 1:
-                path = Path(words[1])
-                public = path.with_name(f"{path.name}.pub")
-            key = new_key(path, public)
-            return [
-                f"secret key: {path} (keep it, and keep it to yourself)",
-                f"public key: {public}",
-                f"publish this line where your users find it: {key.public.line}",
-            ]
-        case ["show"]:
-            return [PublicKey.read(public).line]
-        case _:
-            msg = f"'key {' '.join(words)}' is not known."
-            raise UsageError(msg, next="inv key new [FILE], inv key show")

@@ -1,4 +1,4 @@
-"""Build again where everything around is different, and compare every file byte for byte."""
+"""`inv build --rebuild-and-compare`: builds again where everything around is different, and compares each byte."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from builders.engines.engine import EngineName
 from builders.engines.varied import Clock
@@ -14,12 +14,12 @@ from builders.sources.cache import Cache
 from commands.rebuild_worker import SURROUNDINGS, UMASK, BuildSpec, run_worker
 from console.table import table
 from core.errors import EngineError
-from flow.build import Pipeline, Request
+from core.target import Target
+from flow.build import Request, build, run_steps
+from flow.context import Context
 from publish.manifest import Artifact
 from recipes.model import Kind
-
-if TYPE_CHECKING:
-    from verify.difference import Difference
+from verify.difference import Difference, find_difference
 
 HANDED_ON = ("mirrors", "debian_mirror", "base_image")
 """Settings that both builds share."""
@@ -33,11 +33,11 @@ class Pair:
     """One file, built twice."""
 
     product: str
-    target: str
+    target: Target
     packed: bool
     path: str
     sha256: tuple[str, str]
-    difference: "Difference | None"
+    difference: Difference | None
 
     @property
     def equal(self) -> bool:
@@ -95,28 +95,28 @@ class Comparison:
         }
 
 
-def rebuild_and_compare(pipeline: Pipeline, request: Request) -> Comparison:
+def rebuild_and_compare(context: Context, request: Request) -> Comparison:
     """Build, build again elsewhere, compare. What is equal is delivered as by any build.
 
     Tools (UPX) are taken over from the first build, unless the request says ``rebuild``. Raises what building raises.
     """
-    first = pipeline.build(request)
-    with tempfile.TemporaryDirectory(prefix="fromscratch-again-") as name:
+    first = build(context, request)
+    with tempfile.TemporaryDirectory(prefix="fromscratch-rebuild-") as name:
         directory = Path(name).resolve()
         cache = Cache(directory / "cache")
-        taken = seed(pipeline, replace(request, rebuild=False), cache, tools=not request.rebuild)
-        engine = other_engine(pipeline, {EngineName(one.engine) for one in first})
-        order = BuildSpec(
+        taken = seed(context, replace(request, rebuild=False), cache, tools=not request.rebuild)
+        engine = other_engine(context, {EngineName(artifact.engine) for artifact in first})
+        spec = BuildSpec(
             settings={
-                **{name: pipeline.settings[name] for name in HANDED_ON},
-                "recipes": ",".join(map(str, pipeline.settings.directories("recipes"))),
+                **{name: context.settings[name] for name in HANDED_ON},
+                "recipes": ",".join(map(str, context.settings.directories("recipes"))),
                 "engine": engine.value,
                 "cache": str(cache.root),
                 "artifacts": str(directory / "artifacts"),
-                "jobs": "1" if pipeline.jobs > 1 else "2",
+                "jobs": "1" if context.jobs > 1 else "2",
                 "offline": "1",
             },
-            recipes=str(pipeline.recipes_directory),
+            recipes=str(context.recipes_directory),
             products=request.products,
             targets=tuple(target.value for target in request.targets),
             exact=request.exact,
@@ -124,59 +124,57 @@ def rebuild_and_compare(pipeline: Pipeline, request: Request) -> Comparison:
             cores=(os.cpu_count() or 1) + 1,
             days=DAYS,
         )
-        made = run_worker(order, directory)
-        kept = pipeline.artifacts / "compare"
+        made = run_worker(spec, directory)
+        kept = context.artifacts / "compare"
         shutil.rmtree(kept, ignore_errors=True)
-        pairs = tuple(_pair(pipeline, one, made[one.path], kept) for one in first)
-        engines = ", ".join(sorted({one.engine for one in first}))
+        pairs = tuple(_pair(context, artifact, made[artifact.path], kept) for artifact in first)
+        engines = ", ".join(sorted({artifact.engine for artifact in first}))
         surroundings = [f"{name}={value}" for name, value in SURROUNDINGS.items()]
         varied = {
             "engine": f"{engines} -> {engine.value}",
-            "directories": f"{pipeline.cache_directory} -> {cache.root}",
+            "directories": f"{context.cache_directory} -> {cache.root}",
             "clock": f"{DAYS} days on, for programs that are linked dynamically (sh, cmake, ninja)"
             if Clock.of_this_machine(DAYS)
             else "not varied: no libfaketime (apt-get install -y libfaketime)",
-            "steps at a time": f"{pipeline.jobs} -> {order.settings['jobs']}",
-            "JOBS of a step": f"{os.cpu_count() or 1} -> {order.cores}",
+            "steps at a time": f"{context.jobs} -> {spec.settings['jobs']}",
+            "JOBS of a step": f"{os.cpu_count() or 1} -> {spec.cores}",
             "of the pipeline": ", ".join([f"umask {UMASK:03o}", *surroundings]),
             "taken over": ", ".join(["sources", *taken]),
         }
     return Comparison(pairs=pairs, varied=varied, kept=str(kept))
 
 
-def seed(pipeline: Pipeline, request: Request, cache: Cache, *, tools: bool) -> list[str]:
+def seed(context: Context, request: Request, cache: Cache, *, tools: bool) -> list[str]:
     """Copy the sources that the request takes, and what its tools are; return the tools' names."""
-    _, outcomes, sources = pipeline.make(request)
-    for release, fetched in sources.values():
+    run = run_steps(context, request)
+    for release, fetched in run.sources.values():
         if release.source:
             cache.put_file(fetched.path)
     taken = []
-    for step, outcome in outcomes.items():
-        entry = pipeline.cache.get_action(outcome.key)
+    for step, outcome in run.outcomes.items():
+        entry = context.cache.get_action(outcome.key)
         if tools and entry and step.recipe.kind is Kind.TOOL:
             for sha256 in {outcome.output, *outcome.files.values()}:
-                cache.put_file(pipeline.blob(sha256))
+                cache.put_file(context.blob(sha256))
             cache.put_action(outcome.key, entry)
             taken.append(f"{step.recipe.name} {step.release.version}")
     return taken
 
 
-def other_engine(pipeline: Pipeline, used: set[EngineName]) -> EngineName:
+def other_engine(context: Context, used: set[EngineName]) -> EngineName:
     """Return an engine that works and made none of the files; else one that made not all of them; else the same."""
     names = [name for name in EngineName if name is not EngineName.AUTO]
     for name in [*(name for name in names if name not in used), *names]:
         try:
-            pipeline.chooser.make(name)
+            context.chooser.make(name)
         except EngineError:
             continue
         return name
     raise AssertionError  # the host always works
 
 
-def _pair(pipeline: Pipeline, artifact: Artifact, other: Path, kept: Path) -> Pair:
-    from verify.difference import find_difference  # noqa: PLC0415
-
-    mine = pipeline.blob(artifact.sha256)
+def _pair(context: Context, artifact: Artifact, other: Path, kept: Path) -> Pair:
+    mine = context.blob(artifact.sha256)
     difference = None
     if other.name != artifact.sha256:
         difference = find_difference(mine, other)

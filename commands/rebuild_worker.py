@@ -1,6 +1,6 @@
 """The second build of a comparison: a process of its own, since umask, locale and time zone belong to a process.
 
-It is told what to do on its standard input, and ends when that does: it never outlives who started it.
+It reads its `BuildSpec` from standard input, and ends when that does: it never outlives who started it.
 """
 
 import json
@@ -31,8 +31,8 @@ from core.errors import (
 )
 from core.settings import Settings
 from core.target import Target
-from flow.build import Pipeline, Request
-from flow.context import ROOT
+from flow.build import Request, run_steps
+from flow.context import ROOT, Context, choose_engine
 
 SURROUNDINGS = {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8", "TZ": "Pacific/Kiritimati"}
 UMASK = 0o077
@@ -40,7 +40,7 @@ UMASK = 0o077
 
 @dataclass(frozen=True, kw_only=True)
 class BuildSpec:
-    """All that the second build is told."""
+    """All that the second build is given."""
 
     settings: Mapping[str, str]
     recipes: str
@@ -50,12 +50,12 @@ class BuildSpec:
     exact: bool
     everywhere: bool
     cores: int
-    """What steps are told in ``JOBS``."""
+    """What ``JOBS`` says to each step."""
     days: int
     """How far their clock is ahead, where it can be moved."""
 
 
-def run_worker(order: BuildSpec, directory: Path) -> dict[str, Path]:
+def run_worker(spec: BuildSpec, directory: Path) -> dict[str, Path]:
     """Build in another process, called from ``directory``; return each path with its file in the second cache.
 
     Raises what building raises.
@@ -70,88 +70,72 @@ def run_worker(order: BuildSpec, directory: Path) -> dict[str, Path]:
         stdout=subprocess.PIPE,
         text=True,
         encoding="utf-8",
-        start_new_session=True,  # Ctrl-C is told by the end of its input, once
+        start_new_session=True,  # Ctrl-C reaches it as the end of its input, once
     )
     assert process.stdin
     assert process.stdout
     try:
-        process.stdin.write(json.dumps(asdict(order)) + "\n")
+        process.stdin.write(json.dumps(asdict(spec)) + "\n")
         process.stdin.flush()
-        answer = process.stdout.read()
+        output = process.stdout.read()
     finally:
         process.stdin.close()
         process.wait()
         process.stdout.close()
     try:
-        said: dict[str, Any] = json.loads(answer)
+        answer: dict[str, Any] = json.loads(output)
     except ValueError as error:
         msg = f"The second build ended with {process.returncode} and no answer."
-        raise StepError(msg, next="see what it said above") from error
-    if "error" in said:
-        raise as_our_own(said["error"])
-    return {path: Path(file) for path, file in said["made"].items()}
+        raise StepError(msg, next="see its messages above") from error
+    if "error" in answer:
+        raise error_of(answer["error"])
+    return {path: Path(file) for path, file in answer["made"].items()}
 
 
-def as_our_own(said: Mapping[str, Any]) -> FromscratchError:
-    """The error of the second build, as our own."""
+def error_of(answer: Mapping[str, Any]) -> FromscratchError:
+    """Return the error that ended the second build, of the same kind and with the same code."""
     kinds = (VerdictError, UsageError, RecipeError, SourceError, StepError, EngineError)
-    (kind,) = [one for one in kinds if one.code == said["code"]]
-    what = f"The second build: {said['what']}"
-    return kind(what, why=said["why"], next=said["next"])
+    (kind,) = [kind for kind in kinds if kind.code == answer["code"]]
+    return kind(f"The second build: {answer['what']}", why=answer["why"], next=answer["next"])
 
 
-@dataclass(frozen=True, kw_only=True)
-class Again(Pipeline):
-    """The pipeline of the second build: its steps find everything changed."""
+def run(spec: BuildSpec) -> dict[str, str]:
+    """Build where everything around is changed, verify nothing; return each artifact's path with its cached file."""
 
-    order: BuildSpec
-
-    def _find_engine(self) -> Engine:
-        engine = super()._find_engine()
-        clock = Clock.of_this_machine(self.order.days)
-        jobs = {"JOBS": str(self.order.cores)}
-        return VariedEngine(engine=engine, clock=clock, now=time.time(), env=jobs)
-
-    def files(self) -> dict[str, str]:
-        """Build, judge nothing; return each artifact's path with its file in the cache."""
-        request = Request(
-            products=self.order.products,
-            targets=tuple(map(Target, self.order.targets)),
-            exact=self.order.exact,
-            everywhere=self.order.everywhere,
+    def varied_engine(context: Context) -> Engine:
+        return VariedEngine(
+            engine=choose_engine(context),
+            clock=Clock.of_this_machine(spec.days),
+            now=time.time(),
+            env={"JOBS": str(spec.cores)},
         )
-        goals, outcomes, _ = self.make(request)
-        made: dict[str, str] = {}
-        for goal in goals:
-            for step, packed in ((goal.build, False), (goal.pack, True)):
-                if step:
-                    files = outcomes[step].files
-                    sha256 = files["packed"] if packed else next(iter(files.values()))
-                    path = goal.product.file_name(goal.release.version, goal.target, packed=packed)
-                    made[str(path)] = str(self.blob(sha256))
-        return made
 
-
-def run_spec(order: BuildSpec) -> dict[str, Any]:
-    """Build; return what the process answers."""
-    pipeline = Again(
-        settings=Settings.read(order.settings, environment={}),
+    context = Context(
+        settings=Settings.read(spec.settings, environment={}),
         report=make_report(),
-        recipes_directory=Path(order.recipes),
-        order=order,
+        recipes_directory=Path(spec.recipes),
+        find_engine=varied_engine,
+    )
+    request = Request(
+        products=spec.products,
+        targets=tuple(map(Target, spec.targets)),
+        exact=spec.exact,
+        everywhere=spec.everywhere,
     )
     try:
-        with _as_long_as_input_lasts():
-            return {"made": pipeline.files()}
-    except FromscratchError as error:
-        said = {"what": error.what, "why": error.why, "next": error.next, "code": int(error.code)}
-        return {"error": said}
+        done = run_steps(context, request)
     finally:
-        pipeline.close()
+        context.report.close()
+    made: dict[str, str] = {}
+    for goal in done.goals:
+        for packed in (False, True) if goal.pack else (False,):
+            path = goal.product.file_name(goal.release.version, goal.target, packed=packed)
+            made[str(path)] = str(context.blob(done.program(goal, packed=packed)))
+    return made
 
 
 @contextmanager
-def _as_long_as_input_lasts() -> Iterator[None]:
+def _interrupted_by_end_of_input() -> Iterator[None]:
     over = threading.Event()
     main_thread = threading.main_thread().ident or 0
     # Whoever runs things in the background has them ignore Ctrl-C.
@@ -172,13 +156,19 @@ def _as_long_as_input_lasts() -> Iterator[None]:
 
 
 def main() -> int:
-    """Read an order, build, print what was made as JSON."""
+    """Read a `BuildSpec`, build, print what was made, or the error, as JSON."""
     words = json.loads(sys.stdin.readline())
     lists = {name: tuple(words[name]) for name in ("products", "targets")}
+    answer: dict[str, Any]
     try:
-        print(json.dumps(run_spec(BuildSpec(**{**words, **lists}))))
+        with _interrupted_by_end_of_input():
+            answer = {"made": run(BuildSpec(**{**words, **lists}))}
+    except FromscratchError as error:
+        fields = {"what": error.what, "why": error.why, "next": error.next}
+        answer = {"error": {**fields, "code": int(error.code)}}
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
+    print(json.dumps(answer))
     return ExitCode.DONE
 
 

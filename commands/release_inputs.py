@@ -20,8 +20,8 @@ LARGEST = 4 << 30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """Everything that `publish` needs of the other rooms."""
+class ReleaseInputs:
+    """What `publish` is given of the other rooms."""
 
     context: Context
 

@@ -1,10 +1,15 @@
-"""The rooms, joined by the settings: what every command needs of them, each made when it is first asked for."""
+"""What every command works with, derived from the settings: each part is made when it is first asked for."""
 
+import json
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from builders.build import LazyEngine
+from platformdirs import user_cache_path
+
+from builders.build import Builder, LazyEngine
 from builders.engines.choose import Chooser
 from builders.engines.engine import Engine, EngineName
 from builders.sources.cache import Cache
@@ -13,15 +18,54 @@ from builders.timings import Timings
 from builders.toolchain import Toolchain
 from core.cancel import CancelToken
 from core.errors import EngineError, VerdictError
+from core.files import write_file
 from core.progress import Report
 from core.settings import Settings
 from core.target import Target
-from publish.manifest import Artifact, read_manifest
 from recipes.load import HERE, load_recipes
 from recipes.model import Recipe
 from verify.smoke import SmokeEnvironment
 
 ROOT = Path(__file__).parents[1]
+
+
+def choose_engine(context: "Context") -> Engine:
+    """Return the engine that the settings ask for. Raises EngineError when it does not work here."""
+    engine = context.chooser.choose(context.settings.choice("engine", EngineName))
+    if not engine.isolated:
+        context.report.warn("steps run on this machine without isolation (engine 'host')")
+    return engine
+
+
+def choose_smoke_environment(context: "Context", target: Target) -> SmokeEnvironment | str:
+    """Return where finished programs for ``target`` can be tried, or why nowhere."""
+    from builders.engines.scratch_root import (  # noqa: PLC0415 - a remembered smoke run is cheap
+        DockerEnvironment,
+        SandboxEnvironment,
+        emulator,
+    )
+
+    scratch, cancel, qemu = context.chooser.scratch, context.cancel, None
+    if not target.runs_natively:
+        qemu = emulator(target)
+        if qemu is None:
+            return (
+                f"qemu-{target.qemu}-static is not installed (apt-get install -y qemu-user-static)"
+            )
+    elif context.settings["engine"] in {EngineName.DOCKER, EngineName.AUTO}:
+        from builders.engines.docker import connect, is_local  # noqa: PLC0415 - loads docker and requests
+
+        try:
+            client = connect()
+            if is_local(client):
+                return DockerEnvironment(client=client, scratch=scratch, cancel=cancel)
+        except EngineError:
+            pass
+    try:
+        backend = context.chooser.backend()
+    except EngineError as error:
+        return f"no empty root can be made: {error.what}"
+    return SandboxEnvironment(backend=backend, scratch=scratch, emulator=qemu, cancel=cancel)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +77,11 @@ class Context:
     recipes_directory: Path = HERE
     cancel: CancelToken = field(default_factory=CancelToken)
     timings: Timings = field(default_factory=Timings)
+    find_engine: Callable[["Context"], Engine] = choose_engine
+    """Called when the first step really runs."""
+    find_smoke_environment: Callable[["Context", Target], SmokeEnvironment | str] = (
+        choose_smoke_environment
+    )
 
     @cached_property
     def recipes(self) -> dict[str, Recipe]:
@@ -41,31 +90,24 @@ class Context:
 
     @cached_property
     def cache(self) -> Cache:
-        """The content-addressed cache."""
         return Cache(self.cache_directory)
 
     @cached_property
     def cache_directory(self) -> Path:
-        """Where the cache is."""
-        if self.settings["cache"]:
-            return Path(self.settings["cache"]).expanduser().absolute()
-        from platformdirs import user_cache_path  # noqa: PLC0415
-
-        return user_cache_path("fromscratch")
+        named = self.settings["cache"]
+        return Path(named).expanduser().absolute() if named else user_cache_path("fromscratch")
 
     @property
     def artifacts(self) -> Path:
-        """Where the results go."""
+        """The directory of the results."""
         return Path(self.settings["artifacts"] or ROOT / "artifacts").absolute()
 
     @cached_property
     def toolchain(self) -> Toolchain:
-        """The installed toolchain."""
         return Toolchain.installed(HERE)
 
     @cached_property
     def mirrors(self) -> Mirrors:
-        """Where sources may come from."""
         return Mirrors.from_environment(
             {
                 "FROMSCRATCH_MIRRORS": self.settings["mirrors"],
@@ -75,7 +117,6 @@ class Context:
 
     @cached_property
     def chooser(self) -> Chooser:
-        """What finds an engine."""
         return Chooser(
             toolchain=self.toolchain,
             scratch=self.cache_directory / "boxes",
@@ -86,12 +127,25 @@ class Context:
 
     @cached_property
     def engine(self) -> LazyEngine:
-        """The engine, looked for when the first step runs."""
-        return LazyEngine(self._find_engine)
+        return LazyEngine(lambda: self.find_engine(self))
 
-    def manifest(self) -> tuple[Artifact, ...]:
-        """What `artifacts/manifest.json` says."""
-        return read_manifest(self.artifacts)
+    @property
+    def jobs(self) -> int:
+        """How many steps, or smoke runs, go on at a time."""
+        return self.settings.number("jobs", os.cpu_count() or 1)
+
+    def builder(self, *, rebuild: frozenset[str] = frozenset()) -> Builder:
+        """Return what runs steps; ``rebuild`` names the recipes whose cached results are not looked at."""
+        return Builder(
+            cache=self.cache,
+            toolchain=self.toolchain,
+            engine=self.engine,
+            report=self.report,
+            logs=self.cache_directory / "logs",
+            cancel=self.cancel,
+            rebuild=rebuild,
+            timings=self.timings,
+        )
 
     def blob(self, sha256: str) -> Path:
         """Return a file of the cache. Raises VerdictError when it was lost during the run."""
@@ -101,42 +155,7 @@ class Context:
             raise VerdictError(msg, next="run again")
         return blob
 
-    def place(self, target: Target) -> SmokeEnvironment | str:
-        """Return where finished programs for ``target`` can be tried, or why nowhere."""
-        from builders.engines.scratch_root import DockerEnvironment, SandboxEnvironment, emulator  # noqa: PLC0415
-
-        qemu = None
-        if not target.runs_natively:
-            qemu = emulator(target)
-            if qemu is None:
-                return f"qemu-{target.qemu}-static is not installed (apt-get install -y qemu-user-static)"
-        if qemu is None and self.settings["engine"] in {EngineName.DOCKER, EngineName.AUTO}:
-            try:
-                from builders.engines.docker import connect, is_local  # noqa: PLC0415
-
-                client = connect()
-                if is_local(client):
-                    return DockerEnvironment(
-                        client=client, scratch=self.chooser.scratch, cancel=self.cancel
-                    )
-            except EngineError:
-                pass
-        try:
-            return SandboxEnvironment(
-                backend=self.chooser.backend(),
-                scratch=self.chooser.scratch,
-                emulator=qemu,
-                cancel=self.cancel,
-            )
-        except EngineError as error:
-            return f"no empty root can be made: {error.what}"
-
-    def close(self) -> None:
-        """Put the display away."""
-        self.report.close()
-
-    def _find_engine(self) -> Engine:
-        engine = self.chooser.choose(self.settings.choice("engine", EngineName))
-        if not engine.isolated:
-            self.report.warn("steps run on this machine without isolation (engine 'host')")
-        return engine
+    def write_timings(self, path: Path | None = None) -> None:
+        """Write what this run did and when to ``path``, or to `artifacts/timings.json`."""
+        text = json.dumps(self.timings.trace(jobs=self.jobs), indent=1) + "\n"
+        write_file(path or self.artifacts / "timings.json", text.encode())

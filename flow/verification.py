@@ -1,30 +1,114 @@
 """Is what was built good? Each file with its verdict and smoke run, as the manifest says it."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import Self
 
 from builders.build import Outcome
 from builders.key import source_digest
 from builders.plan import Goal, Step
-from builders.sources.fetch import Fetched
 from builders.timings import Kind
-from core.cancel import Cancelled
 from core.errors import StepError
 from core.target import Target
 from flow.context import Context
+from flow.fetch import Sources
 from publish.manifest import Artifact, Input, Seconds, VerdictSummary
-from recipes.model import Release
 from verify.expectations import Expectations
 from verify.proofs import Proofs
+from verify.servers import Servers, serving
 from verify.smoke import Smoke, smoke
 
-if TYPE_CHECKING:
-    from verify.servers import Servers
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRun:
+    """What was asked for, and what became of every step and source; nothing of it is verified yet."""
+
+    goals: tuple[Goal, ...]
+    outcomes: Mapping[Step, Outcome]
+    sources: Sources
+
+    def program(self, goal: Goal, *, packed: bool = False) -> str:
+        """Return the sha256 of the one file that a program's build made, or of its packed form."""
+        if packed and goal.pack:
+            return self.outcomes[goal.pack].files["packed"]
+        files = self.outcomes[goal.build].files
+        if len(files) != 1:
+            msg = f"{goal.build.name} made {len(files) or 'many'} files where one program is expected."
+            raise StepError(msg, next=f"put one file into $OUT: {goal.product.recipe.script}")
+        return next(iter(files.values()))
+
+    def inputs(self, step: Step) -> tuple[Input, ...]:
+        """Return every source that went into what ``step`` made, the tools' too."""
+        found: dict[str, Input] = {}
+        steps = [step]
+        while steps:
+            recipe = (step := steps.pop()).recipe
+            steps += [need for _, need in step.needs]
+            release, fetched = self.sources[recipe.name]
+            found[recipe.name] = Input(
+                name=recipe.name,
+                version=release.version,
+                sha256=source_digest(recipe, release),
+                url=fetched.url,
+                licence=release.licence,
+            )
+        return tuple(found[name] for name in sorted(found))
+
+
+def verify(context: Context, run: BuildRun) -> list[Artifact]:
+    """Verify and smoke everything, in the order of the goals whoever is ready first."""
+    with (
+        ServerPool() as servers,
+        ThreadPoolExecutor(max_workers=context.jobs, thread_name_prefix="verify") as pool,
+    ):
+        proofs = Proofs(memory=context.cache)
+        verifier = Verifier(context=context, run=run, proofs=proofs, servers=servers)
+        try:
+            return [
+                artifact for found in pool.map(verifier.artifacts, run.goals) for artifact in found
+            ]
+        except BaseException:
+            context.cancel.cancel()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def problems(artifact: Artifact) -> list[str]:
+    """Return a line for everything that keeps an artifact from being delivered."""
+    return [
+        f"  {artifact.path}: {finding.rule}: {finding.message}"
+        for finding in artifact.verdict.findings
+        if finding.severity == "error"
+    ] + [f"  {artifact.path}: smoke: {failure}" for failure in artifact.smoke.failures]
+
+
+@dataclass(frozen=True)
+class ServerPool:
+    """Loopback servers, started when they are needed. Thread-safe."""
+
+    stack: ExitStack = field(default_factory=ExitStack)
+    lock: Lock = field(default_factory=Lock)
+    idle: list[Servers] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stack.close()
+
+    @contextmanager
+    def lend(self) -> Iterator[Servers]:
+        """Lend servers to one smoke run alone: some answer by what they were asked before."""
+        with self.lock:
+            servers = self.idle.pop() if self.idle else self.stack.enter_context(serving())
+        try:
+            yield servers
+        finally:
+            self.idle.append(servers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,77 +116,47 @@ class Verifier:
     """Verdicts and smoke runs of what was built, as manifest entries. Thread-safe."""
 
     context: Context
-    outcomes: Mapping[Step, Outcome]
-    sources: Mapping[str, tuple[Release, Fetched]]
-    stack: ExitStack
-    lock: Lock = field(default_factory=Lock)
-    idle: "list[Servers]" = field(default_factory=list)
+    run: BuildRun
+    proofs: Proofs
+    servers: ServerPool
 
-    @cached_property
-    def proofs(self) -> Proofs:
-        """What was found out before."""
-        return Proofs(memory=self.context.cache)
+    def artifacts(self, goal: Goal) -> list[Artifact]:
+        """The plain file and the packed one, or the first that has problems: the packed one is no better."""
+        plain = self.artifact(goal, packed=False)
+        if goal.pack is None or problems(plain):
+            return [plain]
+        return [plain, self.artifact(goal, packed=True)]
 
-    @contextmanager
-    def servers(self) -> "Iterator[Servers]":
-        """Lend loopback servers to one smoke run: some answer by what they were asked before."""
-        from verify.servers import serving  # noqa: PLC0415
-
-        with self.lock:
-            mine = self.idle.pop() if self.idle else self.stack.enter_context(serving())
-        try:
-            yield mine
-        finally:
-            self.idle.append(mine)
-
-    def verify_goal(self, goal: Goal) -> tuple[list[Artifact], list[str]]:
-        """Verifier the plain file and the packed one; return the good ones, and what is wrong with the others."""
-        made: list[Artifact] = []
-        for packed in (False, True) if goal.pack else (False,):
-            if self.context.cancel:
-                msg = f"Cancelled: {goal.build.name}"
-                raise Cancelled(msg)
-            artifact, findings = self.verify(goal, packed=packed)
-            if findings:
-                return made, findings  # what is wrong unpacked is not better packed
-            made.append(artifact)
-        return made, []
-
-    def verify(self, goal: Goal, *, packed: bool) -> tuple[Artifact, list[str]]:
-        """Verifier one file; return its manifest entry and what is wrong with it."""
+    def artifact(self, goal: Goal, *, packed: bool) -> Artifact:
+        """Verify one file, and try it out when it is good so far."""
+        self.context.cancel.check(goal.build.name)
         step = goal.pack if packed and goal.pack else goal.build
-        outcome = self.outcomes[step]
-        sha256 = outcome.files["packed"] if packed else self.program(goal)
-        file = self.context.blob(sha256)
-        expectations = self.expect(goal, packed=packed)
+        outcome = self.run.outcomes[step]
+        sha256 = self.run.program(goal, packed=packed)
+        file, original = self.context.blob(sha256), self.context.blob(self.run.program(goal))
         unpacked = self.context.blob(outcome.files["unpacked"]) if packed else None
-        plain = self.context.blob(self.program(goal))
         path = goal.product.file_name(goal.release.version, goal.target, packed=packed)
-        measure = self.context.timings.measure
         about = {"product": goal.product.name, "target": goal.target.value, "key": sha256}
-        with measure(path.name, Kind.VERDICT) as facts:
+        with self.context.timings.measure(path.name, Kind.VERDICT) as facts:
+            expectations = self.expectations(goal, packed=packed)
             verdict = VerdictSummary.from_dict(
-                self.proofs.verdict(file, expectations, unpacked=unpacked, original=plain)
+                self.proofs.verdict(file, expectations, unpacked=unpacked, original=original)
             )
             facts |= {**about, "ok": verdict.ok}
-        smoke = Smoke.not_run("refused before")
+        tried = Smoke.not_run("refused before")
         if verdict.ok:
-            with measure(path.name, Kind.SMOKE) as facts:
+            with self.context.timings.measure(path.name, Kind.SMOKE) as facts:
                 facts["cached"] = True
 
-                def run() -> Smoke:
+                def try_out() -> Smoke:
                     facts["cached"] = False
-                    return self.try_out(goal, file)
+                    return self.smoke(goal, file)
 
-                smoke = self.proofs.smoke(file, goal.product, goal.release, goal.target, run)
-                facts |= {**about, "ran": smoke.ran, "ok": smoke.ok, "how": smoke.how}
-        findings = [
-            f"  {path}: {finding.rule}: {finding.message}"
-            for finding in verdict.findings
-            if finding.severity == "error"
-        ] + [f"  {path}: smoke: {failure}" for failure in smoke.failures]
-        inputs = self.inputs(step)
-        artifact = Artifact(
+                tried = self.proofs.smoke(file, goal.product, goal.release, goal.target, try_out)
+                facts |= {**about, "ran": tried.ran, "ok": tried.ok, "how": tried.how}
+        inputs = self.run.inputs(step)
+        fetching = sum(self.run.sources[source.name][1].seconds for source in inputs)
+        return Artifact(
             product=goal.product.name,
             release=goal.release.version,
             target=goal.target,
@@ -113,26 +167,14 @@ class Verifier:
             engine=outcome.engine,
             isolated=outcome.isolated,
             key=outcome.key,
-            seconds=Seconds(
-                fetch=round(sum(self.sources[one.name][1].seconds for one in inputs), 3),
-                build=outcome.seconds,
-            ),
+            seconds=Seconds(fetch=round(fetching, 3), build=outcome.seconds),
             verdict=verdict,
-            smoke=smoke,
+            smoke=tried,
             inputs=inputs,
             cached=outcome.cached,
         )
-        return artifact, findings
 
-    def program(self, goal: Goal) -> str:
-        """The sha256 of the one file that a program's build makes."""
-        files = self.outcomes[goal.build].files
-        if len(files) != 1:
-            msg = f"{goal.build.name} made {len(files) or 'many'} files where one program is expected."
-            raise StepError(msg, next=f"put one file into $OUT: {goal.product.recipe.script}")
-        return next(iter(files.values()))
-
-    def expect(self, goal: Goal, *, packed: bool) -> "Expectations":
+    def expectations(self, goal: Goal, *, packed: bool) -> Expectations:
         """What the recipe says the file must be."""
         expect = goal.product.variant.expect
         embeds = goal.product.variant.embeds
@@ -140,7 +182,7 @@ class Verifier:
             self.context.blob(sha256).stat().st_size
             for name, step in goal.build.needs
             if name in embeds
-            for sha256 in self.outcomes[step].files.values()
+            for sha256 in self.run.outcomes[step].files.values()
         )
         budget = expect.max_size + extra if expect and goal.target is Target.AMD64 else None
         return Expectations(
@@ -152,30 +194,11 @@ class Verifier:
             build_paths=("/box", "/toolchain", str(self.context.cache_directory)),
         )
 
-    def try_out(self, goal: Goal, file: Path) -> Smoke:
+    def smoke(self, goal: Goal, file: Path) -> Smoke:
         """Run it in an empty root, or say why that cannot be done here."""
-        place = self.context.place(goal.target)
-        if isinstance(place, str):
-            self.context.report.warn(f"{goal.build.name}: smoke not run: {place}")
-            return Smoke.not_run(place)
-        with self.servers() as servers:
-            return smoke(file, goal.product, goal.release, place, servers)
-
-    def inputs(self, step: Step) -> tuple[Input, ...]:
-        """Every source that went into what ``step`` made, the tools' too."""
-        found: dict[str, Input] = {}
-
-        def visit(one: Step) -> None:
-            release, fetched = self.sources[one.recipe.name]
-            found[one.recipe.name] = Input(
-                name=one.recipe.name,
-                version=release.version,
-                sha256=source_digest(one.recipe, release),
-                url=fetched.url,
-                licence=release.licence,
-            )
-            for _, need in one.needs:
-                visit(need)
-
-        visit(step)
-        return tuple(found[name] for name in sorted(found))
+        environment = self.context.find_smoke_environment(self.context, goal.target)
+        if isinstance(environment, str):
+            self.context.report.warn(f"{goal.build.name}: smoke not run: {environment}")
+            return Smoke.not_run(environment)
+        with self.servers.lend() as servers:
+            return smoke(file, goal.product, goal.release, environment, servers)

@@ -70,6 +70,11 @@ class Smoke:
     def __bool__(self) -> bool:
         return self.ok
 
+    @property
+    def state(self) -> str:
+        """One word or two for a table."""
+        return ("ok" if self.ok else "FAILED") if self.ran else "not run"
+
     def as_dict(self) -> dict[str, object]:
         """What the manifest says."""
         said: dict[str, object] = {"ran": self.ran, "ok": self.ok, "how": self.how}

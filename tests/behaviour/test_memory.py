@@ -46,7 +46,7 @@ GRPC = {
 
 def peak(*words: str) -> float:
     """Measured by a process of its own: this one has threads, and must not fork."""
-    program = "import sys; from bench.bench import peak; print((peak(sys.argv[1:]) or [0])[0])"
+    program = "import sys; from bench.memory import peak; print((peak(sys.argv[1:]) or [0])[0])"
     done = subprocess.run(
         [sys.executable, "-c", program, *words],
         capture_output=True,

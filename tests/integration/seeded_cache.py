@@ -4,14 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders.build import Builder, LazyEngine, Outcome
+from builders.build import Outcome
 from builders.engines.engine import Engine
-from builders.plan import Stage, Step, needed_recipes, plan, topological_order
+from builders.plan import Stage, Step, needed_recipes, topological_order
 from builders.sources.cache import Cache
 from console.progress import PlainReport
 from core.settings import Settings
 from core.target import Target
-from flow.build import Pipeline
+from flow.build import Request, plan_goals
+from flow.context import Context
+from flow.fetch import fetch_sources, select
 
 CURLS = ("curl:mini", "curl:http", "curl:https")
 Keep = Callable[[Step], bool]
@@ -48,29 +50,17 @@ class SeededCache:
     def in_cache(cls, settings: Mapping[str, str], names: Sequence[str] = CURLS) -> "SeededCache":
         """Look every step of the products up; they must have been built."""
         report = PlainReport()
-        pipeline = Pipeline(settings=Settings.read(settings), report=report)
-        products, pins = pipeline.select(names)
-        sources = pipeline.fetch(needed_recipes(products, pipeline.recipes), pins)
-        native = Target.native()
-        goals = plan(
-            [(product, native) for product in products],
-            pipeline.recipes,
-            {name: release for name, (release, _) in sources.items()},
-            native=native,
-        )
-        builder = Builder(
-            cache=pipeline.cache,
-            toolchain=pipeline.toolchain,
-            engine=LazyEngine(_no_engine),
-            report=report,
-            logs=pipeline.cache_directory / "logs",
-        )
+        context = Context(settings=Settings.read(settings), report=report, find_engine=_no_engine)
+        products, pins = select(context.recipes, names)
+        sources = fetch_sources(context, needed_recipes(products, context.recipes), pins)
+        request = Request(targets=(Target.native(),))
+        builder = context.builder()
         outcomes: dict[Step, Outcome] = {}
-        for step in topological_order(goals):
+        for step in topological_order(plan_goals(context, products, request, sources)):
             found = builder.look_up(step, {name: outcomes[need] for name, need in step.needs})
             assert found is not None, f"{step.name} was not built"
             outcomes[step] = found
-        return cls(cache=pipeline.cache, outcomes=outcomes)
+        return cls(cache=context.cache, outcomes=outcomes)
 
     def copy(self, directory: Path, keep: Keep) -> Path:
         """Make a cache in ``directory`` that knows the steps that ``keep`` names, and nothing else."""
@@ -105,5 +95,5 @@ class SeededCache:
         raise AssertionError(product)
 
 
-def _no_engine() -> Engine:
+def _no_engine(_: Context) -> Engine:
     raise AssertionError

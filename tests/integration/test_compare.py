@@ -182,7 +182,7 @@ def test_an_interrupted_comparison_leaves_nothing(
     calling = inv.environ(TMPDIR=str(temporary))
     with calling.start("build", "curl:mini", "--rebuild-and-compare") as process:
         wait_for(
-            lambda: list(temporary.glob("fromscratch-again-*/cache/logs/musl*")),
+            lambda: list(temporary.glob("fromscratch-rebuild-*/cache/logs/musl*")),
             seconds=120,
             what="the second build to begin",
         )

@@ -1,20 +1,19 @@
 """Wherever a step runs, it makes the same bytes."""
 
 import json
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from builders.build import LazyEngine
 from builders.engines.isolation import Backend, try_backend
 from builders.engines.sandbox import SandboxEngine
 from console.progress import PlainReport
 from core.settings import Settings
 from core.target import Target
-from flow.build import Pipeline, Request
+from flow.build import Request, build
+from flow.context import Context
 from tests.built import Built
 from tests.conftest import PROBES
 from tests.integration.command import Inv, by_path, listed
@@ -103,16 +102,6 @@ def test_the_probe_is_the_same_whatever_the_engine(
     assert len(done.started) == 5  # the C of one, two probes, two of them packed
 
 
-class Walled(Pipeline):
-    """The pipeline with a sandbox whose wall is chosen."""
-
-    @cached_property
-    def engine(self) -> LazyEngine:
-        backend = Backend(self.settings["base_image"])
-        engine = SandboxEngine(self.toolchain, self.chooser.scratch, self.cancel, backend=backend)
-        return LazyEngine(lambda: engine)
-
-
 @pytest.mark.sandbox
 @pytest.mark.parametrize("backend", list(Backend))
 def test_both_walls_make_the_same_bytes(
@@ -127,11 +116,15 @@ def test_both_walls_make_the_same_bytes(
             "artifacts": str(tmp_path / "artifacts"),
             "mirrors": f"file://{mirror}",
             "offline": "1",
-            "base_image": backend.value,
         }
     )
-    pipeline = Walled(settings=settings, report=PlainReport())
-    made = pipeline.build(Request(products=("curl:mini",), targets=(Target.native(),)))
+
+    def sandbox(context: Context) -> SandboxEngine:
+        scratch = context.chooser.scratch
+        return SandboxEngine(context.toolchain, scratch, context.cancel, backend=backend)
+
+    context = Context(settings=settings, report=PlainReport(), find_engine=sandbox)
+    made = build(context, Request(products=("curl:mini",), targets=(Target.native(),)))
     for artifact in made:
         assert artifact.engine == "sandbox"
         assert not artifact.cached

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from commands.proof import verify_files
-from commands.release_inputs import Evidence
+from commands.release_inputs import ReleaseInputs
+from commands.verify import judge_file
 from core.errors import PublishError
 from core.progress import NullReport
 from core.settings import Settings
@@ -139,8 +139,7 @@ class Released:
     public: Path
 
     def verify(self, path: Path, expectations: Expectations) -> Verdict:
-        (verdict,) = verify_files(self.context, [path], expectations)
-        return verdict
+        return judge_file(self.context, path, expectations)
 
     def check(self, directory: Path) -> Checked:
         return check_release(directory, public_key=PublicKey.read(self.public), judge=self.verify)
@@ -150,19 +149,19 @@ def release(
     context: Context, directory: Path, key: SecretKey, *, product: str = ""
 ) -> tuple[str, ...]:
     """Release all that is built, or one product of it."""
-    evidence = Evidence(context=context)
+    inputs = ReleaseInputs(context=context)
     artifacts = [
         artifact
         for artifact in read_manifest(context.artifacts)
         if product in {"", artifact.product}
     ]
-    files = published_files(artifacts, context.artifacts, context.recipes, evidence.wheels)
+    files = published_files(artifacts, context.artifacts, context.recipes, inputs.wheels)
     done = write_release(
         directory,
         files,
-        reader=evidence.reader,
-        archive=evidence.archive,
-        builder=evidence.builder(),
+        reader=inputs.reader,
+        archive=inputs.archive,
+        builder=inputs.builder(),
         key=key,
     )
     return done.written

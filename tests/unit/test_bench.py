@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.bench import Case, Figure, bundle_in, peak, seed, serving, show, spend
+from bench.builds import seed
+from bench.memory import peak
+from bench.report import Figure, show
+from bench.runs import Case, spend
+from bench.server import serving
+from bench.sizes import bundle_in
 from builders.sources.cache import Cache
 from recipes.load import load_recipes
 
@@ -84,10 +89,10 @@ def test_peak_is_the_programs_own_and_not_this_pythons() -> None:
 
 
 def test_the_server_ends_with_the_block() -> None:
-    with serving() as places:
-        directory = Path(places["ca"]).parent
-        assert places["http"].startswith("http://127.0.0.1:")
-        assert places["https"].startswith("https://127.0.0.1:")
+    with serving() as urls:
+        directory = Path(urls["ca"]).parent
+        assert urls["http"].startswith("http://127.0.0.1:")
+        assert urls["https"].startswith("https://127.0.0.1:")
         assert directory.is_dir()
     assert not directory.exists()
     with pytest.raises(ChildProcessError):

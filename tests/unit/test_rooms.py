@@ -30,7 +30,7 @@ BAD = [
     ("flow", "import commands.list"),
     ("flow", "import console.table"),
     ("probe", "import core.errors"),
-    ("commands", "import bench.bench"),
+    ("commands", "import bench.report"),
     ("commands", "import tasks"),
     ("bench", "import tasks"),
 ]

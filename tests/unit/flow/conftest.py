@@ -1,4 +1,4 @@
-"""A pipeline whose engine and empty roots are fakes; recipes, sources, cache, verdicts and files are real."""
+"""A context whose engine and empty roots are fakes; recipes, sources, cache, verdicts and files are real."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -7,12 +7,12 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builders.build import LazyEngine
 from builders.engines.scratch_root import Ran
 from core.cancel import CancelToken
 from core.settings import Settings
 from core.target import Target
-from flow.build import Pipeline, Request
+from flow.build import Request, build
+from flow.context import Context
 from publish.manifest import Artifact
 from tests.fakes import (
     FakeEngine,
@@ -24,7 +24,6 @@ from tests.fakes import (
     small_world,
 )
 from tests.fixtures.make_elf import DIRECTORY
-from verify.smoke import SmokeEnvironment
 
 FINE = Ran(0, "hello 2.0 and hello 1.0\n", "")
 GOOD = (DIRECTORY / "good-amd64").read_bytes()
@@ -44,7 +43,7 @@ def hello(running: Running) -> int:
 
 
 @dataclass
-class FakePlace:
+class FakeEnvironment:
     """An empty root in which every program says the same."""
 
     answer: Ran = field(default=FINE)
@@ -54,7 +53,7 @@ class FakePlace:
     @contextmanager
     def open(
         self, files: Mapping[PurePosixPath, Path], *, program: PurePosixPath
-    ) -> Iterator["FakePlace"]:
+    ) -> Iterator["FakeEnvironment"]:
         self.tried.append(files[program].read_bytes())
         yield self
 
@@ -62,29 +61,16 @@ class FakePlace:
         return self.answer
 
 
-@dataclass(frozen=True, kw_only=True)
-class FakePipeline(Pipeline):
-    fake_engine: FakeEngine
-    fake_place: SmokeEnvironment | str
-
-    @property
-    def engine(self) -> LazyEngine:
-        return LazyEngine(lambda: self.fake_engine)
-
-    def place(self, target: Target) -> SmokeEnvironment | str:
-        return self.fake_place
-
-
 @dataclass
 class Harness:
-    """Everything a run of the pipeline touches."""
+    """Everything a run touches."""
 
     directory: Path
     world: World
     engine: FakeEngine
     cancel: CancelToken
-    place: FakePlace | str = "nobody looks"
-    """No place by default: the servers that go with one take a third of a second to end."""
+    environment: FakeEnvironment | str = "nobody looks"
+    """None by default: the servers that go with one take a third of a second to end."""
     report: Lines = field(default_factory=Lines)
 
     @property
@@ -96,26 +82,26 @@ class Harness:
     def artifacts(self) -> Path:
         return self.directory / "artifacts"
 
-    def pipeline(self, **flags: str) -> Pipeline:
+    def context(self, **flags: str) -> Context:
         settings = Settings.read(
             {"cache": str(self.directory / "cache"), "artifacts": str(self.artifacts), **flags},
             environment={},
             directory=self.directory,
         )
-        return FakePipeline(
+        return Context(
             settings=settings,
             report=self.report,
             recipes_directory=self.world.recipes,
             cancel=self.cancel,
-            fake_engine=self.engine,
-            fake_place=self.place,
+            find_engine=lambda _: self.engine,
+            find_smoke_environment=lambda *_: self.environment,
         )
 
     def build(
         self, *products: str, exact: bool = False, rebuild: bool = False, **flags: str
     ) -> list[Artifact]:
         request = Request(products=products, targets=(Target.AMD64,), exact=exact, rebuild=rebuild)
-        return self.pipeline(**flags).build(request)
+        return build(self.context(**flags), request)
 
     def files(self) -> list[str]:
         directory = self.artifacts / "files"

@@ -15,7 +15,7 @@ from builders.sources.candidate import survey
 from builders.sources.client import Client, Limits, Refused
 from builders.sources.http_get import ARCHIVE_MAX
 from builders.sources.signature import BadSignatureError
-from commands.bump import Bump, Row, State, bump_table
+from commands.bump import Bump, PinChange, PinState, bump_table
 from core.errors import RecipeError, UsageError
 from core.settings import Settings
 from flow.context import Context
@@ -58,7 +58,7 @@ def bump(
     debian: bool = False,
     max_bytes: int = ARCHIVE_MAX,
     **settings: str,
-) -> list[Row]:
+) -> list[PinChange]:
     directory = upstream.directory
     flags = {
         "cache": str(directory / "cache"),
@@ -79,7 +79,7 @@ def bump(
     )
 
 
-def one(rows: Sequence[Row]) -> Row:
+def one(rows: Sequence[PinChange]) -> PinChange:
     (row,) = rows
     return row
 
@@ -97,7 +97,7 @@ def test_a_newer_release_is_pinned_whole(upstream: Upstream) -> None:
     data = upstream.release("1.1")
     before = upstream.recipe.read_text("utf-8")
     row = one(bump(upstream))
-    assert (row.state, row.old, row.new, row.dropped) == (State.MOVED, "1.0", "1.1", ())
+    assert (row.state, row.old, row.new, row.dropped) == (PinState.MOVED, "1.0", "1.1", ())
     new, old = releases(upstream)
     assert new == {
         "version": "1.1",
@@ -130,7 +130,7 @@ def test_twice_is_once_and_older_ones_are_dropped(upstream: Upstream) -> None:
     upstream.release("1.1")
     bump(upstream)
     text = upstream.recipe.read_text("utf-8")
-    assert one(bump(upstream)).state is State.NEWEST
+    assert one(bump(upstream)).state is PinState.NEWEST
     assert upstream.recipe.read_text("utf-8") == text
     upstream.release("1.2")
     assert one(bump(upstream)).dropped == ("1.0",)
@@ -141,7 +141,7 @@ def test_twice_is_once_and_older_ones_are_dropped(upstream: Upstream) -> None:
 def test_check_writes_nothing(upstream: Upstream) -> None:
     upstream.release("1.1")
     row = one(bump(upstream, check=True))
-    assert (row.state, row.new) == (State.MOVED, "1.1")
+    assert (row.state, row.new) == (PinState.MOVED, "1.1")
     assert unchanged(upstream)
     assert "would move" in bump_table([row], check=True)
 
@@ -151,14 +151,14 @@ def test_check_writes_nothing(upstream: Upstream) -> None:
 )
 def test_candidates_and_older_ones_are_not_taken(upstream: Upstream, version: str) -> None:
     upstream.release(version)
-    assert one(bump(upstream)).state is State.NEWEST
+    assert one(bump(upstream)).state is PinState.NEWEST
     assert unchanged(upstream)
 
 
 def test_a_series_is_not_left(upstream: Upstream) -> None:
     upstream.edit('listing = "', 'series = "1", listing = "')
     upstream.release("2.0")
-    assert one(bump(upstream)).state is State.NEWEST
+    assert one(bump(upstream)).state is PinState.NEWEST
     upstream.release("1.7")
     assert one(bump(upstream)).new == "1.7"
 
@@ -210,7 +210,7 @@ def test_an_old_release_under_a_new_name_stops_everything(upstream: Upstream) ->
 def test_an_archive_of_another_version_is_left_alone(upstream: Upstream) -> None:
     upstream.release("1.1", archive_of("0.9"))
     row = one(bump(upstream))
-    assert row.state is State.LEFT
+    assert row.state is PinState.LEFT
     assert "no directory in the archive is called after 1.1: tool-0.9" in row.notes[-1]
 
 
@@ -229,7 +229,7 @@ def test_nothing_is_written_when_another_recipe_is_bad(upstream: Upstream) -> No
     (other / "recipe.toml").write_text(text.replace('name = "tool"', 'name = "another"'), "utf-8")
     write_keys(other / "upstream.asc", upstream.signer.revoked())
     stopped(upstream)
-    assert [row.state for row in bump(upstream, "tool")] == [State.MOVED]
+    assert [row.state for row in bump(upstream, "tool")] == [PinState.MOVED]
 
 
 def test_without_a_signature_it_is_left_alone_and_the_next_one_tried(upstream: Upstream) -> None:
@@ -237,7 +237,7 @@ def test_without_a_signature_it_is_left_alone_and_the_next_one_tried(upstream: U
     upstream.release("1.1")
     del upstream.files["/tool-1.2.tar.gz.asc"]
     row = one(bump(upstream))
-    assert (row.state, row.new) == (State.MOVED, "1.1")
+    assert (row.state, row.new) == (PinState.MOVED, "1.1")
     assert any("1.2: its signature could not be had" in note for note in row.notes)
     assert any("HTTP 404" in note for note in row.notes)
 
@@ -246,7 +246,7 @@ def test_without_a_key_it_is_left_alone(upstream: Upstream) -> None:
     upstream.release("1.1")
     (upstream.recipe.parent / "upstream.asc").unlink()
     row = one(bump(upstream))
-    assert row.state is State.LEFT
+    assert row.state is PinState.LEFT
     assert "no upstream.asc beside the recipe" in row.notes[-1]
 
 
@@ -261,7 +261,7 @@ def test_debian_alone_is_enough(upstream: Upstream) -> None:
     data = upstream.package("1.1")
     without_upstream(upstream)
     row = one(bump(upstream, debian=True))
-    assert (row.state, row.new) == (State.MOVED, "1.1")
+    assert (row.state, row.new) == (PinState.MOVED, "1.1")
     new = releases(upstream)[0]
     assert new["sha256"] == hashlib.sha256(data).hexdigest()
     assert new["debian"] == "pool/main/t/tool/tool_1.1.orig.tar.gz"
@@ -280,14 +280,14 @@ def test_a_bad_signature_from_debian_stops_everything(upstream: Upstream) -> Non
     assert "not by the recipe's key" in stopped(upstream, debian=True)
     upstream.signer = good
     upstream.package("1.1")
-    assert one(bump(upstream, debian=True)).state is State.MOVED
+    assert one(bump(upstream, debian=True)).state is PinState.MOVED
 
 
 def test_in_the_index_but_not_in_the_pool(upstream: Upstream) -> None:
     upstream.package("1.2", pool=False)
     without_upstream(upstream)
     row = one(bump(upstream, debian=True))
-    assert row.state is State.LEFT
+    assert row.state is PinState.LEFT
     assert "is in Debian's index, but not in its pool" in row.notes[-1]
     upstream.package("1.1")
     assert one(bump(upstream, debian=True)).new == "1.1"
@@ -297,7 +297,7 @@ def test_debian_without_upstreams_signature_is_left_alone(upstream: Upstream) ->
     upstream.package("1.1", signed=False)
     without_upstream(upstream)
     row = one(bump(upstream, debian=True))
-    assert row.state is State.LEFT
+    assert row.state is PinState.LEFT
     assert row.notes[-1].endswith("its signature could not be had: Debian carries none")
 
 
@@ -331,7 +331,7 @@ def test_another_kind_of_archive_is_not_taken_for_upstreams(upstream: Upstream) 
 def test_nobody_can_be_asked(upstream: Upstream) -> None:
     without_upstream(upstream)
     row = one(bump(upstream))
-    assert row.state is State.UNSEEN
+    assert row.state is PinState.UNSEEN
     assert len(row.notes) == 2
 
 
@@ -344,7 +344,7 @@ def test_unsigned_over_plain_http_is_left_alone(upstream: Upstream) -> None:
     unsigned(upstream)
     upstream.release("1.1")
     row = one(bump(upstream))
-    assert row.state is State.LEFT
+    assert row.state is PinState.LEFT
     assert "plain http vouches for nothing" in row.notes[-1]
     assert "/tool-1.1.tar.gz" not in upstream.asked
 
@@ -353,7 +353,7 @@ def test_unsigned_from_debian_is_noted(upstream: Upstream) -> None:
     unsigned(upstream)
     upstream.package("1.1", signed=False)
     row = one(bump(upstream, debian=True))
-    assert row.state is State.MOVED
+    assert row.state is PinState.MOVED
     assert any("compare it with upstream's" in note for note in row.notes)
     assert releases(upstream)[0]["unsigned"] == "nobody does"
 
@@ -385,7 +385,7 @@ def test_versions_that_are_not_there_are_asked_for_a_few_times_only(upstream: Up
     upstream.release("1.1")
     upstream.list(*(f"tool-{number}.0.tar.gz" for number in range(100, 200)))
     row = one(bump(upstream))
-    assert row.state is State.LEFT
+    assert row.state is PinState.LEFT
     assert len(upstream.asked) < 12
 
 
@@ -393,7 +393,7 @@ def test_versions_that_are_not_there_are_asked_for_a_few_times_only(upstream: Up
 def test_a_listing_that_says_nothing_is_no_news(upstream: Upstream, page: bytes) -> None:
     upstream.files["/"] = page
     row = one(bump(upstream))
-    assert row.state is State.UNSEEN
+    assert row.state is PinState.UNSEEN
     assert any("lists nothing that is called like" in note for note in row.notes)
 
 
@@ -413,7 +413,7 @@ def test_a_bomb_is_not_unpacked_to_the_end(tmp_path: Path) -> None:
 def test_an_archive_that_never_ends_is_not_kept(upstream: Upstream) -> None:
     upstream.release("1.1", b"\x1f\x8b" + b"\0" * 2_000_000)
     row = one(bump(upstream, max_bytes=1_000_000))
-    assert row.state is State.LEFT
+    assert row.state is PinState.LEFT
     assert any("sends more than 1000000 bytes" in note for note in row.notes)
 
 
@@ -424,7 +424,7 @@ def test_frozen_says_why(upstream: Upstream) -> None:
     line = next(x for x in upstream.recipe.read_text("utf-8").splitlines() if "update" in x)
     upstream.edit(line, 'update = { frozen = "it is perfect" }')
     row = one(bump(upstream))
-    assert (row.state, row.notes) == (State.LEFT, ("frozen: it is perfect",))
+    assert (row.state, row.notes) == (PinState.LEFT, ("frozen: it is perfect",))
     assert upstream.asked == []
 
 

@@ -8,13 +8,14 @@ import pytest
 
 from builders.engines.engine import EngineName
 from builders.engines.scratch_root import Ran
-from commands.upkeep import closing_table, sweep
+from commands.build import closing_table
+from commands.clean import clean
 from core.errors import ExitCode, FromscratchError, StepError, UsageError, VerdictError
 from core.target import Target
-from flow.build import Request
+from flow.build import Request, build
 from tests.fakes import Running
 from tests.fixtures.make_elf import DIRECTORY
-from tests.unit.flow.conftest import GOOD, PACKED, FakePlace, Harness, hello
+from tests.unit.flow.conftest import GOOD, PACKED, FakeEnvironment, Harness, hello
 from verify.smoke import Smoke
 
 UNSTRIPPED = (DIRECTORY / "unstripped").read_bytes()
@@ -40,7 +41,7 @@ def manifest(harness: Harness) -> list[dict[str, object]]:
 
 
 def test_a_build_delivers_plain_and_packed_files_and_says_so(harness: Harness) -> None:
-    harness.place = FakePlace()
+    harness.environment = FakeEnvironment()
     plain, packed = harness.build()
     assert harness.files() == [PLAIN, UPX]
     assert (harness.artifacts / "files" / PLAIN).read_bytes() == GOOD
@@ -54,7 +55,7 @@ def test_a_build_delivers_plain_and_packed_files_and_says_so(harness: Harness) -
 
 
 def test_a_second_build_does_nothing_and_touches_nothing(harness: Harness) -> None:
-    harness.place = place = FakePlace()
+    harness.environment = environment = FakeEnvironment()
     harness.build()
     steps = list(harness.engine.ran)
     before = {
@@ -63,7 +64,7 @@ def test_a_second_build_does_nothing_and_touches_nothing(harness: Harness) -> No
     again = harness.build()
     assert harness.engine.ran == steps
     assert all(artifact.cached for artifact in again)
-    assert len(place.tried) == 2  # each file once, in the first build
+    assert len(environment.tried) == 2  # each file once, in the first build
     after = {
         name: (harness.artifacts / "files" / name).stat().st_mtime_ns for name in harness.files()
     }
@@ -127,7 +128,7 @@ def test_embedded_data_is_not_counted(harness: Harness) -> None:
 
 
 def test_a_program_that_does_not_do_what_it_should_is_refused(harness: Harness) -> None:
-    harness.place = FakePlace(answer=Ran(139, "", "Segmentation fault"))
+    harness.environment = FakeEnvironment(answer=Ran(139, "", "Segmentation fault"))
     with pytest.raises(
         VerdictError, match=r"smoke: --version: exit code 139, not 0 \(Segmentation"
     ):
@@ -136,7 +137,7 @@ def test_a_program_that_does_not_do_what_it_should_is_refused(harness: Harness) 
 
 
 def test_a_program_that_could_not_be_tried_is_not_called_good(harness: Harness) -> None:
-    harness.place = "qemu is not installed"
+    harness.environment = "qemu is not installed"
     plain, packed = harness.build()
     for artifact in (plain, packed):
         assert artifact.smoke == Smoke.not_run("qemu is not installed")
@@ -150,11 +151,11 @@ def test_a_program_that_could_not_be_tried_is_not_called_good(harness: Harness) 
 
 
 def test_a_program_that_could_not_be_tried_is_tried_as_soon_as_it_can_be(harness: Harness) -> None:
-    harness.place = "qemu is not installed"
+    harness.environment = "qemu is not installed"
     harness.build()
-    harness.place = place = FakePlace()
+    harness.environment = environment = FakeEnvironment()
     assert all(artifact.smoke.ok for artifact in harness.build())
-    assert place.tried == [GOOD, PACKED]
+    assert environment.tried == [GOOD, PACKED]
 
 
 def test_without_isolation_the_manifest_says_so(harness: Harness) -> None:
@@ -203,7 +204,7 @@ def test_a_wrong_setting_is_found_before_anything_is_fetched(
 ) -> None:
     request = Request(targets=(Target.AMD64,))
     with pytest.raises(FromscratchError, match=said) as caught:
-        harness.pipeline(**{flag: value}).build(request)
+        build(harness.context(**{flag: value}), request)
     assert isinstance(caught.value, UsageError)
     assert not (harness.directory / "cache").exists()
 
@@ -218,7 +219,7 @@ def test_cleaning_takes_what_was_built_and_leaves_who_is_at_work(
     dead, alive = sandboxes / "sandbox-2000000000-x", sandboxes / f"sandbox-{os.getpid()}-x"
     for directory in (dead, alive):
         directory.mkdir(parents=True)
-    lines = sweep(harness.pipeline(), cache=False)
+    lines = clean(harness.context(), cache=False)
     assert f"removed {harness.artifacts / 'files'}" in lines
     assert [path.name for path in harness.artifacts.iterdir()] == ["README.md"]
     assert [path for path in (dead, alive) if path.exists()] == [alive]

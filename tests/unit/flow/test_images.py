@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from commands.image import ImageSelection, Made, Shipping, describe_images
+from commands.image import ImageMaker, ImageSelection, WrittenImage, describe_images
 from core.errors import UsageError
 from core.target import Target
 from publish.oci.layout import Layout
 from tests.fixtures.make_elf import DIRECTORY
-from tests.unit.flow.conftest import GOOD, PACKED, FakePlace, Harness
+from tests.unit.flow.conftest import GOOD, PACKED, FakeEnvironment, Harness
 
 TOOLS = """
 [tools]
@@ -32,20 +32,20 @@ EACH = '[greeter]\nsummary = "says hello"\neach = "hello"\npath = "/hello"\nbare
 
 @pytest.fixture
 def shop(harness: Harness) -> Harness:
-    harness.place = FakePlace()
+    harness.environment = FakeEnvironment()
     (harness.world.recipes / "images.toml").write_text(EACH + TOOLS)
     harness.build("hello:plain")
     return harness
 
 
-def make(harness: Harness, *words: str, **options: object) -> dict[str, Made]:
-    made, _ = Shipping(pipeline=harness.pipeline()).make(
+def make(harness: Harness, *words: str, **options: object) -> dict[str, WrittenImage]:
+    made, _ = ImageMaker(context=harness.context()).make(
         ImageSelection(words=words, **options)  # type: ignore[arg-type]
     )
     return {one.layout.reference: one for one in made}
 
 
-def files(made: Made) -> dict[str, bytes]:
+def files(made: WrittenImage) -> dict[str, bytes]:
     (image,) = made.image.images
     return {str(one.path): one.source.read_bytes() for one in image.files}
 
@@ -93,7 +93,7 @@ def test_an_image_is_asked_for_by_its_own_name_or_its_products(shop: Harness) ->
 
 
 def test_what_is_not_built_is_named_with_how_to_build_it(shop: Harness) -> None:
-    _, lacking = Shipping(pipeline=shop.pipeline()).make(ImageSelection())
+    _, lacking = ImageMaker(context=shop.context()).make(ImageSelection())
     assert lacking == ["greeter:secure: not built for one target in common: inv build hello:secure"]
     with pytest.raises(UsageError, match="inv build hello:secure"):
         make(shop, "greeter:secure")
@@ -112,10 +112,8 @@ def test_a_refused_artifact_is_in_no_image(shop: Harness) -> None:
 
 
 def test_labels_say_what_it_is_and_where_it_is_from(shop: Harness) -> None:
-    shipping = Shipping(
-        pipeline=shop.pipeline(source="https://example.invalid/repo", revision="f00")
-    )
-    (made,), _ = shipping.make(ImageSelection(words=("greeter:plain", "greeter")[1:]))
+    maker = ImageMaker(context=shop.context(source="https://example.invalid/repo", revision="f00"))
+    (made,), _ = maker.make(ImageSelection(words=("greeter:plain", "greeter")[1:]))
     labels = made.image.images[0].labels
     prefix = "org.opencontainers.image."
     assert labels[f"{prefix}title"] == "greeter"

@@ -11,10 +11,11 @@ import pytest
 from builders.engines.engine import EngineName
 from builders.sources.cache import Cache
 from commands.rebuild import Comparison, Pair, other_engine, seed
-from commands.rebuild_worker import as_our_own
+from commands.rebuild_worker import error_of
 from core.errors import EngineError, ExitCode, SourceError
 from core.target import Target
-from flow.build import Pipeline, Request
+from flow.build import Request
+from flow.fetch import fetch_sources
 from tests.unit.flow.conftest import Harness
 from verify.difference import find_difference
 
@@ -56,20 +57,20 @@ DOCKER, SANDBOX, HOST = EngineName.DOCKER, EngineName.SANDBOX, EngineName.HOST
 def test_the_second_build_has_another_engine_when_there_is_one(
     working: Sequence[EngineName], used: set[EngineName], expected: EngineName
 ) -> None:
-    pipeline: Any = WithChooser(Chooser(working))
-    assert other_engine(pipeline, used) is expected
+    context: Any = WithChooser(Chooser(working))
+    assert other_engine(context, used) is expected
 
 
 def seeded(harness: Harness, *, tools: bool) -> tuple[set[str], list[str]]:
     """Copy what the second build is given; return the steps it knows and the tools it was told of."""
     harness.build()
-    pipeline: Pipeline = harness.pipeline()
+    context = harness.context()
     cache = Cache(harness.directory / "second")
     request = Request(targets=(Target.AMD64,))
-    taken = seed(pipeline, request, cache, tools=tools)
+    taken = seed(context, request, cache, tools=tools)
     names = {entry.name for entry in cache.entries() if entry.kind == "action"}
     steps = {str((cache.get_action(name) or {}).get("step")) for name in names}
-    for release, _ in pipeline.fetch(pipeline.recipes.values(), {}).values():
+    for release, _ in fetch_sources(context, context.recipes.values()).values():
         used = release.archive.name in {"hello", "musl", "upx"}
         assert (cache.blob(release.archive.sha256) is not None) is used
     return steps, taken
@@ -88,7 +89,7 @@ def pair(directory: Path, one: bytes, two: bytes) -> Pair:
     (directory / "two").write_bytes(two)
     return Pair(
         product="hello:plain",
-        target="linux/amd64",
+        target=Target.AMD64,
         packed=False,
         path="files/hello",
         sha256=("a" * 64, ("a" if one == two else "b") * 64),
@@ -125,7 +126,7 @@ def test_nothing_compared_is_no_success() -> None:
 
 def test_an_error_of_the_second_build_keeps_its_kind_and_its_code() -> None:
     said = {"what": "no mirror", "why": "because", "next": "do this", "code": 4}
-    error = as_our_own(said)
+    error = error_of(said)
     assert isinstance(error, SourceError)
     assert error.code == ExitCode.SOURCE
     assert (error.what, error.why, error.next) == (

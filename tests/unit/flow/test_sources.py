@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from commands.upkeep import fetch_all, look_after_cache
+from commands.cache import manage_cache
+from commands.fetch import fetch_all
 from core.errors import ExitCode, SourceError, UsageError
 from tests.fakes import wait_for_threads
 from tests.unit.flow.conftest import Harness
@@ -104,7 +105,7 @@ def test_one_recipe_cannot_be_built_in_two_releases_at_once(harness: Harness) ->
 
 
 def test_what_was_fetched_once_needs_no_mirror(harness: Harness) -> None:
-    fetch_all(harness.pipeline(), [])
+    fetch_all(harness.context(), [])
     for archive in harness.world.mirror.iterdir():
         archive.unlink()
     (plain, _) = harness.build(offline="1")
@@ -122,7 +123,7 @@ def test_offline_with_nothing_fetched_says_what_to_do(harness: Harness) -> None:
 
 def test_a_mirror_directory_takes_upstream_s_place(harness: Harness, tmp_path: Path) -> None:
     directory = tmp_path / "carried"
-    lines = look_after_cache(harness.pipeline(), ["mirror", str(directory)], older="30")
+    lines = manage_cache(harness.context(), ["mirror", str(directory)], older="30")
     assert f"FROMSCRATCH_MIRRORS=file://{directory}" in lines[-1]
     for archive in harness.world.mirror.iterdir():
         archive.unlink()

@@ -9,10 +9,11 @@ from commands.list import details, overview, summary
 from core.errors import UsageError
 from core.target import Target
 from flow.build import ALL, Request, parse_targets
+from flow.build import build as build_all
 from publish.manifest import write_manifest
 from tests.fakes import Running
 from tests.fixtures.make_elf import DIRECTORY
-from tests.unit.flow.conftest import PACKED, FakePlace, Harness, hello
+from tests.unit.flow.conftest import PACKED, FakeEnvironment, Harness, hello
 from verify.smoke import Smoke
 
 FILES = {
@@ -35,7 +36,7 @@ def for_its_target(running: Running) -> int:
 
 def build(harness: Harness, *targets: Target, everywhere: bool = False) -> list[str]:
     request = Request(products=("hello:plain",), targets=targets, everywhere=everywhere)
-    return [one.path for one in harness.pipeline().build(request)]
+    return [one.path for one in build_all(harness.context(), request)]
 
 
 @pytest.fixture
@@ -71,9 +72,9 @@ def test_a_target_that_is_named_must_be_supported(unpacked: Harness) -> None:
 
 
 def test_the_overview_tells_what_is_built(harness: Harness) -> None:
-    harness.place = FakePlace()
+    harness.environment = FakeEnvironment()
     harness.build()
-    rows = {row["product"]: row for row in overview(harness.pipeline())}
+    rows = {row["product"]: row for row in overview(harness.context())}
     assert rows["hello:plain"]["built"] == "linux/amd64"
     assert rows["hello:secure"]["built"] == ""
     assert rows["hello:plain"]["releases"] == ["2.0", "1.0"]
@@ -102,7 +103,7 @@ def test_the_overview_tells_what_is_built(harness: Harness) -> None:
 def test_a_reason_of_a_library_counts_for_those_who_need_it(harness: Harness) -> None:
     path = harness.world.recipes / "tls" / "recipe.toml"
     path.write_text(path.read_text() + '\n[unsupported]\n"linux/386" = "too small"\n')
-    rows = {row["product"]: row for row in overview(harness.pipeline())}
+    rows = {row["product"]: row for row in overview(harness.context())}
     reasons = {name: row["targets"]["linux/386"]["unsupported"] for name, row in rows.items()}
     assert reasons == {
         "hello:plain": "",
@@ -113,17 +114,17 @@ def test_a_reason_of_a_library_counts_for_those_who_need_it(harness: Harness) ->
 @pytest.mark.parametrize(
     ("place", "shown", "state"),
     [
-        (FakePlace(), "", "ok"),
+        (FakeEnvironment(), "", "ok"),
         ("nobody looks", "?", "not run"),
     ],
 )
 def test_the_matrix_marks_what_was_not_tried(
-    harness: Harness, place: FakePlace | str, shown: str, state: str
+    harness: Harness, place: FakeEnvironment | str, shown: str, state: str
 ) -> None:
     harness.world.edit("hello", "max_size = 100_000", "max_size = 900_000")
-    harness.place = place
+    harness.environment = place
     harness.build()
-    rows = overview(harness.pipeline())
+    rows = overview(harness.context())
     text = summary(rows)
     size = len(FILES["linux-amd64"])
     plain = next(line for line in text.splitlines() if line.startswith("hello:plain   plain"))
@@ -143,10 +144,10 @@ def test_the_matrix_marks_what_was_not_tried(
 
 
 def test_a_failed_smoke_run_is_marked(harness: Harness) -> None:
-    harness.place = FakePlace()
+    harness.environment = FakeEnvironment()
     (plain, _) = harness.build()
     entry = dataclasses.replace(plain, smoke=Smoke(ran=True, ok=False, how="qemu"))
     write_manifest(harness.artifacts, [entry])
-    rows = overview(harness.pipeline())
+    rows = overview(harness.context())
     assert f"{plain.size / 1000:,.0f}!" in summary(rows)
     assert "FAILED" in details(rows, (Target.AMD64,))

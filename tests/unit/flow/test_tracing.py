@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from core.target import Target
-from flow.build import Request
-from tests.unit.flow.conftest import FakePlace, Harness
+from flow.build import Request, build
+from tests.unit.flow.conftest import FakeEnvironment, Harness
 
 PRODUCTS = ("hello:plain", "hello:secure")
 
 
 def traced(harness: Harness, path: Path | None = None) -> dict[str, Any]:
-    pipeline = harness.pipeline(jobs="2")
-    pipeline.build(Request(products=PRODUCTS, targets=(Target.AMD64,)))
-    pipeline.write_timings(path)
+    context = harness.context(jobs="2")
+    build(context, Request(products=PRODUCTS, targets=(Target.AMD64,)))
+    context.write_timings(path)
     trace: dict[str, Any] = json.loads(
         (path or harness.artifacts / "timings.json").read_text("utf-8")
     )
@@ -28,7 +28,7 @@ def spans(trace: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_all_that_is_done_is_in_the_trace(harness: Harness) -> None:
-    harness.place = FakePlace()
+    harness.environment = FakeEnvironment()
     trace = traced(harness)
     found = spans(trace)
     # Five sources; musl, tls, data, upx, the checks, and two programs with their packed forms.
@@ -52,7 +52,7 @@ def test_all_that_is_done_is_in_the_trace(harness: Harness) -> None:
 
 
 def test_a_second_run_took_nothing(harness: Harness, tmp_path: Path) -> None:
-    harness.place = FakePlace()
+    harness.environment = FakeEnvironment()
     traced(harness)
     found = spans(traced(harness, tmp_path / "second.json"))
     for event in found:

@@ -19,7 +19,7 @@ from verify.servers import serving
 
 @dataclass
 class Meeting:
-    """A place that lets nobody go before two are in it; who asked first is answered last."""
+    """An environment that lets nobody go before two are in it; who asked first is answered last."""
 
     how: str = "sandbox"
     together: threading.Barrier = field(default_factory=lambda: threading.Barrier(2))
@@ -45,7 +45,7 @@ class Meeting:
 def test_products_are_tried_out_at_the_same_time_and_told_in_the_order_asked_for(
     harness: Harness,
 ) -> None:
-    place = harness.place = Meeting()  # type: ignore[assignment]
+    environment = harness.environment = Meeting()  # type: ignore[assignment]
     made = harness.build("hello:secure", "hello:plain", jobs="2")
     assert [(one.product, one.packed) for one in made] == [
         ("hello:secure", False),
@@ -53,7 +53,7 @@ def test_products_are_tried_out_at_the_same_time_and_told_in_the_order_asked_for
         ("hello:plain", False),
         ("hello:plain", True),
     ]
-    assert set(place.came) == {"verify_0", "verify_1"}
+    assert set(environment.came) == {"verify_0", "verify_1"}
 
 
 @dataclass
@@ -74,11 +74,11 @@ class Interrupted(Meeting):
 
 
 def test_what_ends_one_smoke_run_begins_no_other(harness: Harness) -> None:
-    place = harness.place = Interrupted(cancel=harness.cancel)  # type: ignore[assignment]
+    environment = harness.environment = Interrupted(cancel=harness.cancel)  # type: ignore[assignment]
     with pytest.raises(Cancelled):
         harness.build("hello:secure", "hello:plain", jobs="1")
     wait_for_threads("verify")
-    assert len(place.came) == 1
+    assert len(environment.came) == 1
     assert harness.files() == []
 
 

@@ -1,33 +1,21 @@
-"""Prove files again, built here or anywhere: `inv verify` and `inv smoke`."""
+"""`inv verify`: judges any files, built here or anywhere, with `commands.verify_release` for whole releases."""
 
 import shutil
 import subprocess
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from builders.key import action_key
 from builders.plan import Stage, Step
-from core.errors import UsageError
 from core.target import Target
 from flow.context import Context
-from recipes.load import find_product
 from verify.expectations import Expectations
 from verify.packing import Packing
-from verify.servers import serving
-from verify.smoke import Smoke, smoke
 from verify.verdict import Verdict, judge_path
 
 
-def verify_files(
-    context: Context, paths: Sequence[Path], expectations: Expectations
-) -> list[Verdict]:
-    """Verifier any files. A packed one is judged by what it unpacks to as well, when UPX can be had."""
-    return [judge_file(context, path, expectations) for path in paths]
-
-
 def judge_file(context: Context, path: Path, expectations: Expectations) -> Verdict:
-    """Verifier one file, a packed one by what it unpacks to as well."""
+    """Judge one file, a packed one by what it unpacks to as well when UPX can be had."""
     verdict = judge_path(path, expectations)
     if verdict.facts is None or verdict.facts.packing is Packing.NONE:
         return verdict
@@ -66,27 +54,3 @@ def _upx(context: Context, scratch: Path) -> Path | None:
             return upx
     found = shutil.which("upx")
     return Path(found) if found else None
-
-
-def smoke_artifacts(context: Context) -> list[tuple[str, Smoke]]:
-    """Try out every file of the manifest again; nothing remembered is believed."""
-    results: list[tuple[str, Smoke]] = []
-    with serving() as servers:
-        for artifact in context.manifest():
-            path = artifact.path
-            try:
-                product = find_product(artifact.product, context.recipes)
-            except UsageError as error:
-                # Built from a directory that is not named this time.
-                results.append((path, Smoke.not_run(f"{error.what} Is --recipes missing?")))
-                continue
-            release = product.recipe.release(artifact.release)
-            place = context.place(artifact.target)
-            if release is None:
-                results.append((path, Smoke.not_run("this release is no longer in the recipe")))
-            elif isinstance(place, str):
-                results.append((path, Smoke.not_run(place)))
-            else:
-                file = context.artifacts / path
-                results.append((path, smoke(file, product, release, place, servers)))
-    return results

@@ -1,0 +1,195 @@
+"""Time and memory of building, warm and cold."""
+
+import argparse
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from bench.memory import memory
+from bench.report import Figure
+from bench.sizes import INV, PROBES, open_context
+from builders.build import Outcome
+from builders.plan import Step, needed_recipes, topological_order
+from builders.sources.cache import Cache, EntryKind
+from builders.sources.fetch import NotCached
+from core.errors import FromscratchError
+from flow.build import ALL, Request, parse_targets, plan_goals
+from flow.context import Context
+from flow.fetch import fetch_sources, select
+from recipes.model import Recipe
+
+WARM_ROUNDS = 10
+BUILD_SECONDS = 900.0
+
+
+def warm_builds(_: argparse.Namespace) -> Iterator[Figure]:
+    """`./inv build` when nothing changed."""
+    seconds = warm_seconds([INV, "build"])
+    name = "`./inv build`, nothing changed: wall"
+    yield Figure(name=name, unit="s", value=seconds, must=0.6, aim=0.3)
+
+
+def warm_targets(_: argparse.Namespace) -> Iterator[Figure]:
+    """The same for every target at once whose files are all built."""
+    targets = cached_targets(open_context(offline="1"))
+    every = len(targets) == len(parse_targets(ALL))
+    words = [INV, "build", "--offline", "--target", ALL if every else ",".join(targets)]
+    yield Figure(
+        name=f"`./inv build` for {len(targets)} targets, nothing changed: wall",
+        unit="s",
+        value=warm_seconds(words) if targets else None,
+        must=1.0,
+        why="no target is built whole",
+    )
+
+
+def warm_seconds(words: Sequence[str]) -> float:
+    """The median of some runs of a command, without the first one."""
+    times = []
+    for _ in range(WARM_ROUNDS + 1):
+        began = time.monotonic()
+        subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+        times.append(time.monotonic() - began)
+    return statistics.median(times[1:])
+
+
+def cached_targets(context: Context) -> list[str]:
+    """Return the targets for which every step of every default product is in the cache.
+
+    All of them, or only those that every product supports: what `./inv build --target` takes.
+    """
+    products, _ = select(context.recipes, ())
+    builder = context.builder()
+    found: list[tuple[str, bool]] = []
+    with suppress(NotCached):
+        sources = fetch_sources(context, needed_recipes(products, context.recipes))
+        for target in parse_targets(ALL):
+            request = Request(targets=(target,), everywhere=True)
+            goals = plan_goals(context, products, request, sources)
+            outcomes: dict[Step, Outcome] = {}
+            for step in topological_order(goals):
+                inputs = {name: outcomes[need] for name, need in step.needs}
+                outcome = builder.look_up(step, inputs)
+                if outcome is None:
+                    break
+                outcomes[step] = outcome
+            else:
+                found.append((target.value, len(goals) == len(products)))
+    whole = len(found) == len(parse_targets(ALL))
+    return [name for name, supported in found if supported or whole]
+
+
+def real_build(options: argparse.Namespace) -> Iterator[Figure]:
+    """`./inv build curl:http` in the sandbox with sources, sysroot and packer cached, and nothing of curl."""
+    label = "`./inv build curl:http --engine sandbox`, step cache empty: wall"
+    resident = "the same: peak resident of the pipeline's own process"
+    why = "--quick" if options.quick else no_sandbox()
+    value: tuple[float, float] | None = None
+    if not why:
+        with tempfile.TemporaryDirectory(prefix="fromscratch-bench-") as name:
+            context = open_context()
+            seed(context.cache, Cache(Path(name) / "cache"), context.recipes)
+            value = timed_build(Path(name))
+    before = "CMake and Ninja alone 6-12"
+    yield Figure(
+        name=label, unit="s", value=value and value[0], must=25, aim=15, reference=before, why=why
+    )
+    yield Figure(name=resident, unit="MB", value=value and value[1], must=120, why=why)
+
+
+def no_sandbox() -> str:
+    """Why the sandbox does not work here; empty when it does."""
+    try:
+        open_context().chooser.backend()
+    except FromscratchError as error:
+        return error.what
+    return ""
+
+
+def cold_builds(options: argparse.Namespace) -> Iterator[Figure]:
+    """`./inv build` of each probe in the sandbox with the sources cached, and nothing else."""
+    why = "only with --cold" if not options.cold else no_sandbox()
+    for product in PROBES:
+        seconds: float | None = None
+        if not why:
+            with tempfile.TemporaryDirectory(prefix="fromscratch-bench-") as name:
+                context = open_context()
+                seed(context.cache, Cache(Path(name) / "cache"), context.recipes, steps=())
+                seconds, _ = timed_build(Path(name), product)
+        yield Figure(
+            name=f"`./inv build {product} --engine sandbox`, only sources cached: wall",
+            unit="s",
+            value=seconds,
+            must=240,
+            aim=120,
+            why=why,
+        )
+
+
+def seed(
+    old: Cache,
+    new: Cache,
+    recipes: Mapping[str, Recipe],
+    *,
+    steps: tuple[str, ...] = ("musl ", "upx "),
+) -> None:
+    """Copy the sources and what ``steps`` made; nothing of curl, no remembered proof."""
+    for entry in old.entries():
+        value: dict[str, Any] | None = None
+        if entry.kind is EntryKind.ACTION:
+            value = old.get_action(entry.name)
+        if value is None:
+            continue
+        blobs: list[str] = []
+        if str(value.get("step", "")).startswith(steps):
+            blobs = [value["output"], *value["files"].values()]
+        elif "url" not in value:
+            continue
+        for sha256 in blobs:
+            if blob := old.blob(sha256):
+                new.put_file(blob)
+        new.put_action(entry.name, value)
+    for recipe in recipes.values():
+        for release in recipe.releases:
+            if release.source and (blob := old.blob(release.source.sha256)):
+                new.put_file(blob)
+
+
+def timed_build(directory: Path, product: str = "curl:http") -> tuple[float, float]:
+    """Return (seconds, MB) of one real build into ``directory``. `inv` replaces itself by Python: one process id."""
+    environment = {
+        **os.environ,
+        "FROMSCRATCH_CACHE": str(directory / "cache"),
+        "FROMSCRATCH_ARTIFACTS": str(directory / "artifacts"),
+    }
+    log = directory / "log"
+    began = time.monotonic()
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [INV, "build", product, "--engine", "sandbox", "--offline"],
+            env=environment,
+            stdout=file,
+            stderr=file,
+        )
+        highest = 0.0
+        try:
+            # The mark only ever rises, and is only gone with the process: the last look is the peak.
+            while process.poll() is None and time.monotonic() - began < BUILD_SECONDS:
+                with suppress(OSError, RuntimeError):  # it ended between the two looks
+                    highest = max(highest, memory(process.pid, "status", "VmHWM"))
+                time.sleep(0.02)
+            seconds = time.monotonic() - began
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            process.wait()
+    if process.returncode:
+        msg = f"the timed build ended with {process.returncode}:\n{log.read_text('utf-8', 'replace')[-2000:]}"
+        raise RuntimeError(msg)
+    return seconds, highest / 1024

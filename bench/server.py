@@ -1,0 +1,79 @@
+"""The loopback server of the measured requests: a process of its own, so that it costs the measured ones nothing."""
+
+import json
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import trustme
+
+from flow.context import ROOT
+
+
+@contextmanager
+def serving() -> Iterator[dict[str, str]]:
+    """Run the servers until the block is left; they also end with this process, whose pipe they read."""
+    with tempfile.TemporaryDirectory(prefix="fromscratch-bench-") as directory:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bench.server", directory],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                msg = "the loopback server did not start"
+                raise RuntimeError(msg)
+            yield json.loads(line)
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def serve(directory: Path) -> None:
+    """Answer 200 on two loopback ports, without and with TLS, until standard input ends."""
+    authority = trustme.CA()
+    ca = directory / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    urls = {"ca": str(ca)}
+    for scheme, wrap in (("http", None), ("https", context)):
+        listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        urls[scheme] = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/health"
+        threading.Thread(target=answer, args=(listener, wrap), daemon=True).start()
+    print(json.dumps(urls), flush=True)
+    sys.stdin.buffer.read()
+
+
+def answer(listener: socket.socket, context: ssl.SSLContext | None) -> None:
+    """One connection after the other: the runs come one by one."""
+    while True:
+        connection, _ = listener.accept()
+        try:
+            connection.settimeout(10)
+            with (
+                context.wrap_socket(connection, server_side=True)
+                if context
+                else connection as stream
+            ):
+                request = b""
+                while b"\r\n\r\n" not in request and (piece := stream.recv(4096)):
+                    request += piece
+                stream.sendall(
+                    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+                )
+        except OSError:
+            pass  # a client that refuses our certificate
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))

@@ -1,0 +1,25 @@
+"""What every command begins and ends with."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from console.progress import make_report
+from core.settings import Settings
+from flow.context import Context
+
+
+@contextmanager
+def command(*, timings: str | bool = "", **flags: str | bool) -> Iterator[Context]:
+    """Lend a command its context, by these flags and all other settings; at the end the display is put away.
+
+    With ``timings`` what was done is written, also when it failed: to that file, or (True) to where it is usual.
+    """
+    settings = Settings.read({name: str(value) for name, value in flags.items() if value})
+    context = Context(settings=settings, report=make_report())
+    try:
+        yield context
+    finally:
+        context.report.close()
+        if timings:
+            context.write_timings(Path(timings) if isinstance(timings, str) else None)

@@ -1,0 +1,78 @@
+"""`inv doctor`: everything that a bug report should say about this machine."""
+
+import shutil
+from typing import Any
+
+from builders.engines.scratch_root import emulator
+from console.table import table
+from core.settings import SETTINGS
+from core.target import Target
+from flow.context import Context
+
+TOOLS = (
+    ("docker", "docker.io", "looking at what the docker engine does"),
+    ("bwrap", "bubblewrap", "the sandbox engine"),
+    ("unshare", "util-linux", "the sandbox engine without bubblewrap"),
+    ("mmdebstrap", "mmdebstrap", "the base of the docker engine's builder image"),
+    ("apt-get", "apt", "finding a Debian mirror"),
+)
+"""Programs, the packages that bring them, and what for."""
+
+
+def examine(context: Context) -> dict[str, Any]:
+    """Look at engines, tools, settings, the cache and mirrors; return what ``--json`` prints."""
+    candidates = list(context.chooser.candidates())
+    tools = [
+        {
+            "name": name,
+            "path": shutil.which(name),
+            "install": f"apt-get install -y {package}",
+            "purpose": purpose,
+        }
+        for name, package, purpose in TOOLS
+    ]
+    foreign = [target for target in Target if not target.runs_natively]
+    missing = [target for target in foreign if emulator(target) is None]
+    tools.append(
+        {
+            "name": "qemu-user",
+            "path": None if missing else "yes",
+            "install": "apt-get install -y qemu-user-static",
+            "purpose": f"smoke runs for {' '.join(missing or foreign)}",
+        }
+    )
+    return {
+        "engines": [
+            {"name": engine.name.value, "works": engine.works, "reason": engine.reason}
+            for engine in candidates
+        ],
+        "auto": next(engine.name.value for engine in candidates if engine.works),
+        "tools": tools,
+        "settings": [
+            {
+                "name": setting.variable,
+                "value": setting.shown(context.settings[setting.name]),
+                "origin": context.settings.values[setting.name][1].value,
+                "help": setting.help,
+            }
+            for setting in SETTINGS
+        ],
+        "cache": str(context.cache_directory),
+        "debian": list(context.mirrors.debian()),
+    }
+
+
+def describe(report: dict[str, Any]) -> str:
+    """Return the same for people."""
+    engines = [(e["name"], "yes" if e["works"] else "no", e["reason"]) for e in report["engines"]]
+    tools = [(t["name"], t["path"] or f"no: {t['install']}", t["purpose"]) for t in report["tools"]]
+    settings = [(s["name"], s["value"] or "-", s["origin"], s["help"]) for s in report["settings"]]
+    debian = ", ".join(report["debian"]) or "none (set FROMSCRATCH_DEBIAN_MIRROR)"
+    parts = [
+        table(("engine", "works", "why"), engines),
+        f"'auto' would use: {report['auto']}",
+        table(("tool", "found", "for"), tools),
+        table(("setting", "value", "from", "what"), settings),
+        f"cache: {report['cache']}\nDebian mirrors: {debian}",
+    ]
+    return "\n\n".join(parts)

@@ -1,0 +1,55 @@
+"""`inv key`, and which keys sign and check releases."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from platformdirs import user_config_path
+
+from core.errors import UsageError
+from flow.context import Context
+from publish.trust.signing import PublicKey, SecretKey, new_key
+
+
+def key_files(context: Context) -> tuple[Path, Path]:
+    """Where the secret and the public key are, or would be: `FROMSCRATCH_KEY`, else the user's configuration."""
+    named = context.settings["key"]
+    path = Path(named).expanduser() if named else user_config_path("fromscratch") / "minisign.key"
+    return path, path.with_name(f"{path.name}.pub")
+
+
+def secret_key(context: Context) -> SecretKey | None:
+    """Return the key to sign with; None when nobody named one and none was made. Raises PublishError."""
+    path, _ = key_files(context)
+    if not context.settings["key"] and not path.exists():
+        return None
+    return SecretKey.read(path, password=context.settings["key_password"] or None)
+
+
+def public_key(context: Context) -> PublicKey | None:
+    """Return the key that somebody named to check with, as a file or as its one line. Raises PublishError."""
+    named = context.settings["public_key"]
+    if not named:
+        return None
+    path = Path(named).expanduser()
+    return PublicKey.read(path) if path.exists() else PublicKey.parse(named)
+
+
+def manage_keys(context: Context, words: Sequence[str]) -> list[str]:
+    """Do what ``key WORD`` says; return what to print: never the secret half."""
+    path, public = key_files(context)
+    match list(words):
+        case ["new"] | ["new", _]:
+            if len(words) > 1:
+                path = Path(words[1])
+                public = path.with_name(f"{path.name}.pub")
+            key = new_key(path, public)
+            return [
+                f"secret key: {path} (keep it, and keep it to yourself)",
+                f"public key: {public}",
+                f"publish this line where your users find it: {key.public.line}",
+            ]
+        case ["show"]:
+            return [PublicKey.read(public).line]
+        case _:
+            msg = f"'key {' '.join(words)}' is not known."
+            raise UsageError(msg, next="inv key new [FILE], inv key show")
