@@ -18,7 +18,7 @@ from publish.trust.components import Component
 from publish.trust.envelope import envelope
 from publish.trust.licences import Reader, is_copyleft, licence_texts
 from publish.trust.provenance import BuildPlatform, statement_of_file
-from publish.trust.published import PublishedFile
+from publish.trust.published import PublishedFile, require_proven
 from publish.trust.sbom import SUFFIX, sbom_of_file
 from publish.trust.signing import SecretKey
 
@@ -50,11 +50,13 @@ def plan_release(
     """Return all that a release holds, by path, without writing anything.
 
     ``reader`` opens the source of a component for its licence texts, ``archive`` says where that source's archive is.
-    Raises PublishError when a file is not what the manifest says, a licence text is missing, or nothing is left.
+    Raises PublishError when a file is not proven, or not what the manifest says, or when a licence text is missing.
     """
     if not files:
         msg = "There is nothing to publish."
         raise PublishError(msg, next="inv build, then inv publish")
+    published = [*files, *(file for image in images for file in image.all_files)]
+    require_proven(published)
     contents: dict[str, ReleaseFile] = {}
     lines: list[bytes] = []
     for file in sorted(files, key=lambda file: file.name):
@@ -70,7 +72,6 @@ def plan_release(
             _add(contents, path.name, ReleaseFile.of_file(path, archives[path.name]))
         lines.append(envelope(image.statement(builder, archives), key))
     _add(contents, PROVENANCE, ReleaseFile.of_bytes(b"".join(lines)))
-    published = [*files, *(file for image in images for file in image.all_files)]
     components = [component for file in published for component in file.components]
     for name, text in licence_texts(components, reader).items():
         _add(contents, name, ReleaseFile.of_bytes(text))

@@ -22,7 +22,7 @@ from publish.check.directory import check_release
 from publish.check.findings import Checked
 from publish.manifest import read_manifest
 from publish.release.write import write_release
-from publish.trust.published import published_files
+from publish.trust.published import published_file
 from publish.trust.signing import PublicKey, SecretKey, new_key
 from tests.built import Built
 from tests.fakes import below
@@ -155,7 +155,10 @@ def release(
         for artifact in read_manifest(context.artifacts)
         if product in {"", artifact.product}
     ]
-    files = published_files(artifacts, context.artifacts, context.recipes, inputs.wheels)
+    files = [
+        published_file(artifact, context.artifacts, context.recipes, inputs.wheels)
+        for artifact in artifacts
+    ]
     done = write_release(
         directory,
         files,

@@ -14,7 +14,7 @@ from publish.check.directory import check_release
 from publish.check.findings import Checked
 from publish.manifest import Artifact, Input, Seconds, VerdictSummary
 from publish.oci.archive import archive_name, write_archive
-from publish.oci.image import Image, MultiArch, write_layout
+from publish.oci.image import Image, write_layout
 from publish.oci.layer import LayerFile
 from publish.oci.layout import Layout
 from publish.release.image import PublishedImage
@@ -22,7 +22,7 @@ from publish.release.sums import write_sums
 from publish.release.write import WrittenRelease, write_release
 from publish.trust.components import Component, Role, Wheel, component_of
 from publish.trust.provenance import BuildPlatform
-from publish.trust.published import PublishedFile, published_files
+from publish.trust.published import PublishedFile, published_file
 from publish.trust.signing import PublicKey, SecretKey
 from recipes.images import Content, ImageRecipe
 from recipes.model import Recipe
@@ -164,7 +164,8 @@ class Bench:
 
     def files(self, *entries: Artifact) -> tuple[PublishedFile, ...]:
         ones = entries or (self.entry(), self.entry(packed=True))
-        return published_files(ones, self.artifacts, self.recipes, WHEELS)
+        recipes = self.recipes
+        return tuple(published_file(one, self.artifacts, recipes, WHEELS) for one in ones)
 
     @contextmanager
     def reader(self, component: Component) -> Iterator[Iterator[Text]]:
@@ -221,10 +222,8 @@ class Bench:
             files=files,
             epoch=program.epoch,
             labels={},
-            artifacts=(),
         )
-        wanted = MultiArch(name="static-hello", tag="2.0", images=(image,))
-        layout = write_layout(self.directory / "oci", wanted)
+        layout = write_layout(self.directory / "oci", "static-hello", "2.0", [image])
         return PublishedImage(layout=layout, files={Target.AMD64: (program, data)})
 
     def image(self, **changes: Any) -> PublishedImage:

@@ -13,7 +13,9 @@ import pytest
 
 from core.errors import PublishError
 from core.files import hash_file
+from core.target import Target
 from publish.manifest import VerdictSummary
+from publish.release.image import attachments
 from publish.release.release_dir import ReleaseFile
 from publish.release.sums import read_sums, write_sums
 from publish.trust.envelope import payloads
@@ -187,6 +189,16 @@ class TestOnlyWhatIsProven:
             plan_release(
                 [], reader=bench.reader, archive=bench.archive, builder=bench.builder, key=None
             )
+
+    def test_an_image_of_files_that_are_not_proven(self, bench: Bench) -> None:
+        image = bench.contents()
+        program, data = image.files[Target.AMD64]
+        refused = replace(program, refused="its smoke run failed")
+        unproven = replace(image, files={Target.AMD64: (refused, data)})
+        with pytest.raises(PublishError, match=f"{PLAIN}: its smoke run failed"):
+            attachments(unproven, builder=bench.builder, key=None)
+        with pytest.raises(PublishError, match=f"{PLAIN}: its smoke run failed"):
+            bench.write(images=(unproven,))
 
     def test_an_image_of_other_files(self, bench: Bench) -> None:
         image = bench.image()
