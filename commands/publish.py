@@ -17,7 +17,7 @@ from publish.trust.provenance import BuildPlatform
 from publish.trust.published import PublishedFile
 from publish.trust.signing import SecretKey
 
-UNSIGNED = "nothing is signed: nobody can tell that it is yours (./inv key new)"
+UNSIGNED = "nothing is signed: users cannot check that it is yours (./inv key new)"
 
 
 @dataclass(frozen=True, kw_only=True)

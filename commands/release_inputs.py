@@ -12,7 +12,7 @@ from builders.sources.archive import Member, MemberKind, Unreadable, members
 from core.errors import PublishError
 from flow.context import ROOT, Context
 from publish.trust.components import Component, Wheel, read_wheels
-from publish.trust.licences import Member as Text
+from publish.trust.licences import SourceFile
 from publish.trust.provenance import BUILDER, BuildPlatform
 
 LARGEST = 4 << 30
@@ -51,7 +51,7 @@ class ReleaseInputs:
         return blob
 
     @contextmanager
-    def reader(self, component: Component) -> Iterator[Iterator[Text]]:
+    def reader(self, component: Component) -> Iterator[Iterator[SourceFile]]:
         """Lend the files of a component's source by their paths below its top directory. Raises PublishError."""
         if component.wheel:
             yield _below(self.context.toolchain.packages / component.wheel.name)
@@ -98,20 +98,20 @@ class _Packed:
         return b"".join(self.member.chunks)
 
 
-def _below(directory: Path) -> Iterator[Text]:
+def _below(directory: Path) -> Iterator[SourceFile]:
     for where, _, names in os.walk(directory):
         for name in sorted(names):
             path = Path(where) / name
             yield _File(name=path.relative_to(directory).as_posix(), path=path)
 
 
-def _beside(directory: Path) -> Iterator[Text]:
+def _beside(directory: Path) -> Iterator[SourceFile]:
     for path in sorted(directory.iterdir()):
         if path.is_file():
             yield _File(name=path.name, path=path)
 
 
-def _inside(found: Iterator[Member], *, wheel: bool) -> Iterator[Text]:
+def _inside(found: Iterator[Member], *, wheel: bool) -> Iterator[SourceFile]:
     """A source archive has everything in one directory; a wheel has not."""
     for member in found:
         if member.kind is MemberKind.FILE:

@@ -79,6 +79,6 @@ def _digests(values: list[Mapping[str, Any]]) -> dict[str, str]:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        msg = f"{value!r:.80} is no text"
+        msg = f"{value!r:.80} is not text"
         raise TypeError(msg)
     return value

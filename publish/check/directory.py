@@ -10,7 +10,7 @@ from pathlib import Path
 from core.errors import PublishError
 from publish.check.archive import check_archive
 from publish.check.claims import Claim, read_claim
-from publish.check.findings import Checked, JudgeFile
+from publish.check.findings import CheckResult, JudgeFile
 from publish.check.scan import ARCHIVE, Scan
 from publish.release.sums import (
     LARGEST,
@@ -32,7 +32,7 @@ LARGEST_JSON = 64 << 20
 
 def check_release(
     directory: Path, *, public_key: PublicKey | None = None, judge: JudgeFile = judge_path
-) -> Checked:
+) -> CheckResult:
     """Check a release directory; never raises for what is in it.
 
     ``public_key`` is whom the caller believes; without one the key in the directory is used, which proves no more than

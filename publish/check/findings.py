@@ -17,7 +17,7 @@ JudgeFile = Callable[[Path, Expectations], Verdict]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class ReleaseFinding:
     """Something that is wrong, and with which file."""
 
     path: str
@@ -25,12 +25,12 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checked:
+class CheckResult:
     """Truthy when nothing is wrong."""
 
     label: str
     """What was checked: a directory, or an image."""
-    findings: tuple[Finding, ...]
+    findings: tuple[ReleaseFinding, ...]
     files: tuple[str, ...]
     """All that was looked at."""
     signer: str
@@ -70,13 +70,12 @@ class Check:
     given: PublicKey | None
     """The key that the caller believes."""
     judge: JudgeFile
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[ReleaseFinding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     signer: str = ""
 
     def found(self, path: str, what: str) -> None:
-        """Write a finding down."""
-        self.findings.append(Finding(path=path, what=what))
+        self.findings.append(ReleaseFinding(path=path, what=what))
 
     def verdict(self, name: str, path: Path, target: Target) -> Verdict:
         """Judge a program, and write down what is wrong with it. Raises OSError."""
@@ -86,9 +85,8 @@ class Check:
                 self.found(name, f"{finding.rule}: {finding.message}")
         return verdict
 
-    def result(self, label: str, files: list[str]) -> Checked:
-        """How it ended."""
-        return Checked(
+    def result(self, label: str, files: list[str]) -> CheckResult:
+        return CheckResult(
             label=label,
             findings=tuple(dict.fromkeys(self.findings)),
             files=tuple(files),

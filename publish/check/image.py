@@ -12,7 +12,7 @@ from core.errors import PublishError
 from core.target import Target
 from publish.check.archive import FileInLayer, layer_files
 from publish.check.claims import Claim, read_claim
-from publish.check.findings import Check, Checked, JudgeFile
+from publish.check.findings import Check, CheckResult, JudgeFile
 from publish.oci.attachment import Attachment
 from publish.oci.layout import LAYER, Descriptor, Layout
 from publish.release.image import SIGNATURE
@@ -30,7 +30,7 @@ def check_image(
     *,
     public_key: PublicKey | None = None,
     judge: JudgeFile = judge_path,
-) -> Checked:
+) -> CheckResult:
     """Check an image and what was attached to it; never raises for what is in them.
 
     Without ``public_key`` no signature is checked, and the result says so: keys do not come with images.

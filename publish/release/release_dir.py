@@ -33,7 +33,6 @@ class ReleaseFile:
 
     @classmethod
     def of_bytes(cls, data: bytes) -> Self:
-        """A file that we make."""
         return cls(sha256=hashlib.sha256(data).hexdigest(), data=data)
 
     @classmethod
@@ -49,7 +48,7 @@ class ReleaseFile:
         return cls(sha256=sha256, mode=mode, source=path)
 
     def chunks(self) -> Iterator[bytes]:
-        """Lend the bytes piece by piece. Raises PublishError when they are others by now."""
+        """Yield the bytes. Raises PublishError when they are others by now."""
         if self.source is None:
             yield self.data or b""
             return
@@ -147,7 +146,7 @@ def _listed(directory: Path) -> dict[str, str]:
             raise PublishError(msg)
         sums = read_sums(path.read_bytes())
     except PublishError as error:
-        msg = f"{directory} is no release of ours: {error.what}"
+        msg = f"{directory} is not a release of ours: {error.what}"
         raise PublishError(msg, next="publish to an empty directory") from error
     provenance = directory / PROVENANCE
     # What somebody else released is not ours to tidy up.

@@ -69,7 +69,7 @@ class PublicKey:
         found = minisign.parse_signature(signature)
         if found.id != self.id:
             msg = f"The signature is of the key {minisign.name_of(found.id)}, not of {self.name}."
-            raise PublishError(msg, why="somebody else signed, or the key has changed")
+            raise PublishError(msg, why="another key signed it, or the key has changed")
         self._check(found.signature, _hash(data), "The signature does not fit the file.")
         self._check(found.whole, found.covered, "The signature's trusted comment was changed.")
         if found.text() != signature:
@@ -185,7 +185,7 @@ def _read(path: Path, *, what: str, secret: bool = False) -> str:
             raise PublishError(msg)
         return data.decode("ascii")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         msg = f"The {what} {path} cannot be read: {reason}"
         raise PublishError(msg) from None  # a decoding error would quote it
     finally:
@@ -203,7 +203,7 @@ def _refuse_shared(path: Path, status: os.stat_result) -> None:
             next=f"chmod 600 {path}; if others were on this machine, make a new key",
         )
     if status.st_uid not in {os.geteuid(), 0}:
-        msg = f"The secret key {path} belongs to somebody else (uid {status.st_uid})."
+        msg = f"The secret key {path} belongs to another user (uid {status.st_uid})."
         raise PublishError(msg, next="use a copy of your own, with mode 0600")
 
 

@@ -19,7 +19,7 @@ from core.progress import NullReport
 from core.settings import Settings
 from flow.context import ROOT, Context
 from publish.check.directory import check_release
-from publish.check.findings import Checked
+from publish.check.findings import CheckResult
 from publish.manifest import read_manifest
 from publish.release.write import write_release
 from publish.trust.published import published_file
@@ -141,7 +141,7 @@ class Released:
     def verify(self, path: Path, expectations: Expectations) -> Verdict:
         return judge_file(self.context, path, expectations)
 
-    def check(self, directory: Path) -> Checked:
+    def check(self, directory: Path) -> CheckResult:
         return check_release(directory, public_key=PublicKey.read(self.public), judge=self.verify)
 
 

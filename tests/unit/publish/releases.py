@@ -11,7 +11,7 @@ from typing import Any
 from core.files import hash_file
 from core.target import Target
 from publish.check.directory import check_release
-from publish.check.findings import Checked
+from publish.check.findings import CheckResult
 from publish.manifest import Artifact, Input, Seconds, VerdictSummary
 from publish.oci.archive import archive_name, write_archive
 from publish.oci.image import Image, write_layout
@@ -252,7 +252,7 @@ class Bench:
             key=self.key,
         )
 
-    def check(self, public_key: PublicKey | None = None) -> Checked:
+    def check(self, public_key: PublicKey | None = None) -> CheckResult:
         return check_release(self.release, public_key=public_key, judge=unpacking)
 
     def sum_again(self) -> None:
@@ -271,7 +271,7 @@ def unpacking(path: Path, expectations: Expectations) -> Verdict:
     return judge_path(path, replace(expectations, unpacked_judged=True))
 
 
-def whats(checked: Checked) -> str:
+def whats(checked: CheckResult) -> str:
     """All findings as text."""
     return "\n".join(f"{one.path}: {one.what}" for one in checked.findings)
 

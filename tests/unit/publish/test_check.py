@@ -13,7 +13,7 @@ import pytest
 
 from core.errors import PublishError
 from publish.check.directory import check_release
-from publish.check.findings import Checked
+from publish.check.findings import CheckResult
 from publish.check.image import check_image
 from publish.oci.layout import Layout
 from publish.release.image import attachments
@@ -80,7 +80,7 @@ def public(bench: Bench) -> PublicKey:
     return bench.key.public
 
 
-def pinned(bench: Bench) -> Checked:
+def pinned(bench: Bench) -> CheckResult:
     return bench.check(public(bench))
 
 
@@ -256,7 +256,7 @@ class TestTheFilesThemselves:
         assert f"{PLAIN}: is packed or not" in said
 
 
-def resay(bench: Bench, name: str, **parameters: Any) -> Checked:
+def resay(bench: Bench, name: str, **parameters: Any) -> CheckResult:
     """Change what the provenance says of a file."""
     path = bench.release / "provenance.intoto.jsonl"
     lines = []

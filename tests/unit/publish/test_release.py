@@ -318,7 +318,7 @@ class TestOtherPeoplesFiles:
             with pytest.raises(PublishError, match="not ours"):
                 bench.write()
             return
-        with pytest.raises(PublishError, match="no release of ours"):
+        with pytest.raises(PublishError, match="not a release of ours"):
             bench.write()
         assert below(bench.release) == {"SHA256SUMS": text}
 
