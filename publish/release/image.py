@@ -66,10 +66,8 @@ class PublishedImage:
                 msg = f"What is in {layout.reference} for {manifest.platform} is not known."
                 raise PublishError(msg, next="inv image makes it anew")
             name = f"{layout.slug}-{manifest.platform.slug}{SUFFIX}"
-            made[name] = (
-                manifest,
-                sbom_of_image(layout.name, layout.tag, manifest.digest, files),
-            )
+            sbom = sbom_of_image(layout.name, layout.tag, manifest.digest, files)
+            made[name] = (manifest, sbom)
         return made
 
     def statement(self, builder: BuildPlatform, archives: Mapping[str, str] | None = None) -> bytes:
@@ -82,14 +80,8 @@ class PublishedImage:
         }
         subjects = {name: digest.partition(":")[2] for name, digest in digests.items()}
         sboms = {name: sha256(data).hexdigest() for name, (_, data) in self.sboms().items()}
-        return statement_of_image(
-            layout.name,
-            layout.tag,
-            {**subjects, **(archives or {})},
-            self.all_files,
-            builder,
-            sboms,
-        )
+        subjects |= archives or {}
+        return statement_of_image(layout.name, layout.tag, subjects, self.all_files, builder, sboms)
 
 
 def attachments(

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import PublishError
-from core.files import hash_file
 from publish.release.image import PublishedImage
 from publish.release.release_dir import ReleaseDir, ReleaseFile
 from publish.release.sums import NAME, PROVENANCE, PUBLIC_KEY, SIGNATURE, write_sums
@@ -67,10 +66,11 @@ def plan_release(
         lines.append(envelope(statement, key))
     for image in sorted(images, key=lambda image: image.layout.slug):
         _refuse_unlisted(image, files)
-        archives = {path.name: _hash(path) for path in sorted(image.archives)}
-        for path in image.archives:
-            _add(contents, path.name, ReleaseFile.of_file(path, archives[path.name]))
-        lines.append(envelope(image.statement(builder, archives), key))
+        archives = {path.name: ReleaseFile.of_file(path) for path in sorted(image.archives)}
+        for name, archived in archives.items():
+            _add(contents, name, archived)
+        sums = {name: archived.sha256 for name, archived in archives.items()}
+        lines.append(envelope(image.statement(builder, sums), key))
     _add(contents, PROVENANCE, ReleaseFile.of_bytes(b"".join(lines)))
     components = [component for file in published for component in file.components]
     for name, text in licence_texts(components, reader).items():
@@ -156,18 +156,8 @@ def _add(contents: dict[str, ReleaseFile], name: str, content: ReleaseFile) -> N
 def _copyleft(components: Iterable[Component]) -> list[Component]:
     """Those whose source goes along, each once."""
     by_slug = {component.slug: component for component in components}
-    asked = {
-        licence for licence in {item.chosen for item in by_slug.values()} if is_copyleft(licence)
-    }
-    return [by_slug[slug] for slug in sorted(by_slug) if by_slug[slug].chosen in asked]
-
-
-def _hash(path: Path) -> str:
-    try:
-        return hash_file(path)
-    except OSError as error:
-        msg = f"{path} cannot be read: {error}"
-        raise PublishError(msg, next="inv image makes it anew") from error
+    copyleft = {licence: is_copyleft(licence) for licence in {it.chosen for it in by_slug.values()}}
+    return [by_slug[slug] for slug in sorted(by_slug) if copyleft[by_slug[slug].chosen]]
 
 
 def _refuse_unlisted(image: PublishedImage, files: Sequence[PublishedFile]) -> None:

@@ -194,9 +194,8 @@ def _read(path: Path, *, what: str, secret: bool = False) -> str:
 
 def _refuse_shared(path: Path, status: os.stat_result) -> None:
     if status.st_mode & 0o077:
-        msg = (
-            f"The secret key {path} has mode {stat.S_IMODE(status.st_mode):04o}: others may use it."
-        )
+        mode = stat.S_IMODE(status.st_mode)
+        msg = f"The secret key {path} has mode {mode:04o}: others may use it."
         raise PublishError(
             msg,
             why="it was copied or made without care",
@@ -208,25 +207,26 @@ def _refuse_shared(path: Path, status: os.stat_result) -> None:
 
 
 def _write_new(path: Path, text: str, *, mode: int) -> None:
+    created = False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    except FileExistsError as error:
-        msg = f"{path} exists already; a key is never overwritten."
-        raise PublishError(msg, next="choose another file, or move that one away") from error
-    except OSError as error:
-        msg = f"{path} cannot be written: {error}"
-        raise PublishError(msg, next="check free space and permissions of its directory") from error
-    try:
+        created = True
         with os.fdopen(number, "w", encoding="ascii") as file:
             os.fchmod(file.fileno(), mode)  # whatever the umask
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
     except BaseException as error:
-        with contextlib.suppress(OSError):
-            path.unlink()
+        if created:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        if isinstance(error, FileExistsError):
+            msg = f"{path} exists already; a key is never overwritten."
+            next_step = "choose another file, or move that one away"
+            raise PublishError(msg, next=next_step) from error
         if isinstance(error, OSError):
             msg = f"{path} cannot be written: {error}"
-            raise PublishError(msg, next="check free space of its directory") from error
+            next_step = "check free space and permissions of its directory"
+            raise PublishError(msg, next=next_step) from error
         raise
