@@ -208,7 +208,7 @@ class TestRelease:
         directory = tmp_path / "release"  # of one product, or it would take minutes
         key = SecretKey.read(released.public.with_name("secret.key"))
         release(released.context, directory, key, product="curl:https")
-        for path in sorted(one for one in directory.rglob("*") if one.is_file()):
+        for path in sorted(path for path in directory.rglob("*") if path.is_file()):
             whole = path.read_bytes()
             spoilt = bytearray(whole)
             # Of a signature file minisign takes comments and spare bits of base64 as they come; ours does not.
@@ -241,17 +241,17 @@ class TestRelease:
 
     def test_every_source_that_went_in_is_named(self, released: Released) -> None:
         pins = {
-            one.archive.sha256
+            release.archive.sha256
             for recipe in released.context.recipes.values()
-            for one in recipe.releases
-            if one.source
+            for release in recipe.releases
+            if release.source
         }
         for line in (released.directory / "provenance.intoto.jsonl").read_bytes().splitlines():
             said = json.loads(base64.b64decode(json.loads(line)["payload"]))
             used = said["predicate"]["buildDefinition"]["resolvedDependencies"]
-            hashes = {one.get("digest", {}).get("sha256") for one in used} - {None}
+            hashes = {dependency.get("digest", {}).get("sha256") for dependency in used} - {None}
             assert len(hashes & pins) >= 2
-            assert {"ziglang", "cmake", "ninja"} <= {one["name"] for one in used}
+            assert {"ziglang", "cmake", "ninja"} <= {dependency["name"] for dependency in used}
 
     @pytest.mark.parametrize(
         ("file", "components"),
@@ -271,9 +271,9 @@ class TestRelease:
         for path in bills:
             bill = json.loads(path.read_bytes())
             packed = path.name.endswith(".upx.cdx.json")
-            names = {one["name"] for one in bill["components"]}
+            names = {component["name"] for component in bill["components"]}
             assert names == (components | {"upx"} if packed else components)
-            assert all(one["licenses"] for one in bill["components"])
+            assert all(component["licenses"] for component in bill["components"])
 
     def test_licences_are_the_archives_own(self, released: Released) -> None:
         texts = below(released.directory / "LICENSES")

@@ -44,7 +44,7 @@ def make(harness: Harness, *words: str, **options: object) -> dict[str, Publishe
     made, _ = ImageMaker(context=harness.context()).make(
         ImageSelection(words=words, **options)  # type: ignore[arg-type]
     )
-    return {one.layout.reference: one for one in made}
+    return {image.layout.reference: image for image in made}
 
 
 def files(made: PublishedImage) -> dict[str, bytes]:
@@ -84,7 +84,7 @@ def test_plain_and_packed_files_and_data(shop: Harness) -> None:
 def test_what_cannot_be_packed_for_a_target_is_plain_in_a_packed_image(shop: Harness) -> None:
     manifest = shop.artifacts / "manifest.json"
     data = json.loads(manifest.read_text())
-    data["artifacts"] = [one for one in data["artifacts"] if not one["packed"]]
+    data["artifacts"] = [artifact for artifact in data["artifacts"] if not artifact["packed"]]
     manifest.write_text(json.dumps(data))
     assert files(make(shop, "tools")["tools:2.0-tools"])["/bin/hello"] == GOOD
 
@@ -108,8 +108,8 @@ def test_what_is_not_built_is_named_with_how_to_build_it(shop: Harness) -> None:
 def test_a_refused_artifact_is_in_no_image(shop: Harness) -> None:
     manifest = shop.artifacts / "manifest.json"
     data = json.loads(manifest.read_text())
-    for one in data["artifacts"]:
-        one["verdict"]["ok"] = False
+    for artifact in data["artifacts"]:
+        artifact["verdict"]["ok"] = False
     manifest.write_text(json.dumps(data))
     with pytest.raises(UsageError, match="No image can be made"):
         make(shop)

@@ -163,9 +163,11 @@ class Bench:
         return replace(artifact, **changes)
 
     def files(self, *entries: Artifact) -> tuple[PublishedFile, ...]:
-        ones = entries or (self.entry(), self.entry(packed=True))
+        artifacts = entries or (self.entry(), self.entry(packed=True))
         recipes = self.recipes
-        return tuple(published_file(one, self.artifacts, recipes, WHEELS) for one in ones)
+        return tuple(
+            published_file(artifact, self.artifacts, recipes, WHEELS) for artifact in artifacts
+        )
 
     @contextmanager
     def reader(self, component: Component) -> Iterator[Iterator[Text]]:
@@ -213,8 +215,8 @@ class Bench:
         )
         inside = program if evil is None else replace(program, path=evil, sha256=hash_file(evil))
         files = tuple(
-            LayerFile(path=PurePosixPath(path), source=one.path, sha256=one.sha256, mode=mode)
-            for path, one, mode in (("/hello", inside, 0o755), ("/data.pem", data, 0o644))
+            LayerFile(path=PurePosixPath(path), source=file.path, sha256=file.sha256, mode=mode)
+            for path, file, mode in (("/hello", inside, 0o755), ("/data.pem", data, 0o644))
         )
         image = Image(
             recipe=recipe,
@@ -273,14 +275,15 @@ def unpacking(path: Path, expectations: Expectations) -> Verdict:
 
 def whats(checked: CheckResult) -> str:
     """All findings as text."""
-    return "\n".join(f"{one.path}: {one.what}" for one in checked.findings)
+    return "\n".join(f"{finding.path}: {finding.what}" for finding in checked.findings)
 
 
 def retar(path: Path, change: Mapping[str, bytes | None]) -> None:
     """Write an archive anew with members changed, added or left out."""
     with tarfile.open(path) as tar:
         members = {
-            one.name: (file.read() if (file := tar.extractfile(one)) else b"") for one in tar
+            member.name: (file.read() if (file := tar.extractfile(member)) else b"")
+            for member in tar
         }
     for name, data in change.items():
         if data is None:

@@ -206,19 +206,19 @@ class TestTheFilesThemselves:
         ("change", "said"),
         [
             (
-                lambda one: one["metadata"]["component"]["hashes"][0].update(content="0" * 64),
+                lambda sbom: sbom["metadata"]["component"]["hashes"][0].update(content="0" * 64),
                 "describes other bytes",
             ),
-            (lambda one: one["metadata"].pop("component"), "describes other bytes"),
-            (lambda one: one.update(extra=1), "not an SBOM"),
-            (lambda one: one.update(specVersion=1), "not an SBOM"),
+            (lambda sbom: sbom["metadata"].pop("component"), "describes other bytes"),
+            (lambda sbom: sbom.update(extra=1), "not an SBOM"),
+            (lambda sbom: sbom.update(specVersion=1), "not an SBOM"),
             (
-                lambda one: one["components"].append(
+                lambda sbom: sbom["components"].append(
                     {"type": "library", "name": "more", "version": "1"}
                 ),
                 "LICENSES/more-1/: is missing",
             ),
-            (lambda one: one["components"].pop(), "is not the one that the provenance names"),
+            (lambda sbom: sbom["components"].pop(), "is not the one that the provenance names"),
         ],
     )
     def test_another_bill(
@@ -243,7 +243,7 @@ class TestTheFilesThemselves:
 
     def test_packed_files_are_refused_when_nobody_looks_inside(self, signed: Bench) -> None:
         done = check_release(signed.release, public_key=public(signed))
-        assert {one.path for one in done.findings} == {PACKED}
+        assert {finding.path for finding in done.findings} == {PACKED}
         assert "packed-contents" in whats(done)
 
     def test_a_file_that_is_for_another_machine(self, unsigned: Bench) -> None:
@@ -274,23 +274,29 @@ class TestProvenance:
     @pytest.mark.parametrize(
         "change",
         [
-            lambda one: one.update(_type="other"),
-            lambda one: one.update(predicateType="other"),
-            lambda one: one.pop("predicate"),
-            lambda one: one.update(predicate=[]),
-            lambda one: one.update(subject={}),
-            lambda one: one["subject"].append(one["subject"][0]),
-            lambda one: one["subject"][0]["digest"].update(sha256="0"),
-            lambda one: one["subject"][0].update(name=1),
-            lambda one: one["predicate"]["buildDefinition"].update(buildType="urn:other"),
-            lambda one: one["predicate"]["buildDefinition"].update(buildType=[]),
-            lambda one: one["predicate"]["buildDefinition"].update(resolvedDependencies=[]),
-            lambda one: one["predicate"]["buildDefinition"]["externalParameters"].update(
-                target="x"
+            lambda statement: statement.update(_type="other"),
+            lambda statement: statement.update(predicateType="other"),
+            lambda statement: statement.pop("predicate"),
+            lambda statement: statement.update(predicate=[]),
+            lambda statement: statement.update(subject={}),
+            lambda statement: statement["subject"].append(statement["subject"][0]),
+            lambda statement: statement["subject"][0]["digest"].update(sha256="0"),
+            lambda statement: statement["subject"][0].update(name=1),
+            lambda statement: statement["predicate"]["buildDefinition"].update(
+                buildType="urn:other"
             ),
-            lambda one: one["predicate"]["buildDefinition"]["internalParameters"].pop("files"),
-            lambda one: one["predicate"]["runDetails"].pop("builder"),
-            lambda one: one["predicate"]["runDetails"].pop("byproducts"),
+            lambda statement: statement["predicate"]["buildDefinition"].update(buildType=[]),
+            lambda statement: statement["predicate"]["buildDefinition"].update(
+                resolvedDependencies=[]
+            ),
+            lambda statement: statement["predicate"]["buildDefinition"][
+                "externalParameters"
+            ].update(target="x"),
+            lambda statement: statement["predicate"]["buildDefinition"]["internalParameters"].pop(
+                "files"
+            ),
+            lambda statement: statement["predicate"]["runDetails"].pop("builder"),
+            lambda statement: statement["predicate"]["runDetails"].pop("byproducts"),
         ],
     )
     def test_that_lacks_something(
@@ -489,9 +495,9 @@ def reclaim(bench: Bench) -> None:
     path = bench.release / "provenance.intoto.jsonl"
     *lines, last = path.read_bytes().splitlines(keepends=True)
     said = open_envelope(last, None).statement
-    for one in said["subject"]:
-        if one["name"] == TAR:
-            one["digest"]["sha256"] = hash_file(bench.release / TAR)
+    for subject in said["subject"]:
+        if subject["name"] == TAR:
+            subject["digest"]["sha256"] = hash_file(bench.release / TAR)
     path.write_bytes(b"".join([*lines, envelope(json.dumps(said).encode(), None)]))
     bench.sum_again()
 
@@ -499,55 +505,55 @@ def reclaim(bench: Bench) -> None:
 class TestImages:
     def test_good(self, made: Bench) -> None:
         contents = made.contents()
-        ones = attachments(contents, builder=made.builder, key=made.key)
-        done = check_image(contents.layout, ones, public_key=public(made), judge=unpacking)
+        attached = attachments(contents, builder=made.builder, key=made.key)
+        done = check_image(contents.layout, attached, public_key=public(made), judge=unpacking)
         assert done, done.text()
         assert (done.signer, done.pinned, done.notes) == (public(made).name, True, ())
-        assert [one.filename for one in ones] == [
+        assert [attachment.filename for attachment in attached] == [
             "static-hello-2.0-linux-amd64.cdx.json",
             "static-hello-2.0.intoto.jsonl",
             "static-hello-2.0.minisig",
         ]
-        assert ones == attachments(contents, builder=made.builder, key=made.key)
+        assert attached == attachments(contents, builder=made.builder, key=made.key)
 
     def test_without_a_key_it_says_so(self, made: Bench) -> None:
         contents = made.contents()
-        ones = attachments(contents, builder=made.builder, key=None)
-        done = check_image(contents.layout, ones)
+        attached = attachments(contents, builder=made.builder, key=None)
+        done = check_image(contents.layout, attached)
         assert done
         assert done.notes == ("not signed: whose it is cannot be checked",)
-        asked = check_image(contents.layout, ones, public_key=public(made))
+        asked = check_image(contents.layout, attached, public_key=public(made))
         assert "signature: is missing" in whats(asked)
 
     @pytest.mark.parametrize("which", [0, 1, 2])
     def test_any_of_it_missing_or_spoilt(self, made: Bench, which: int) -> None:
         contents = made.contents()
-        ones = list(attachments(contents, builder=made.builder, key=made.key))
-        gone = ones[:which] + ones[which + 1 :]
+        attached = list(attachments(contents, builder=made.builder, key=made.key))
+        gone = attached[:which] + attached[which + 1 :]
         assert not check_image(contents.layout, gone, public_key=public(made))
-        whole = ones[which].data
+        whole = attached[which].data
         for spot in {0, len(whole) // 3, len(whole) // 2, len(whole) - 2, len(whole) - 1}:
             spoilt = bytearray(whole)
             spoilt[spot] ^= 1
-            ones[which] = replace(ones[which], data=bytes(spoilt))
-            assert not check_image(contents.layout, ones, public_key=public(made)), spot
+            attached[which] = replace(attached[which], data=bytes(spoilt))
+            assert not check_image(contents.layout, attached, public_key=public(made)), spot
 
     def test_what_others_attach_is_told_and_does_no_harm(self, made: Bench) -> None:
         contents = made.contents()
-        ones = attachments(contents, builder=made.builder, key=made.key)
+        attached = attachments(contents, builder=made.builder, key=made.key)
         theirs = attachments(contents, builder=made.builder, key=SecretKey.generate())
-        done = check_image(contents.layout, (*theirs, *ones), public_key=public(made))
+        done = check_image(contents.layout, (*theirs, *attached), public_key=public(made))
         assert done, done.text()
         assert any("another signature does not hold" in note for note in done.notes)
         assert not check_image(contents.layout, theirs, public_key=public(made))
 
     def test_another_program_in_it(self, made: Bench) -> None:
         good = made.contents()
-        ones = attachments(good, builder=made.builder, key=made.key)
+        attached = attachments(good, builder=made.builder, key=made.key)
         evil = made.directory / "evil"
         evil.write_bytes((DIRECTORY / "good-arm64").read_bytes())
         bad = made.contents(evil=evil)
-        said = whats(check_image(bad.layout, ones, public_key=public(made)))
+        said = whats(check_image(bad.layout, attached, public_key=public(made)))
         assert "provenance: is missing" in said
         assert "machine: " in said
         # Whoever has the key says what is not so: the file is still for another machine.
@@ -557,19 +563,21 @@ class TestImages:
 
     def test_a_damaged_layout(self, made: Bench) -> None:
         contents = made.contents()
-        ones = attachments(contents, builder=made.builder, key=made.key)
+        attached = attachments(contents, builder=made.builder, key=made.key)
         for path in sorted((contents.layout.directory / "blobs" / "sha256").iterdir()):
             whole = path.read_bytes()
             path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-            assert "is not what it is called" in whats(check_image(contents.layout, ones))
+            assert "is not what it is called" in whats(check_image(contents.layout, attached))
             path.write_bytes(whole)
-        assert check_image(Layout.read(contents.layout.directory), ones, public_key=public(made))
+        assert check_image(
+            Layout.read(contents.layout.directory), attached, public_key=public(made)
+        )
 
     def test_a_tag_that_another_image_was_signed_as(self, made: Bench) -> None:
         contents = made.contents()
-        ones = attachments(contents, builder=made.builder, key=made.key)
+        attached = attachments(contents, builder=made.builder, key=made.key)
         moved = replace(contents.layout, tag="3.0")
-        said = whats(check_image(moved, ones, public_key=public(made)))
+        said = whats(check_image(moved, attached, public_key=public(made)))
         assert "signed as something else" in said
         assert "it is about another image" in said
 

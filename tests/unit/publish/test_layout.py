@@ -101,7 +101,7 @@ def test_other_bytes_give_another_digest(tmp_path: Path) -> None:
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     made = layout(tmp_path)
     assert Layout.read(made.directory) == made
-    assert [one.platform for one in made.manifests()] == list(TWO)
+    assert [manifest.platform for manifest in made.manifests()] == list(TWO)
     (entry,) = json.loads((made.directory / "index.json").read_bytes())["manifests"]
     assert entry["annotations"] == {
         REF_NAME: "8.21.0-http",
@@ -139,7 +139,7 @@ def test_directories_links_and_modes_of_a_composed_image(tmp_path: Path) -> None
     )
     layer = layer_tar(files, {PurePosixPath("/tmp"): 0o1777}, epoch=EPOCH)
     with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
-        found = {one.name: one for one in tar}
+        found = {member.name: member for member in tar}
     assert list(found) == sorted(found)
     assert found["tmp"].mode == 0o1777
     assert found["tmp"].isdir()
@@ -159,7 +159,7 @@ def test_writing_again_touches_nothing(tmp_path: Path) -> None:
 def test_blobs_of_a_former_image_go(tmp_path: Path) -> None:
     layout(tmp_path)
     made = layout(tmp_path, (Target.ARM64,))
-    reachable = {one.digest.partition(":")[2] for one in made.reachable()}
+    reachable = {descriptor.digest.partition(":")[2] for descriptor in made.reachable()}
     assert {path.name for path in (made.directory / "blobs" / "sha256").iterdir()} == reachable
 
 
@@ -239,7 +239,7 @@ def test_an_archive_is_a_layout_and_what_docker_save_writes(tmp_path: Path) -> N
     stamp = path.stat().st_mtime_ns
     write_archive(path, made, manifest)
     assert (path.read_bytes(), path.stat().st_mtime_ns) == (first, stamp)
-    assert [one.name for one in tmp_path.glob(".*")] == []
+    assert [path.name for path in tmp_path.glob(".*")] == []
 
 
 def test_a_directory_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:

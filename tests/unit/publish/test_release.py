@@ -59,8 +59,8 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def times(directory: Path) -> dict[str, tuple[int, int]]:
-    ones = [directory, *directory.rglob("*")]
-    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in ones}
+    paths = [directory, *directory.rglob("*")]
+    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
 
 
 class TestWhatIsInIt:
@@ -405,8 +405,8 @@ class TestWhatItSays:
     def test_the_statement_about_a_file(self, bench: Bench) -> None:
         bench.write()
         statements = [
-            json.loads(one)
-            for one in payloads((bench.release / "provenance.intoto.jsonl").read_bytes())
+            json.loads(payload)
+            for payload in payloads((bench.release / "provenance.intoto.jsonl").read_bytes())
         ]
         plain, packed = statements
         assert plain["_type"] == "https://in-toto.io/Statement/v1"
@@ -427,7 +427,9 @@ class TestWhatItSays:
             ],
             "toolchain": {"sha256": "d" * 64},
         }
-        by_name = {one["name"]: one for one in definition["resolvedDependencies"]}
+        by_name = {
+            dependency["name"]: dependency for dependency in definition["resolvedDependencies"]
+        }
         assert list(by_name) == ["data", "hello", "musl", "tls", "compiler", "ninja", "fromscratch"]
         musl = by_name["musl"]
         assert musl["digest"] == {"sha256": bench.recipes["musl"].releases[0].archive.sha256}
@@ -444,7 +446,8 @@ class TestWhatItSays:
         assert run.startswith("urn:fromscratch:invocation:")
         assert run != packed["predicate"]["runDetails"]["metadata"]["invocationId"]
         assert "upx" in {
-            one["name"] for one in packed["predicate"]["buildDefinition"]["resolvedDependencies"]
+            dependency["name"]
+            for dependency in packed["predicate"]["buildDefinition"]["resolvedDependencies"]
         }
 
     def test_the_bill_of_a_packed_file(self, bench: Bench) -> None:
@@ -456,7 +459,7 @@ class TestWhatItSays:
         assert root["hashes"] == [{"alg": "SHA-256", "content": hash_file(bench.release / PACKED)}]
         assert root["licenses"] == [{"expression": "Apache-2.0 AND MIT AND MPL-2.0"}]
         assert bill["metadata"]["timestamp"] == "2026-01-02T00:00:00+00:00"
-        parts = {one["name"]: one for one in bill["components"]}
+        parts = {component["name"]: component for component in bill["components"]}
         assert set(parts) == {"arithmetic", "data", "hello", "musl", "tls", "upx"}
         assert parts["musl"]["cpe"] == "cpe:2.3:a:musl-libc:musl:1.0:*:*:*:*:*:*:*"
         assert parts["tls"]["purl"] == "pkg:github/tls/tls@v1.0"
@@ -473,7 +476,10 @@ class TestWhatItSays:
                 "hashes": [{"alg": "SHA-256", "content": archive.sha256}],
             }
         ]
-        needs = {one["ref"]: set(one.get("dependsOn", ())) for one in bill["dependencies"]}
+        needs = {
+            dependency["ref"]: set(dependency.get("dependsOn", ()))
+            for dependency in bill["dependencies"]
+        }
         assert needs == {
             root["bom-ref"]: {"hello-2.0", "upx-1.0"},
             "hello-2.0": {"data-1.0", "musl-1.0", "tls-1.0"},
@@ -490,7 +496,9 @@ class TestWhatItSays:
         said = json.loads(payloads((bench.release / "provenance.intoto.jsonl").read_bytes())[-1])
         layout = image.layout
         (manifest,) = layout.manifests()
-        digests = {one["name"]: "sha256:" + one["digest"]["sha256"] for one in said["subject"]}
+        digests = {
+            subject["name"]: "sha256:" + subject["digest"]["sha256"] for subject in said["subject"]
+        }
         assert digests["static-hello:2.0"] == layout.index.digest
         assert digests["static-hello:2.0@linux/amd64"] == manifest.digest
         assert set(digests) == {
