@@ -1,4 +1,4 @@
-"""What can I do? Every command of ``./inv``; thin on purpose, the work is in `commands` and the rooms below."""
+"""What can I do? Every command of ``./inv``; thin on purpose, the work is in `commands` and the packages below."""
 
 import json as json_text
 import shlex
@@ -10,7 +10,6 @@ from invoke import Collection, Context, Exit, task
 from commands.build import closing_table
 from commands.cache import manage_cache
 from commands.command import command
-from commands.doctor import describe, examine
 from commands.fetch import fetch_all, source_table
 from commands.list import details, overview, summary
 from console.program import Inv
@@ -82,9 +81,9 @@ def build(
     ) as context:
         if not rebuild_and_compare:
             made = build_all(context, request)
-            _show([it.as_dict() for it in made], closing_table(made), json=json)
+            _show([artifact.as_dict() for artifact in made], closing_table(made), json=json)
             return
-        from commands.rebuild import rebuild_and_compare as compare  # noqa: PLC0415 - an ELF reader
+        from commands.rebuild import rebuild_and_compare as compare
 
         compared = compare(context, request)
     _show(compared.as_dict(), compared.text(), json=json)
@@ -151,16 +150,16 @@ def verify(
         raise UsageError(msg, next="inv verify FILE…, or inv verify --release DIR")
     with command(public_key=key) as context:
         if release:
-            from commands.key import public_key  # noqa: PLC0415 - loads cryptography
-            from commands.verify_release import check_releases  # noqa: PLC0415 - a registry client
+            from commands.key import public_key
+            from commands.verify_release import check_releases
 
             checked = check_releases(
                 context, release, public_key=public_key(context), insecure=insecure
             )
-            value = {"version": 1, "releases": [it.as_dict() for it in checked]}
-            good, text = all(checked), "\n".join(it.text() for it in checked)
+            value = {"version": 1, "releases": [release.as_dict() for release in checked]}
+            good, text = all(checked), "\n".join(release.text() for release in checked)
         else:
-            from commands.verify import judge_file  # noqa: PLC0415 - an ELF reader
+            from commands.verify import judge_file
 
             expectations = Expectations(target=Target.parse(target) if target else None)
             verdicts = [judge_file(context, Path(name), expectations) for name in path]
@@ -179,7 +178,7 @@ def verify(
 )
 def smoke(_: Context, engine: str = "", recipes: str = "", json: bool = False) -> None:
     """Try out everything in artifacts/ in an empty root. Exit code 1 when something fails."""
-    from commands.smoke import describe_smoke, smoke_artifacts  # noqa: PLC0415 - as above
+    from commands.smoke import describe_smoke, smoke_artifacts
 
     with command(engine=engine, recipes=recipes) as context:
         results = smoke_artifacts(context)
@@ -212,16 +211,20 @@ def image(
     json: bool = False,
 ) -> None:
     """Make multi-arch scratch images of what is built: ./inv image static-curl --tar"""
-    from commands.image import ImageMaker, ImageSelection, describe_images  # noqa: PLC0415 - loads docker
+    from commands.image import ImageMaker, ImageSelection, describe_images
 
     selection = ImageSelection.of(image, target, packed=packed, plain=plain)
     with command() as context:
         maker = ImageMaker(context=context)
         made, lacking = maker.make(selection)
         lines = [f"not made: {line}" for line in lacking]
-        lines += [str(path) for it in made for path in maker.archives(it)] if tar else []
-        lines += [f"loaded: {maker.load(it)}" for it in made] if load else []
-    _show([it.as_dict() for it in made], "\n".join([describe_images(made), *lines]), json=json)
+        lines += [str(path) for written in made for path in maker.archives(written)] if tar else []
+        lines += [f"loaded: {maker.load(written)}" for written in made] if load else []
+    _show(
+        [written.as_dict() for written in made],
+        "\n".join([describe_images(made), *lines]),
+        json=json,
+    )
 
 
 @task(
@@ -256,13 +259,13 @@ def publish(
     if not to:
         msg = "--to is required."
         raise UsageError(msg, next="inv publish --to DIR, or inv publish --to oci://HOST/REPO")
-    from commands.image import ImageSelection  # noqa: PLC0415 - loads docker
-    from commands.key import secret_key  # noqa: PLC0415 - loads cryptography
-    from commands.publish import Publisher  # noqa: PLC0415 - a registry client
+    from commands.image import ImageSelection
+    from commands.key import secret_key
+    from commands.publish import Publisher
 
     selection = ImageSelection.of(image, target, packed=packed, plain=plain)
     with command(key=key) as context:
-        publisher = Publisher.of(context, key=secret_key(context))
+        publisher = Publisher(context=context, key=secret_key(context))
         value, text = publisher.publish(
             to, selection, latest=latest, insecure=insecure, dry=dry_run
         )
@@ -278,7 +281,7 @@ def publish(
 )
 def key(_: Context, what: list[str], json: bool = False) -> None:
     """Make the key pair that signs releases (Ed25519, minisign's format): key new | show."""
-    from commands.key import manage_keys  # noqa: PLC0415 - loads cryptography
+    from commands.key import manage_keys
 
     with command() as context:
         lines = manage_keys(context, what)
@@ -288,6 +291,8 @@ def key(_: Context, what: list[str], json: bool = False) -> None:
 @task(help={"json": JSON})
 def doctor(_: Context, json: bool = False) -> None:
     """Explain this machine: which engines work, which settings won, what is missing."""
+    from commands.doctor import describe, examine
+
     with command() as context:
         report = examine(context)
     _show(report, describe(report), json=json)
@@ -314,7 +319,7 @@ def cache(
 @task(help={"cache": "the cache too: the next build starts from nothing"})
 def clean(_: Context, cache: bool = False) -> None:
     """Remove what was built, and what a killed run left behind."""
-    from commands.clean import clean as remove  # noqa: PLC0415 - loads docker
+    from commands.clean import clean as remove
 
     with command() as context:
         print("\n".join(remove(context, cache=cache)))
@@ -333,7 +338,7 @@ def bump(
     _: Context, recipe: list[str], check: bool = False, recipes: str = "", json: bool = False
 ) -> None:
     """Move pins to newer releases, once upstream's signature was checked: ./inv bump curl"""
-    from commands.bump import Bump, PinState, bump_table  # noqa: PLC0415 - loads requests
+    from commands.bump import Bump, PinState, bump_table
 
     with command(recipes=recipes) as context:
         changes = Bump.of(context).run(recipe, check=check)
@@ -364,9 +369,9 @@ def test(context: Context, only: list[str], match: str = "", fast: bool = False)
 @task(help={"check": "change nothing; exit code 1 when something is stale"})
 def docs(_: Context, check: bool = False) -> None:
     """Make the tables of README.md and docs/ anew from recipes, rules, settings and artifacts/."""
-    from commands.docs import rewrite  # noqa: PLC0415 - pyelftools is not needed to build
+    from commands.docs import rewrite
 
-    # Our own recipes only: the pages are about nobody else's.
+    # The pages are about our own recipes only.
     with command() as context:
         done = rewrite(ROOT, load_recipes(), read_manifest(context.artifacts), check=check)
     for note in done.notes:
@@ -434,7 +439,13 @@ namespace = Collection(
     docs,
     bench,
 )
-program = Inv(name="inv", binary="inv", namespace=namespace, version="0.1.0")
+program = Inv(
+    name="inv",
+    binary="inv",
+    binary_names=["inv", "./inv"],  # what a shell completes
+    namespace=namespace,
+    version="0.1.0",
+)
 
 if __name__ == "__main__":
     program.run()

@@ -10,12 +10,11 @@ from dataclasses import asdict
 from bench.builds import cold_builds, real_build, warm_builds, warm_targets
 from bench.report import Figure, show
 from bench.runs import probe_runs, runs
-from bench.sizes import probe_sizes, sizes
+from bench.sizes import sizes
 from core.errors import ExitCode, FromscratchError
 
 PARTS = (
     sizes,
-    probe_sizes,
     runs,
     probe_runs,
     warm_builds,

@@ -3,7 +3,7 @@
 import argparse
 import subprocess
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.report import Figure
@@ -17,68 +17,47 @@ INV = str(ROOT / "inv")
 CURLS = ("curl:mini", "curl:http", "curl:https")
 PROBES = ("probe:micro", "probe:nuitka")
 
-SIZE_BARS = {
-    "curl:mini": (350_000, 310_000),
-    "curl:http": (520_000, 480_000),
-    "curl:https": (690_000, 640_000),
+BARS: Mapping[tuple[str, bool], tuple[int | None, int | None, str]] = {
+    ("curl:mini", False): (350_000, 310_000, "gcc LTO 325,384; zig cc 343,872"),
+    ("curl:mini", True): (None, None, ""),
+    ("curl:http", False): (520_000, 480_000, "gcc LTO 496,544; zig cc 514,864"),
+    ("curl:http", True): (None, None, ""),
+    ("curl:https", False): (690_000, 640_000, "gcc LTO, trimmed mbedTLS 659,968"),
+    ("curl:https", True): (None, None, ""),
+    ("probe:micro", False): (1_900_000, 1_300_000, ""),
+    ("probe:micro", True): (720_000, 500_000, ""),
+    ("probe:nuitka", False): (3_800_000, 2_600_000, ""),
+    ("probe:nuitka", True): (1_400_000, 1_000_000, ""),
 }
-SIZES_BEFORE = {
-    "curl:mini": "gcc LTO 325,384; zig cc 343,872",
-    "curl:http": "gcc LTO 496,544; zig cc 514,864",
-    "curl:https": "gcc LTO, trimmed mbedTLS 659,968",
-}
+"""What a file must and should not exceed, packed or not, and what was measured before; without the CA bundle."""
+
+WITH_BUNDLE = ("curl:https", "probe:nuitka")
 
 
 def sizes(_: argparse.Namespace) -> Iterator[Figure]:
-    """Bytes of every curl, and what is left of packing once a registry has compressed the layer."""
-    files = built()
-    for product in CURLS:
-        must, aim = SIZE_BARS[product] if Target.native() is Target.AMD64 else (None, None)
-        plain, packed = files.get((product, False)), files.get((product, True))
-        if plain is None:
-            yield Figure(name=f"{product} plain", unit="bytes", value=None, why="it is not built")
-            continue
-        size, extra, name = plain.stat().st_size, 0, f"{product} plain"
-        if product == "curl:https":
-            yield Figure(name=f"{product} plain, all of it", unit="bytes", value=size)
-            extra = len(output(plain, "--dump-ca-embed").rstrip(b"\n")) + 1
-            name = f"{product} plain, without the CA bundle"
-            yield Figure(name=f"{product}: the CA bundle", unit="bytes", value=extra)
-        before = SIZES_BEFORE[product]
-        yield Figure(
-            name=name, unit="bytes", value=size - extra, must=must, aim=aim, reference=before
-        )
-        yield Figure(name=f"{product} plain, gzipped", unit="bytes", value=gzipped(plain))
-        if packed is not None:
-            yield Figure(name=f"{product} packed", unit="bytes", value=packed.stat().st_size)
-            yield Figure(name=f"{product} packed, gzipped", unit="bytes", value=gzipped(packed))
-
-
-PROBE_BARS = {
-    ("probe:micro", False): (1_900_000, 1_300_000),
-    ("probe:micro", True): (720_000, 500_000),
-    ("probe:nuitka", False): (3_800_000, 2_600_000),
-    ("probe:nuitka", True): (1_400_000, 1_000_000),
-}
-
-
-def probe_sizes(_: argparse.Namespace) -> Iterator[Figure]:
-    """Bytes of every probe."""
-    files = built(PROBES)
-    for (product, packed), bars in PROBE_BARS.items():
-        must, aim = bars if Target.native() is Target.AMD64 else (None, None)
+    """Bytes of every file, and what is left of packing once a registry has compressed the layer."""
+    files = built((*CURLS, *PROBES))
+    for (product, packed), (most, best, before) in BARS.items():
+        must, aim = (most, best) if Target.native() is Target.AMD64 else (None, None)
         file, name = files.get((product, packed)), f"{product} {'packed' if packed else 'plain'}"
         if file is None:
             yield Figure(name=name, unit="bytes", value=None, why="it is not built")
             continue
-        size, extra = file.stat().st_size, 0
-        if product == "probe:nuitka" and packed:
-            name += ", with the CA bundle"  # nobody can tell which of its bytes are the bundle's
-        elif product == "probe:nuitka":
+        size, bundle, label = file.stat().st_size, 0, name
+        if product in WITH_BUNDLE and packed:
+            label += ", with the CA bundle"  # which of its bytes are the bundle's cannot be told
+        elif product in WITH_BUNDLE:
             yield Figure(name=f"{name}, all of it", unit="bytes", value=size)
-            name, extra = f"{name}, without the CA bundle", bundle_in(file.read_bytes())
-            yield Figure(name=f"{product}: the CA bundle", unit="bytes", value=extra)
-        yield Figure(name=name, unit="bytes", value=size - extra, must=must, aim=aim)
+            label += ", without the CA bundle"
+            bundle = bundle_in(
+                output(file, "--dump-ca-embed") if "curl" in product else file.read_bytes()
+            )
+            yield Figure(name=f"{product}: the CA bundle", unit="bytes", value=bundle)
+        yield Figure(
+            name=label, unit="bytes", value=size - bundle, must=must, aim=aim, reference=before
+        )
+        if product in CURLS:
+            yield Figure(name=f"{name}, gzipped", unit="bytes", value=gzipped(file))
 
 
 def bundle_in(data: bytes) -> int:

@@ -1,4 +1,4 @@
-"""Runs one step: looks its key up, else opens a box, runs the script, keeps what it made."""
+"""Runs one step: looks its key up, else opens a sandbox, runs the script, keeps what it made."""
 
 import shutil
 import time
@@ -15,7 +15,7 @@ from builders.key import PACK_SCRIPT, action_key
 from builders.plan import Stage, Step
 from builders.sources.cache import Cache
 from builders.sources.unpack import unpack
-from builders.timings import Kind, Timings
+from builders.timings import EventKind, Timings
 from builders.toolchain import Toolchain
 from builders.tree import pack_tree, unpack_tree
 from core.cancel import Cancelled, CancelToken
@@ -51,7 +51,7 @@ class Outcome:
     output: str
     """sha256 of a tar (see `builders.tree`) in the cache."""
     files: Mapping[str, str]
-    """Name to sha256 of the files in it, each in the cache by itself too; empty when there are many."""
+    """Path below $OUT to sha256 of each file, which is in the cache by itself too; empty when there are many."""
     engine: str
     isolated: bool
     seconds: float
@@ -62,16 +62,24 @@ class Outcome:
     @classmethod
     def read(cls, key: str, entry: Mapping[str, Any]) -> "Outcome":
         """Return what the cache remembers."""
-        return cls(
-            key=key,
-            output=entry["output"],
-            files=entry["files"],
-            engine=entry["engine"],
-            isolated=entry["isolated"],
-            seconds=entry["seconds"],
-            cached=True,
-            usage=Usage.read(entry.get("usage", {})),
-        )
+        names = ("output", "files", "engine", "isolated", "seconds")
+        kept = {name: entry[name] for name in names}
+        return cls(key=key, cached=True, usage=Usage.read(entry.get("usage", {})), **kept)
+
+    def entry(self, step: Step) -> dict[str, object]:
+        """What the cache is to remember."""
+        kept = asdict(self)
+        del kept["key"], kept["cached"]
+        return {"step": step.name, **kept}
+
+    def product(self, step: Step) -> str:
+        """The sha256 of the one file that the step made. Raises StepError when there is not exactly one."""
+        if len(self.files) != 1:
+            made = ", ".join(self.files) or f"more than {FEW} files"
+            msg = f"{step.name} made {made} where one file is expected."
+            raise StepError(msg, next=f"put one file into $OUT: {step.recipe.script}")
+        (sha256,) = self.files.values()
+        return sha256
 
     def facts(self, step: Step) -> dict[str, object]:
         """What a trace says of it. A cached one took nothing now; ``then`` is what it took when it was made."""
@@ -106,7 +114,7 @@ class LazyEngine:
             return self._engine
 
 
-class Builder:
+class StepRunner:
     """All that running a step takes."""
 
     def __init__(
@@ -143,7 +151,7 @@ class Builder:
         blobs = (outcome.output, *outcome.files.values())
         if not all(self.cache.blob(blob) for blob in blobs):
             return None
-        self.timings.cached(step.name, Kind.STEP, outcome.facts(step))
+        self.timings.cached(step.name, EventKind.STEP, outcome.facts(step))
         return outcome
 
     def run(self, step: Step, inputs: Mapping[str, Outcome]) -> Outcome:
@@ -158,7 +166,7 @@ class Builder:
                 return found
             engine = self.engine.get()
             self.report.step_started(step.name)
-            with self.timings.measure(step.name, Kind.STEP) as facts:
+            with self.timings.measure(step.name, EventKind.STEP) as facts:
                 outcome = self._make(step, inputs, key, engine)
                 facts.update(outcome.facts(step))
             self.report.step_finished(step.name, outcome.seconds, cached=False)
@@ -189,7 +197,7 @@ class Builder:
     @contextmanager
     def _alone(self, step: Step, key: str) -> Iterator[None]:
         """Keep every other run away from this step. Waits for it, unless everything is to stop."""
-        told = False
+        noted = False
         while not self.cancel:
             with ExitStack() as stack:
                 try:
@@ -199,9 +207,9 @@ class Builder:
                 else:
                     yield
                     return
-            if not told:
+            if not noted:
                 self.report.note(f"wait    {step.name}: another run is at it")
-                told = True
+                noted = True
             self.cancel.wait(PAUSE)
         msg = f"Cancelled: {step.name}"
         raise Cancelled(msg)
@@ -219,7 +227,7 @@ class Builder:
     def _put(
         self, step: Step, inputs: Mapping[str, Outcome], sandbox: Sandbox, scratch: Path
     ) -> None:
-        """Put everything into the box."""
+        """Put everything into the sandbox."""
         directories = scratch / "directories"
         for name in ("work", "out"):
             (directories / name).mkdir(parents=True)
@@ -276,25 +284,16 @@ class Builder:
         outcome = Outcome(
             key=key,
             output=self.cache.put_file(archive, move=True).sha256,
-            files={path.name: self.cache.put_file(path).sha256 for path in few},
+            files={
+                path.relative_to(made).as_posix(): self.cache.put_file(path).sha256 for path in few
+            },
             engine=engine.name.value,
             isolated=engine.isolated,
             seconds=round(seconds, 3),
             cached=False,
             usage=usage,
         )
-        self.cache.put_action(
-            key,
-            {
-                "step": step.name,
-                "output": outcome.output,
-                "files": dict(outcome.files),
-                "engine": outcome.engine,
-                "isolated": outcome.isolated,
-                "seconds": outcome.seconds,
-                "usage": asdict(usage),
-            },
-        )
+        self.cache.put_action(key, outcome.entry(step))
         self.cache.put_action(_last_run(step), {"seconds": outcome.seconds})
         return outcome
 
@@ -326,7 +325,7 @@ def _failed(step: Step, code: int, log: Path) -> FromscratchError:
     lines = log.read_text("utf-8", "replace").splitlines()
     tail = "\n".join(f"    {line[:LINE]}" for line in lines[-LOG_LINES:])
     msg = f"{step.name} failed with exit code {code}. The end of its log:\n{tail}"
-    # Compilers say little about it, and their log had no room either.
+    # Compilers say little about it, and their log did not fit either.
     full = shutil.disk_usage(log.parent).free < FULL
     return StepError(
         msg,

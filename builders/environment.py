@@ -19,7 +19,8 @@ def environment(
 ) -> dict[str, str]:
     """Return the variables of the build scripts.
 
-    ``needs`` are the names of `Step.needs`; ``root`` and ``tools`` are the box and the toolchain as the step sees them.
+    ``needs`` are the names of `Step.needs`; ``root`` and ``tools`` are the sandbox and
+    the toolchain as the step sees them.
     """
     target = step.target
     # A no-op where paths are fixed already; what makes the host engine's bytes the same.
@@ -67,7 +68,7 @@ def _outline(flags: Sequence[str], target: Target) -> list[str]:
 
 
 def need_directory(name: str) -> PurePosixPath:
-    """Where in the box a step finds what it needs. No colon: it would end a path in PATH."""
+    """Where in its sandbox a step finds what it needs. No colon: it would end a path in PATH."""
     return PurePosixPath("needs", name.replace(":", "-"))
 
 

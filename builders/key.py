@@ -36,9 +36,9 @@ def action_key(step: Step, inputs: Mapping[str, str], toolchain: Toolchain) -> s
     }
     match step.stage:
         case Stage.BUILD | Stage.CHECKS:
-            # All that the script is told: switches, flags of the target and the toolchain, versions.
-            told = environment(step, toolchain, inputs)
-            facts["environment"] = {name: told[name] for name in told if name != "JOBS"}
+            # All that reaches the script: switches, flags of the target and the toolchain, versions.
+            variables = environment(step, toolchain, inputs)
+            facts["environment"] = {k: v for k, v in variables.items() if k != "JOBS"}
             facts["files"] = [
                 [
                     str(PurePosixPath(path.relative_to(step.recipe.directory))),

@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 from builders.plan import Stage, Step
 
@@ -12,14 +13,14 @@ COMPILER = 220 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memory:
+class MemoryBudget:
     """Admits steps. Looks at this machine: a remote Docker engine is taken to have as much."""
 
     budget: int | None
     """Bytes for all steps together; None when nobody knows."""
 
     @classmethod
-    def of_this_machine(cls) -> "Memory":
+    def of_this_machine(cls) -> Self:
         """Look now, before any step runs."""
         return cls(budget=available())
 
@@ -67,7 +68,7 @@ def _confined(proc: Path, groups: Path) -> Iterator[int]:
         else:
             continue
         inside = PurePosixPath(path.lstrip("/"))
-        for directory in (top / inside, *(top / one for one in inside.parents)):
+        for directory in (top / inside, *(top / parent for parent in inside.parents)):
             limits, uses = _number(directory / limit), _number(directory / used)
             if limits is None or uses is None:
                 continue  # no limit here, or a group that is not seen from within a container

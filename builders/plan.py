@@ -7,7 +7,7 @@ from graphlib import TopologicalSorter
 
 from core.errors import UsageError
 from core.target import Target
-from recipes.model import Kind, PackMethod, Product, Recipe, Release, Variant, find_need
+from recipes.model import PackMethod, Product, Recipe, RecipeKind, Release, Variant, find_need
 
 
 class Stage(StrEnum):
@@ -81,7 +81,7 @@ def plan(
     """
 
     def build(recipe: Recipe, variant: Variant, target: Target) -> Step:
-        target = native if recipe.kind is Kind.TOOL or variant.native else target
+        target = native if recipe.kind is RecipeKind.TOOL or variant.native else target
         if target in recipe.unsupported:
             reason = recipe.unsupported[target]
             msg = f"{recipe.name} cannot be built for {target}: {reason}"
@@ -93,7 +93,7 @@ def plan(
                 stage=Stage.CHECKS,
                 recipe=recipe,
                 release=release,
-                variant=_nameless(variant),
+                variant=Variant(name="", summary="", needs=("musl",)),  # all variants share it
                 target=target,
                 needs=tuple((name, step) for name, step in needs if name == "musl"),
             )
@@ -166,17 +166,3 @@ def _need(name: str, recipes: Mapping[str, Recipe]) -> tuple[Recipe, Variant]:
     found = find_need(name, recipes)
     assert found, f"the loader let '{name}' pass"
     return found
-
-
-def _nameless(variant: Variant) -> Variant:
-    """The variant that all variants share: none of its switches."""
-    return Variant(
-        name="",
-        summary="",
-        default=False,
-        native=False,
-        needs=("musl",),
-        embeds=(),
-        switches={},
-        expect=None,
-    )

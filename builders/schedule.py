@@ -3,30 +3,47 @@
 Of the steps that could begin, the one with the longest way to the end goes first, and no more begin than memory allows.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, nullcontext
+from typing import Protocol
 
-from builders.build import Builder, Outcome
-from builders.memory import Memory
+from builders.build import Outcome, StepRunner
+from builders.memory import MemoryBudget
 from builders.plan import Step
 from core.cancel import Cancelled, CancelToken
 
-Submit = Callable[[Step, Mapping[str, Outcome]], "Future[Outcome]"]
-"""All that the scheduler knows of how a step is run: another executor can take the threads' place."""
+
+class Submit(Protocol):
+    """All that the scheduler knows of how a step is run: begin it, whatever the cache says, and return at once.
+
+    As many steps as there are jobs are begun before the first ends. A step must end soon once the run's token is
+    cancelled; one that has not begun by then is cancelled by its future.
+    """
+
+    def __call__(self, step: Step, inputs: Mapping[str, Outcome]) -> Future[Outcome]: ...
+
+
+@contextmanager
+def local_threads(builder: StepRunner, jobs: int) -> Iterator[Submit]:
+    """Run steps in threads of this process, and leave when the last has ended."""
+    with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="step") as pool:
+        yield lambda step, inputs: pool.submit(builder.run, step, inputs)
 
 
 def run_plan(
     steps: Sequence[Step],
-    builder: Builder,
+    builder: StepRunner,
     *,
     jobs: int,
     cancel: CancelToken,
-    memory: Memory | None = None,
+    memory: MemoryBudget | None = None,
+    submit: Submit | None = None,
 ) -> dict[Step, Outcome]:
     """Return the outcome of every step; ``steps`` come each after what they need.
 
     The first failure stops all others and is raised; so does Ctrl-C. Nothing is left running.
-    ``memory`` is this machine's if not given.
+    ``memory`` is this machine's if not given; ``submit`` is `local_threads`.
     """
     done: dict[Step, Outcome] = {}
     missing: list[Step] = []
@@ -38,21 +55,16 @@ def run_plan(
                 continue
         missing.append(step)
     if missing:
-        memory = memory or Memory.of_this_machine()
+        memory = memory or MemoryBudget.of_this_machine()
         urgency = critical_paths(missing, {step: builder.expected(step) for step in missing})
         waiting = sorted(missing, key=lambda step: -urgency[step])
-        with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="step") as pool:
+        with nullcontext(submit) if submit else local_threads(builder, jobs) as begin:
+            running: dict[Future[Outcome], Step] = {}
             try:
-                _run_missing(
-                    waiting,
-                    done,
-                    lambda step, inputs: pool.submit(builder.run, step, inputs),
-                    jobs=jobs,
-                    memory=memory,
-                )
+                _run_missing(waiting, done, running, begin, jobs=jobs, memory=memory)
             except BaseException:
                 cancel.cancel()
-                pool.shutdown(wait=True, cancel_futures=True)
+                wait([future for future in running if not future.cancel()])
                 raise
     return done
 
@@ -71,19 +83,29 @@ def critical_paths(steps: Sequence[Step], seconds: Mapping[Step, float]) -> dict
 
 
 def _run_missing(
-    waiting: list[Step], done: dict[Step, Outcome], submit: Submit, *, jobs: int, memory: Memory
+    waiting: list[Step],
+    done: dict[Step, Outcome],
+    running: dict[Future[Outcome], Step],
+    submit: Submit,
+    *,
+    jobs: int,
+    memory: MemoryBudget,
 ) -> None:
-    running: dict[Future[Outcome], Step] = {}
     while waiting or running:
-        for step in [s for s in waiting if all(need in done for _, need in s.needs)]:
+        ready = [step for step in waiting if all(need in done for _, need in step.needs)]
+        for step in ready:
             # A step that does not fit lets smaller ones pass; at the latest it runs alone.
             if len(running) < jobs and memory.admits(step, running.values()):
                 waiting.remove(step)
                 running[submit(step, _inputs(step, done))] = step
         finished, _ = wait(running, return_when=FIRST_COMPLETED)
         # A real failure before the steps that it stopped.
-        for future in sorted(finished, key=lambda one: isinstance(one.exception(), Cancelled)):
+        for future in sorted(finished, key=_cancelled):
             done[running.pop(future)] = future.result()
+
+
+def _cancelled(future: Future[Outcome]) -> bool:
+    return isinstance(future.exception(), Cancelled)
 
 
 def _inputs(step: Step, done: Mapping[Step, Outcome]) -> dict[str, Outcome]:

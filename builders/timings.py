@@ -17,7 +17,7 @@ VERSION = 1
 MAIN = "main"
 
 
-class Kind(StrEnum):
+class EventKind(StrEnum):
     """What a span is about."""
 
     FETCH = "fetch"
@@ -31,7 +31,7 @@ class Span:
     """One thing that was done. Times are in seconds since the run began."""
 
     name: str
-    kind: Kind
+    kind: EventKind
     lane: str
     """The thread that did it: spans of one lane do not overlap."""
     began: float
@@ -48,7 +48,7 @@ class Timings:
     """When the run began, on the clock of ``time.monotonic``."""
 
     def add(
-        self, name: str, kind: Kind, *, began: float, ended: float, facts: Mapping[str, object]
+        self, name: str, kind: EventKind, *, began: float, ended: float, facts: Mapping[str, object]
     ) -> None:
         """Remember what this thread did between two moments of ``time.monotonic``."""
         main = threading.current_thread() is threading.main_thread()
@@ -62,13 +62,13 @@ class Timings:
         )
         self.spans.append(span)  # atomic
 
-    def cached(self, name: str, kind: Kind, facts: Mapping[str, object]) -> None:
+    def cached(self, name: str, kind: EventKind, facts: Mapping[str, object]) -> None:
         """Remember what did not have to be done."""
         now = time.monotonic()
         self.add(name, kind, began=now, ended=now, facts={**facts, "cached": True})
 
     @contextmanager
-    def measure(self, name: str, kind: Kind) -> Iterator[dict[str, object]]:
+    def measure(self, name: str, kind: EventKind) -> Iterator[dict[str, object]]:
         """Remember the block, however it ends; it is lent a table to put what it finds out into."""
         facts: dict[str, object] = {}
         began = time.monotonic()

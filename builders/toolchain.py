@@ -39,7 +39,7 @@ class Toolchain:
         )
 
     def parts(self) -> Iterator[tuple[PurePosixPath, Path]]:
-        """Yield (place below the toolchain's directory, file or directory of this machine).
+        """Yield (path below the toolchain's directory, file or directory of this machine).
 
         Raises EngineError when a wheel is not installed.
         """
@@ -51,15 +51,15 @@ class Toolchain:
         ]
         names = ("cc", "ld", "ar", "ranlib", "configure", "toolchain.cmake")
         parts += [(PurePosixPath("bin") / name, self.scripts / name) for name in names]
-        for place, path in parts:
+        for inside, path in parts:
             if not path.exists():
-                msg = f"The toolchain lacks '{place}': {path} does not exist."
+                msg = f"The toolchain lacks '{inside}': {path} does not exist."
                 raise EngineError(
                     msg,
                     why="the virtual environment is damaged",
                     next="rm -r .venv, then run again",
                 )
-            yield place, path
+            yield inside, path
 
     @cached_property
     def digest(self) -> str:

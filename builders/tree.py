@@ -1,5 +1,6 @@
 """A step's output directory as one file: a tar whose bytes depend on nothing but names, modes and contents."""
 
+import shutil
 import tarfile
 from pathlib import Path, PurePosixPath
 
@@ -33,11 +34,10 @@ def unpack_tree(archive: Path, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     with tarfile.open(archive) as tar:
         for member in tar:
-            place = directory / member.name
+            path = directory / member.name
             if member.isdir():
-                place.mkdir(exist_ok=True)
+                path.mkdir(exist_ok=True)
             elif content := tar.extractfile(member):
-                with place.open("wb") as file:
-                    while piece := content.read(1 << 20):
-                        file.write(piece)
-                place.chmod(member.mode)
+                with path.open("wb") as file:
+                    shutil.copyfileobj(content, file)
+                path.chmod(member.mode)

@@ -1,1 +1,1 @@
-"""What each command does: joins the rooms, one module a task. `tasks.py` only reads the words."""
+"""What each command does: one module a command. `tasks.py` only reads the words."""

@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import Any, assert_never
 
 from builders.sources.apt import Apt, DebianRelease
-from builders.sources.candidate import Obtained, Obtainer, Places
-from builders.sources.client import Client, Refused
+from builders.sources.candidate import Availability, CandidateFinder, CandidateRelease
+from builders.sources.client import MirrorError
 from builders.sources.discover import upstream
 from builders.sources.http_get import ARCHIVE_MAX
 from builders.sources.pypi import pip_versions
@@ -17,6 +17,7 @@ from console.table import table
 from core.errors import RecipeError, UsageError
 from core.files import write_file
 from core.progress import CancellableProgress
+from core.retry import ClientOptions
 from core.suggest import suggestion
 from flow.context import Context
 from recipes.model import Recipe, UpdateRule
@@ -34,7 +35,7 @@ class PinState(StrEnum):
     LEFT = "left alone"
     """It is frozen, or what is newer could not be had or judged."""
     UNSEEN = "not seen"
-    """Nobody who knows of releases could be asked."""
+    """No source of newer releases could be reached."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ class PinChange:
     new: str = ""
     dropped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    obtained: Obtained | None = field(default=None, compare=False)
+    candidate: CandidateRelease | None = field(default=None, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -67,7 +68,7 @@ class Bump:
 
     context: Context
     apt: Apt
-    client: Client = field(default_factory=Client)
+    options: ClientOptions = field(default_factory=ClientOptions)
     max_bytes: int = ARCHIVE_MAX
 
     @classmethod
@@ -90,10 +91,10 @@ class Bump:
                 raise
         texts = []
         for index, (recipe, row) in enumerate(zip(recipes, rows, strict=True)):
-            if row.obtained:
+            if row.candidate:
                 path = recipe.directory / "recipe.toml"
                 try:
-                    new = add_release(path.read_bytes().decode(), row.obtained.release)
+                    new = add_release(path.read_bytes().decode(), row.candidate.release)
                 except RecipeError as error:
                     msg = f"{path}: {error.what}"
                     raise RecipeError(msg, next=error.next) from error
@@ -122,10 +123,10 @@ class Bump:
         search = _Search(
             recipe=recipe,
             apt=self.apt,
-            obtainer=Obtainer(
+            finder=CandidateFinder(
                 cache=self.context.cache,
                 mirrors=self.context.mirrors,
-                client=replace(self.client, sleep=progress.sleep),
+                options=replace(self.options, sleep=progress.sleep),
                 progress=progress,
                 max_bytes=self.max_bytes,
             ),
@@ -142,7 +143,7 @@ class _Search:
 
     recipe: Recipe
     apt: Apt
-    obtainer: Obtainer
+    finder: CandidateFinder
     notes: list[str] = field(default_factory=list)
 
     def result(self) -> PinChange:
@@ -152,7 +153,7 @@ class _Search:
             case UpdateRule.PYPI:
                 found = self._index()
             case UpdateRule.DEBIAN_OR_UPSTREAM:
-                found = self._places()
+                found = self._availability()
             case rule:
                 assert_never(rule)
         if found is None:
@@ -161,30 +162,30 @@ class _Search:
         for version in sorted(newer, key=_order, reverse=True)[:TRIES]:
             try:
                 if self.recipe.update.rule is UpdateRule.PYPI:
-                    obtained = self.obtainer.wheel(self.recipe, version)
+                    candidate = self.finder.wheel(self.recipe, version)
                 else:
-                    obtained = self.obtainer.archive(self.recipe, version, found[version])
-            except Refused as refused:
-                self.notes.append(f"not {version}: {refused.reason}")
+                    candidate = self.finder.archive(self.recipe, version, found[version])
+            except MirrorError as error:
+                self.notes.append(f"not {version}: {error.reason}")
             else:
-                return self._change(PinState.MOVED, *obtained.notes, obtained=obtained)
+                return self._change(PinState.MOVED, *candidate.notes, candidate=candidate)
         return self._change(PinState.LEFT if newer else PinState.NEWEST)
 
-    def _index(self) -> dict[str, Places] | None:
+    def _index(self) -> dict[str, Availability] | None:
         package = (self.recipe.releases[0].archive.pypi or "").partition("==")[0]
         try:
-            return dict.fromkeys(pip_versions(package, client=self.obtainer.client), Places())
-        except Refused as refused:
-            self.notes.append(f"could not ask the package index: {refused.reason}")
+            return dict.fromkeys(pip_versions(package, options=self.finder.options), Availability())
+        except MirrorError as error:
+            self.notes.append(f"could not ask the package index: {error.reason}")
             return None
 
-    def _places(self) -> dict[str, Places] | None:
+    def _availability(self) -> dict[str, Availability] | None:
         listed, packaged = self._listed(), self._packaged()
         if listed is None and packaged is None:
             return None
         debian = packaged or {}
         return {
-            version: Places(upstream=version in (listed or ()), debian=debian.get(version))
+            version: Availability(upstream=version in (listed or ()), debian=debian.get(version))
             for version in {*(listed or ()), *debian}
         }
 
@@ -192,36 +193,40 @@ class _Search:
         listing = self.recipe.update.listing
         if not listing:
             return None
-        place = upstream(listing, self.recipe.releases[0].archive, self.obtainer.client)
+        listed = upstream(listing, self.recipe.releases[0].archive, self.finder.options)
         try:
-            return place.versions()
-        except Refused as refused:
-            self.notes.append(f"could not look at {place.where}: {refused.reason}")
+            return listed.versions()
+        except MirrorError as error:
+            self.notes.append(f"could not look at {listed.where}: {error.reason}")
             return None
 
     def _packaged(self) -> dict[str, DebianRelease] | None:
-        paths = [it.archive.debian for it in self.recipe.releases if it.archive.debian]
+        paths = [
+            release.archive.debian for release in self.recipe.releases if release.archive.debian
+        ]
         if not paths:
             return None
         package = paths[0].split("/")[-2]
         try:
             return self.apt.releases(package)
-        except Refused as refused:
-            self.notes.append(f"could not look at Debian's index: {refused.reason}")
+        except MirrorError as error:
+            self.notes.append(f"could not look at Debian's index: {error.reason}")
             return None
 
     def _is_newer(self, version: str) -> bool:
         pinned = self.recipe.releases[0].version
         return is_newer(version, pinned, series=self.recipe.update.series)
 
-    def _change(self, state: PinState, *notes: str, obtained: Obtained | None = None) -> PinChange:
+    def _change(
+        self, state: PinState, *notes: str, candidate: CandidateRelease | None = None
+    ) -> PinChange:
         return PinChange(
             recipe=self.recipe.name,
             state=state,
             old=self.recipe.releases[0].version,
-            new=obtained.release.version if obtained else "",
+            new=candidate.release.version if candidate else "",
             notes=(*self.notes, *notes),
-            obtained=obtained,
+            candidate=candidate,
         )
 
 

@@ -22,7 +22,9 @@ def manage_cache(context: Context, words: Sequence[str], *, older: str) -> list[
             return [*lines, f"{len(entries)} entries, {total:,} bytes in {cache.root}"]
         case ["verify"]:
             damaged = cache.verify()
-            lines = [f"removed {it.kind.value} {it.name}: {it.reason}" for it in damaged]
+            lines = [
+                f"removed {entry.kind.value} {entry.name}: {entry.reason}" for entry in damaged
+            ]
             return [*lines, f"{len(damaged)} damaged entries; the next build makes them again"]
         case ["prune"]:
             if not older.isdecimal():
@@ -32,8 +34,8 @@ def manage_cache(context: Context, words: Sequence[str], *, older: str) -> list[
             return [f"removed {pruned.entries} entries, {pruned.size:,} bytes"]
         case ["mirror", name]:
             directory = Path(name)
-            fetched = fetch_sources(context, context.recipes.values())
-            paths = {release.source: it.path for release, it in fetched.values() if release.source}
+            sources = fetch_sources(context, context.recipes.values()).values()
+            paths = {release.source: fetched.path for release, fetched in sources if release.source}
             done = mirror(paths, directory, get=lambda source: paths[source])
             url = f"file://{directory.absolute()}"
             return [

@@ -105,8 +105,8 @@ def _cells(table: str) -> dict[tuple[str, str], str]:
 def dockerfile(curl: Recipe) -> str:
     """An image from scratch that checks its own health."""
     products = list_products({curl.name: curl})
-    mini = next(product for product in products if product.variant.name == "mini")
-    path = mini.file_name(curl.releases[0].version, SHOWN, packed=False)
+    first = next(product for product in products if product.variant.default)
+    path = first.file_name(curl.releases[0].version, SHOWN, packed=False)
     return f"""```dockerfile
 FROM scratch
 COPY my-server /my-server

@@ -51,7 +51,7 @@ def examine(context: Context) -> dict[str, Any]:
         "settings": [
             {
                 "name": setting.variable,
-                "value": setting.shown(context.settings[setting.name]),
+                "value": setting.redacted(context.settings[setting.name]),
                 "origin": context.settings.values[setting.name][1].value,
                 "help": setting.help,
             }

@@ -39,5 +39,8 @@ def fetch_all(context: Context, names: Sequence[str]) -> list[CachedSource]:
 
 def source_table(sources: Sequence[CachedSource]) -> str:
     """Return one line per source."""
-    rows = [(it.name, it.version, f"{it.size:,}", it.sha256[:16], it.url) for it in sources]
+    rows = [
+        (source.name, source.version, f"{source.size:,}", source.sha256[:16], source.url)
+        for source in sources
+    ]
     return table(("source", "version", "bytes", "sha256", "from"), rows)

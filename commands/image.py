@@ -1,7 +1,6 @@
 """`inv image`: from what is built to multi-arch images."""
 
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 
 from builders.engines.docker import connect, engine_errors
-from builders.plan import Stage, Step
 from builders.schedule import run_plan
 from commands.release_inputs import ReleaseInputs
 from console.table import table
-from core.errors import UsageError
+from core.errors import EngineError, UsageError
+from core.process import run_program
 from core.target import Target
-from flow.build import parse_targets
+from flow.build import lone_step, parse_targets
 from flow.context import ROOT, Context
 from flow.fetch import fetch_sources
 from publish.manifest import Artifact, Input, read_manifest
@@ -26,7 +25,7 @@ from publish.oci.layer import LayerFile
 from publish.release.image import PublishedImage
 from publish.trust.components import Role, component_of, licence_of
 from publish.trust.published import PublishedFile, published_file, resolve
-from recipes.images import Content, ImageRecipe, load_images
+from recipes.images import ImageFile, ImageRecipe, load_images
 
 SOURCES = (
     "recipes",
@@ -84,7 +83,7 @@ class ImageMaker:
 
     @cached_property
     def artifacts(self) -> list[Artifact]:
-        """What is built, and proven."""
+        """What is built, and passed verification."""
         return [
             artifact for artifact in read_manifest(self.context.artifacts) if artifact.verdict.ok
         ]
@@ -200,9 +199,10 @@ class ImageMaker:
         """Releases by recipe: of a single program every one that is built, else the newest that is."""
         built: dict[str, list[str]] = {}
         for content in self._programs(recipe):
-            have = {it.release for it in self.artifacts if it.product == content.product}
-            pinned = self.context.recipes[content.recipe].releases
-            built[content.recipe] = [it.version for it in pinned if it.version in have]
+            name = content.product
+            have = {artifact.release for artifact in self.artifacts if artifact.product == name}
+            pinned = [release.version for release in self.context.recipes[content.recipe].releases]
+            built[content.recipe] = [version for version in pinned if version in have]
         if not all(built.values()):
             return []
         if len(recipe.contents) == 1:
@@ -217,7 +217,7 @@ class ImageMaker:
             for content in self._programs(recipe)
         }
 
-    def _programs(self, recipe: ImageRecipe) -> list[Content]:
+    def _programs(self, recipe: ImageRecipe) -> list[ImageFile]:
         return [content for content in recipe.contents if self._is_program(content.product)]
 
     def _is_program(self, product: str) -> bool:
@@ -288,30 +288,22 @@ class ImageMaker:
             return self.context.settings["revision"]
         words = ["git", "-C", str(ROOT), "log", "-1", "--format=%H", "--", *SOURCES]
         try:
-            done = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
-        except OSError:
+            done = run_program(words, seconds=30, package="git", purpose="name the revision")
+        except EngineError:
             return ""
         return done.stdout.strip() if re.fullmatch(r"[0-9a-f]{40,64}\s*", done.stdout) else ""
 
     @cached_property
     def data(self) -> dict[str, PublishedFile]:
-        """What is in images and is no program, such as the CA certificates, by name: made once for every target."""
+        """What is in images and is no program, such as CA certificates, by name: made once for every target."""
         names = {content.product for image in self.images for content in image.contents}
         return {name: self._data(name) for name in sorted(names) if not self._is_program(name)}
 
     def _data(self, name: str) -> PublishedFile:
         context, recipe = self.context, self.context.recipes[name]
         ((release, fetched),) = fetch_sources(context, [recipe]).values()
-        step = Step(
-            stage=Stage.BUILD,
-            recipe=recipe,
-            release=release,
-            variant=recipe.variants[0],
-            target=Target.native(),
-            needs=(),
-        )
+        step = lone_step(recipe, release)
         outcome = run_plan([step], context.builder(), jobs=1, cancel=context.cancel)[step]
-        (sha256,) = outcome.files.values()
         source = Input(
             name=name,
             version=release.version,
@@ -319,6 +311,7 @@ class ImageMaker:
             url=fetched.url,
             licence=release.licence,
         )
+        sha256 = outcome.product(step)
         return PublishedFile(
             name=f"{name}-{release.version}",
             path=context.blob(sha256),

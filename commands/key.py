@@ -18,7 +18,7 @@ def key_files(context: Context) -> tuple[Path, Path]:
 
 
 def secret_key(context: Context) -> SecretKey | None:
-    """Return the key to sign with; None when nobody named one and none was made. Raises PublishError."""
+    """Return the key to sign with; None when none is named and none was made. Raises PublishError."""
     path, _ = key_files(context)
     if not context.settings["key"] and not path.exists():
         return None
@@ -26,7 +26,7 @@ def secret_key(context: Context) -> SecretKey | None:
 
 
 def public_key(context: Context) -> PublicKey | None:
-    """Return the key that somebody named to check with, as a file or as its one line. Raises PublishError."""
+    """Return the key to check with, named as a file or as its one line. Raises PublishError."""
     named = context.settings["public_key"]
     if not named:
         return None

@@ -23,7 +23,11 @@ def overview(context: Context) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for product in list_products(recipes):
         release = product.recipe.releases[0].version
-        own = [it for it in built if (it.product, it.release) == (product.name, release)]
+        own = [
+            artifact
+            for artifact in built
+            if (artifact.product, artifact.release) == (product.name, release)
+        ]
         rows.append(
             {
                 "product": product.name,

@@ -17,23 +17,23 @@ from publish.trust.provenance import BuildPlatform
 from publish.trust.published import PublishedFile
 from publish.trust.signing import SecretKey
 
-UNSIGNED = "nothing is signed: users cannot check that it is yours (./inv key new)"
+UNSIGNED = "nothing is signed: users cannot check who published it (./inv key new makes a key)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Publisher:
-    """From images and files to those who use them."""
+    """Publishes what is built, signed with ``key``; a warning says so when there is none."""
 
     context: Context
-    maker: ImageMaker
     key: SecretKey | None
 
-    @classmethod
-    def of(cls, context: Context, *, key: SecretKey | None) -> "Publisher":
-        """Publish what is built, signed with ``key``; a warning says so when there is none."""
-        if key is None:
-            context.report.warn(UNSIGNED)
-        return cls(context=context, maker=ImageMaker(context=context), key=key)
+    def __post_init__(self) -> None:
+        if self.key is None:
+            self.context.report.warn(UNSIGNED)
+
+    @cached_property
+    def maker(self) -> ImageMaker:
+        return ImageMaker(context=self.context)
 
     @cached_property
     def builder(self) -> BuildPlatform:
@@ -59,7 +59,7 @@ class Publisher:
     ) -> WrittenRelease:
         """Make ``directory`` a release of what is built; ``dry``: write nothing, only say what would be in it.
 
-        Raises PublishError when something is not proven, and when the directory cannot be one.
+        Raises PublishError when a file was not verified and tried, and when the directory cannot be one.
         """
         made, _ = self.maker.make(selection)
         images = [replace(image, archives=tuple(self.maker.archives(image))) for image in made]
@@ -84,7 +84,7 @@ class Publisher:
     ) -> list[Pushed]:
         """Push every image, what is attached to it, and its tags; ``dry``: only look at what is missing there.
 
-        Everything is made, and known to be proven, before the first byte is sent. Raises PublishError.
+        Everything is made, and known to be verified, before the first byte is sent. Raises PublishError.
         """
         made, _ = self.maker.make(selection)
         ready = [(image, attachments(image, builder=self.builder, key=self.key)) for image in made]
@@ -107,10 +107,10 @@ class Publisher:
         """The files of a release: everything that is built, or what the chosen images have in them."""
         artifacts = self.maker.artifacts
         if selection.targets:
-            artifacts = [it for it in artifacts if it.target in selection.targets]
+            artifacts = [artifact for artifact in artifacts if artifact.target in selection.targets]
         if selection.words:
             products = {file.product for image in made for file in image.all_files}
-            artifacts = [it for it in artifacts if it.product in products]
+            artifacts = [artifact for artifact in artifacts if artifact.product in products]
         return tuple(map(self.maker.published, artifacts))
 
 

@@ -18,7 +18,7 @@ from core.target import Target
 from flow.build import Request, build, run_steps
 from flow.context import Context
 from publish.manifest import Artifact
-from recipes.model import Kind
+from recipes.model import RecipeKind
 from verify.difference import Difference, find_difference
 
 HANDED_ON = ("mirrors", "debian_mirror", "base_image")
@@ -117,10 +117,7 @@ def rebuild_and_compare(context: Context, request: Request) -> Comparison:
                 "offline": "1",
             },
             recipes=str(context.recipes_directory),
-            products=request.products,
-            targets=tuple(target.value for target in request.targets),
-            exact=request.exact,
-            everywhere=request.everywhere,
+            request=replace(request, rebuild=False),
             cores=(os.cpu_count() or 1) + 1,
             days=DAYS,
         )
@@ -153,7 +150,7 @@ def seed(context: Context, request: Request, cache: Cache, *, tools: bool) -> li
     taken = []
     for step, outcome in run.outcomes.items():
         entry = context.cache.get_action(outcome.key)
-        if tools and entry and step.recipe.kind is Kind.TOOL:
+        if tools and entry and step.recipe.kind is RecipeKind.TOOL:
             for sha256 in {outcome.output, *outcome.files.values()}:
                 cache.put_file(context.blob(sha256))
             cache.put_action(outcome.key, entry)

@@ -45,10 +45,7 @@ class BuildSpec:
     settings: Mapping[str, str]
     recipes: str
     """The directory of the recipes."""
-    products: tuple[str, ...]
-    targets: tuple[str, ...]
-    exact: bool
-    everywhere: bool
+    request: Request
     cores: int
     """What ``JOBS`` says to each step."""
     days: int
@@ -116,14 +113,8 @@ def run(spec: BuildSpec) -> dict[str, str]:
         recipes_directory=Path(spec.recipes),
         find_engine=varied_engine,
     )
-    request = Request(
-        products=spec.products,
-        targets=tuple(map(Target, spec.targets)),
-        exact=spec.exact,
-        everywhere=spec.everywhere,
-    )
     try:
-        done = run_steps(context, request)
+        done = run_steps(context, spec.request)
     finally:
         context.report.close()
     made: dict[str, str] = {}
@@ -142,7 +133,7 @@ def _interrupted_by_end_of_input() -> Iterator[None]:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def watch() -> None:
-        # Not sys.stdin: at exit, Python would wait for the lock of a stream that somebody reads.
+        # Not sys.stdin: at exit, Python would wait for the lock of a stream that is being read.
         while os.read(0, 1):
             pass
         if not over.is_set():
@@ -158,11 +149,13 @@ def _interrupted_by_end_of_input() -> Iterator[None]:
 def main() -> int:
     """Read a `BuildSpec`, build, print what was made, or the error, as JSON."""
     words = json.loads(sys.stdin.readline())
-    lists = {name: tuple(words[name]) for name in ("products", "targets")}
+    asked = words["request"]
+    lists = {"products": tuple(asked["products"]), "targets": tuple(map(Target, asked["targets"]))}
+    request = Request(**{**asked, **lists})
     answer: dict[str, Any]
     try:
         with _interrupted_by_end_of_input():
-            answer = {"made": run(BuildSpec(**{**words, **lists}))}
+            answer = {"made": run(BuildSpec(**{**words, "request": request}))}
     except FromscratchError as error:
         fields = {"what": error.what, "why": error.why, "next": error.next}
         answer = {"error": {**fields, "code": int(error.code)}}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from builders.sources.archive import Member, MemberKind, Unreadable, members
+from builders.sources.archive import ArchiveMember, MemberKind, Unreadable, members
 from core.errors import PublishError
 from flow.context import ROOT, Context
 from publish.trust.components import Component, Wheel, read_wheels
@@ -21,7 +21,7 @@ LARGEST = 4 << 30
 
 @dataclass(frozen=True, kw_only=True)
 class ReleaseInputs:
-    """What `publish` is given of the other rooms."""
+    """What `publish` is given by the other packages."""
 
     context: Context
 
@@ -88,7 +88,7 @@ class _Packed:
     """A file in an archive."""
 
     name: str
-    member: Member
+    member: ArchiveMember
 
     @property
     def size(self) -> int:
@@ -111,7 +111,7 @@ def _beside(directory: Path) -> Iterator[SourceFile]:
             yield _File(name=path.name, path=path)
 
 
-def _inside(found: Iterator[Member], *, wheel: bool) -> Iterator[SourceFile]:
+def _inside(found: Iterator[ArchiveMember], *, wheel: bool) -> Iterator[SourceFile]:
     """A source archive has everything in one directory; a wheel has not."""
     for member in found:
         if member.kind is MemberKind.FILE:

@@ -1,13 +1,13 @@
 """`inv verify`: judges any files, built here or anywhere, with `commands.verify_release` for whole releases."""
 
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 from builders.key import action_key
-from builders.plan import Stage, Step
-from core.target import Target
+from core.errors import EngineError
+from core.process import run_program
+from flow.build import lone_step
 from flow.context import Context
 from verify.expectations import Expectations
 from verify.packing import Packing
@@ -26,8 +26,8 @@ def judge_file(context: Context, path: Path, expectations: Expectations) -> Verd
         unpacked = scratch / "unpacked"
         words = [str(upx), "-q", "-d", "-o", str(unpacked), str(path)]
         try:
-            subprocess.run(words, capture_output=True, timeout=120, check=True)
-        except subprocess.SubprocessError:
+            run_program(words, seconds=120, package="upx-ucl", purpose="unpack what is packed")
+        except EngineError:
             return verdict  # it says that nobody could look inside
         if not judge_path(unpacked, expectations):
             return verdict
@@ -38,15 +38,8 @@ def _upx(context: Context, scratch: Path) -> Path | None:
     """Return UPX: the one that was built here, made to run in ``scratch``, else the machine's."""
     recipe = context.recipes["upx"]
     for release in recipe.releases:
-        step = Step(
-            stage=Stage.BUILD,
-            recipe=recipe,
-            release=release,
-            variant=recipe.variants[0],
-            target=Target.native(),
-            needs=(),
-        )
-        made = context.cache.get_action(action_key(step, {}, context.toolchain))
+        key = action_key(lone_step(recipe, release), {}, context.toolchain)
+        made = context.cache.get_action(key)
         if made and (blob := context.cache.blob(made["files"]["upx"])):
             upx = scratch / "upx"
             shutil.copyfile(blob, upx)

@@ -1,4 +1,4 @@
-"""Shows how a run comes along: bars on a terminal, one plain line per event elsewhere."""
+"""The reports of a run: bars on a terminal, one plain line per event elsewhere."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class PlainProgress:
-    """One line when something begins to travel, one when it has come from somewhere."""
+    """One line when a transfer begins, one when a download is complete."""
 
     def __init__(self, report: "PlainReport", verb: str) -> None:
         self.report = report
@@ -47,31 +47,26 @@ class PlainReport:
         self.lock = Lock()
 
     def step_started(self, name: str) -> None:
-        """One line."""
         self.note(f"start   {name}")
 
     def step_finished(self, name: str, seconds: float, *, cached: bool) -> None:
-        """One line."""
         self.note(f"done    {name} ({'cached' if cached else f'{seconds:.1f} s'})")
 
     def note(self, text: str) -> None:
-        """One line."""
         with self.lock:
             print(text, file=self.stream, flush=True)
 
     def warn(self, text: str) -> None:
-        """One line that stands out."""
         self.note(f"WARNING {text}")
 
     def progress(self, verb: str) -> Progress:
         return PlainProgress(self, verb)
 
-    def close(self) -> None:
-        """Nothing to put away."""
+    def close(self) -> None: ...
 
 
 class LiveProgress:
-    """A bar for what travels just now."""
+    """A bar for the transfer that runs now."""
 
     def __init__(self, report: "LiveReport", verb: str) -> None:
         self.report = report
@@ -124,13 +119,11 @@ class LiveReport:
             return self._bars
 
     def step_started(self, name: str) -> None:
-        """Show that it runs."""
         task = self.bars.add_task(name, total=None, what="")
         with self.lock:
             self.tasks[name] = task
 
     def step_finished(self, name: str, seconds: float, *, cached: bool) -> None:
-        """Move it above the bars."""
         with self.lock:
             task = self.tasks.pop(name, None)
         if task is not None:
@@ -138,22 +131,19 @@ class LiveReport:
         self.bars.print(f"[green]✓[/] {name} [dim]{'cached' if cached else f'{seconds:.1f} s'}[/]")
 
     def note(self, text: str) -> None:
-        """A line above the bars."""
         self.bars.print(text, markup=False)
 
     def warn(self, text: str) -> None:
-        """A line above the bars that stands out."""
         self.bars.print(f"warning: {text}", style="yellow", markup=False)
 
     def progress(self, verb: str) -> Progress:
         return LiveProgress(self, verb)
 
     def close(self) -> None:
-        """Take the bars away."""
         if self._bars is not None:
             self._bars.stop()
 
 
 def make_report() -> PlainReport | LiveReport:
-    """Return what suits the standard error of this run."""
+    """Return bars where standard error is a terminal, else plain lines."""
     return LiveReport() if sys.stderr.isatty() else PlainReport()

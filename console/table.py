@@ -16,6 +16,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
     def show(line: Sequence[str]) -> str:
         cells = zip(line, widths, right, strict=True)
-        return "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in cells).rstrip()
+        padded = (cell.rjust(width) if flush else cell.ljust(width) for cell, width, flush in cells)
+        return "  ".join(padded).rstrip()
 
     return "\n".join([show(head), "  ".join("-" * width for width in widths), *map(show, body)])

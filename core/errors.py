@@ -85,6 +85,10 @@ class EngineError(FromscratchError):
     code = ExitCode.ENGINE
 
 
+class ProgramError(EngineError):
+    """A program of the machine failed, or took too long."""
+
+
 class MissingToolError(EngineError):
     """A program of the machine is missing; says which package brings it."""
 

@@ -35,9 +35,9 @@ class Setting:
     default: str
     help: str
     secret: bool = False
-    """Never shown."""
+    """Never displayed."""
 
-    def shown(self, value: str) -> str:
+    def redacted(self, value: str) -> str:
         """The value as people may see it: no secret, no user and password of a URL."""
         if self.secret:
             return "set" if value else ""

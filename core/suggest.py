@@ -1,5 +1,6 @@
 """A guess at the word that was meant."""
 
+import difflib
 from collections.abc import Iterable
 
 
@@ -11,6 +12,4 @@ def suggestion(word: str, known: Iterable[str], *, cutoff: float = 0.5) -> str:
 
 def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.5) -> str:
     """Return the known word most like ``word``, or nothing when none is near."""
-    import difflib  # noqa: PLC0415 - only a mistake pays for it
-
     return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)), "")

@@ -1,1 +1,1 @@
-"""The whole flow, from a request to verified files: the only room that joins builders, verify and publish."""
+"""The whole flow, from a request to verified files: the only package that joins builders, verify and publish."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from builders.engines.engine import EngineName
-from builders.plan import Goal, needed_recipes, plan, topological_order
+from builders.plan import Goal, Stage, Step, needed_recipes, plan, topological_order
 from builders.schedule import run_plan
 from core.errors import VerdictError
 from core.files import atomic
@@ -15,7 +15,7 @@ from flow.context import Context
 from flow.fetch import Sources, fetch_sources, select
 from flow.verification import BuildRun, problems, verify
 from publish.manifest import Artifact, write_manifest
-from recipes.model import Product, unsupported
+from recipes.model import Product, Recipe, Release, unsupported
 
 ALL = "all"
 """What ``--target`` calls every target."""
@@ -33,7 +33,7 @@ class Request:
     rebuild: bool = False
     """Look at no cached result of these products' own recipes."""
     everywhere: bool = False
-    """The targets are all there are: what a product does not support is left out, and said."""
+    """The targets are all there are: what a product does not support is left out, with a note."""
 
 
 def parse_targets(text: str) -> tuple[Target, ...]:
@@ -98,6 +98,18 @@ def plan_goals(
     return plan(pairs, context.recipes, releases, native=Target.native())
 
 
+def lone_step(recipe: Recipe, release: Release) -> Step:
+    """Return the step that builds what needs nothing else and is the same for every target: a tool, or data."""
+    return Step(
+        stage=Stage.BUILD,
+        recipe=recipe,
+        release=release,
+        variant=recipe.variants[0],
+        target=Target.native(),
+        needs=(),
+    )
+
+
 def deliver(context: Context, artifacts: Iterable[Artifact]) -> None:
     """Copy the files out of the cache, then write the manifest."""
     artifacts = list(artifacts)
@@ -105,6 +117,6 @@ def deliver(context: Context, artifacts: Iterable[Artifact]) -> None:
         path = context.artifacts / artifact.path
         blob = context.blob(artifact.sha256)
         if not (path.is_file() and filecmp.cmp(path, blob, shallow=False)):
-            with blob.open("rb") as file, atomic(path, mode=0o755, sync=False) as copy:
-                shutil.copyfileobj(file, copy)
+            with blob.open("rb") as original, atomic(path, mode=0o755, sync=False) as copy:
+                shutil.copyfileobj(original, copy)
     write_manifest(context.artifacts, artifacts)

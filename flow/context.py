@@ -9,7 +9,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from builders.build import Builder, LazyEngine
+from builders.build import LazyEngine, StepRunner
 from builders.engines.choose import Chooser
 from builders.engines.engine import Engine, EngineName
 from builders.sources.cache import Cache
@@ -134,9 +134,9 @@ class Context:
         """How many steps, or smoke runs, go on at a time."""
         return self.settings.number("jobs", os.cpu_count() or 1)
 
-    def builder(self, *, rebuild: frozenset[str] = frozenset()) -> Builder:
+    def builder(self, *, rebuild: frozenset[str] = frozenset()) -> StepRunner:
         """Return what runs steps; ``rebuild`` names the recipes whose cached results are not looked at."""
-        return Builder(
+        return StepRunner(
             cache=self.cache,
             toolchain=self.toolchain,
             engine=self.engine,

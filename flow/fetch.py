@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from builders.sources.client import Client, Trouble
+from builders.sources.client import FailureKind
 from builders.sources.fetch import Fetched, NotCached, Unavailable, fetch
-from builders.timings import Kind
+from builders.timings import EventKind
 from core.errors import UsageError
 from core.progress import CancellableProgress
+from core.retry import ClientOptions
 from flow.context import Context
 from recipes.load import find_product, list_products
 from recipes.model import Product, Recipe, Release
@@ -74,19 +75,21 @@ def _fetch(
     for release, older in zip(candidates, [*candidates[1:], None], strict=True):
         progress = CancellableProgress(context.report.progress("fetch"), context.cancel)
         try:
-            with context.timings.measure(f"{recipe.name} {release.version}", Kind.FETCH) as facts:
+            with context.timings.measure(
+                f"{recipe.name} {release.version}", EventKind.FETCH
+            ) as facts:
                 fetched = fetch(
                     release.archive,
                     context.cache,
                     context.mirrors,
                     offline=context.settings.flag("offline"),
-                    client=Client(sleep=progress.sleep),
+                    options=ClientOptions(sleep=progress.sleep),
                     progress=progress,
                 )
                 facts |= {"cached": fetched.cached, "url": fetched.url}
                 facts |= {"key": release.archive.sha256, "size": release.archive.size}
         except (Unavailable, NotCached) as error:
-            gone = all(failure.trouble is Trouble.GONE for failure in error.failures)
+            gone = all(failure.kind is FailureKind.GONE for failure in error.failures)
             if exact or not gone or older is None:
                 raise
             context.report.warn(f"{error.what}\n  BUILDING {older.version} INSTEAD.")

@@ -6,21 +6,22 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from builders.build import Outcome
 from builders.key import source_digest
 from builders.plan import Goal, Step
-from builders.timings import Kind
-from core.errors import StepError
+from builders.timings import EventKind
 from core.target import Target
 from flow.context import Context
 from flow.fetch import Sources
 from publish.manifest import Artifact, Input, Seconds, VerdictSummary
 from verify.expectations import Expectations
 from verify.proofs import Proofs
-from verify.servers import Servers, serving
 from verify.smoke import Smoke, smoke
+
+if TYPE_CHECKING:
+    from verify.servers import Servers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +36,7 @@ class BuildRun:
         """Return the sha256 of the one file that a program's build made, or of its packed form."""
         if packed and goal.pack:
             return self.outcomes[goal.pack].files["packed"]
-        files = self.outcomes[goal.build].files
-        if len(files) != 1:
-            msg = f"{goal.build.name} made {len(files) or 'many'} files where one program is expected."
-            raise StepError(msg, next=f"put one file into $OUT: {goal.product.recipe.script}")
-        return next(iter(files.values()))
+        return self.outcomes[goal.build].product(goal.build)
 
     def inputs(self, step: Step) -> tuple[Input, ...]:
         """Return every source that went into what ``step`` made, the tools' too."""
@@ -92,7 +89,7 @@ class ServerPool:
 
     stack: ExitStack = field(default_factory=ExitStack)
     lock: Lock = field(default_factory=Lock)
-    idle: list[Servers] = field(default_factory=list)
+    idle: "list[Servers]" = field(default_factory=list)
 
     def __enter__(self) -> Self:
         return self
@@ -101,8 +98,10 @@ class ServerPool:
         self.stack.close()
 
     @contextmanager
-    def lend(self) -> Iterator[Servers]:
+    def lend(self) -> "Iterator[Servers]":
         """Lend servers to one smoke run alone: some answer by what they were asked before."""
+        from verify.servers import serving  # noqa: PLC0415 - a remembered smoke run needs no servers
+
         with self.lock:
             servers = self.idle.pop() if self.idle else self.stack.enter_context(serving())
         try:
@@ -137,7 +136,7 @@ class Verifier:
         unpacked = self.context.blob(outcome.files["unpacked"]) if packed else None
         path = goal.product.file_name(goal.release.version, goal.target, packed=packed)
         about = {"product": goal.product.name, "target": goal.target.value, "key": sha256}
-        with self.context.timings.measure(path.name, Kind.VERDICT) as facts:
+        with self.context.timings.measure(path.name, EventKind.VERDICT) as facts:
             expectations = self.expectations(goal, packed=packed)
             verdict = VerdictSummary.from_dict(
                 self.proofs.verdict(file, expectations, unpacked=unpacked, original=original)
@@ -145,7 +144,7 @@ class Verifier:
             facts |= {**about, "ok": verdict.ok}
         tried = Smoke.not_run("refused before")
         if verdict.ok:
-            with self.context.timings.measure(path.name, Kind.SMOKE) as facts:
+            with self.context.timings.measure(path.name, EventKind.SMOKE) as facts:
                 facts["cached"] = True
 
                 def try_out() -> Smoke:

@@ -1,1 +1,1 @@
-"""WHAT is built: recipes as data, the targets, and the errors every room raises."""
+"""WHAT is built: recipes as data, the images that programs stand in, and the pins that move."""

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from core.errors import RecipeError
 from recipes.load import HERE, Table, list_products
-from recipes.model import Kind, Recipe
+from recipes.model import Recipe, RecipeKind
 
 FILE = "images.toml"
 
@@ -18,7 +18,7 @@ TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Content:
+class ImageFile:
     """One file of an image."""
 
     product: str
@@ -43,10 +43,10 @@ class ImageRecipe:
     summary: str
     tag: str
     """``{recipe}`` stands for the release of that recipe: ``{curl}-http``."""
-    contents: tuple[Content, ...]
+    contents: tuple[ImageFile, ...]
     moving: tuple[str, ...] = ("latest",)
     """Tags that follow the newest release, for those who want it whatever it is."""
-    packed: bool
+    packed: bool = False
     """Packed files, where the target has them, unless somebody asks otherwise."""
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ def load_images(recipes: Mapping[str, Recipe], directory: Path = HERE) -> tuple[
         images += _images(name, Table(value, f"{path}: {name}"), recipes)
     named = {content.recipe for image in images for content in image.contents}
     for recipe in recipes.values():
-        if recipe.kind is Kind.PROGRAM and recipe.name not in named:
+        if recipe.kind is RecipeKind.PROGRAM and recipe.name not in named:
             first = recipe.variants[0].name
             path_inside = PurePosixPath("/") / recipe.name
             images += _each(
@@ -117,13 +117,11 @@ def _images(name: str, table: Table, recipes: Mapping[str, Recipe]) -> list[Imag
             msg = f"{table.where}: '{missing.pop()}' is no variant of {recipe.name}."
             raise RecipeError(msg, next=f"choose one of: {', '.join(sorted(known))}")
         return list(_each(recipe, name, summary, path, bare=bare, latest=latest))
-    image = ImageRecipe(
+    image = table.read(
+        ImageRecipe,
         name=name,
         summary=summary,
-        tag=table.take("tag", str),
-        packed=table.take("packed", bool, False),
-        command=table.words("command"),
-        entrypoint=table.words("entrypoint"),
+        moving=("latest",),
         environment=table.pairs("environment"),
         directories={
             _path(path, table.where): _mode(mode, table.where)
@@ -131,9 +129,8 @@ def _images(name: str, table: Table, recipes: Mapping[str, Recipe]) -> list[Imag
         },
         contents=tuple(_content(entry, recipes) for entry in table.tables("contents")),
     )
-    table.done()
     try:
-        image.tagged(dict.fromkeys((one.recipe for one in image.contents), "1"), packed=True)
+        image.tagged(dict.fromkeys((file.recipe for file in image.contents), "1"), packed=True)
     except (KeyError, ValueError, IndexError) as error:
         msg = f"{table.where}: the tag '{image.tag}' names what is not in the image: {error}."
         raise RecipeError(msg) from error
@@ -152,22 +149,21 @@ def _each(
             summary=summary,
             tag=f"{{{recipe.name}}}{suffix}",
             moving=tuple(moving),
-            packed=False,
             entrypoint=(str(path),),
             environment={},
             directories={},
-            contents=(Content(product=product.name, path=path),),
+            contents=(ImageFile(product=product.name, path=path),),
         )
 
 
-def _content(table: Table, recipes: Mapping[str, Recipe]) -> Content:
+def _content(table: Table, recipes: Mapping[str, Recipe]) -> ImageFile:
     product = table.take("product", str)
-    known = {one.name for one in list_products(recipes)}
-    known |= {one.name for one in recipes.values() if one.kind is Kind.LIBRARY}
+    known = {product.name for product in list_products(recipes)}
+    known |= {recipe.name for recipe in recipes.values() if recipe.kind is RecipeKind.LIBRARY}
     if product not in known:
         msg = f"{table.where}: '{product}' is no product."
         raise RecipeError(msg, next=f"choose one of: {', '.join(sorted(known))}")
-    content = Content(
+    content = ImageFile(
         product=product,
         path=_path(table.take("path", str), table.where),
         mode=_mode(table.take("mode", str, "0755"), table.where),
@@ -191,7 +187,7 @@ def _links(table: Table, directory: Path) -> tuple[PurePosixPath, ...]:
 
 
 def _program(name: str, recipes: Mapping[str, Recipe], where: str) -> Recipe:
-    if name not in recipes or recipes[name].kind is not Kind.PROGRAM:
+    if name not in recipes or recipes[name].kind is not RecipeKind.PROGRAM:
         msg = f"{where}: 'each' names '{name}', which is no program."
         raise RecipeError(msg)
     return recipes[name]

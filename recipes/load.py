@@ -3,24 +3,24 @@
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
 from datetime import date, datetime
 from enum import StrEnum
-from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any, TypeVar, assert_never
+from types import NoneType
+from typing import Any, TypeVar, assert_never, get_args
 
 from core.errors import RecipeError, UsageError
 from core.suggest import nearest, suggestion
 from core.target import Target
 from recipes.model import (
     BundledComponent,
-    Expectations,
-    Kind,
-    Linkage,
     PackMethod,
     Product,
     Recipe,
+    RecipeExpectations,
+    RecipeKind,
     Release,
     SbomInfo,
     Signature,
@@ -97,7 +97,7 @@ def _refuse_cycles(recipes: Mapping[str, Recipe]) -> None:
         for variant in recipe.variants:
             found = [find_need(need, recipes) for need in variant.needs]
             needs[f"{recipe.name}:{variant.name}"] = {
-                f"{one.name}:{its.name}" for one, its in filter(None, found)
+                f"{recipe.name}:{variant.name}" for recipe, variant in filter(None, found)
             }
     try:
         TopologicalSorter(needs).prepare()
@@ -147,7 +147,7 @@ def list_products(recipes: Mapping[str, Recipe]) -> tuple[Product, ...]:
     return tuple(
         Product(recipe=recipe, variant=variant)
         for recipe in recipes.values()
-        if recipe.kind is Kind.PROGRAM
+        if recipe.kind is RecipeKind.PROGRAM
         for variant in recipe.variants
         if not variant.native
     )
@@ -232,6 +232,31 @@ class Table:
             raise RecipeError(msg)
         return int(found[1]) << {"M": 20, "G": 30}[found[2]] if found else 0
 
+    def values(self, cls: type, **given: Any) -> dict[str, Any]:
+        """Return what a dataclass is made of: ``given``, and the keys that are called like its other fields."""
+        for field in fields(cls):
+            if field.name not in given:
+                given[field.name] = self._value(field)
+        return given
+
+    def read(self, cls: type[_T], **given: Any) -> _T:
+        """Make a dataclass's value of the whole table: see `values`."""
+        value = cls(**self.values(cls, **given))
+        self.done()
+        return value
+
+    def _value(self, field: Field[Any]) -> Any:
+        default = None if field.default is MISSING else field.default
+        optional = [kind for kind in get_args(field.type) if kind is not NoneType]
+        if field.type == tuple[str, ...]:
+            return self.words(field.name)
+        if optional and self.data.get(field.name, "") == "":  # X | None
+            self.known.add(field.name)
+            return None
+        (kind,) = optional or [field.type]
+        read = self.choice if issubclass(kind, StrEnum) else self.take
+        return read(field.name, kind, default)
+
     def done(self) -> None:
         """Refuse the keys nobody asked for."""
         for key in self.data:
@@ -262,43 +287,40 @@ def _recipe(table: Table, directory: Path) -> Recipe:
     if name != directory.name:
         msg = f"{table.where}: the name '{name}' is not the directory's name '{directory.name}'."
         raise RecipeError(msg)
-    kind = table.choice("kind", Kind)
+    kind = table.choice("kind", RecipeKind)
     common = table.pairs("common")
     needs = table.words("needs")
     variants = table.take("variants", dict, {})
-    if kind is Kind.PROGRAM and not variants:
+    if kind is RecipeKind.PROGRAM and not variants:
         msg = f"{table.where}: a program needs at least one [variants.NAME]."
         raise RecipeError(msg)
     local = _local(table, directory)
-    recipe = Recipe(
+    releases = _releases(table, name, local=local is not None)
+    named = tuple(
+        _variant(
+            key,
+            _inner(value, f"{table.where}: variants.{key}"),
+            common=common,
+            program=kind is RecipeKind.PROGRAM,
+        )
+        for key, value in variants.items()
+    )
+    recipe = table.read(
+        Recipe,
         name=name,
         kind=kind,
-        summary=table.take("summary", str),
-        homepage=table.take("homepage", str),
         directory=directory,
-        releases=_releases(table, name, local=local is not None),
-        update=_update(table.table("update")),
-        variants=tuple(
-            _variant(
-                key,
-                _inner(value, f"{table.where}: variants.{key}"),
-                common=common,
-                program=kind is Kind.PROGRAM,
-            )
-            for key, value in variants.items()
-        )
-        or (_only_variant(table, needs, common),),
+        releases=releases,
+        update=table.table("update").read(Update),
+        variants=named or (_only_variant(table, needs, common),),
         local=local,
-        checks=table.take("checks", bool, False),
-        pack=table.choice("pack", PackMethod, PackMethod.NONE),
         unpackable=table.reasons("unpackable"),
         unsupported=table.reasons("unsupported"),
-        smoke=tuple(_trial(entry, variants) for entry in table.tables("smoke", optional=True)),
-        bill=_bill(table.table("bill")) if "bill" in table.data else SbomInfo(),
+        smoke=tuple(_smoke_test(entry, variants) for entry in table.tables("smoke", optional=True)),
+        bill=_sbom(table.table("bill")) if "bill" in table.data else SbomInfo(),
     )
-    table.done()
-    if trouble := _no_way(recipe):
-        msg = f"{table.where}: update: {trouble}."
+    if reason := _dead_end(recipe):
+        msg = f"{table.where}: update: {reason}."
         raise RecipeError(msg)
     for script in (recipe.script, *([directory / "checks.sh"] if recipe.checks else [])):
         if not script.is_file():
@@ -307,7 +329,7 @@ def _recipe(table: Table, directory: Path) -> Recipe:
     return recipe
 
 
-def _no_way(recipe: Recipe) -> str:
+def _dead_end(recipe: Recipe) -> str:
     """Say why the rule by which a pin moves leads nowhere; empty when it leads somewhere."""
     source = recipe.releases[0].source
     match recipe.update.rule:
@@ -327,8 +349,14 @@ def _no_way(recipe: Recipe) -> str:
 
 
 def _releases(table: Table, name: str, *, local: bool) -> tuple[Release, ...]:
-    read = _local_release if local else partial(_release, name=name)
-    releases = tuple(read(entry) for entry in table.tables("releases"))
+    entries = table.tables("releases")
+    releases = tuple(
+        # A directory's release has nothing to pin.
+        entry.read(Release, source=None, signature=None, unsigned="")
+        if local
+        else _release(entry, name)
+        for entry in entries
+    )
     if not releases:
         msg = f"{table.where}: no release is pinned."
         raise RecipeError(msg)
@@ -352,135 +380,50 @@ def _local(table: Table, directory: Path) -> Path | None:
     return path
 
 
-def _local_release(table: Table) -> Release:
-    release = Release(
-        version=table.take("version", str),
-        date=table.take("date", date),
-        licence=table.take("licence", str),
-        signature=None,
-        source=None,
-    )
-    table.done()
-    return release
-
-
 def _release(table: Table, name: str) -> Release:
-    version = table.take("version", str)
     signature, unsigned = None, ""
     if "signature" in table.data:
-        signed = table.table("signature")
-        signature = Signature(url=signed.take("url", str), key=signed.take("key", str))
-        signed.done()
+        signature = table.table("signature").read(Signature)
     elif not (unsigned := table.take("unsigned", str)):
         msg = f"{table.where}: 'unsigned' must say why there is no signature."
         raise RecipeError(msg)
-    source = Source(
-        name=name,
-        version=version,
-        filename=table.take("filename", str),
-        urls=table.words("urls"),
-        debian=table.take("debian", str, "") or None,
-        pypi=table.take("pypi", str, "") or None,
-        size=table.take("size", int),
-        sha256=table.take("sha256", str),
-    )
-    release = Release(
-        version=version,
-        date=table.take("date", date),
-        licence=table.take("licence", str),
-        signature=signature,
-        unsigned=unsigned,
-        source=source,
-    )
-    table.done()
-    if not version or version not in source.filename:
+    source = Source(**table.values(Source, name=name))
+    release = table.read(Release, signature=signature, unsigned=unsigned, source=source)
+    if not release.version or release.version not in source.filename:
         # Humans forget to change one of the two.
-        msg = f"{table.where}: the file name '{source.filename}' lacks '{version}'."
+        msg = f"{table.where}: the file name '{source.filename}' lacks '{release.version}'."
         raise RecipeError(msg)
     return release
 
 
-def _bill(table: Table) -> SbomInfo:
-    bill = SbomInfo(
-        cpe=table.take("cpe", str, ""),
-        purl=table.take("purl", str, ""),
-        chosen=table.take("chosen", str, ""),
-        licence_files=table.words("licence_files"),
-        carries=tuple(_carried(entry) for entry in table.tables("carries", optional=True)),
-    )
-    table.done()
-    for key, text, form in (("cpe", bill.cpe, _CPE), ("purl", bill.purl, _PURL)):
+def _sbom(table: Table) -> SbomInfo:
+    carries = [entry.read(BundledComponent) for entry in table.tables("carries", optional=True)]
+    info = table.read(SbomInfo, carries=tuple(carries))
+    for key, text, form in (("cpe", info.cpe, _CPE), ("purl", info.purl, _PURL)):
         if text and not ("{version}" in text and form.fullmatch(text.replace("{version}", "1"))):
             msg = f"{table.where}: '{key}' cannot be '{text}'."
             raise RecipeError(msg, next="a whole one, with {version} where the version stands")
-    return bill
+    return info
 
 
-def _carried(table: Table) -> BundledComponent:
-    carried = BundledComponent(
-        name=table.take("name", str),
-        package=table.take("package", str),
-        licence=table.take("licence", str),
-        licence_files=table.words("licence_files"),
-    )
-    table.done()
-    return carried
-
-
-def _update(table: Table) -> Update:
-    update = Update(
-        rule=table.choice("rule", UpdateRule) if "rule" in table.data else None,
-        listing=table.take("listing", str, ""),
-        series=table.take("series", str, ""),
-        frozen=table.take("frozen", str, ""),
-    )
-    table.known.add("rule")
-    table.done()
-    return update
-
-
-def _trial(table: Table, variants: Mapping[str, object]) -> SmokeTest:
-    trial = SmokeTest(
-        args=table.words("args"),
-        code=table.take("code", int, 0),
-        stdout=table.take("stdout", str, ""),
-        variants=table.words("variants"),
-    )
-    table.done()
-    for name in trial.variants:
+def _smoke_test(table: Table, variants: Mapping[str, object]) -> SmokeTest:
+    test = table.read(SmokeTest)
+    for name in test.variants:
         if name not in variants:
             msg = f"{table.where}: '{name}' is no variant.{suggestion(name, variants)}"
             raise RecipeError(msg)
-    return trial
-
-
-def _expectations(table: Table) -> Expectations:
-    expect = Expectations(
-        linkage=table.choice("linkage", Linkage, Linkage.STATIC),
-        max_size=table.take("max_size", int),
-        protocols=table.words("protocols"),
-        features=table.words("features"),
-        forbidden=table.words("forbidden"),
-    )
-    table.done()
-    return expect
+    return test
 
 
 def _variant(name: str, table: Table, *, common: Mapping[str, str], program: bool) -> Variant:
-    native = table.take("native", bool, False)
-    expect = table.table("expect") if program and not native else None
-    variant = Variant(
+    expected = program and not table.take("native", bool, False)
+    variant = table.read(
+        Variant,
         name=name,
-        summary=table.take("summary", str),
-        default=table.take("default", bool, False),
-        native=native,
-        needs=table.words("needs"),
-        embeds=table.words("embeds"),
         switches={**common, **table.pairs("switches")},
-        expect=_expectations(expect) if expect else None,
+        expect=table.table("expect").read(RecipeExpectations) if expected else None,
         memory=table.size("memory"),
     )
-    table.done()
     for key, value in variant.switches.items():
         if not _WORD.fullmatch(key) or not _WORD.fullmatch(value):
             msg = f"{table.where}: the switch {key} = {value!r} is not one word."
@@ -495,11 +438,8 @@ def _only_variant(table: Table, needs: tuple[str, ...], switches: Mapping[str, s
     return Variant(
         name="",
         summary="",
-        default=False,
         native=table.take("native", bool, False),
         needs=needs,
-        embeds=(),
         switches=switches,
-        expect=None,
         memory=table.size("memory"),
     )

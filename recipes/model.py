@@ -2,21 +2,21 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from core.errors import RecipeError
+from core.files import SHA256
 from core.target import Target
 
-SHA256 = re.compile(r"[0-9a-f]{64}")
 NOT_IN_KEY = ("recipe.toml", "*.asc")
 """What a step does not see of a recipe's directory: the recipe, and the keys that signatures are checked with."""
 FINGERPRINT = re.compile(r"[0-9A-F]{40}")
 
 
-class Kind(StrEnum):
+class RecipeKind(StrEnum):
     """What comes out of a recipe, and who uses it."""
 
     LIBRARY = "library"
@@ -105,12 +105,12 @@ class Signature:
 class Update:
     """How a recipe's pin moves, or why it does not: one of ``rule`` and ``frozen``."""
 
-    rule: UpdateRule | None
-    listing: str
+    rule: UpdateRule | None = None
+    listing: str = ""
     """Upstream's page of releases: a directory, a page with links, or the releases or tags of a GitHub project."""
-    series: str
+    series: str = ""
     """Only these: ``3.13`` takes 3.13.16 and not 3.14.0. Empty: all."""
-    frozen: str
+    frozen: str = ""
     """Why the pin stays."""
 
     def __post_init__(self) -> None:
@@ -135,9 +135,9 @@ class Release:
     """Upstream's release day; midnight UTC of it is the build's clock."""
     licence: str
     """SPDX expression."""
-    source: Source | None
+    source: Source | None = None
     """None for a recipe whose source is a directory of this project."""
-    signature: Signature | None
+    signature: Signature | None = None
     unsigned: str = ""
     """Why there is no signature."""
 
@@ -154,7 +154,7 @@ class Release:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Expectations:
+class RecipeExpectations:
     """What a finished program must be and do; `verify` enforces all of it."""
 
     linkage: Linkage = Linkage.STATIC
@@ -171,10 +171,10 @@ class SmokeTest:
 
     args: tuple[str, ...]
     """Words, with ``{places}`` to be filled in by whoever runs it."""
-    code: int
-    stdout: str
+    code: int = 0
+    stdout: str = ""
     """Must be part of what it prints; ``{version}`` is the release."""
-    variants: tuple[str, ...]
+    variants: tuple[str, ...] = ()
     """Only these; empty: all."""
 
 
@@ -184,17 +184,17 @@ class Variant:
 
     name: str
     summary: str
-    default: bool
+    default: bool = False
     """Part of ``inv build`` without a product."""
-    native: bool
+    native: bool = False
     """Built once for all targets, as for the building machine: what later steps run or read. No product."""
-    needs: tuple[str, ...]
+    needs: tuple[str, ...] = ()
     """What this build takes the output of: ``NAME`` of a recipe, or ``NAME:VARIANT``."""
-    embeds: tuple[str, ...]
+    embeds: tuple[str, ...] = ()
     """Those of `needs` whose data goes into the file as it is; not counted in the size budget."""
-    switches: Mapping[str, str]
+    switches: Mapping[str, str] = field(default_factory=dict)
     """Handed to the build script as ``SWITCHES``: ``-DNAME=VALUE`` each."""
-    expect: Expectations | None
+    expect: RecipeExpectations | None = None
     memory: int = 0
     """Bytes that its build takes at its worst moment; 0 when no single program of it is large."""
 
@@ -208,7 +208,7 @@ class BundledComponent:
     """The wheel that it comes out of."""
     licence: str
     """SPDX expression."""
-    licence_files: tuple[str, ...]
+    licence_files: tuple[str, ...] = ()
     """Paths inside the wheel's own directory."""
 
 
@@ -232,7 +232,7 @@ class Recipe:
     """One directory of `recipes/`."""
 
     name: str
-    kind: Kind
+    kind: RecipeKind
     summary: str
     homepage: str
     directory: Path
@@ -243,9 +243,9 @@ class Recipe:
     """Never empty: a recipe without variants has one nameless one."""
     local: Path | None
     """The directory of this project that is the source, instead of a download."""
-    checks: bool
+    checks: bool = False
     """True when ``checks.sh`` answers the platform questions once for all variants."""
-    pack: PackMethod
+    pack: PackMethod = PackMethod.NONE
     unpackable: Mapping[Target, str]
     """Targets whose files UPX cannot pack, with the reason."""
     unsupported: Mapping[Target, str]
@@ -297,7 +297,7 @@ def unsupported(
     recipe: Recipe, variant: Variant, target: Target, recipes: Mapping[str, Recipe]
 ) -> str:
     """Say why ``target`` cannot have this variant, by its own recipe or one it needs; '' when it can."""
-    if recipe.kind is Kind.TOOL or variant.native:
+    if recipe.kind is RecipeKind.TOOL or variant.native:
         return ""  # not built for the target
     if target in recipe.unsupported:
         return f"{recipe.name} cannot be built for {target}: {recipe.unsupported[target]}"

@@ -5,6 +5,9 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
+import tomlkit
+from tomlkit.items import Array
+
 from core.errors import RecipeError
 from recipes.model import Release
 
@@ -17,14 +20,14 @@ _IDLE = re.compile(r"\s*(?:#.*)?$")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rewritten:
+class RewrittenRecipe:
     """The new text, and the versions that are no longer in it."""
 
     text: str
     dropped: tuple[str, ...]
 
 
-def add_release(text: str, release: Release, *, keep: int = KEEP) -> Rewritten:
+def add_release(text: str, release: Release, *, keep: int = KEEP) -> RewrittenRecipe:
     """Return a recipe's text with ``release`` as its first one, laid out and commented as the one that was first.
 
     The oldest are dropped until ``keep`` are left. Raises RecipeError, naming no file, when the text is laid out in a
@@ -50,8 +53,8 @@ def add_release(text: str, release: Release, *, keep: int = KEEP) -> Rewritten:
     lines.insert(starts[0], _filled(first, release).rstrip() + ending + ending)
     new = "".join(lines)
     _compare(before, new, release, keep)
-    versions = [str(one["version"]) for one in before["releases"]]
-    return Rewritten(text=new, dropped=tuple(versions[keep - 1 :]))
+    versions = [str(old["version"]) for old in before["releases"]]
+    return RewrittenRecipe(text=new, dropped=tuple(versions[keep - 1 :]))
 
 
 def _end(lines: list[str], start: int) -> int:
@@ -66,22 +69,19 @@ def _end(lines: list[str], start: int) -> int:
 
 def _filled(block: str, release: Release) -> str:
     """Return the text of one release with the values of another."""
-    import tomlkit  # noqa: PLC0415 - only a bump pays for it
-    from tomlkit.items import Array  # noqa: PLC0415
-
     document = tomlkit.parse(block)
     table: Any = document["releases"][0]
-    wanted = as_table(release)
-    for key in [key for key in table if key not in wanted]:
+    expected = as_table(release)
+    for key in [key for key in table if key not in expected]:
         del table[key]
-    for key, value in wanted.items():
+    for key, value in expected.items():
         old = table.get(key)
         if isinstance(old, Array) and isinstance(value, list) and len(old) == len(value):
-            for index, one in enumerate(value):
-                old[index] = one
+            for index, item in enumerate(value):
+                old[index] = item
         elif isinstance(old, dict) and isinstance(value, dict):
-            for inner, one in value.items():
-                old[inner] = one
+            for inner, item in value.items():
+                old[inner] = item
         elif old is None or old != value:
             table[key] = value
     return tomlkit.dumps(document)
@@ -109,12 +109,12 @@ def as_table(release: Release) -> dict[str, Any]:
 
 def _compare(before: dict[str, Any], new: str, release: Release, keep: int) -> None:
     """Make sure that the new text says what it should, and nothing else."""
-    wanted = {**before, "releases": [as_table(release), *before["releases"][: keep - 1]]}
+    expected = {**before, "releases": [as_table(release), *before["releases"][: keep - 1]]}
     try:
         found = tomllib.loads(new)
     except tomllib.TOMLDecodeError as error:
         raise _unclear() from error
-    if found != wanted:
+    if found != expected:
         raise _unclear()
 
 

@@ -1,6 +1,7 @@
 """Stand-ins that record what they are told: an engine that runs Python functions, a report that keeps
 every line, and a small world of recipes with sources of a few bytes."""
 
+import gzip
 import hashlib
 import io
 import tarfile
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from threading import Lock
 
-from builders.build import Builder, LazyEngine
+from builders.build import LazyEngine, StepRunner
 from builders.engines.directory import DirectorySandbox
 from builders.engines.engine import Command, Engine, EngineName, Usage
 from builders.plan import Goal, Step, plan
@@ -70,7 +71,7 @@ TLS = "ON"
 max_size = 100_000
 
 [unsupported]
-"linux/mips64le" = "nobody says hello there"
+"linux/loong64" = "nobody says hello there"
 
 [unpackable]
 "linux/s390x" = "UPX does not know it"
@@ -115,11 +116,13 @@ class World:
         path = self.archive(name, version)
         path.parent.mkdir(parents=True, exist_ok=True)
         content = f"the source of {name} {version}\n".encode()
-        with tarfile.open(path, "w:gz") as tar:
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
             member = tarfile.TarInfo(f"{name}-{version}/source.c")
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-        data = path.read_bytes()
+        data = gzip.compress(packed.getvalue(), mtime=0)  # the time of day is not part of a source
+        path.write_bytes(data)
         return RELEASE.format(
             version=version,
             date=f"2026-01-{int(version.partition('.')[0]):02}",
@@ -235,7 +238,7 @@ def make_something(running: Running) -> int:
     return 0
 
 
-class FakeBox(DirectorySandbox):
+class FakeSandbox(DirectorySandbox):
     """A real directory, in which a function runs instead of a program."""
 
     root = BOX
@@ -275,12 +278,12 @@ class FakeEngine:
     """What every step takes."""
 
     @contextmanager
-    def sandbox(self) -> Iterator[FakeBox]:
+    def sandbox(self) -> Iterator[FakeSandbox]:
         with self.lock:
             self.open_sandboxes += 1
             directory = self.directory / f"box-{len(list(self.directory.glob('box-*')))}"
             directory.mkdir(parents=True)
-        sandbox = FakeBox(directory, self.toolchain_, self.cancel)
+        sandbox = FakeSandbox(directory, self.toolchain_, self.cancel)
         sandbox.engine = self
         try:
             yield sandbox
@@ -312,7 +315,7 @@ class Lines(NullReport):
 
 
 @dataclass
-class Context:
+class BuildHarness:
     """A world, a cache that holds its sources, and a fake engine."""
 
     world: World
@@ -323,7 +326,7 @@ class Context:
     report: Lines = field(default_factory=Lines)
 
     @classmethod
-    def open(cls, directory: Path, script: Script = make_something) -> "Context":
+    def open(cls, directory: Path, script: Script = make_something) -> "BuildHarness":
         world = small_world(directory / "world")
         cache = Cache(directory / "cache")
         for archive in world.mirror.iterdir():
@@ -332,8 +335,8 @@ class Context:
         engine = FakeEngine(directory / "boxes", toolchain, script, cancel)
         return cls(world=world, cache=cache, toolchain=toolchain, engine=engine, cancel=cancel)
 
-    def builder(self, *, rebuild: Sequence[str] = (), engine: Engine | None = None) -> Builder:
-        return Builder(
+    def builder(self, *, rebuild: Sequence[str] = (), engine: Engine | None = None) -> StepRunner:
+        return StepRunner(
             cache=Cache(self.cache.root),
             toolchain=self.toolchain,
             engine=LazyEngine(lambda: engine or self.engine),
@@ -355,7 +358,7 @@ def wait_for_threads(prefix: str) -> None:
     An interrupt that comes while a pool starts a thread keeps the pool from waiting for just that one.
     """
     deadline = time.monotonic() + 10
-    while left := [one for one in threading.enumerate() if one.name.startswith(prefix)]:
+    while left := [thread for thread in threading.enumerate() if thread.name.startswith(prefix)]:
         assert time.monotonic() < deadline, left
         time.sleep(0.01)
 

@@ -6,22 +6,29 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 import base64
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import io
 import json
+import os
 import socket
 import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from email.message import Message
 from enum import Enum, auto
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import requests
+import urllib3
+
 from core.files import write_file
+from core.retry import RetryPolicy
 from core.target import Target
 from publish.oci.attachment import Attachment
 from publish.oci.layer import LayerFile, layer_tar
@@ -36,8 +43,8 @@ from publish.oci.layout import (
     platform,
     write_index,
 )
+from publish.registry.client import POLICY, RegistryOptions
 from publish.registry.credentials import Login
-from publish.registry.outside import ClientOptions, RetryPolicy
 from publish.registry.pull import VERSION, pull
 from publish.registry.push import plan_push, push
 from publish.registry.reference import Reference, Repository
@@ -48,7 +55,7 @@ USER, PASSWORD = "robin", "s3cret-pa55word"
 IDENTITY = "refresh-me-4711"
 
 
-class Trouble(Enum):
+class ServerFault(Enum):
     """What befalls a request."""
 
     ERROR = auto()
@@ -75,7 +82,7 @@ class Auth(Enum):
     """Tokens for everybody."""
 
 
-class Place(Enum):
+class LocationForm(Enum):
     """How an upload's Location is written."""
 
     RELATIVE = auto()
@@ -146,9 +153,9 @@ class RegistryServer(ThreadingHTTPServer):
         self.store = Store()
         self.log: list[Asked] = []
         self.connections = 0
-        self.trouble: Callable[[Asked], Trouble | None] = lambda asked: None
+        self.fault: Callable[[Asked], ServerFault | None] = lambda asked: None
         self.auth = Auth.NONE
-        self.place = Place.RELATIVE
+        self.location_form = LocationForm.RELATIVE
         self.referrers = False
         self.forgot = False
         """It has lists of referrers, but not of what was pushed before it had them."""
@@ -168,6 +175,8 @@ class RegistryServer(ThreadingHTTPServer):
         """What becomes of a blob or manifest on its way into the store."""
         self.says: dict[str, str] = {}
         """Headers that it lies with, on every PUT of a manifest."""
+        self.hostile: dict[str, str] = {}
+        """Headers that stand in every answer, in the place of its own."""
         self.pretends: set[str] = set()
         """Blobs that it says it has until somebody uploads them."""
         self.lax = False
@@ -222,26 +231,26 @@ class Handler(BaseHTTPRequestHandler):
                 size=size,
             )
             server.log.append(asked)
-            trouble = server.trouble(asked)
+            fault = server.fault(asked)
         if server.body_limit and size > server.body_limit:
             self.cut(server.body_limit)
             return
-        if trouble is Trouble.MIDWAY:
+        if fault is ServerFault.MIDWAY:
             self.rfile.read(size // 2)
             self.reset()
             return
         body = self.rfile.read(size)
-        match trouble:
-            case Trouble.ERROR:
+        match fault:
+            case ServerFault.ERROR:
                 self.refuse(500, "UNKNOWN")
-            case Trouble.DENIED:
+            case ServerFault.DENIED:
                 self.refuse(403, "DENIED")
-            case Trouble.RESET:
+            case ServerFault.RESET:
                 self.reset()
-            case Trouble.HANG:
+            case ServerFault.HANG:
                 server.gate.wait(30)
                 self.reset()
-            case Trouble.LOST:
+            case ServerFault.LOST:
                 self.wfile = io.BytesIO()
                 with server.guard:
                     self.serve(body)
@@ -278,7 +287,7 @@ class Handler(BaseHTTPRequestHandler):
             self.refuse(429, "TOOMANYREQUESTS", **({"Retry-After": after} if after else {}))
         elif url.path == "/token":
             self.token(body)
-        elif self.seeded_cache(url.path):
+        elif self.authorized(url.path):
             words = url.path.removeprefix("/elsewhere").split("/")
             query = {name: values[0] for name, values in parse_qs(url.query).items()}
             for kind in ("blobs", "manifests", "tags", "referrers"):
@@ -292,7 +301,7 @@ class Handler(BaseHTTPRequestHandler):
 
     # --- who asks
 
-    def seeded_cache(self, path: str) -> bool:
+    def authorized(self, path: str) -> bool:
         """Tell whether the request may go on; answer it when not."""
         server, header = self.server, self.headers.get("Authorization", "")
         scheme, _, value = header.partition(" ")
@@ -368,7 +377,7 @@ class Handler(BaseHTTPRequestHandler):
             self.on(202, repository, name, **(least if server.piece_minimum else {}))
             return
         if name not in server.uploads or (
-            server.place is Place.QUERY and query.get("_state") != f"{name} & more"
+            server.location_form is LocationForm.QUERY and query.get("_state") != f"{name} & more"
         ):
             self.refuse(404, "BLOB_UPLOAD_UNKNOWN")
             return
@@ -393,14 +402,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def on(self, status: int, repository: str, name: str, **headers: str) -> None:
         where = path = f"/v2/{repository}/blobs/uploads/{name}"
-        match self.server.place:
-            case Place.RELATIVE:
+        match self.server.location_form:
+            case LocationForm.RELATIVE:
                 pass
-            case Place.ABSOLUTE:
+            case LocationForm.ABSOLUTE:
                 where = f"http://{self.server.host}{path}"
-            case Place.QUERY:
+            case LocationForm.QUERY:
                 where = f"{path}?_state={name}%20%26%20more"
-            case Place.ELSEWHERE:
+            case LocationForm.ELSEWHERE:
                 where = f"/elsewhere{path}"
         self.answer(status, b"", Location=where, **headers)
 
@@ -481,12 +490,72 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if not (self.command == "HEAD" and not body):
             self.send_header("Content-Length", str(len(body)))
+        for name, value in self.server.hostile.items():
+            self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
+
+
+class DirectHandler(Handler):
+    """Handles one request of `requests` where it stands: no thread, no socket, no parsing."""
+
+    def __init__(self, server: RegistryServer, request: requests.PreparedRequest) -> None:
+        # Not the parent's: that one handles what comes out of a socket at once.
+        self.server = server
+        self.command, self.path = request.method or "", request.path_url
+        self.headers = Message()
+        for name, value in request.headers.items():
+            self.headers[name] = value
+        body: Any = request.body
+        self.rfile = body if hasattr(body, "read") else io.BytesIO(body or b"")
+        self.wfile = self.sent = io.BytesIO()
+        self.status = 0
+        self.fields: dict[str, str] = {}
+
+    def send_response(self, code: int, message: str | None = None) -> None:
+        self.status = code
+
+    def send_header(self, keyword: str, value: str) -> None:
+        self.fields[keyword] = value
+
+    def end_headers(self) -> None:
+        pass
+
+    def reset(self) -> None:
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+
+
+class DirectAdapter(requests.adapters.HTTPAdapter):
+    """Brings requests to a `DirectHandler`: for tests with thousands of them."""
+
+    def __init__(self, server: RegistryServer) -> None:
+        super().__init__()
+        self.server = server
+
+    def send(  # type: ignore[override]
+        self, request: requests.PreparedRequest, **_: object
+    ) -> requests.Response:
+        handler = DirectHandler(self.server, request)
+        try:
+            handler.do()
+        except ConnectionResetError as error:
+            broken = urllib3.exceptions.ProtocolError("Connection aborted.", error)
+            raise requests.ConnectionError(broken) from error
+        try:
+            raw = urllib3.HTTPResponse(
+                body=io.BytesIO(handler.sent.getvalue()),
+                headers=handler.fields,
+                status=handler.status,
+                preload_content=False,
+                request_method=request.method,
+            )
+        except urllib3.exceptions.InvalidHeader as error:
+            raise requests.exceptions.InvalidHeader(error) from error
+        return self.build_response(request, raw)
 
 
 def login_of(user: str, password: str) -> str:
@@ -602,13 +671,23 @@ class Client:
     login: Login | None = None
     slept: list[float] = field(default_factory=list)
     recorder: Recorder = field(default_factory=Recorder)
-    patience: RetryPolicy = field(default_factory=lambda: RetryPolicy(connect=2.0, read=2.0))
-    insecure: bool = False
+    policy: RetryPolicy = field(
+        default_factory=lambda: dataclasses.replace(POLICY, connect=2.0, read=2.0)
+    )
+    direct: bool = False
+    """Without sockets: quick, where it is not their faults that matter."""
+
+    def session(self) -> requests.Session:
+        session = requests.Session()
+        if self.direct:
+            session.mount("http://", DirectAdapter(self.server))
+        return session
 
     @property
-    def outside(self) -> ClientOptions:
-        return ClientOptions(
-            patience=self.patience,
+    def options(self) -> RegistryOptions:
+        return RegistryOptions(
+            policy=self.policy,
+            session=self.session,
             login=lambda host: self.login,
             sleep=self.slept.append,
             random=lambda: 1.0,
@@ -626,7 +705,7 @@ class Client:
             self.repository,
             tags,
             self.attachments,
-            outside=self.outside,
+            options=self.options,
             progress=self.recorder,
         )
 
@@ -636,7 +715,7 @@ class Client:
             self.repository,
             tags,
             self.attachments,
-            outside=self.outside,
+            options=self.options,
             progress=self.recorder,
         )
 
@@ -644,7 +723,7 @@ class Client:
         self, directory: Path, word: str = "8.21.0-http"
     ) -> tuple[Layout, tuple[Attachment, ...]]:
         reference = Reference(repository=self.repository, word=word)
-        return pull(reference, directory, outside=self.outside, progress=self.recorder)
+        return pull(reference, directory, options=self.options, progress=self.recorder)
 
     @property
     def tagged(self) -> dict[str, str]:

@@ -203,8 +203,9 @@ def _open_regular(path: Path) -> Iterator[BufferedReader]:
             number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         else:
             number = -1
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = getattr(error, "strerror", None) or str(error)
+    except (OSError, ValueError) as error:
+        # Python's words for a NUL in a path are not the same in every version.
+        reason = error.strerror if isinstance(error, OSError) else "its name has a NUL byte in it"
         msg = f"{_show(path)}: could not be opened: {reason}."
         raise NotElfError(msg, next="check the path and its permissions") from error
     if number >= 0:

@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from recipes.model import Expectations, Product, Release, SmokeTest
-from verify.servers import Servers
+from recipes.model import Product, RecipeExpectations, Release, SmokeTest
+
+if TYPE_CHECKING:
+    from verify.servers import Servers
 
 CA = PurePosixPath("/ca.pem")
 SECONDS = 20.0
@@ -91,7 +93,7 @@ class Smoke:
 
 
 def smoke(
-    file: Path, product: Product, release: Release, place: SmokeEnvironment, servers: Servers
+    file: Path, product: Product, release: Release, place: SmokeEnvironment, servers: "Servers"
 ) -> Smoke:
     """Try a program with everything its recipe lists."""
     # As in an image: a program may look at its own name, as busybox does.
@@ -120,7 +122,7 @@ def smoke(
     )
 
 
-def promises(text: str, expect: Expectations) -> Iterator[str]:
+def promises(text: str, expect: RecipeExpectations) -> Iterator[str]:
     """Compare what ``curl -V`` says with what the recipe promises and forbids."""
     for title, promised in (("Protocols", expect.protocols), ("Features", expect.features)):
         if not promised:
@@ -138,7 +140,9 @@ def promises(text: str, expect: Expectations) -> Iterator[str]:
             yield f"Protocols have {', '.join(more)} beyond what the recipe promises"
 
 
-def _try(trial: SmokeTest, room: ScratchRoot, release: Release, servers: Servers) -> Iterator[str]:
+def _try(
+    trial: SmokeTest, room: ScratchRoot, release: Release, servers: "Servers"
+) -> Iterator[str]:
     args = [_fill(word, servers.places) for word in trial.args]
     ran = room.run(args, seconds=SECONDS)
     said = f"{' '.join(trial.args)}"

@@ -1,11 +1,13 @@
 """How a program of this machine is shut in without a daemon: by bubblewrap, else by util-linux's unshare."""
 
 import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
+
+from core.errors import ProgramError
+from core.process import failed, run_program
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 """What a step may see of the machine, read-only: programs and their libraries. No /etc, no /home."""
@@ -110,8 +112,8 @@ def sandbox_command(
 def try_backend(backend: Backend, scratch: Path) -> str:
     """Return '' when ``backend`` works here, else why not: the only reliable way to know is to try."""
     program = "bwrap" if backend is Backend.BUBBLEWRAP else "unshare"
+    package = "bubblewrap" if backend is Backend.BUBBLEWRAP else "util-linux"
     if shutil.which(program) is None:
-        package = "bubblewrap" if backend is Backend.BUBBLEWRAP else "util-linux"
         return f"'{program}' is not installed (apt-get install -y {package})"
     scratch.mkdir(parents=True, exist_ok=True)
     empty = scratch / "empty"
@@ -119,13 +121,12 @@ def try_backend(backend: Backend, scratch: Path) -> str:
     binds, links = system_binds()
     words = sandbox_command(backend, ["true"], binds=binds, links=links, empty=empty)
     try:
-        done = subprocess.run(words, capture_output=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"'{program}' failed: {error}"
+        done = run_program(words, seconds=20, package=package, purpose="isolate steps", check=False)
+    except ProgramError as error:
+        return error.what
     if done.returncode == 0:
         return ""
-    reason = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    said = reason[-1] if reason else f"exit code {done.returncode}"
+    said = failed(done, lines=1).what
     return (
         f"'{program}' is there but may not make namespaces: {said} "
         "(Ubuntu >= 24.04: sysctl kernel.apparmor_restrict_unprivileged_userns=0; "

@@ -4,23 +4,23 @@ apt knows the mirror, the proxies and the keys of this machine; nothing of it is
 """
 
 import re
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from threading import Lock
 
-from builders.sources.client import Refused
+from builders.sources.client import MirrorError
+from core.errors import EngineError
+from core.files import SHA256
+from core.process import failed, run_program
 
 SUITE = "unstable"
 """Where Debian's newest releases are; what is in testing and stable came from there."""
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SECONDS = 180.0
-LINES = 3
 
 _DIRECTORY = re.compile(r"pool/[a-z0-9][a-z0-9+.-]*(?:/[A-Za-z0-9][A-Za-z0-9+.~-]*)+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.~_-]*")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,15 +53,15 @@ class Apt:
     _updated: list[str] = field(default_factory=list)
 
     def releases(self, package: str) -> dict[str, DebianRelease]:
-        """Return the releases of a source package by version. Raises Refused when the index cannot be had."""
+        """Return the releases of a source package by version. Raises MirrorError when the index cannot be had."""
         if not _NAME.fullmatch(package):
             msg = f"'{package}' is no name of a source package"
-            raise Refused(msg)
+            raise MirrorError(msg)
         with self._lock:  # two that update at once would be in each other's way
             if not self._updated:
                 self._updated.append(self._update())
             text = self._run("apt-cache", "showsrc", "--only-source", package)
-        return {one.version: one for one in read_stanzas(text, package)}
+        return {release.version: release for release in read_stanzas(text, package)}
 
     def _update(self) -> str:
         """Fetch the index from the first mirror that has it; return that mirror."""
@@ -76,11 +76,11 @@ class Apt:
             )
             try:
                 self._run("apt-get", "update", "--quiet")
-            except Refused as refused:
-                reasons.append(f"{base}: {refused.reason}")
+            except MirrorError as error:
+                reasons.append(f"{base}: {error.reason}")
             else:
                 return base
-        raise Refused("; ".join(reasons) or "apt names no Debian archive on this machine")
+        raise MirrorError("; ".join(reasons) or "apt names no Debian archive on this machine")
 
     @property
     def _sources(self) -> Path:
@@ -99,25 +99,17 @@ class Apt:
         }
         options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
         try:
-            done = subprocess.run(
+            done = run_program(
                 [program, *options, *words],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=SECONDS,
+                seconds=SECONDS,
+                package="apt",
+                purpose="read Debian's index of sources",
                 check=False,
             )
-        except FileNotFoundError as error:
-            msg = f"there is no {program} here"
-            raise Refused(msg) from error
-        except subprocess.TimeoutExpired as error:
-            msg = f"{program} took more than {SECONDS:.0f} s"
-            raise Refused(msg) from error
-        if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.startswith("E:")]
-            msg = " ".join(said[:LINES]) or f"{program} ended with {done.returncode}"
-            raise Refused(msg)
+            if done.returncode:
+                raise failed(done, since="E:")
+        except EngineError as error:
+            raise MirrorError(error.what) from error
         return done.stdout
 
 
@@ -156,7 +148,7 @@ def _release(fields: Mapping[str, str], package: str) -> DebianRelease | None:
     for line in fields.get("Checksums-Sha256", "").splitlines():
         match line.split():
             case [sha256, size, name] if (
-                _SHA256.fullmatch(sha256) and size.isdecimal() and _NAME.fullmatch(name)
+                SHA256.fullmatch(sha256) and size.isdecimal() and _NAME.fullmatch(name)
             ):
                 path = str(PurePosixPath(directory) / name)
                 files[name] = PoolFile(path=path, size=int(size), sha256=sha256)

@@ -51,7 +51,7 @@ class MemberKind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
+class ArchiveMember:
     """One member. ``chunks`` must be read before the next member is asked for."""
 
     name: str
@@ -64,7 +64,7 @@ class Member:
 
 
 @contextlib.contextmanager
-def members(archive: Path, *, max_read: int) -> Iterator[Iterator[Member]]:
+def members(archive: Path, *, max_read: int) -> Iterator[Iterator[ArchiveMember]]:
     """Open a .tar.gz, .tar.bz2, .tar.xz or .zip (by its first bytes) and lend its members.
 
     ``max_read`` bounds the unpacked stream of a tar, headers and padding and all. Raises
@@ -173,14 +173,14 @@ class _Forward:
             raise Unreadable(msg)
 
 
-def _tar_members(archive: tarfile.TarFile, stream: _Forward) -> Iterator[Member]:
+def _tar_members(archive: tarfile.TarFile, stream: _Forward) -> Iterator[ArchiveMember]:
     while (info := archive.next()) is not None:
         # tarfile keeps all members for random access: memory that nobody here wants.
         archive.members = []  # type: ignore[attr-defined]
         if info.size < 0 or info.issparse():
             msg = f"member '{info.name}' has a negative size or holes"
             raise Unreadable(msg)
-        yield Member(
+        yield ArchiveMember(
             name=info.name,
             kind=_tar_kind(info),
             size=info.size if info.isreg() else 0,
@@ -220,14 +220,14 @@ def _stretch(stream: _Forward, info: tarfile.TarInfo) -> Iterator[bytes]:
         yield chunk
 
 
-def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
+def _zip_members(archive: zipfile.ZipFile) -> Iterator[ArchiveMember]:
     for info in archive.infolist():
         mode = info.external_attr >> 16
         kind = MemberKind.DIRECTORY if info.is_dir() else MemberKind.FILE
         # No wheel has links: their targets would have to be read as text first.
         if stat.S_IFMT(mode) not in {0, stat.S_IFREG, stat.S_IFDIR}:
             kind = MemberKind.OTHER
-        yield Member(
+        yield ArchiveMember(
             name=info.filename,
             kind=kind,
             size=info.file_size,

@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,9 +28,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from core.errors import SourceError
-from core.files import atomic, copy_hashed, disk_errors, hash_file, install, temporary_file
+from core.files import SHA256, atomic, copy_hashed, disk_errors, hash_file, install, temporary_file
 
-SHA256 = re.compile(r"[0-9a-f]{64}")
 KEY = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,199}")
 STALE = 86400.0
 """Seconds after which a temporary file belongs to nobody: its writer crashed."""
@@ -366,8 +366,6 @@ def _compare(path: Path, digest: Digest, expect: str | None) -> None:
 
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        import shutil  # noqa: PLC0415 - never needed in a healthy cache
-
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

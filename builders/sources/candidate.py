@@ -1,6 +1,5 @@
 """Get a release that nobody has pinned yet, and find out all that its pin has to say; nothing is believed unseen."""
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from builders.sources.apt import DebianRelease, PoolFile
 from builders.sources.archive import Unreadable, members
 from builders.sources.cache import Cache
-from builders.sources.client import Client, Refused
+from builders.sources.client import MirrorError
 from builders.sources.fetch import Unavailable, fetch
 from builders.sources.http_get import ARCHIVE_MAX, SIGNATURE_MAX, read_page, save_page
 from builders.sources.mirrors import Mirrors
@@ -16,12 +15,14 @@ from builders.sources.pypi import pip_download, pip_sha256
 from builders.sources.signature import BadSignatureError, check_signature
 from builders.sources.unpack import LATEST, MAX_BYTES
 from builders.sources.versions import replaced
+from core.files import hash_file
 from core.progress import Progress
+from core.retry import ClientOptions
 from recipes.model import Recipe, Release, Signature, Source
 
 
 @dataclass(frozen=True, kw_only=True)
-class Obtained:
+class CandidateRelease:
     """A release that is in the cache and can be pinned; ``notes`` are for whoever reads the change."""
 
     release: Release
@@ -29,7 +30,7 @@ class Obtained:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Places:
+class Availability:
     """Who has a version: upstream, as its listing says, and Debian, as its index says."""
 
     upstream: bool = False
@@ -37,28 +38,28 @@ class Places:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Obtainer:
+class CandidateFinder:
     """What it takes. Only the Debian part of ``mirrors`` is asked: a private mirror has what was pinned before."""
 
     cache: Cache
     mirrors: Mirrors
-    client: Client
+    options: ClientOptions
     progress: Progress
     max_bytes: int = ARCHIVE_MAX
 
-    def archive(self, recipe: Recipe, version: str, places: Places) -> Obtained:
+    def archive(self, recipe: Recipe, version: str, availability: Availability) -> CandidateRelease:
         """Return upstream's archive of ``version``, from upstream or else from Debian, its signature checked.
 
-        Raises Refused when it cannot be had or cannot be judged, BadSignatureError when somebody tampers with it.
+        Raises MirrorError when it cannot be had or cannot be judged, BadSignatureError when somebody tampers with it.
         """
-        old, job = recipe.releases[0], _Job(recipe=recipe, version=version, places=places)
+        old = recipe.releases[0]
+        job = _Job(recipe=recipe, version=version, availability=availability)
         with self.cache.scratch() as scratch:
             file = self._file(job, scratch / "archive")
             if old.signature:
                 self._check(job, file, old.signature)
-            day = survey(file, job.subject, version, old.date, now=self.client.now())
-            with file.open("rb") as opened:
-                sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+            day = release_date(file, job.subject, version, old.date, now=self.options.now())
+            sha256 = hash_file(file)
             source = replace(
                 old.archive,
                 version=version,
@@ -71,16 +72,16 @@ class Obtainer:
             self.cache.put_file(file)
         signature = old.signature and replace(old.signature, url=job.move(old.signature.url))
         release = replace(old, version=version, date=day, source=source, signature=signature)
-        return Obtained(release=release, notes=tuple(job.notes))
+        return CandidateRelease(release=release, notes=tuple(job.notes))
 
-    def wheel(self, recipe: Recipe, version: str) -> Obtained:
-        """Return a version from Python's package index. Raises Refused."""
+    def wheel(self, recipe: Recipe, version: str) -> CandidateRelease:
+        """Return a version from Python's package index. Raises MirrorError."""
         old = recipe.releases[0]
         filename = replaced(old.archive.filename, old.version, version)
         requirement = replaced(old.archive.pypi or "", old.version, version)
         is_wheel = filename.endswith(".whl")
         with self.cache.scratch() as scratch:
-            sha256 = pip_sha256(requirement, scratch, wheel=is_wheel, client=self.client)
+            sha256 = pip_sha256(requirement, scratch, wheel=is_wheel, options=self.options)
             source = replace(
                 old.archive,
                 version=version,
@@ -92,19 +93,19 @@ class Obtainer:
             )
             into = scratch / "into"
             into.mkdir()
-            file = pip_download(requirement, source, into, client=self.client)
+            file = pip_download(requirement, source, into, options=self.options)
             if file.name != filename:
                 msg = f"the index has it as {file.name}, not as {filename}"
-                raise Refused(msg)
+                raise MirrorError(msg)
             subject = f"{recipe.name} {version}"
-            day = survey(file, subject, version, old.date, now=self.client.now())
+            day = release_date(file, subject, version, old.date, now=self.options.now())
             source = replace(source, size=file.stat().st_size)
             self.cache.put_file(file, expect=sha256)
-        return Obtained(release=replace(old, version=version, date=day, source=source))
+        return CandidateRelease(release=replace(old, version=version, date=day, source=source))
 
     def _file(self, job: "_Job", file: Path) -> Path:
         reasons = []
-        if job.places.upstream:
+        if job.availability.upstream:
             for url in map(job.move, job.old.archive.urls):
                 if not job.old.signature and not url.startswith("https://"):
                     reasons.append(f"{url}: nobody signs it, and plain http vouches for nothing")
@@ -115,23 +116,23 @@ class Obtainer:
                             url,
                             opened,
                             limit=self.max_bytes,
-                            client=self.client,
+                            options=self.options,
                             progress=self.progress,
-                            shown=url.rpartition("/")[2],
+                            label=url.rpartition("/")[2],
                         )
-                except Refused as refused:
-                    reasons.append(f"{url}: {refused.reason}")
+                except MirrorError as error:
+                    reasons.append(f"{url}: {error.reason}")
                 else:
                     return file
-        if debian := job.places.debian:
+        if debian := job.availability.debian:
             filename = job.move(job.old.archive.filename)
             if debian.archive.path.rpartition(".")[2] != filename.rpartition(".")[2]:
                 reasons.append(f"Debian has it as {debian.archive.path}, which is another file")
             else:
                 try:
                     path = self._from_pool(job, debian.archive, filename)
-                except Refused as refused:
-                    reasons.append(refused.reason)
+                except MirrorError as error:
+                    reasons.append(error.reason)
                 else:
                     alone = (
                         ""
@@ -140,28 +141,32 @@ class Obtainer:
                     )
                     job.notes.append(f"the archive is from Debian's pool{alone}")
                     return path
-        raise Refused("; ".join(reasons) or "nobody has it")
+        raise MirrorError("; ".join(reasons) or "nobody has it")
 
     def _check(self, job: "_Job", file: Path, signed: Signature) -> None:
         reasons = []
         signature = b""
         url = job.move(signed.url)
-        if job.places.upstream:
+        if job.availability.upstream:
             try:
-                signature = read_page(url, limit=SIGNATURE_MAX, client=self.client)
-            except Refused as refused:
-                reasons.append(f"{url}: {refused.reason}")
-        if not signature and job.places.debian and (found := job.places.debian.signature):
+                signature = read_page(url, limit=SIGNATURE_MAX, options=self.options)
+            except MirrorError as error:
+                reasons.append(f"{url}: {error.reason}")
+        if (
+            not signature
+            and job.availability.debian
+            and (found := job.availability.debian.signature)
+        ):
             try:
                 path = self._from_pool(job, found, f"{job.move(job.old.archive.filename)}.asc")
                 signature = path.read_bytes()[:SIGNATURE_MAX]
-            except Refused as refused:
-                reasons.append(refused.reason)
-        elif not signature and job.places.debian:
+            except MirrorError as error:
+                reasons.append(error.reason)
+        elif not signature and job.availability.debian:
             reasons.append("Debian carries none")
         if not signature:
             msg = f"its signature could not be had: {'; '.join(reasons)}"
-            raise Refused(msg)
+            raise MirrorError(msg)
         made = check_signature(
             file, signature, job.recipe.certificates, signed.key, subject=job.subject
         )
@@ -175,7 +180,7 @@ class Obtainer:
     def _from_pool(self, job: "_Job", file: PoolFile, filename: str) -> Path:
         if file.size > self.max_bytes:
             msg = f"Debian's {file.path} has {file.size} bytes, more than {self.max_bytes}"
-            raise Refused(msg)
+            raise MirrorError(msg)
         source = Source(
             name=job.recipe.name,
             version=job.version,
@@ -187,13 +192,17 @@ class Obtainer:
         )
         pool = Mirrors(debian=self.mirrors.debian)
         try:
-            return fetch(source, self.cache, pool, client=self.client, progress=self.progress).path
+            return fetch(
+                source, self.cache, pool, options=self.options, progress=self.progress
+            ).path
         except Unavailable as error:
             if not error.gone:
                 raise
-            told = ", ".join(dict.fromkeys(failure.reason for failure in error.failures))
-            msg = f"{file.path} is in Debian's index, but not in its pool ({told or 'no mirror'})"
-            raise Refused(msg) from error
+            reasons = ", ".join(dict.fromkeys(failure.reason for failure in error.failures))
+            msg = (
+                f"{file.path} is in Debian's index, but not in its pool ({reasons or 'no mirror'})"
+            )
+            raise MirrorError(msg) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +211,7 @@ class _Job:
 
     recipe: Recipe
     version: str
-    places: Places
+    availability: Availability
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -218,7 +227,7 @@ class _Job:
 
     def pool_path(self, sha256: str) -> str | None:
         """Where Debian has the same bytes, or will have them as far as one can tell."""
-        debian = self.places.debian
+        debian = self.availability.debian
         if debian is None:
             return self.old.archive.debian and self.move(self.old.archive.debian)
         if debian.archive.sha256 == sha256:
@@ -227,7 +236,7 @@ class _Job:
         return None
 
 
-def survey(
+def release_date(
     file: Path,
     subject: str,
     version: str,
@@ -238,8 +247,8 @@ def survey(
 ) -> date:
     """Return the UTC day of the newest file in an archive: the same for everybody who looks.
 
-    Raises Refused when the archive cannot be read, belongs to another version, or is dated before ``after`` or after
-    tomorrow: then its times say nothing of its release.
+    Raises MirrorError when the archive cannot be read, belongs to another version, or is dated before ``after`` or
+    after tomorrow: then its times say nothing of its release.
     """
     newest, tops = 0, set()
     try:
@@ -249,13 +258,13 @@ def survey(
                 tops.add(member.name.removeprefix("./").partition("/")[0])
     except Unreadable as error:
         msg = f"its archive cannot be used: {error}"
-        raise Refused(msg) from error
+        raise MirrorError(msg) from error
     if not any(replaced(top, version, "\0") != top for top in tops):
         msg = f"{subject}: no directory in the archive is called after {version}: {', '.join(sorted(tops)[:3])}"
-        raise Refused(msg)
+        raise MirrorError(msg)
     day = datetime.fromtimestamp(newest, UTC).date()
     tomorrow = datetime.fromtimestamp(now, UTC).date() + timedelta(days=1)
     if not after <= day <= tomorrow:
         msg = f"its newest file is of {day}, which cannot be the day of a release after {after}"
-        raise Refused(msg)
+        raise MirrorError(msg)
     return day

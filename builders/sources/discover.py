@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote, unquote, urlsplit
 
-from builders.sources.client import Client, Refused
+from builders.sources.client import MirrorError
 from builders.sources.http_get import LISTING_MAX, read_page
 from builders.sources.versions import pattern
+from core.retry import ClientOptions
 from recipes.model import Source
 
 HREF = re.compile(
@@ -23,14 +24,14 @@ _TAG = re.compile(r"(?:.*?[-_vV])?(\d[\w.+~-]*)", re.ASCII)
 
 
 class Discovery(Protocol):
-    """A place that knows which releases there are."""
+    """A listing that knows which releases there are."""
 
     @property
     def where(self) -> str:
-        """The place, for people."""
+        """Its page, for people."""
 
     def versions(self) -> frozenset[str]:
-        """Return what looks like a version; also old ones and candidates. Raises Refused when it cannot be asked."""
+        """Return what looks like a version; also old ones and candidates. Raises MirrorError."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class HtmlDiscovery:
 
     listing: str
     pinned: Source
-    client: Client
+    options: ClientOptions
 
     @property
     def where(self) -> str:
@@ -48,7 +49,7 @@ class HtmlDiscovery:
 
     def versions(self) -> frozenset[str]:
         """Return the versions in the page's links."""
-        page = read_page(self.listing, limit=LISTING_MAX, client=self.client)
+        page = read_page(self.listing, limit=LISTING_MAX, options=self.options)
         text = page.decode("utf-8", "replace")
         parts = [
             self.pinned.filename,
@@ -61,7 +62,7 @@ class HtmlDiscovery:
                 found |= {match[1] for shape in shapes if (match := shape.fullmatch(part))}
         if not found:
             msg = f"lists nothing that is called like {self.pinned.filename}"
-            raise Refused(msg)
+            raise MirrorError(msg)
         return frozenset(found)
 
 
@@ -82,7 +83,7 @@ class GitHubDiscovery:
     """The releases of a project on GitHub, or its tags. Drafts and what is marked as a pre-release do not count."""
 
     listing: str
-    client: Client
+    options: ClientOptions
     api: str = API
 
     @property
@@ -95,12 +96,12 @@ class GitHubDiscovery:
         owner, project, kind = urlsplit(self.listing).path.strip("/").split("/")
         url = f"{self.api}/repos/{quote(owner)}/{quote(project)}/{kind}?per_page={PER_PAGE}"
         accept = {"Accept": "application/vnd.github+json"}
-        page = read_page(url, limit=LISTING_MAX, client=self.client, headers=accept)
+        page = read_page(url, limit=LISTING_MAX, options=self.options, headers=accept)
         try:
             entries = json.loads(page)
         except (ValueError, RecursionError) as error:
             msg = "answers with something that is no JSON"
-            raise Refused(msg) from error
+            raise MirrorError(msg) from error
         key = "tag_name" if kind == "releases" else "name"
         tags = [
             str(entry.get(key, ""))
@@ -109,15 +110,15 @@ class GitHubDiscovery:
         ]
         if not tags:
             msg = f"names no {kind}"
-            raise Refused(msg)
+            raise MirrorError(msg)
         found = (_TAG.fullmatch(tag.replace("_", ".")) for tag in tags)
         return frozenset(match[1] for match in found if match)
 
 
-def upstream(listing: str, pinned: Source, client: Client) -> Discovery:
+def upstream(listing: str, pinned: Source, options: ClientOptions) -> Discovery:
     """Return what can read this listing."""
     parts = urlsplit(listing)
     is_project = re.fullmatch(r"/[^/]+/[^/]+/(?:releases|tags)/?", parts.path)
     if parts.hostname == "github.com" and is_project:
-        return GitHubDiscovery(listing=listing, client=client)
-    return HtmlDiscovery(listing=listing, pinned=pinned, client=client)
+        return GitHubDiscovery(listing=listing, options=options)
+    return HtmlDiscovery(listing=listing, pinned=pinned, options=options)

@@ -1,19 +1,17 @@
 """Have a pinned source's bytes in the cache, whatever it takes; never anybody else's bytes."""
 
 import contextlib
-import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_never
-from urllib.parse import unquote, urlsplit
 
-from builders.sources.cache import Cache, WrongBytesError
-from builders.sources.client import Client, Refused, Trouble
-from builders.sources.download import Part, download
-from builders.sources.mirrors import Mirror, Mirrors, Transport
-from builders.sources.pypi import pip_download
+from builders.sources.cache import Cache
+from builders.sources.client import FailureKind, MirrorError
+from builders.sources.download import PartialFile
+from builders.sources.mirrors import Mirrors
+from builders.sources.transports import from_file
 from core.errors import SourceError, StorageError
 from core.progress import NullProgress, Progress
+from core.retry import ClientOptions
 from recipes.model import Source
 
 
@@ -34,12 +32,8 @@ class Failure:
     """What became of one mirror. Holds no password."""
 
     url: str
-    trouble: Trouble
+    kind: FailureKind
     reason: str
-
-
-class _WrongBytes(Refused):
-    """A whole file came, and it is not what was pinned."""
 
 
 class Unavailable(SourceError):
@@ -48,11 +42,13 @@ class Unavailable(SourceError):
     def __init__(self, source: Source, failures: tuple[Failure, ...]) -> None:
         self.source = source
         self.failures = failures
-        self.gone = all(failure.trouble is Trouble.GONE for failure in failures)
+        self.gone = all(failure.kind is FailureKind.GONE for failure in failures)
         what = f"No mirror has {source.filename} ({source.name} {source.version})."
         why = "the machine has no way out, or upstream moved the file"
         if not failures:
-            why = "its only home is Debian's pool, and apt names no Debian archive on this machine"
+            why = (
+                "its only mirror is Debian's pool, and apt names no Debian archive on this machine"
+            )
         elif not self.gone:
             why = "a mirror serves other bytes than were pinned: a mistake there, or an attack"
         super().__init__(
@@ -84,7 +80,7 @@ def fetch(
     mirrors: Mirrors,
     *,
     offline: bool = False,
-    client: Client | None = None,
+    options: ClientOptions | None = None,
     progress: Progress | None = None,
 ) -> Fetched:
     """Return ``source`` from the cache, or from the first mirror that has exactly its bytes.
@@ -94,7 +90,7 @@ def fetch(
     """
     if (hit := _hit(source, cache)) is not None:
         return hit
-    client = client or Client()
+    options = options or ClientOptions()
     progress = progress or NullProgress()
     filename = source.filename
 
@@ -105,11 +101,13 @@ def fetch(
         if (hit := _hit(source, cache)) is not None:
             return hit
         try:
-            return _first(source, cache, mirrors, offline=offline, client=client, progress=progress)
+            return _first(
+                source, cache, mirrors, offline=offline, options=options, progress=progress
+            )
         except StorageError:
-            # Gives back the room that there was not enough of.
+            # Gives back the space that there was not enough of.
             with contextlib.suppress(StorageError):
-                Part(path=cache.part(source.sha256)).discard()
+                PartialFile(path=cache.part(source.sha256)).discard()
             raise
         finally:
             progress.finished()
@@ -130,110 +128,27 @@ def _first(
     mirrors: Mirrors,
     *,
     offline: bool,
-    client: Client,
+    options: ClientOptions,
     progress: Progress,
 ) -> Fetched:
-    began = client.monotonic()
+    began = options.monotonic()
     failures = []
     for mirror in mirrors.of(source):
-        if offline and mirror.transport is not Transport.FILE:
+        if offline and mirror.transport is not from_file:
             continue
         try:
-            path = _obtain(mirror, source, cache, client=client, progress=progress)
-        except Refused as refused:
-            failure = Failure(url=mirror.shown, trouble=refused.trouble, reason=refused.reason)
+            path = mirror.transport(mirror.url, mirror.redacted, source, cache, options, progress)
+        except MirrorError as error:
+            failure = Failure(url=mirror.redacted, kind=error.kind, reason=error.reason)
             failures.append(failure)
             progress.note(_line(failure).strip())
             continue
-        seconds = round(client.monotonic() - began, 3)
-        cache.put_action(_origin(source), {"url": mirror.shown, "seconds": seconds})
-        return Fetched(path=path, url=mirror.shown, seconds=seconds, cached=False)
+        seconds = round(options.monotonic() - began, 3)
+        cache.put_action(_origin(source), {"url": mirror.redacted, "seconds": seconds})
+        return Fetched(path=path, url=mirror.redacted, seconds=seconds, cached=False)
     if offline:
         raise NotCached(source, tuple(failures))
     raise Unavailable(source, tuple(failures))
-
-
-def _obtain(
-    mirror: Mirror, source: Source, cache: Cache, *, client: Client, progress: Progress
-) -> Path:
-    """Bring the bytes of one mirror into the cache; raises Refused when they are not to be had."""
-    match mirror.transport:
-        case Transport.HTTP:
-            return _over_http(mirror, source, cache, client=client, progress=progress)
-        case Transport.FILE:
-            progress.started(source.filename, source.size, mirror.shown)
-            path = _store(_local(mirror.url), source, cache, move=False)
-            progress.advanced(source.size)
-            return path
-        case Transport.PIP:
-            progress.started(source.filename, source.size, mirror.shown)
-            with cache.scratch() as directory:
-                requirement = mirror.url.removeprefix("pip:")
-                file = pip_download(requirement, source, directory, client=client)
-                path = _store(file, source, cache, move=True)
-            progress.advanced(source.size)
-            return path
-        case _:
-            assert_never(mirror.transport)
-
-
-def _over_http(
-    mirror: Mirror, source: Source, cache: Cache, *, client: Client, progress: Progress
-) -> Path:
-    part = Part(path=cache.part(source.sha256))
-    if part.came_from(mirror.url) and part.size:
-        # What ended the earlier run may have damaged its bytes too: a power cut leaves zeros.
-        # So wrong bytes that are partly its own do not yet mean that the mirror lied.
-        with contextlib.suppress(_WrongBytes):
-            if part.size < source.size:
-                download(mirror.url, mirror.shown, source, part, client=client, progress=progress)
-            return _take(part, source, cache)
-        progress.note(f"{mirror.shown}: what an earlier run left is damaged; starting from zero")
-    download(mirror.url, mirror.shown, source, part, client=client, progress=progress)
-    return _take(part, source, cache)
-
-
-def _take(part: Part, source: Source, cache: Cache) -> Path:
-    try:
-        return _store(part.data, source, cache, move=True)
-    finally:
-        part.discard()
-
-
-def _store(file: Path, source: Source, cache: Cache, *, move: bool) -> Path:
-    size = file.stat().st_size
-    if size != source.size:
-        msg = f"has {size} bytes where {source.size} were pinned"
-        raise _WrongBytes(msg, trouble=Trouble.WRONG)
-    try:
-        cache.put_file(file, move=move, expect=source.sha256)
-    except WrongBytesError as error:
-        msg = f"wrong bytes\n  expected sha256 {error.expected}\n  actual sha256   {error.actual}"
-        raise _WrongBytes(msg, trouble=Trouble.WRONG) from error
-    path = cache.blob(source.sha256)
-    if path is None:
-        msg = f"'{source.sha256}' vanished from the cache while it was being stored."
-        raise StorageError(msg, why="another run pruned the cache", next="run the command again")
-    return path
-
-
-def _local(url: str) -> Path:
-    """Return the regular file that a ``file://`` URL names."""
-    parts = urlsplit(url)
-    path = Path(unquote(parts.path))
-    if parts.netloc not in {"", "localhost"} or not path.is_absolute():
-        msg = "is not of the form file:///absolute/path"
-        raise Refused(msg)
-    try:
-        state = path.stat()
-    except OSError as error:
-        msg = f"{error.strerror or error}"
-        raise Refused(msg) from error
-    # A fifo or a device would be read forever.
-    if not stat.S_ISREG(state.st_mode):
-        msg = "is not a regular file"
-        raise Refused(msg)
-    return path
 
 
 def _origin(source: Source) -> str:

@@ -7,61 +7,55 @@ Debian or of the index stands in this project: both are what the machine is conf
 
 import functools
 import string
-import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from core.errors import RecipeError
+from builders.sources.transports import Transport, from_file, over_http, over_pip
+from core.errors import EngineError, RecipeError
+from core.process import run_program
 from core.suggest import suggestion
 from recipes.model import Source
 
 PRIVATE = "FROMSCRATCH_MIRRORS"
 DEBIAN = "FROMSCRATCH_DEBIAN_MIRROR"
 PLACEHOLDERS = ("sha256", "name", "version", "filename")
-SCHEMES = frozenset({"http", "https", "file"})
+TRANSPORTS = {"http": over_http, "https": over_http, "file": from_file, "pip": over_pip}
+"""How to fetch, by a URL's scheme. A new scheme is a row here and a function in `transports`."""
+SCHEMES = frozenset(TRANSPORTS) - {"pip"}
+"""What a setting may name."""
 APT_SECONDS = 10.0
 
 
-class Home(StrEnum):
-    """Whose mirror it is."""
+class MirrorOrigin(StrEnum):
+    """Whose mirror it is, in the order in which to ask."""
 
     PRIVATE = "private"
     UPSTREAM = "upstream"
     DEBIAN = "debian"
-    INDEX = "index"
-
-
-class Transport(StrEnum):
-    """How the bytes come."""
-
-    HTTP = "http"
-    FILE = "file"
-    PIP = "pip"
+    PYPI = "pypi"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mirror:
-    """One place to ask: ``https://…``, ``http://…``, ``file:///…`` or ``pip:name==version``."""
+    """One URL to ask: ``https://…``, ``http://…``, ``file:///…`` or ``pip:name==version``."""
 
-    home: Home
+    origin: MirrorOrigin
     url: str
 
     @property
     def transport(self) -> Transport:
         """How to fetch from it."""
-        if self.home is Home.INDEX:
-            return Transport.PIP
-        return Transport.FILE if self.url.startswith("file:") else Transport.HTTP
+        return TRANSPORTS.get(self.url.partition(":")[0].lower(), over_http)
 
     @property
-    def shown(self) -> str:
+    def redacted(self) -> str:
         """The URL as messages and manifests may show it: no password, no private token."""
         parts = urlsplit(self.url)
         netloc = parts.netloc.rpartition("@")[2]
-        query = "" if self.home is Home.PRIVATE else parts.query
+        query = "" if self.origin is MirrorOrigin.PRIVATE else parts.query
         return urlunsplit(parts._replace(netloc=netloc, query=query))
 
 
@@ -89,23 +83,26 @@ class Mirrors:
         )
 
     def of(self, source: Source) -> Iterator[Mirror]:
-        """Yield the places to ask for ``source``, each once."""
-        told: set[str] = set()
-        for mirror in self._all(source):
-            if mirror.url not in told:
-                told.add(mirror.url)
-                yield mirror
+        """Yield the mirrors to ask for ``source``, each URL once."""
+        seen: set[str] = set()
+        for origin, urls_of in KINDS.items():
+            for url in urls_of(self, source):
+                if url not in seen:
+                    seen.add(url)
+                    yield Mirror(origin=origin, url=url)
 
-    def _all(self, source: Source) -> Iterator[Mirror]:
-        for template in self.private:
-            yield Mirror(home=Home.PRIVATE, url=_fill(template, source))
-        for url in source.urls:
-            yield Mirror(home=Home.UPSTREAM, url=url)
-        if source.debian is not None:
-            for base in self.debian():
-                yield Mirror(home=Home.DEBIAN, url=_join(base, source.debian))
-        if source.pypi is not None:
-            yield Mirror(home=Home.INDEX, url=f"pip:{source.pypi}")
+
+def _debian_urls(mirrors: Mirrors, source: Source) -> list[str]:
+    return [_join(base, source.debian) for base in mirrors.debian()] if source.debian else []
+
+
+KINDS: dict[MirrorOrigin, Callable[[Mirrors, Source], Iterable[str]]] = {
+    MirrorOrigin.PRIVATE: lambda mirrors, source: (_fill(base, source) for base in mirrors.private),
+    MirrorOrigin.UPSTREAM: lambda _, source: source.urls,
+    MirrorOrigin.DEBIAN: _debian_urls,
+    MirrorOrigin.PYPI: lambda _, source: (f"pip:{source.pypi}",) if source.pypi else (),
+}
+"""Every kind of mirror, with the URLs that it has for a source. A new kind is a row here."""
 
 
 def apt_bases(apt_get: str = "apt-get") -> tuple[str, ...]:
@@ -116,15 +113,10 @@ def apt_bases(apt_get: str = "apt-get") -> tuple[str, ...]:
     """
     command = [apt_get, "indextargets", "--format", "$(CREATED_BY) $(ORIGIN) $(REPO_URI)"]
     try:
-        answer = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=APT_SECONDS,
-            check=True,
+        answer = run_program(
+            command, seconds=APT_SECONDS, package="apt", purpose="find a Debian mirror"
         ).stdout
-    except (OSError, subprocess.SubprocessError, UnicodeError):
+    except EngineError:
         return ()
     bases = []
     for line in answer.splitlines():

@@ -5,14 +5,14 @@ Sequoia judges keys and signatures. It does not accept keys that vouch for thems
 known from the recipe's fingerprint, not from what the key says of itself.
 """
 
-import subprocess
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders.sources.client import Refused
-from core.errors import SourceError
+from builders.sources.client import MirrorError
+from core.errors import MissingToolError, ProgramError, SourceError
+from core.process import run_program
 
 if TYPE_CHECKING:
     from pysequoia import Cert, Sig
@@ -36,7 +36,7 @@ def check_signature(
 ) -> datetime:
     """Return when ``file`` was signed by the key with ``fingerprint`` (40 hex digits) out of ``certificates``.
 
-    Raises BadSignatureError for anything but a good signature of that very key, and Refused when it cannot be
+    Raises BadSignatureError for anything but a good signature of that very key, and MirrorError when it cannot be
     judged: there is no such key at hand, or no tool.
     """
     from pysequoia import Cert, Sig, verify  # noqa: PLC0415 - a native library that no build needs
@@ -57,7 +57,7 @@ def check_signature(
         found = verify(file=str(file), store=store, signature=read)
     except (RuntimeError, ValueError) as error:
         raise BadSignatureError(subject, _reason(read, certificate)) from error
-    if not any(one.certificate.upper() == fingerprint for one in found.valid_sigs):
+    if not any(valid.certificate.upper() == fingerprint for valid in found.valid_sigs):
         raise BadSignatureError(subject, _reason(read, certificate))
     return _created(read)
 
@@ -67,17 +67,17 @@ def _certificate(path: Path, fingerprint: str) -> "Cert":
 
     if not path.is_file():
         msg = f"there is no {path.name} beside the recipe to check its signature with"
-        raise Refused(msg)
+        raise MirrorError(msg)
     try:
         found = Cert.split_file(str(path))
     except (RuntimeError, ValueError) as error:
         msg = f"{path} holds no OpenPGP key"
-        raise Refused(msg) from error
-    for one in found:
-        if one.fingerprint.upper() == fingerprint:
-            return one
+        raise MirrorError(msg) from error
+    for certificate in found:
+        if certificate.fingerprint.upper() == fingerprint:
+            return certificate
     msg = f"{path} does not hold the key {fingerprint}"
-    raise Refused(msg)
+    raise MirrorError(msg)
 
 
 def _is_usable(certificate: "Cert") -> bool:
@@ -122,26 +122,23 @@ def _ask_gpgv(
             str(directory / "keys"),
         ]
         try:
-            done = subprocess.run(
+            done = run_program(
                 [*words, str(directory / "signature"), str(file.absolute())],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=GPGV_SECONDS,
+                seconds=GPGV_SECONDS,
+                package="gpgv",
+                purpose=f"check a signature by {fingerprint}",
                 check=False,
             )
-        except FileNotFoundError as error:
+        except MissingToolError as error:
             msg = f"the key {fingerprint} vouches for itself with SHA-1, and gpgv, which would accept that, is missing"
-            raise Refused(msg) from error
-        except subprocess.TimeoutExpired as error:
-            msg = f"gpgv took more than {GPGV_SECONDS:.0f} s"
-            raise Refused(msg) from error
+            raise MirrorError(msg) from error
+        except ProgramError as error:
+            raise MirrorError(error.what) from error
     lines = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("[GNUPG:] ")]
-    said = {line[0]: line[1:] for line in lines if line}
-    valid = said.get("VALIDSIG", [])
+    status = {line[0]: line[1:] for line in lines if line}
+    valid = status.get("VALIDSIG", [])
     # Field 10 is the primary key; GOODSIG is missing for what is expired or revoked.
-    if done.returncode or "GOODSIG" not in said or len(valid) < 10 or valid[9] != fingerprint:
-        reason = f"gpgv says {', '.join(sorted(said)) or 'nothing'}"
+    if done.returncode or "GOODSIG" not in status or len(valid) < 10 or valid[9] != fingerprint:
+        reason = f"gpgv says {', '.join(sorted(status)) or 'nothing'}"
         raise BadSignatureError(subject, reason)
     return datetime.fromtimestamp(int(valid[2]), UTC)

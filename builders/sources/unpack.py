@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import assert_never
 
-from builders.sources.archive import Member, MemberKind, Unreadable, members
+from builders.sources.archive import ArchiveMember, MemberKind, Unreadable, members
 from core.errors import SourceError
 from core.files import disk_errors
 
@@ -78,7 +78,7 @@ class _Tree:
         self._times: dict[PurePosixPath, int] = {}
         self._links: dict[PurePosixPath, str] = {}
 
-    def take(self, found: Iterable[Member]) -> None:
+    def take(self, found: Iterable[ArchiveMember]) -> None:
         """Unpack everything."""
         for member in found:
             path = _path(member.name)
@@ -125,24 +125,24 @@ class _Tree:
     ) -> None:
         if size > self._left:
             raise self._too_big(path)
-        place = self._root / path
-        with place.open("xb") as file:
+        file_path = self._root / path
+        with file_path.open("xb") as file:
             for chunk in chunks:
                 self._left -= len(chunk)
                 if self._left < 0:
                     raise self._too_big(path)
                 file.write(chunk)
-        place.chmod(0o755 if executable else 0o644)
+        file_path.chmod(0o755 if executable else 0o644)
 
     def _copy(self, path: PurePosixPath, target: str) -> None:
         """Write a hard link as a file of its own: it can only mean one that is already here."""
         original = _path(target)
         if self._kinds.get(original) is not MemberKind.FILE:
             raise _refused(path, f"is a hard link to '{target}', which is no file before it")
-        place = self._root / original
-        state = place.stat()
+        source = self._root / original
+        state = source.stat()
         self._declare(path, MemberKind.FILE)
-        with place.open("rb") as file:
+        with source.open("rb") as file:
             chunks = iter(lambda: file.read(OVERHEAD), b"")
             self._write(path, chunks, state.st_size, executable=bool(state.st_mode & 0o111))
 
@@ -157,19 +157,19 @@ class _Tree:
             (self._root / path).symlink_to(target)
         root = os.path.realpath(self._root)
         for path, target in self._links.items():
-            place = os.path.realpath(self._root / path)
-            if os.path.commonpath([root, place]) != root:
+            real = os.path.realpath(self._root / path)
+            if os.path.commonpath([root, real]) != root:
                 raise _refused(path, f"is a link to '{target}', which leads outside")
 
     def _set_times(self) -> None:
         """Set times and directory modes, deepest first: writing into a directory moves its time."""
         for path in sorted(self._kinds, key=lambda path: len(path.parts), reverse=True):
-            place = self._root / path
+            unpacked = self._root / path
             if self._kinds[path] is MemberKind.DIRECTORY:
-                place.chmod(0o755)
+                unpacked.chmod(0o755)
             time = self._times.get(path, 0) if self._epoch is None else self._epoch
             time = min(max(time, 0), LATEST)
-            os.utime(place, (time, time), follow_symlinks=False)
+            os.utime(unpacked, (time, time), follow_symlinks=False)
         self._root.chmod(0o755)
 
     def _too_big(self, path: PurePosixPath) -> Unreadable:
@@ -191,8 +191,8 @@ def _path(name: str) -> PurePosixPath:
 
 
 def _inside(path: PurePosixPath, target: str) -> None:
-    goal = os.path.normpath(path.parent / target) if target else ".."
-    if PurePosixPath(target).is_absolute() or goal.split("/")[0] == ".." or "\0" in target:
+    leads_to = os.path.normpath(path.parent / target) if target else ".."
+    if PurePosixPath(target).is_absolute() or leads_to.split("/")[0] == ".." or "\0" in target:
         raise _refused(path, f"is a link to '{target}', which leads outside")
     if len(os.fsencode(target)) > MAX_PATH:
         raise _refused(path, "is a link with too long a target")

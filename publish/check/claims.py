@@ -1,15 +1,13 @@
 """What a provenance statement claims, read with suspicion."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from core.errors import PublishError, UsageError
+from core.files import SHA256
 from core.target import Target
 from publish.trust.provenance import FILE_BUILD, IMAGE_BUILD, PREDICATE, STATEMENT
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +68,7 @@ def _digests(values: list[Mapping[str, Any]]) -> dict[str, str]:
     made: dict[str, str] = {}
     for value in values:
         name, sha256 = _text(value["name"]), _text(value["digest"]["sha256"])
-        if not _SHA256.fullmatch(sha256) or name in made:
+        if not SHA256.fullmatch(sha256) or name in made:
             msg = f"The statement's '{name[:80]}' is there twice, or has no sha256."
             raise PublishError(msg)
         made[name] = sha256

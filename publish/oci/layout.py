@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from core.errors import PublishError
-from core.files import write_file
+from core.files import hash_file, write_file
 from core.target import Target
 from recipes.images import NAME, TAG
 
@@ -200,8 +200,7 @@ class Layout:
         """Raise PublishError unless the blob has the size and the digest that it is called by."""
         path = self.blob(descriptor.digest)
         try:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+            found = hash_file(path)
             size = path.stat().st_size
         except OSError as error:
             msg = f"A blob of {self.reference} is missing: {error}"

@@ -4,20 +4,17 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-code
 """
 
 import json
-from collections.abc import Callable
 
 from core.errors import PublishError
-from publish.registry.answer import Response
-from publish.registry.reference import Repository
-
-Hidden = Callable[[str], str]
-"""A text without the secrets that it may hold."""
+from core.http import Response
+from publish.registry.client import RegistryClient
 
 
-def refusal(answer: Response, repository: Repository, doing: str, hidden: Hidden) -> PublishError:
-    """Return the error for an answer that does not let us do what we are ``doing``."""
-    msg = f"{repository} does not let us {doing}: {said(answer, hidden)}."
-    match answer.status:
+def status_error(response: Response, client: RegistryClient, doing: str) -> PublishError:
+    """Return the error for a status that does not let us do what we are ``doing``."""
+    repository = client.repository
+    msg = f"{repository} does not let us {doing}: {description(response, client)}."
+    match response.status:
         case 401 | 403:
             return PublishError(
                 msg,
@@ -42,21 +39,21 @@ def refusal(answer: Response, repository: Repository, doing: str, hidden: Hidden
             return PublishError(msg, next="ask who runs the registry")
 
 
-def said(answer: Response, hidden: Hidden) -> str:
+def description(response: Response, client: RegistryClient) -> str:
     """Return the status and what the registry says about it, fit to be shown."""
-    texts = "; ".join(text for text in _errors(answer, "message") if text)[:200]
-    words = filter(None, (f"HTTP {answer.status}", ", ".join(sorted(codes(answer)))[:80], texts))
-    return hidden(" - ".join(words))
+    messages = "; ".join(filter(None, _errors(response, "message")))[:200]
+    listed = ", ".join(sorted(codes(response)))[:80]
+    return client.redacted(" - ".join(filter(None, (f"HTTP {response.status}", listed, messages))))
 
 
-def codes(answer: Response) -> set[str]:
+def codes(response: Response) -> set[str]:
     """Return the error codes in an answer."""
-    return {code for code in _errors(answer, "code") if code}
+    return set(filter(None, _errors(response, "code")))
 
 
-def _errors(answer: Response, key: str) -> list[str]:
+def _errors(response: Response, key: str) -> list[str]:
     try:
-        errors = json.loads(answer.content)["errors"]
+        errors = json.loads(response.content)["errors"]
         return [str(error.get(key, "")) for error in errors]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return []

@@ -4,19 +4,18 @@ A registry is not trusted: every byte is hashed on its way in, and nothing is ta
 """
 
 import dataclasses
-import hashlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import PublishError
-from core.files import write_file
+from core.files import hash_file, write_file
 from core.progress import Progress
 from publish.oci.attachment import Attachment, layer_of
 from publish.oci.layout import INDEX, MANIFEST, Descriptor, Layout, write_index
 from publish.registry.auth import Purpose
-from publish.registry.outside import OUTSIDE, SILENT, ClientOptions
+from publish.registry.client import DEFAULTS, RegistryOptions
 from publish.registry.reference import Reference, Repository
 from publish.registry.referrers import is_fallback, list_referrers
 from publish.registry.registry import Manifest, Registry, read_entries
@@ -42,9 +41,9 @@ def pull(
     reference: Reference,
     directory: Path,
     *,
-    caps: Limits = Limits(),
-    outside: ClientOptions = OUTSIDE,
-    progress: Progress = SILENT,
+    limits: Limits = Limits(),
+    options: RegistryOptions = DEFAULTS,
+    progress: Progress | None = None,
 ) -> tuple[Layout, tuple[Attachment, ...]]:
     """Fetch an image into ``directory``, as a layout, and what is attached to it or to one of its platforms.
 
@@ -55,23 +54,23 @@ def pull(
     ours, one file under one manifest, is noted and left out. Raises PublishError when something is missing, is not
     what it is called, or is too large.
     """
-    with Registry.open(
-        reference.repository, Purpose.READ, outside=outside, progress=progress
+    with Registry(
+        reference.repository, Purpose.READ, options=options, progress=progress
     ) as registry:
         found = registry.get_manifest(reference.word)
         if not found:
             msg = f"There is no {reference}."
             raise PublishError(msg, next="look at its name and tag")
-        return _Pull(registry=registry, directory=directory, caps=caps, reference=reference).image(
-            found
-        )
+        return _Pull(
+            registry=registry, directory=directory, limits=limits, reference=reference
+        ).image(found)
 
 
 def list_tags(
-    repository: Repository, *, outside: ClientOptions = OUTSIDE, progress: Progress = SILENT
+    repository: Repository, *, options: RegistryOptions = DEFAULTS, progress: Progress | None = None
 ) -> tuple[str, ...]:
     """Return the tags of images in ``repository``, sorted; none when there is no such repository."""
-    with Registry.open(repository, Purpose.READ, outside=outside, progress=progress) as registry:
+    with Registry(repository, Purpose.READ, options=options, progress=progress) as registry:
         return tuple(tag for tag in registry.tags() if not is_fallback(tag))
 
 
@@ -79,25 +78,24 @@ def list_tags(
 class _Pull:
     registry: Registry
     directory: Path
-    caps: Limits
+    limits: Limits
     reference: Reference
 
     def image(self, found: Manifest) -> tuple[Layout, tuple[Attachment, ...]]:
-        """Take what ``found`` leads to."""
         if found.descriptor.media_type != INDEX or found.json().get("mediaType") != INDEX:
             msg = (
                 f"{self.reference} is no image for several platforms: {found.descriptor.media_type}"
             )
             raise PublishError(msg, next="name an image that inv publish has pushed")
         manifests = read_entries(found.data, str(self.reference))
-        self._cap(len(manifests), self.caps.manifests, "manifests")
+        self._check_limit(len(manifests), self.limits.manifests, "manifests")
         blobs: dict[str, Descriptor] = {}
         try:
-            for one in manifests:
-                for blob in self._manifest(one):
+            for manifest in manifests:
+                for blob in self._manifest(manifest):
                     blobs[blob.digest] = blob
-            self._cap(len(blobs), self.caps.blobs, "blobs")
-            self._cap(sum(one.size for one in blobs.values()), self.caps.total, "bytes")
+            self._check_limit(len(blobs), self.limits.blobs, "blobs")
+            self._check_limit(sum(blob.size for blob in blobs.values()), self.limits.total, "bytes")
             for blob in blobs.values():
                 self._blob(blob)
             self._write(found.descriptor, found.data)
@@ -107,12 +105,12 @@ class _Pull:
                 tag=self.reference.word.replace(":", "-"),
                 index=found.descriptor,
             )
-            layout = self._called(layout)
+            layout = self._named_by_version(layout)
             write_index(layout)
         except OSError as error:
             msg = f"{self.reference} cannot be written: {error}"
             raise PublishError(
-                msg, next=f"see to the room and the rights of {self.directory}"
+                msg, next=f"check free space and permissions of {self.directory}"
             ) from error
         attached = [
             attachment
@@ -121,13 +119,13 @@ class _Pull:
         ]
         return layout, tuple(attached)
 
-    def _called(self, layout: Layout) -> Layout:
-        said = {
+    def _named_by_version(self, layout: Layout) -> Layout:
+        versions = {
             str(annotations.get(VERSION, ""))
-            for one in layout.manifests()
-            if isinstance(annotations := layout.json(one).get("annotations", {}), dict)
+            for manifest in layout.manifests()
+            if isinstance(annotations := layout.json(manifest).get("annotations", {}), dict)
         }
-        version = said.pop() if len(said) == 1 else ""
+        version = versions.pop() if len(versions) == 1 else ""
         if not TAG.fullmatch(version) or version == layout.tag:
             return layout
         if self.reference.word[0].isdigit():
@@ -149,26 +147,25 @@ class _Pull:
         content = found.json()
         layers = content.get("layers")
         listed = [content.get("config"), *(layers if isinstance(layers, list) else [None])]
-        for one in listed:
-            if not isinstance(one, dict):
+        for entry in listed:
+            if not isinstance(entry, dict):
                 msg = f"{manifest.digest} of {self.reference} lacks its config or its layers."
                 raise PublishError(msg)
-            yield Descriptor.read(one)
+            yield Descriptor.read(entry)
 
     def _get(self, descriptor: Descriptor) -> Manifest:
         found = self.registry.get_manifest(descriptor.digest)
         if not found or found.descriptor.size != descriptor.size:
-            msg = f"{descriptor.digest} of {self.reference} is missing, or not what is said of it."
+            msg = f"{descriptor.digest} of {self.reference} is missing, or has another size."
             raise PublishError(msg, why="a push was broken off, or something was removed")
         return found
 
     def _blob(self, descriptor: Descriptor) -> None:
-        self._cap(descriptor.size, self.caps.blob, "bytes in one blob")
+        self._check_limit(descriptor.size, self.limits.blob, "bytes in one blob")
         path = self._path(descriptor)
-        if path.is_file() and path.stat().st_size == descriptor.size:
-            with path.open("rb") as file:
-                if f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" == descriptor.digest:
-                    return
+        sized = path.is_file() and path.stat().st_size == descriptor.size
+        if sized and f"sha256:{hash_file(path)}" == descriptor.digest:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".pull-") as scratch:
             part = Path(scratch) / "part"
@@ -183,30 +180,32 @@ class _Pull:
 
     def _attachments(self, subject: Descriptor) -> list[Attachment]:
         listed = list_referrers(self.registry, subject.digest)
-        self._cap(len(listed), self.caps.referrers, f"attachments of {subject.digest}")
+        self._check_limit(len(listed), self.limits.referrers, f"attachments of {subject.digest}")
         found: list[tuple[tuple[str, str, str], Attachment]] = []
-        for one in listed:
-            manifest = self._get(one).json()
+        for descriptor in listed:
+            manifest = self._get(descriptor).json()
             about = manifest.get("subject")
             if not isinstance(about, dict) or about.get("digest") != subject.digest:
                 self.registry.progress.note(
-                    f"{one.digest} is listed, but not about {subject.digest}"
+                    f"{descriptor.digest} is listed, but not about {subject.digest}"
                 )
                 continue
             try:
                 layer = layer_of(manifest)
             except PublishError as error:
-                self.registry.progress.note(f"{one.digest} left out: {error.what}")
+                self.registry.progress.note(f"{descriptor.digest} left out: {error.what}")
                 continue
-            self._cap(layer.size, self.caps.attachment, f"bytes in {one.digest}")
+            self._check_limit(layer.size, self.limits.attachment, f"bytes in {descriptor.digest}")
             with tempfile.TemporaryDirectory(prefix="fromscratch-") as scratch:
                 file = Path(scratch) / "data"
                 self.registry.get_blob(layer, file, layer.digest)
                 attachment = Attachment.read(manifest, subject, file.read_bytes())
-            found.append(((attachment.artifact_type, attachment.filename, one.digest), attachment))
+            found.append(
+                ((attachment.artifact_type, attachment.filename, descriptor.digest), attachment)
+            )
         return [attachment for _, attachment in sorted(found, key=lambda pair: pair[0])]
 
-    def _cap(self, size: int, most: int, what: str) -> None:
+    def _check_limit(self, size: int, most: int, what: str) -> None:
         if size > most:
             msg = f"{self.reference} has {size} {what}; no more than {most} are taken."
             raise PublishError(msg, why="it is none of ours, or the registry is hostile")

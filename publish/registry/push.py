@@ -13,7 +13,7 @@ from core.progress import Progress
 from publish.oci.attachment import Attachment
 from publish.oci.layout import INDEX, Descriptor, Layout
 from publish.registry.auth import Purpose
-from publish.registry.outside import OUTSIDE, SILENT, ClientOptions
+from publish.registry.client import DEFAULTS, RegistryOptions
 from publish.registry.reference import Reference, Repository
 from publish.registry.referrers import fallback_tag, put_list, wanted_list
 from publish.registry.registry import MissingPartsError, Registry
@@ -33,15 +33,15 @@ def push(
     tags: Sequence[str] = (),
     attachments: Sequence[Attachment] = (),
     *,
-    outside: ClientOptions = OUTSIDE,
-    progress: Progress = SILENT,
+    options: RegistryOptions = DEFAULTS,
+    progress: Progress | None = None,
 ) -> Pushed:
     """Push ``layout`` and what is attached to it to ``repository``; no tags: the layout's own.
 
     Whatever goes wrong, no tag points at something that is not whole; the next push goes on where this one ended,
     and one with nothing to do changes nothing. Raises PublishError.
     """
-    return _run(layout, repository, tags, attachments, outside, progress, Purpose.WRITE)
+    return _run(layout, repository, tags, attachments, options, progress, Purpose.WRITE)
 
 
 def plan_push(
@@ -50,11 +50,11 @@ def plan_push(
     tags: Sequence[str] = (),
     attachments: Sequence[Attachment] = (),
     *,
-    outside: ClientOptions = OUTSIDE,
-    progress: Progress = SILENT,
+    options: RegistryOptions = DEFAULTS,
+    progress: Progress | None = None,
 ) -> Pushed:
     """Return what `push` would do, without writing anything. Raises PublishError."""
-    return _run(layout, repository, tags, attachments, outside, progress, Purpose.READ)
+    return _run(layout, repository, tags, attachments, options, progress, Purpose.READ)
 
 
 def _run(
@@ -62,22 +62,23 @@ def _run(
     repository: Repository,
     tags: Sequence[str],
     attachments: Sequence[Attachment],
-    outside: ClientOptions,
-    progress: Progress,
+    options: RegistryOptions,
+    progress: Progress | None,
     purpose: Purpose,
 ) -> Pushed:
     named = [
         Reference(repository=repository, word=tag) for tag in dict.fromkeys(tags or (layout.tag,))
     ]
-    if any(one.by_digest for one in named):
+    if any(reference.by_digest for reference in named):
         msg = f"{named[0]} is named by a digest: that follows from the image."
         raise PublishError(msg, next="name it by a tag")
-    known = {layout.index.digest, *(one.digest for one in layout.manifests())}
-    for one in attachments:
-        if one.subject.digest not in known:
-            msg = f"{one.filename} is about {one.subject.digest}, which is no part of the image."
+    known = {layout.index.digest, *(manifest.digest for manifest in layout.manifests())}
+    for attachment in attachments:
+        subject = attachment.subject.digest
+        if subject not in known:
+            msg = f"{attachment.filename} is about {subject}, which is no part of the image."
             raise PublishError(msg)
-    with Registry.open(repository, purpose, outside=outside, progress=progress) as registry:
+    with Registry(repository, purpose, options=options, progress=progress) as registry:
         run = _Push(registry=registry, layout=layout, dry=purpose is Purpose.READ)
         run.send(pack_image(layout))
         run.attach(attachments)
@@ -98,57 +99,57 @@ class _Push:
     items: dict[tuple[ItemKind, str], Item] = field(default_factory=dict)
     """What has been seen to, by kind and digest or tag."""
 
-    def send(self, parcel: UploadItem, *, again: bool = False) -> bool:
-        """See to it that a parcel is there, its parts first; return whether the registry lists it as a referrer.
+    def send(self, item: UploadItem, *, again: bool = False) -> bool:
+        """See to it that an item is there, its parts first; return whether the registry lists it as a referrer.
 
         ``again``: whatever the registry says that it has, it lacks.
         """
-        for part in parcel.parts:
+        for part in item.parts:
             self.send(part, again=again)
-        key = (parcel.kind, parcel.descriptor.digest)
+        key = (item.kind, item.descriptor.digest)
         if key in self.items and not again:
             return False
-        present = not again and self._is_there(parcel)
+        present = not again and self._is_there(item)
         lists = False
         if not present and not self.dry:
-            lists = self._put(parcel)
+            lists = self._put(item)
         self.items[key] = Item(
-            kind=parcel.kind,
-            label=parcel.label,
-            digest=parcel.descriptor.digest,
-            size=parcel.descriptor.size,
+            kind=item.kind,
+            label=item.label,
+            digest=item.descriptor.digest,
+            size=item.descriptor.size,
             present=present,
         )
         return lists
 
-    def _is_there(self, parcel: UploadItem) -> bool:
-        if parcel.kind is ItemKind.BLOB:
-            return self.registry.has_blob(parcel.descriptor)
-        digest = parcel.descriptor.digest
+    def _is_there(self, item: UploadItem) -> bool:
+        if item.kind is ItemKind.BLOB:
+            return self.registry.has_blob(item.descriptor)
+        digest = item.descriptor.digest
         return self.registry.digest_of(digest) == digest
 
-    def _put(self, parcel: UploadItem) -> bool:
-        descriptor = parcel.descriptor
-        if parcel.kind is ItemKind.BLOB:
-            self.registry.put_blob(descriptor, parcel.source, parcel.label)
+    def _put(self, item: UploadItem) -> bool:
+        descriptor = item.descriptor
+        if item.kind is ItemKind.BLOB:
+            self.registry.put_blob(descriptor, item.source, item.label)
             return False
-        data = parcel.source if isinstance(parcel.source, bytes) else parcel.source.read_bytes()
+        data = item.source if isinstance(item.source, bytes) else item.source.read_bytes()
         try:
             return self.registry.put_manifest(descriptor.digest, data, descriptor)
         except MissingPartsError as error:
             # It said that it had them: its memory, or a cache before it, is not to be trusted.
             self.registry.progress.note(f"{error.what}; sending them again")
-            for part in parcel.parts:
+            for part in item.parts:
                 self.send(part, again=True)
             return self.registry.put_manifest(descriptor.digest, data, descriptor)
 
     def attach(self, attachments: Sequence[Attachment]) -> None:
         """Push what is said about the image, and have it listed."""
-        subjects = dict.fromkeys(one.subject.digest for one in attachments)
+        subjects = dict.fromkeys(attachment.subject.digest for attachment in attachments)
         for subject in subjects:
-            ours = [one for one in attachments if one.subject.digest == subject]
-            lists = [self.send(parcel) for parcel in map(pack_attachment, ours)]
-            descriptors = [one.descriptor for one in ours]
+            ours = [item for item in attachments if item.subject.digest == subject]
+            lists = [self.send(item) for item in map(pack_attachment, ours)]
+            descriptors = [attachment.descriptor for attachment in ours]
             if not any(lists) and not self._lists(subject, descriptors):
                 self._list(subject, descriptors)
 
@@ -157,7 +158,7 @@ class _Push:
         listed = self.registry.referrers(subject)
         if listed is None:
             return False
-        return self.dry or {one.digest for one in ours} <= {one.digest for one in listed}
+        return self.dry or {own.digest for own in ours} <= {entry.digest for entry in listed}
 
     def _list(self, subject: str, ours: Sequence[Descriptor]) -> None:
         data, present = wanted_list(self.registry, subject, ours)

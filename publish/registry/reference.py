@@ -41,7 +41,7 @@ class Repository:
         """Read ``oci://HOST[/REPO]``; the scheme may be left out. Raises UsageError."""
         bare = _without_scheme(text)
         if "@" in bare:
-            msg = f"'{shown(text)}' must name neither user nor digest."
+            msg = f"'{redacted(text)}' must name neither user nor digest."
             raise UsageError(msg, next="docker login HOST, then write oci://HOST/REPO")
         host, _, path = bare.removesuffix("/").partition("/")
         return cls(host=host, path=path, insecure=insecure)
@@ -50,14 +50,14 @@ class Repository:
         """Refuse what a registry would refuse, or worse, take for something else."""
         found = HOST.fullmatch(self.host)
         if not found or int(found["port"] or 1) not in range(1, 65536):
-            msg = f"'{shown(self.host)}' is no registry's host."
+            msg = f"'{redacted(self.host)}' is no registry's host."
             raise UsageError(msg, next="write it as oci://HOST[:PORT]/REPO, without user or scheme")
         if self.host.startswith("[") and not _address(self.host.partition("]")[0][1:]):
             msg = f"'{self.host}' is no IPv6 address."
             raise UsageError(msg, next="write it as oci://[::1]:5000/REPO")
         for part in self.path.split("/") if self.path else ():
             if not NAME.fullmatch(part):
-                msg = f"'{shown(part)}' of '{shown(self.path)}' is nothing a registry could be asked for."
+                msg = f"'{redacted(part)}' of '{redacted(self.path)}' is nothing a registry could be asked for."
                 raise UsageError(msg, why=_guess(part), next=f"try {SCHEME}{self.host}/REPO")
         if len(str(self)) > LONGEST:
             msg = f"'{str(self)[:40]}...' is longer than {LONGEST} characters."
@@ -110,7 +110,7 @@ class Reference:
         bare = _without_scheme(text)
         before, at, digest = bare.rpartition("@")
         if at and not DIGEST.fullmatch(digest):
-            msg = f"'{shown(text)}' has an '@' that no digest follows."
+            msg = f"'{redacted(text)}' has an '@' that no digest follows."
             raise UsageError(
                 msg, next="write it as oci://HOST/REPO/NAME@sha256:HEX, without a user"
             )
@@ -120,10 +120,10 @@ class Reference:
                 before, digest = bare, ""
         repository = Repository.parse(before, insecure=insecure)
         if not repository.path:
-            msg = f"'{shown(text)}' names a registry, but no image of it."
+            msg = f"'{redacted(text)}' names a registry, but no image of it."
             raise UsageError(msg, next=f"{SCHEME}{repository.host}/REPO/NAME:TAG")
         if not digest:
-            msg = f"'{shown(text)}' lacks its tag."
+            msg = f"'{redacted(text)}' lacks its tag."
             raise UsageError(
                 msg, next=f"{SCHEME}{repository}:TAG, or {SCHEME}{repository}@sha256:HEX"
             )
@@ -132,7 +132,7 @@ class Reference:
     def __post_init__(self) -> None:
         """Refuse what is neither tag nor digest."""
         if not (DIGEST if ":" in self.word else TAG).fullmatch(self.word):
-            msg = f"'{shown(self.word)}' is neither a tag nor a digest."
+            msg = f"'{redacted(self.word)}' is neither a tag nor a digest."
             raise UsageError(
                 msg, next="a tag has up to 128 letters, digits and . _ -; a digest is sha256:HEX"
             )
@@ -146,7 +146,7 @@ class Reference:
         return ":" in self.word
 
 
-def shown(text: str) -> str:
+def redacted(text: str) -> str:
     """What of a user's text may be quoted: nothing of ``user:password@``, and no control characters."""
     before, _, kept = text.rpartition("@")
     if DIGEST.fullmatch(kept):
@@ -159,8 +159,8 @@ def _without_scheme(text: str) -> str:
     if not colons:
         return text
     if f"{scheme}://" != SCHEME:
-        msg = f"A registry is written as {SCHEME}HOST/REPO, not as {shown(scheme)}://."
-        raise UsageError(msg, next=f"{SCHEME}{shown(rest)}")
+        msg = f"A registry is written as {SCHEME}HOST/REPO, not as {redacted(scheme)}://."
+        raise UsageError(msg, next=f"{SCHEME}{redacted(rest)}")
     return rest
 
 

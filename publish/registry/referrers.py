@@ -37,7 +37,7 @@ def list_referrers(registry: Registry, digest: str) -> list[Descriptor]:
         return []
     _check(found, digest)
     entries = read_entries(found.data, fallback_tag(digest))
-    return [one for _, one in sorted({one.digest: one for one in entries}.items())]
+    return [entry for _, entry in sorted({entry.digest: entry for entry in entries}.items())]
 
 
 def merged(old: bytes | None, ours: Iterable[Descriptor]) -> bytes:
@@ -45,9 +45,11 @@ def merged(old: bytes | None, ours: Iterable[Descriptor]) -> bytes:
 
     The order is by digest, whoever came first; a list that has all of ours already is not touched.
     """
-    entries = {} if old is None else {one["digest"]: one for one in json.loads(old)["manifests"]}
+    entries = (
+        {} if old is None else {entry["digest"]: entry for entry in json.loads(old)["manifests"]}
+    )
     before = dict(entries)
-    entries |= {one.digest: one.as_dict() for one in ours}
+    entries |= {own.digest: own.as_dict() for own in ours}
     if old is not None and entries == before:
         return old
     listed = [entries[digest] for digest in sorted(entries)]
@@ -74,8 +76,8 @@ def put_list(registry: Registry, digest: str, ours: Iterable[Descriptor]) -> int
     kept = tuple(ours)
     sent = 0
     for _ in range(TRIES):
-        data, there = wanted_list(registry, digest, kept)
-        if there:
+        data, present = wanted_list(registry, digest, kept)
+        if present:
             return sent
         try:
             _put(registry, digest, data)
@@ -97,9 +99,13 @@ def _put(registry: Registry, digest: str, data: bytes) -> None:
 
 def _living(registry: Registry, data: bytes, ours: Iterable[Descriptor]) -> bytes:
     """Return the list without the entries that are gone."""
-    known = {one.digest for one in ours}
+    known = {own.digest for own in ours}
     entries = json.loads(data)["manifests"]
-    kept = [one for one in entries if one["digest"] in known or registry.digest_of(one["digest"])]
+    kept = [
+        entry
+        for entry in entries
+        if entry["digest"] in known or registry.digest_of(entry["digest"])
+    ]
     return canonical({"schemaVersion": 2, "mediaType": INDEX, "manifests": kept})
 
 

@@ -6,25 +6,25 @@ for again; a registry's word alone counts for nothing.
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urljoin
 
+from core.body import Body
 from core.errors import PublishError
+from core.http import Response
 from core.progress import Progress
 from publish.oci.layout import INDEX, LARGEST_JSON, MANIFEST, Descriptor
-from publish.registry.answer import Response
 from publish.registry.auth import Purpose
-from publish.registry.body import Body
-from publish.registry.conversation import HttpClient
-from publish.registry.errors import codes, refusal, said
-from publish.registry.outside import OUTSIDE, SILENT, ClientOptions
+from publish.registry.client import DEFAULTS, RegistryClient, RegistryOptions
+from publish.registry.errors import codes, description, status_error
 from publish.registry.reference import Repository
 from publish.registry.upload import upload
 
-ACCEPT = f"{INDEX}, {MANIFEST}"
-CONTENT_DIGEST = "docker-content-digest"
+ACCEPT = {"Accept": f"{INDEX}, {MANIFEST}"}
+CONTENT_DIGEST = "Docker-Content-Digest"
+PAGES = 1000
 MISSING_PARTS = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
 
 
@@ -59,208 +59,188 @@ def read_object(data: bytes, name: str) -> dict[str, Any]:
 class Registry:
     """Asks and tells one repository. Everything raises PublishError when the registry does not do its part."""
 
-    def __init__(self, conversation: HttpClient) -> None:
-        import oras.container  # noqa: PLC0415 - slow
-
-        self._talk = conversation
-        self.repository = conversation.repository
-        self._place = oras.container.Container("placeholder", registry=self.repository.server)
-        # Set, not parsed: oras takes `my.org/tools` for a host, and `localhost` for none.
-        self._place.namespace, _, self._place.repository = self.repository.path.rpartition("/")
-
-    @classmethod
-    def open(
-        cls,
+    def __init__(
+        self,
         repository: Repository,
         purpose: Purpose,
         *,
-        outside: ClientOptions = OUTSIDE,
-        progress: Progress = SILENT,
-    ) -> Self:
-        """Begin to talk. To be used in a `with` block."""
-        return cls(HttpClient(repository, purpose, outside, progress))
+        options: RegistryOptions = DEFAULTS,
+        progress: Progress | None = None,
+    ) -> None:
+        self._client = RegistryClient(repository, purpose, options, progress)
+        self.repository = repository
+        self.progress = self._client.progress
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._talk.__exit__()
-
-    @property
-    def progress(self) -> Progress:
-        """Who is told how it comes along."""
-        return self._talk.progress
+        self._client.__exit__()
 
     # --- blobs
 
     def has_blob(self, descriptor: Descriptor) -> bool:
         """Whether the blob is there, with the size that it must have."""
-        answer = self._talk.ask("HEAD", self._url(self._place.get_blob_url(descriptor.digest)))
-        if answer.status == 404:
+        response = self._client.request("HEAD", self._client.url(f"blobs/{descriptor.digest}"))
+        if response.status == 404:
             return False
-        self._expect(answer, {200}, f"look for {descriptor.digest}")
-        return answer.headers.get("content-length", str(descriptor.size)) == str(descriptor.size)
+        self._expect(response, 200, f"look for {descriptor.digest}")
+        return response.headers.get("Content-Length", str(descriptor.size)) == str(descriptor.size)
 
     def put_blob(self, descriptor: Descriptor, source: bytes | Path, label: str) -> None:
         """Upload a blob, then ask for it again."""
-        url = self._url(self._place.upload_blob_url())
-        answer = upload(self._talk, url, descriptor, source, label)
+        response = upload(self._client, descriptor, source, label)
         doing = f"upload {label}"
-        self._expect(answer, {201}, doing)
-        self._compare(answer, descriptor.digest, doing)
+        self._expect(response, 201, doing)
+        self._compare_digest(response, descriptor.digest, doing)
         if not self.has_blob(descriptor):
             msg = f"{self.repository} took {label}, and has it not, or not whole."
             raise PublishError(msg, why="the registry loses or changes what it is given")
 
     def get_blob(self, descriptor: Descriptor, file: Path, label: str) -> None:
         """Download a blob to ``file``, hashing it on the way; its size is the most that is taken."""
-        url = self._url(self._place.get_blob_url(descriptor.digest))
+        url = self._client.url(f"blobs/{descriptor.digest}")
 
-        def attempt(_: int) -> Response:
-            hashed = hashlib.sha256()
+        def attempt(_: int) -> None:
+            state, size = hashlib.sha256(), 0
             self.progress.started(label, descriptor.size)
-            with file.open("wb") as out:
-
-                def sink(chunk: bytes) -> None:
+            with self._client.open("GET", url) as response, file.open("wb") as out:
+                if response.status != 200:
+                    self._expect(response.read(), 200, f"fetch {label}")
+                for chunk in response.chunks(limit=descriptor.size):
                     out.write(chunk)
-                    hashed.update(chunk)
+                    state.update(chunk)
+                    size += len(chunk)
                     self.progress.advanced(len(chunk))
-
-                answer = self._talk.once("GET", url, sink=sink, limit=descriptor.size)
-                size = out.tell()
-            if answer.status == 200:
-                found = f"sha256:{hashed.hexdigest()}"
-                self._same((found, size), (descriptor.digest, descriptor.size), label)
-            return answer
+            found = f"sha256:{state.hexdigest()}"
+            self._compare((found, size), (descriptor.digest, descriptor.size), label)
 
         try:
-            self._expect(self._talk.patiently(attempt), {200}, f"fetch {label}")
+            self._client.with_retries(attempt)
         finally:
             self.progress.finished()
 
     # --- manifests
 
-    def digest_of(self, word: str) -> str:
+    def digest_of(self, name: str) -> str:
         """What a tag or digest resolves to; '' when there is nothing."""
-        url, headers = self._url(self._place.manifest_url(word)), {"Accept": ACCEPT}
-        answer = self._talk.ask("HEAD", url, headers=headers)
-        if answer.status == 404:
+        response = self._client.request("HEAD", self._manifest_url(name), headers=ACCEPT)
+        if response.status == 404:
             return ""
-        self._expect(answer, {200}, f"look for {word}")
-        if digest := answer.headers.get(CONTENT_DIGEST):
+        self._expect(response, 200, f"look for {name}")
+        if digest := response.headers.get(CONTENT_DIGEST):
             return digest
-        found = self.get_manifest(word)
+        found = self.get_manifest(name)
         return found.descriptor.digest if found else ""
 
-    def get_manifest(self, word: str) -> Manifest | None:
+    def get_manifest(self, name: str) -> Manifest | None:
         """Fetch what a tag or digest resolves to; None when there is nothing."""
-        url, headers = self._url(self._place.manifest_url(word)), {"Accept": ACCEPT}
-        answer = self._talk.ask("GET", url, headers=headers)
-        if answer.status == 404:
+        response = self._client.request("GET", self._manifest_url(name), headers=ACCEPT)
+        if response.status == 404:
             return None
-        self._expect(answer, {200}, f"fetch {word}")
-        media_type = answer.headers.get("content-type", "").partition(";")[0].strip()
-        descriptor = Descriptor.of(answer.content, media_type)
-        self._compare(answer, descriptor.digest, f"fetch {word}")
-        if ":" in word:
-            self._same(descriptor.digest, word, f"manifest {word}")
-        return Manifest(data=answer.content, descriptor=descriptor)
+        self._expect(response, 200, f"fetch {name}")
+        media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
+        descriptor = Descriptor.of(response.content, media_type)
+        self._compare_digest(response, descriptor.digest, f"fetch {name}")
+        if ":" in name:
+            self._compare(descriptor.digest, name, f"manifest {name}")
+        return Manifest(data=response.content, descriptor=descriptor)
 
     def put_manifest(
-        self, word: str, data: bytes, descriptor: Descriptor, *, look: bool = True
+        self, name: str, data: bytes, descriptor: Descriptor, *, look: bool = True
     ) -> bool:
         """Put a manifest under a tag or its digest, then fetch it again and compare, unless told not to ``look``.
 
         Returns whether the registry keeps a list of referrers by itself (`OCI-Subject`). Raises MissingPartsError
         when it lacks what the manifest names.
         """
-        # The bytes as they are: written anew by `oras`, they would have another digest.
-        answer = self._talk.ask(
+        response = self._client.request(
             "PUT",
-            self._url(self._place.manifest_url(word)),
+            self._manifest_url(name),
             headers={"Content-Type": descriptor.media_type},
             body=Body.of(data),
         )
-        doing = f"put the manifest {word}"
-        if answer.status in {400, 404} and codes(answer) & MISSING_PARTS:
-            msg = f"{self.repository} lacks parts of {word}: {said(answer, self._talk.hidden)}"
+        doing = f"put the manifest {name}"
+        if response.status in {400, 404} and codes(response) & MISSING_PARTS:
+            msg = f"{self.repository} lacks parts of {name}: {description(response, self._client)}"
             raise MissingPartsError(msg, next="run it again, or ask who runs the registry")
-        self._expect(answer, {201}, doing)
-        self._compare(answer, descriptor.digest, doing)
+        self._expect(response, 201, doing)
+        self._compare_digest(response, descriptor.digest, doing)
         if look:
-            found = self.get_manifest(word)
+            found = self.get_manifest(name)
             if not found:
-                msg = f"{self.repository} took the manifest {word}, and has it not."
+                msg = f"{self.repository} took the manifest {name}, and has it not."
                 raise PublishError(msg, why="the registry loses what it is given")
-            self._same(found.descriptor.digest, descriptor.digest, word)
-        return bool(answer.headers.get("oci-subject"))
+            self._compare(found.descriptor.digest, descriptor.digest, name)
+        return bool(response.headers.get("OCI-Subject"))
+
+    def _manifest_url(self, name: str) -> str:
+        return self._client.url(f"manifests/{name}")
 
     # --- lists
 
     def tags(self) -> tuple[str, ...]:
         """Every tag, sorted."""
-        url, found = self._url(self._place.tags_url()), set[str]()
-        for answer in self._pages(url, "list the tags"):
-            listed = read_object(answer.content, "the list of tags").get("tags") or []
+        first = self._client.request("GET", self._client.url("tags/list"))
+        if first.status == 404:
+            return ()
+        found: set[str] = set()
+        for response in self._pages(first, "list the tags"):
+            listed = read_object(response.content, "the list of tags").get("tags") or []
             found |= {str(tag) for tag in listed}
         return tuple(sorted(found))
 
     def referrers(self, digest: str) -> list[Descriptor] | None:
         """What refers to ``digest``, as the registry lists it; None when it keeps no such lists."""
-        url = f"{self._talk.root}/v2/{self._place.api_prefix}/referrers/{digest}"
-        first = self._talk.ask("GET", url, headers={"Accept": INDEX})
+        url = self._client.url(f"referrers/{digest}")
+        first = self._client.request("GET", url, headers={"Accept": INDEX})
         # What knows nothing of referrers answers in many ways: 404, 405, a page for people.
-        if first.status != 200 or not first.headers.get("content-type", "").startswith(INDEX):
+        if first.status != 200 or not first.headers.get("Content-Type", "").startswith(INDEX):
             return None
         found: dict[str, Descriptor] = {}
-        for answer in self._pages(url, "list referrers", first):
-            for one in read_entries(answer.content, f"the list of what refers to {digest}"):
-                found[one.digest] = one
+        for response in self._pages(first, "list referrers"):
+            for entry in read_entries(response.content, f"the list of what refers to {digest}"):
+                found[entry.digest] = entry
         return [found[digest] for digest in sorted(found)]
 
-    def _pages(self, url: str, doing: str, first: Response | None = None) -> list[Response]:
-        answer = first or self._talk.ask("GET", url)
-        if answer.status == 404:
-            return []
-        pages, size = [answer], 0
-        while True:
-            self._expect(answer, {200}, doing)
-            size += len(answer.content)
-            link = answer.headers.get("link", "")
+    def _pages(self, response: Response, doing: str) -> Iterator[Response]:
+        size = 0
+        for _ in range(PAGES):
+            self._expect(response, 200, doing)
+            yield response
+            size += len(response.content)
+            link = response.headers.get("Link", "")
             if "<" not in link or "next" not in link:
-                return pages
-            if size > LARGEST_JSON or len(pages) > 1000:
-                msg = f"{self.repository} never comes to an end when it is asked to {doing}."
-                raise PublishError(msg)
-            answer = self._talk.ask("GET", urljoin(url, link.partition("<")[2].partition(">")[0]))
-            pages.append(answer)
+                return
+            if size > LARGEST_JSON:
+                break
+            response = self._client.request("GET", self._client.linked(response, link))
+        msg = f"{self.repository} never comes to an end when it is asked to {doing}."
+        raise PublishError(msg)
 
     # --- judging answers
 
-    def _url(self, place: str) -> str:
-        return f"{self._talk.oras.prefix}://{place}"
+    def _compare_digest(self, response: Response, digest: str, doing: str) -> None:
+        self._compare(response.headers.get(CONTENT_DIGEST, digest), digest, doing)
 
-    def _compare(self, answer: Response, digest: str, doing: str) -> None:
-        self._same(answer.headers.get(CONTENT_DIGEST, digest), digest, doing)
-
-    def _same(self, found: object, due: object, what: str) -> None:
-        if found != due:
-            msg = f"{self.repository} has other bytes ({what}): {found}, not {due}."
+    def _compare(self, found: object, expected: object, what: str) -> None:
+        if found != expected:
+            msg = f"{self.repository} has other bytes ({what}): {found}, not {expected}."
             raise PublishError(
-                self._talk.hidden(msg),
+                self._client.redacted(msg),
                 why="the registry, or something before it, changes what it is given",
                 next="do not use it; ask who runs the registry",
             )
 
-    def _expect(self, answer: Response, wanted: set[int], doing: str) -> None:
-        if answer.status not in wanted:
-            raise refusal(answer, self.repository, doing, self._talk.hidden)
+    def _expect(self, response: Response, status: int, doing: str) -> None:
+        if response.status != status:
+            raise status_error(response, self._client, doing)
 
 
 def read_entries(data: bytes, name: str) -> list[Descriptor]:
     """Return what an image index lists. Raises PublishError when it is none."""
     listed = read_object(data, name).get("manifests")
-    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+    if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
         msg = f"{name} is no image index."
         raise PublishError(msg)
-    return [Descriptor.read(one) for one in listed]
+    return [Descriptor.read(entry) for entry in listed]

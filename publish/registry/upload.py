@@ -4,137 +4,129 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-bl
 what a broken upload has left behind is the registry's to tidy up.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from core.body import Body
 from core.errors import PublishError
+from core.http import Response, number_in
+from core.retry import Fault, MinimumRate
 from publish.oci.layout import Descriptor
-from publish.registry.answer import Fault, Response
-from publish.registry.body import Body
-from publish.registry.conversation import HttpClient
+from publish.registry.client import RegistryClient
 
 OCTETS = {"Content-Type": "application/octet-stream"}
+PIECE = 512 << 10
+"""Bytes that are sent at a time to a registry that does not take a file in one body."""
+SMALLEST_PIECE = 64 << 10
+"""Below this nobody's limit is served."""
 
 
 def upload(
-    talk: HttpClient, url: str, descriptor: Descriptor, source: bytes | Path, label: str
+    client: RegistryClient, descriptor: Descriptor, source: bytes | Path, label: str
 ) -> Response:
-    """Return the registry's last word on ``descriptor``'s bytes, sent to the upload address ``url``.
+    """Return the registry's last answer about ``descriptor``'s bytes, once they are sent.
 
-    Raises PublishError when patience is at its end, or when no piece is small enough.
+    Raises PublishError when it takes them in no way.
     """
-    one = _Upload(talk=talk, url=url, descriptor=descriptor, source=source, label=label)
-    whole = descriptor.size
-    piece = whole
+    blob = _Upload(client=client, descriptor=descriptor, source=source, label=label)
+    piece = whole = descriptor.size
 
     def attempt(number: int) -> Response:
         nonlocal piece
         while True:
-            talk.progress.started(label, descriptor.size)
+            client.progress.started(label, whole)
             try:
-                answer = one.whole() if piece >= whole else one.pieces(piece)
+                response = blob.send_whole() if piece >= whole else blob.send_pieces(piece)
             except Fault as fault:
                 # A proxy that cuts long bodies often just hangs up; once can be chance.
-                if fault.sent and number > 1 and piece >= whole > talk.outside.patience.piece:
-                    piece = talk.outside.patience.piece
+                if fault.sent and number > 1 and piece >= whole > PIECE:
+                    piece = PIECE
                 raise
-            if answer.status != 413:
-                return answer
-            piece = _smaller(piece, talk, label)
+            if response.status != 413:
+                return response
+            piece = _smaller(piece, client, label)
 
     try:
-        return talk.patiently(attempt)
+        return client.with_retries(attempt)
     finally:
-        talk.progress.finished()
+        client.progress.finished()
 
 
-def _smaller(piece: int, talk: HttpClient, label: str) -> int:
-    patience = talk.outside.patience
-    smaller = min(piece // 2, patience.piece)
-    if smaller < patience.smallest_piece:
-        msg = f"{talk.repository.host} takes no body of {piece} bytes ({label})."
+def _smaller(piece: int, client: RegistryClient, label: str) -> int:
+    smaller = min(piece // 2, PIECE)
+    if smaller < SMALLEST_PIECE:
+        msg = f"{client.name} takes no body of {piece} bytes ({label})."
         raise PublishError(
             msg,
             why="a proxy before it limits the size of requests",
             next="raise the limit (nginx: client_max_body_size), or push past the proxy",
         )
-    talk.progress.note(f"{talk.repository.host} takes no such body; sending {smaller} at a time")
+    client.progress.note(f"{client.name} takes no such body; sending {smaller} at a time")
     return smaller
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Upload:
-    talk: HttpClient
-    url: str
+    client: RegistryClient
     descriptor: Descriptor
     source: bytes | Path
     label: str
 
-    def whole(self) -> Response:
-        begun = self.talk.once("POST", self.url)
+    def send_whole(self) -> Response:
+        begun = self._begin()
         if begun.status != 202:
             return begun
-        place = _with_digest(begun.location(), self.descriptor.digest)
-        return self._last(place, self._body(0, self.descriptor.size))
+        return self._finish(begun, self._body(0, self.descriptor.size))
 
-    def pieces(self, piece: int) -> Response:
-        begun = answer = self.talk.once("POST", self.url)
-        if begun.status != 202:
-            return begun
-        least = begun.headers.get("oci-chunk-min-length", "")
-        if least.isdecimal() and int(least) > piece:
-            piece = int(least)
+    def send_pieces(self, piece: int) -> Response:
+        response = self._begin()
+        if response.status != 202:
+            return response
+        piece = max(piece, number_in(response.headers.get("OCI-Chunk-Min-Length", "")) or 0)
         for offset in range(0, self.descriptor.size, piece):
             size = min(piece, self.descriptor.size - offset)
             last = offset + size - 1
             headers = {**OCTETS, "Content-Range": f"{offset}-{last}"}
-            place = answer.location()
-            answer = self.talk.once("PATCH", place, headers=headers, body=self._body(offset, size))
-            self._lost(answer)
-            if answer.status not in {201, 202, 204}:
-                return answer
-            if answer.headers.get("range", f"0-{last}").removeprefix("bytes=") != f"0-{last}":
+            response = self.client.request_once(
+                "PATCH", response.location(), headers=headers, body=self._body(offset, size)
+            )
+            self._check_known(response)
+            if response.status not in {201, 202, 204}:
+                return response
+            if response.headers.get("Range", f"0-{last}").removeprefix("bytes=") != f"0-{last}":
                 msg = f"lost count after {last + 1} bytes"
                 raise Fault(msg)
-        return self._last(_with_digest(answer.location(), self.descriptor.digest), None)
+        return self._finish(response, None)
 
-    def _last(self, place: str, body: Body | None) -> Response:
-        answer = self.talk.once("PUT", place, headers=OCTETS, body=body)
-        self._lost(answer)
-        if answer.status == 400 and b"DIGEST_INVALID" in answer.content:
+    def _begin(self) -> Response:
+        return self.client.request_once("POST", self.client.url("blobs/uploads/"))
+
+    def _finish(self, before: Response, body: Body | None) -> Response:
+        # Added to whatever query the registry wrote, as it wrote it: it may be signed.
+        url = before.location()
+        join = "&" if urlsplit(url).query else "?"
+        url = f"{url}{join}digest={quote(self.descriptor.digest, safe=':')}"
+        response = self.client.request_once("PUT", url, headers=OCTETS, body=body)
+        self._check_known(response)
+        if response.status == 400 and b"DIGEST_INVALID" in response.content:
             msg = f"received other bytes than were sent ({self.label})"
             raise Fault(msg)
-        return answer
+        return response
 
-    def _lost(self, answer: Response) -> None:
+    def _check_known(self, response: Response) -> None:
         """An upload that the registry knows nothing of any more, or disagrees about, is begun anew."""
-        if answer.status in {404, 416} or b"BLOB_UPLOAD_UNKNOWN" in answer.content:
-            msg = f"lost an upload half-way: HTTP {answer.status}"
+        if response.status in {404, 416} or b"BLOB_UPLOAD_UNKNOWN" in response.content:
+            msg = f"lost an upload half-way: HTTP {response.status}"
             raise Fault(msg)
 
     def _body(self, offset: int, size: int) -> Body | None:
         if not size:
             return None
-        return Body(source=self.source, size=size, offset=offset, watch=self._watch())
+        rate = MinimumRate(self.client.options, "takes bytes too slowly")
 
-    def _watch(self) -> Callable[[int], None]:
-        outside, progress = self.talk.outside, self.talk.progress
-        began, sent = outside.monotonic(), 0
+        def watch(count: int) -> None:
+            self.client.progress.advanced(count)
+            rate.add(count)
 
-        def watch(size: int) -> None:
-            nonlocal sent
-            sent += size
-            progress.advanced(size)
-            elapsed = outside.monotonic() - began
-            if elapsed > outside.patience.grace and sent < elapsed * outside.patience.min_rate:
-                msg = f"takes bytes too slowly: {sent} in {elapsed:.0f} s"
-                raise Fault(msg)
-
-        return watch
-
-
-def _with_digest(url: str, digest: str) -> str:
-    """Add to whatever query the registry wrote, as it wrote it: it may be signed."""
-    return f"{url}{'&' if urlsplit(url).query else '?'}digest={quote(digest, safe=':')}"
+        return Body(source=self.source, size=size, offset=offset, watch=watch)

@@ -75,14 +75,14 @@ class UploadItem:
 
 def pack_image(layout: Layout) -> UploadItem:
     """Return a whole image, every blob of which has been hashed once more. Raises PublishError."""
-    manifests = tuple(_pack_manifest(layout, one) for one in layout.manifests())
+    manifests = tuple(_pack_manifest(layout, manifest) for manifest in layout.manifests())
     return _pack(layout, ItemKind.INDEX, "index", layout.index, manifests)
 
 
 def _pack_manifest(layout: Layout, manifest: Descriptor) -> UploadItem:
     name = manifest.platform.value if manifest.platform else manifest.digest
     config, *layers = layout.entries(manifest, "config", "layers")
-    parts = [_pack(layout, ItemKind.BLOB, f"{name} layer", one) for one in layers]
+    parts = [_pack(layout, ItemKind.BLOB, f"{name} layer", layer) for layer in layers]
     parts.append(_pack(layout, ItemKind.BLOB, f"{name} config", config))
     return _pack(layout, ItemKind.MANIFEST, name, manifest, tuple(parts))
 

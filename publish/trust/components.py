@@ -14,9 +14,9 @@ from core.errors import PublishError
 from recipes.load import PACKER
 from recipes.model import (
     BundledComponent,
-    Kind,
     Product,
     Recipe,
+    RecipeKind,
     Release,
     Source,
     Variant,
@@ -97,7 +97,7 @@ def linked(
     packages = {wheel.name: wheel for wheel in wheels}
 
     def visit(recipe: Recipe, variant: Variant, role: Role) -> list[str]:
-        if recipe.kind is Kind.TOOL:
+        if recipe.kind is RecipeKind.TOOL:
             return []
         needs = [
             name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -25,7 +26,11 @@ class Probe(Protocol):
     """Run the probe with these words; the output must keep the probe's promises."""
 
     def __call__(
-        self, *argv: str, env: Mapping[str, str] | None = None, timeout: float = 20
+        self,
+        *argv: str,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 20,
+        cpu: float = 20,
     ) -> subprocess.CompletedProcess[str]: ...
 
 
@@ -48,11 +53,18 @@ def has_tls(runner: str) -> bool:
     return runner not in WITHOUT_TLS
 
 
+def cpu_of_children() -> float:
+    """Seconds: what a busy machine does not stretch, as it does the time until the end."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 @pytest.fixture
 def probe(command: list[str]) -> Probe:
     def run(
-        *argv: str, env: Mapping[str, str] | None = None, timeout: float = 20
+        *argv: str, env: Mapping[str, str] | None = None, timeout: float = 20, cpu: float = 20
     ) -> subprocess.CompletedProcess[str]:
+        before = cpu_of_children()
         done = subprocess.run(
             [*command, *argv],
             cwd=ROOT,
@@ -62,6 +74,7 @@ def probe(command: list[str]) -> Probe:
             check=False,
             stdin=subprocess.DEVNULL,
         )
+        assert cpu_of_children() - before < cpu
         assert done.returncode in {0, 1}
         assert done.stderr == b""
         assert len(done.stdout) <= 4096

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -203,10 +202,8 @@ HOSTILE: dict[str, tuple[Handler, tuple[str, ...]]] = {
 def test_hostile_servers(probe: Probe, name: str) -> None:
     handler, options = HOSTILE[name]
     with serving(handler) as server:
-        started = time.monotonic()
-        done = probe(f"http://{server.address}/", "--timeout", "700ms", *options)
+        done = probe(f"http://{server.address}/", "--timeout", "700ms", *options, cpu=2)
     assert done.returncode == 1
-    assert time.monotonic() - started < 2
     assert "internal error" not in done.stdout
 
 

@@ -226,13 +226,11 @@ def test_hostile_servers(probe: Probe, check: str) -> None:
         drip(b"", 0),
         flood(b"", b"\xff" * 4096),
         flood(b"", b"+" * 4096),
-        drip(b"\0" * 99, 0.1),
+        drip(b"\0" * 999, 0.1),
     ):
         with serving(handler) as server:
-            started = time.monotonic()
-            done = probe(check, server.address, "--timeout", "400ms")
+            done = probe(check, server.address, "--timeout", "400ms", cpu=1.5)
         assert done.returncode == 1
-        assert time.monotonic() - started < 1.5
         assert "internal error" not in done.stdout
 
 

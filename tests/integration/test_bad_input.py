@@ -26,7 +26,6 @@ NOWHERE = "http://127.0.0.1:1"
         (("build", "curl:htpp"), 2, "Perhaps you meant"),
         (("build", "curl:http@1.0"), 2, "choose one of: "),
         (("build", "--target", "linux/amd46"), 2, "Perhaps you meant"),
-        (("build", "curl:http", "--target", "linux/mips64le"), 2, "cannot be built for"),
         (("build", "curl:http", "--engine", "dokcer"), 2, "Perhaps you meant 'docker'"),
         (("build", "--jobs", "many"), 2, "whole number"),
         (("build", "--no-such-flag"), 2, "no-such-flag"),
@@ -72,6 +71,15 @@ def test_an_unknown_key_in_a_recipe(spoilt: Inv, project: Path) -> None:
     assert done.code == 3
     assert str(recipe) in done.stderr
     assert "Perhaps you meant 'pack'" in done.stderr
+
+
+def test_a_target_that_a_recipe_calls_unsupported(spoilt: Inv, project: Path) -> None:
+    recipe = project / "recipes/zlib/recipe.toml"
+    unsupported = '\n[unsupported]\n"linux/s390x" = "nobody has shown that it runs"\n'
+    recipe.write_text(recipe.read_text("utf-8") + unsupported, "utf-8")
+    done = spoilt("build", "curl:http", "--target", "linux/s390x")
+    assert done.code == 2
+    assert "zlib cannot be built for linux/s390x: nobody has shown that it runs" in done.stderr
 
 
 def test_a_mirror_with_wrong_bytes(inv: Inv, mirror: Path, tmp_path: Path) -> None:

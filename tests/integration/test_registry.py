@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from core.errors import PublishError
+from core.retry import RetryPolicy
 from publish.oci.attachment import Attachment
 from publish.oci.layout import Layout
-from publish.registry.outside import ClientOptions, RetryPolicy
+from publish.registry.client import RegistryOptions
 from publish.registry.pull import list_tags, pull
 from publish.registry.push import plan_push, push
 from publish.registry.reference import Reference, Repository
@@ -224,7 +225,7 @@ def test_skopeos_login_is_good_and_without_one_the_next_step_is_named(
 ) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with debian_registry(tmp_path / "registry", auth=ASKS) as (repository, _):
-        with pytest.raises(PublishError, match="wants to know who we are") as caught:
+        with pytest.raises(PublishError, match="authentication required") as caught:
             push(layout, repository)
         assert caught.value.next == f"docker login {repository.host}"
         said(
@@ -285,17 +286,17 @@ def test_a_registry_that_dies_midway_has_no_tag_and_the_next_push_completes_it(
 ) -> None:
     heavy = tiny_layout(tmp_path / "heavy", bulk=8 << 20)
     attachments = said_about(heavy)
-    outside = ClientOptions(patience=RetryPolicy(tries=2, backoff=0.1))
+    options = RegistryOptions(policy=RetryPolicy(tries=2, backoff=0.1))
     directory, port = tmp_path / "registry", free_port()
     recorder = Killing()
     with debian_registry(directory, port=port) as (repository, process):
         recorder.process = process
         with pytest.raises(PublishError, match="Connection"):
-            push(heavy, repository, (), attachments, outside=outside, progress=recorder)
+            push(heavy, repository, (), attachments, options=options, progress=recorder)
         assert recorder.process is None
     with debian_registry(directory, port=port) as (repository, _):
         assert list_tags(repository) == ()
-        assert push(heavy, repository, (), attachments, outside=outside).changed
+        assert push(heavy, repository, (), attachments, options=options).changed
         reference = Reference(repository=repository, word=heavy.tag)
         pulled, said_of_it = pull(reference, tmp_path / "pulled")
         assert pulled.index == heavy.index

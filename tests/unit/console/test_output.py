@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from console.progress import PlainReport, make_report
+from console.progress import LiveReport, PlainReport, make_report
 from console.table import table
 from recipes.model import Source
 
@@ -97,3 +97,34 @@ def test_a_log_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert isinstance(report, PlainReport)
     report.note("hello")
     assert capsys.readouterr().err == "hello\n"
+
+
+def test_a_terminal_gets_bars_that_leave_only_what_is_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    report = LiveReport()
+    report.close()  # nothing happened, nothing is shown
+    assert capsys.readouterr().err == ""
+    report.step_started("curl:http 1 linux/amd64")
+    download = report.progress("fetch")
+    download.advanced(1)  # before anything was started
+    for origin in ("https://a.invalid/", "https://b.invalid/"):
+        download.started(SOURCE.filename, SOURCE.size, origin)
+        download.advanced(300)
+    assert len(report.bars.tasks) == 2  # the first mirror's bar is gone
+    assert (report.bars.tasks[-1].completed, report.bars.tasks[-1].total) == (300, 1234)
+    download.note("[bold] is no markup")
+    download.finished()
+    download.finished()
+    report.step_finished("curl:http 1 linux/amd64", 1.234, cached=False)
+    report.step_finished("musl 1 linux/amd64", 0, cached=True)
+    report.warn("look here")
+    assert report.bars.tasks == []
+    report.close()
+    assert [line.strip() for line in capsys.readouterr().err.splitlines() if line.strip()] == [
+        "[bold] is no markup",
+        "✓ curl:http 1 linux/amd64 1.2 s",
+        "✓ musl 1 linux/amd64 cached",
+        "warning: look here",
+    ]

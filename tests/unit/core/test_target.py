@@ -1,23 +1,68 @@
 """Targets: a closed set of which everything is known."""
 
+import dataclasses
+import platform
 import re
+from fnmatch import fnmatch
+from pathlib import Path
 
 import pytest
 
 from core.errors import UsageError
-from core.target import Target
+from core.target import Machine, Target
 from recipes.load import load_recipes
 from recipes.model import Product
 
-PROPERTIES = [name for name, value in vars(Target).items() if isinstance(value, property)]
+ROOT = Path(__file__).parents[3]
+FACTS = [field.name for field in dataclasses.fields(Machine) if field.name != "platform"]
 
 
 @pytest.mark.parametrize("target", Target)
-@pytest.mark.parametrize("name", PROPERTIES)
+@pytest.mark.parametrize("name", [*FACTS, "slug", "runs_natively"])
 def test_every_target_answers_every_question(target: Target, name: str) -> None:
     answer = getattr(target, name)
     assert answer is not None
-    assert answer != ""
+    assert answer != "" or name == "runs_on"
+
+
+def test_what_a_machine_calls_itself_means_one_target() -> None:
+    names = [name for target in Target for name in target.uname]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("target", Target)
+def test_a_machine_knows_its_own_target(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in target.uname:
+        monkeypatch.setattr(platform, "machine", lambda name=name: name.upper())
+        assert Target.native() is target
+
+
+def test_an_unknown_machine_has_to_name_a_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "mips64")
+    with pytest.raises(UsageError, match="'mips64'") as caught:
+        Target.native()
+    assert "--target" in caught.value.next
+
+
+def test_an_amd64_machine_runs_386_programs_and_no_other_way_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    assert [target for target in Target if target.runs_natively] == [Target.AMD64, Target.I386]
+    monkeypatch.setattr(platform, "machine", lambda: "i686")
+    assert [target for target in Target if target.runs_natively] == [Target.I386]
+
+
+def test_the_action_knows_the_machines_of_every_target() -> None:
+    """The action's script has no Python: its table of machines is compared with ours."""
+    path = re.search(r'bash "\$ACTION/(\S+)"', (ROOT / "action.yml").read_text("utf-8"))
+    assert path
+    script = (ROOT / path[1]).read_text("utf-8")
+    arms = re.findall(r"^\s+(\S+)\) echo (linux/\S+) ;;$", script, re.MULTILINE)
+    assert [target for _, target in arms] == list(Target)
+    for target in Target:
+        named = [arm for pattern, arm in arms if fnmatch(target.uname[0], pattern)]
+        assert named == [target]
 
 
 @pytest.mark.parametrize("target", Target)

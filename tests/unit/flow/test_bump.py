@@ -11,12 +11,13 @@ import pytest
 import requests
 
 from builders.sources.apt import Apt, DebianRelease
-from builders.sources.candidate import survey
-from builders.sources.client import Client, Limits, Refused
+from builders.sources.candidate import release_date
+from builders.sources.client import MirrorError
 from builders.sources.http_get import ARCHIVE_MAX
 from builders.sources.signature import BadSignatureError
 from commands.bump import Bump, PinChange, PinState, bump_table
 from core.errors import RecipeError, UsageError
+from core.retry import ClientOptions, RetryPolicy
 from core.settings import Settings
 from flow.context import Context
 from tests.fakes import Lines
@@ -35,7 +36,7 @@ class FakeApt(Apt):
         self.asked.append(package)
         if self.packaged is None:
             msg = "no apt here"
-            raise Refused(msg)
+            raise MirrorError(msg)
         return self.packaged
 
 
@@ -73,8 +74,8 @@ def bump(
     fake = FakeApt(
         directory=directory / "apt", bases=tuple, packaged=upstream.packaged if debian else None
     )
-    client = Client(session=loopback, limits=Limits(tries=1))
-    return Bump(context=context, apt=fake, client=client, max_bytes=max_bytes).run(
+    options = ClientOptions(session=loopback, policy=RetryPolicy(tries=1))
+    return Bump(context=context, apt=fake, options=options, max_bytes=max_bytes).run(
         names, check=check
     )
 
@@ -406,8 +407,12 @@ def test_a_huge_listing_is_not_read(upstream: Upstream, monkeypatch: pytest.Monk
 def test_a_bomb_is_not_unpacked_to_the_end(tmp_path: Path) -> None:
     bomb = tmp_path / "tool-1.1.tar.gz"
     bomb.write_bytes(archive_of("1.1", padding=1 << 20))
-    with pytest.raises(Refused, match="its archive cannot be used: unpacks to more than 1000000"):
-        survey(bomb, "tool 1.1", "1.1", DAY, now=DAY.toordinal() * 86400.0, max_read=1_000_000)
+    with pytest.raises(
+        MirrorError, match="its archive cannot be used: unpacks to more than 1000000"
+    ):
+        release_date(
+            bomb, "tool 1.1", "1.1", DAY, now=DAY.toordinal() * 86400.0, max_read=1_000_000
+        )
 
 
 def test_an_archive_that_never_ends_is_not_kept(upstream: Upstream) -> None:

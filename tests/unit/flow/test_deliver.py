@@ -166,7 +166,7 @@ def test_without_isolation_the_manifest_says_so(harness: Harness) -> None:
 def test_a_program_of_two_files_is_no_program(harness: Harness) -> None:
     script = bad("hello-plain-2.0-linux-amd64", name="README", data=b"read me")
     harness.engine.script = script  # type: ignore[assignment]
-    with pytest.raises(StepError, match="made 2 files where one program is expected"):
+    with pytest.raises(StepError, match="made README, hello where one file is expected"):
         harness.build()
 
 

@@ -11,8 +11,8 @@ import pytest
 from builders.engines.engine import EngineName
 from builders.sources.cache import Cache
 from commands.rebuild import Comparison, Pair, other_engine, seed
-from commands.rebuild_worker import error_of
-from core.errors import EngineError, ExitCode, SourceError
+from commands.rebuild_worker import BuildSpec, error_of, run_worker
+from core.errors import EngineError, ExitCode, SourceError, UsageError
 from core.target import Target
 from flow.build import Request
 from flow.fetch import fetch_sources
@@ -134,3 +134,32 @@ def test_an_error_of_the_second_build_keeps_its_kind_and_its_code() -> None:
         "because",
         "do this",
     )
+
+
+def spec(harness: Harness, *products: str) -> BuildSpec:
+    """A second build that may use what the first one made."""
+    settings = {"cache": str(harness.directory / "cache"), "offline": "1", "engine": "host"}
+    return BuildSpec(
+        settings={**settings, "artifacts": str(harness.directory / "second")},
+        recipes=str(harness.world.recipes),
+        request=Request(products=products, targets=(Target.AMD64,), exact=True),
+        cores=3,
+        days=1,
+    )
+
+
+def test_the_other_process_is_given_the_request_and_answers_with_its_files(
+    harness: Harness, tmp_path: Path
+) -> None:
+    artifacts = harness.build("hello:secure@2.0")
+    made = run_worker(spec(harness, "hello:secure@2.0"), tmp_path)
+    assert {path: file.name for path, file in made.items()} == {
+        artifact.path: artifact.sha256 for artifact in artifacts
+    }
+    assert all(file.is_file() for file in made.values())
+
+
+def test_what_ends_the_other_process_ends_this_one(harness: Harness, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"The second build: hello 3\.0 is not pinned") as caught:
+        run_worker(spec(harness, "hello:plain@3.0"), tmp_path)
+    assert caught.value.next == "choose one of: 2.0, 1.0"

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes import Context
+from tests.fakes import BuildHarness
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> Context:
-    return Context.open(tmp_path)
+def harness(tmp_path: Path) -> BuildHarness:
+    return BuildHarness.open(tmp_path)

@@ -6,35 +6,35 @@ from pathlib import Path
 
 import pytest
 
-from builders.build import LOG_LINES, Outcome
+from builders.build import FEW, LOG_LINES, Outcome
 from builders.plan import Step, topological_order
 from builders.schedule import run_plan
 from builders.tree import unpack_tree
 from core.errors import FromscratchError, StepError
-from tests.fakes import Context, Running, below, make_something
+from tests.fakes import BuildHarness, Running, below, make_something
 
 
-def steps(context: Context) -> dict[str, Step]:
-    return {step.recipe.name: step for step in topological_order(context.world.plan("hello:plain"))}
+def steps(harness: BuildHarness) -> dict[str, Step]:
+    return {step.recipe.name: step for step in topological_order(harness.world.plan("hello:plain"))}
 
 
-def run(context: Context, name: str = "musl") -> Outcome:
+def run(harness: BuildHarness, name: str = "musl") -> Outcome:
     """Run one step that needs nothing."""
-    return context.builder().run(steps(context)[name], {})
+    return harness.builder().run(steps(harness)[name], {})
 
 
-def failure(context: Context, script: Callable[[Running], int]) -> FromscratchError:
-    context.engine.script = script
+def failure(harness: BuildHarness, script: Callable[[Running], int]) -> FromscratchError:
+    harness.engine.script = script
     with pytest.raises(FromscratchError) as caught:
-        run(context)
-    assert context.engine.open_sandboxes == 0
+        run(harness)
+    assert harness.engine.open_sandboxes == 0
     assert isinstance(caught.value, StepError)
-    builder = context.builder()
-    assert builder.look_up(steps(context)["musl"], {}) is None  # nothing is remembered of it
+    builder = harness.builder()
+    assert builder.look_up(steps(harness)["musl"], {}) is None  # nothing is remembered of it
     return caught.value
 
 
-def test_a_step_finds_its_source_its_recipe_and_empty_directories(context: Context) -> None:
+def test_a_step_finds_its_source_its_recipe_and_empty_directories(harness: BuildHarness) -> None:
     seen: dict[str, bytes] = {}
     directories: set[str] = set()
 
@@ -43,9 +43,9 @@ def test_a_step_finds_its_source_its_recipe_and_empty_directories(context: Conte
         directories.update(path.name for path in running.directory.iterdir())
         return make_something(running)
 
-    context.engine.script = script
-    (context.world.recipes / "musl" / "upstream.asc").touch()  # no part of the key: not seen
-    run(context)
+    harness.engine.script = script
+    (harness.world.recipes / "musl" / "upstream.asc").touch()  # no part of the key: not seen
+    run(harness)
     assert seen == {
         "recipe/build.sh": b"# makes musl\n",
         "recipe/checks.sh": b"# asks the platform\n",
@@ -55,39 +55,39 @@ def test_a_step_finds_its_source_its_recipe_and_empty_directories(context: Conte
 
 
 def test_a_step_is_told_of_nothing_but_what_is_in_its_key(
-    context: Context, monkeypatch: pytest.MonkeyPatch
+    harness: BuildHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CFLAGS", "-march=native")
     monkeypatch.setenv("SECRET_TOKEN", "hush")
-    run(context)
-    env = context.engine.commands["musl-1.0-linux-amd64"].env
+    run(harness)
+    env = harness.engine.commands["musl-1.0-linux-amd64"].env
     assert "hush" not in env.values()
     assert "native" not in env["CFLAGS"]
     assert env["PATH"] == "/toolchain/bin:/usr/bin:/bin"
     assert env["SOURCE_DATE_EPOCH"] == "1767225600"  # 2026-01-01
     assert (env["LC_ALL"], env["TZ"]) == ("C", "UTC")
     assert (env["SRC"], env["OUT"], env["VERSION"]) == ("/box/src", "/box/out", "1.0")
-    assert str(context.cache.root) not in str(env)
+    assert str(harness.cache.root) not in str(env)
     assert str(Path.home()) not in env.values()
 
 
-def test_a_step_runs_its_own_script(context: Context) -> None:
-    plan = topological_order(context.world.plan("hello:plain"))
-    run_plan(plan, context.builder(), jobs=1, cancel=context.cancel)
+def test_a_step_runs_its_own_script(harness: BuildHarness) -> None:
+    plan = topological_order(harness.world.plan("hello:plain"))
+    run_plan(plan, harness.builder(), jobs=1, cancel=harness.cancel)
     scripts = {
         step: command.argv[-1].rpartition("/")[2].rstrip('"')
-        for step, command in context.engine.commands.items()
+        for step, command in harness.engine.commands.items()
     }
     assert scripts["hello-plain-2.0-linux-amd64"] == "build.sh"
     assert scripts["hello-2.0-linux-amd64-checks"] == "checks.sh"
     assert scripts["hello-plain-2.0-linux-amd64-pack"] == "pack.sh"
-    switches = {step: command.env["SWITCHES"] for step, command in context.engine.commands.items()}
+    switches = {step: command.env["SWITCHES"] for step, command in harness.engine.commands.items()}
     assert switches["hello-plain-2.0-linux-amd64"] == "-DCOMMON=1 -DLOUD=OFF"
     assert switches["hello-2.0-linux-amd64-checks"] == ""
 
 
 def test_what_a_step_made_comes_out_of_the_cache_as_it_was(
-    context: Context, tmp_path: Path
+    harness: BuildHarness, tmp_path: Path
 ) -> None:
     def script(running: Running) -> int:
         running.make("program", b"\x7fELF")
@@ -96,25 +96,61 @@ def test_what_a_step_made_comes_out_of_the_cache_as_it_was(
         (running.out / "lib" / "a.h").write_text("x")
         return 0
 
-    context.engine.script = script
-    outcome = run(context)
-    blob = context.cache.blob(outcome.output)
+    harness.engine.script = script
+    outcome = run(harness)
+    blob = harness.cache.blob(outcome.output)
     assert blob is not None
     unpack_tree(blob, tmp_path / "got")
     assert below(tmp_path / "got") == {"program": b"\x7fELF", "lib/a.h": b"x"}
     assert (tmp_path / "got" / "lib" / "empty").is_dir()
     assert os.access(tmp_path / "got" / "program", os.X_OK)
-    program = context.cache.blob(outcome.files["program"])
+    program = harness.cache.blob(outcome.files["program"])
     assert program is not None
     assert program.read_bytes() == b"\x7fELF"
 
 
-def test_a_failed_step_shows_the_end_of_its_log_and_where_the_rest_is(context: Context) -> None:
+def test_files_of_one_name_in_two_directories_are_two_files(harness: BuildHarness) -> None:
+    def script(running: Running) -> int:
+        for name in ("a", "b"):
+            (running.out / name).mkdir()
+            running.make(f"{name}/tool", name.encode())
+        return 0
+
+    harness.engine.script = script
+    for outcome in (run(harness), run(harness)):
+        assert sorted(outcome.files) == ["a/tool", "b/tool"]
+        blobs = [harness.cache.blob(sha256) for _, sha256 in sorted(outcome.files.items())]
+        assert [blob and blob.read_bytes() for blob in blobs] == [b"a", b"b"]
+        with pytest.raises(StepError, match=r"musl 1\.0 .* made a/tool, b/tool where one"):
+            outcome.product(steps(harness)["musl"])
+
+
+def test_one_file_among_many_is_no_product(harness: BuildHarness) -> None:
+    def script(running: Running) -> int:
+        for number in range(FEW + 1):
+            running.make(f"file{number}", b"x")
+        return 0
+
+    harness.engine.script = script
+    outcome = run(harness)
+    assert outcome.files == {}
+    with pytest.raises(StepError, match=f"made more than {FEW} files where one file is expected"):
+        outcome.product(steps(harness)["musl"])
+
+
+def test_the_one_file_is_the_product(harness: BuildHarness) -> None:
+    outcome = run(harness)
+    assert outcome.product(steps(harness)["musl"]) == outcome.files["result"]
+
+
+def test_a_failed_step_shows_the_end_of_its_log_and_where_the_rest_is(
+    harness: BuildHarness,
+) -> None:
     def script(running: Running) -> int:
         running.say("".join(f"line {number:03}\n" for number in range(100)))
         return 2
 
-    error = failure(context, script)
+    error = failure(harness, script)
     shown = [line.strip() for line in error.what.splitlines() if "line " in line]
     assert shown == [f"line {number:03}" for number in range(100 - LOG_LINES, 100)]
     assert LOG_LINES == 30
@@ -122,21 +158,21 @@ def test_a_failed_step_shows_the_end_of_its_log_and_where_the_rest_is(context: C
     assert log.read_text("utf-8").startswith("line 000\n")
 
 
-def test_a_log_that_is_no_text_is_shown_all_the_same(context: Context) -> None:
+def test_a_log_that_is_no_text_is_shown_all_the_same(harness: BuildHarness) -> None:
     def script(running: Running) -> int:
         running.command.log.write_bytes(b"caf\xe9 \xff\n")
         return 1
 
-    assert "caf" in failure(context, script).what
+    assert "caf" in failure(harness, script).what
 
 
-def test_a_log_tells_of_the_last_run_only(context: Context) -> None:
+def test_a_log_tells_of_the_last_run_only(harness: BuildHarness) -> None:
     def script(running: Running) -> int:
         running.say("once\n")
         return 1
 
-    failure(context, script)
-    assert failure(context, script).what.count("once") == 1
+    failure(harness, script)
+    assert failure(harness, script).what.count("once") == 1
 
 
 def nothing(running: Running) -> int:
@@ -150,9 +186,9 @@ def only_directories(running: Running) -> int:
 
 @pytest.mark.parametrize("script", [nothing, only_directories])
 def test_a_step_that_makes_nothing_has_failed(
-    context: Context, script: Callable[[Running], int]
+    harness: BuildHarness, script: Callable[[Running], int]
 ) -> None:
-    assert "ended well but made nothing" in failure(context, script).what
+    assert "ended well but made nothing" in failure(harness, script).what
 
 
 def link(running: Running) -> int:
@@ -201,52 +237,52 @@ def pipe(running: Running) -> int:
     ],
 )
 def test_a_step_may_leave_files_and_directories_only(
-    context: Context, script: Callable[[Running], int]
+    harness: BuildHarness, script: Callable[[Running], int]
 ) -> None:
-    assert "no file and no directory" in failure(context, script).what
+    assert "no file and no directory" in failure(harness, script).what
 
 
 @pytest.mark.parametrize("which", ["output", "file"])
 @pytest.mark.parametrize("damage", ["change", "lose"])
-def test_a_damaged_result_is_made_again(context: Context, which: str, damage: str) -> None:
-    first = run(context)
-    blob = context.cache.blob(first.output if which == "output" else first.files["result"])
+def test_a_damaged_result_is_made_again(harness: BuildHarness, which: str, damage: str) -> None:
+    first = run(harness)
+    blob = harness.cache.blob(first.output if which == "output" else first.files["result"])
     assert blob is not None
     if damage == "lose":
         blob.unlink()
     else:
         blob.chmod(0o644)
         blob.write_bytes(b"rotten")
-    again = run(context)
+    again = run(harness)
     assert not again.cached
-    assert context.engine.ran == ["musl-1.0-linux-amd64"] * 2
+    assert harness.engine.ran == ["musl-1.0-linux-amd64"] * 2
     assert again.output == first.output
 
 
-def test_a_result_whose_record_is_damaged_is_made_again(context: Context) -> None:
-    first = run(context)
-    record = context.cache.root / "ac" / first.key
+def test_a_result_whose_record_is_damaged_is_made_again(harness: BuildHarness) -> None:
+    first = run(harness)
+    record = harness.cache.root / "ac" / first.key
     record.write_text(record.read_text("utf-8").replace("sandbox", "sendbox"), "utf-8")
-    assert not run(context).cached
+    assert not run(harness).cached
 
 
-def test_a_source_that_vanished_is_missed_by_name(context: Context) -> None:
-    sha256 = steps(context)["musl"].release.archive.sha256
-    blob = context.cache.blob(sha256)
+def test_a_source_that_vanished_is_missed_by_name(harness: BuildHarness) -> None:
+    sha256 = steps(harness)["musl"].release.archive.sha256
+    blob = harness.cache.blob(sha256)
     assert blob is not None
     blob.unlink()
-    error = failure(context, make_something)
+    error = failure(harness, make_something)
     assert "musl-1.0.tar.gz is not in the cache any more" in error.what
 
 
-def test_products_are_known_by_name_in_one_order_cached_or_not(context: Context) -> None:
+def test_products_are_known_by_name_in_one_order_cached_or_not(harness: BuildHarness) -> None:
     def script(running: Running) -> int:
         for name in ("c", "a", "b"):
             running.make(name, name.encode())
         return 0
 
-    context.engine.script = script
-    assert list(run(context).files) == ["a", "b", "c"]
-    again = run(context)
+    harness.engine.script = script
+    assert list(run(harness).files) == ["a", "b", "c"]
+    again = run(harness)
     assert again.cached
     assert list(again.files) == ["a", "b", "c"]

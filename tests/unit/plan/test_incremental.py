@@ -12,7 +12,7 @@ from builders.schedule import run_plan
 from core.target import Target
 from flow.context import ROOT
 from recipes.load import list_products, load_recipes
-from tests.fakes import Context, fake_toolchain
+from tests.fakes import BuildHarness, fake_toolchain
 
 TARGETS = (Target.AMD64, Target.ARM64)
 
@@ -85,15 +85,15 @@ def test_the_probe_s_source_leads_to_no_python_being_built(checkout: Checkout) -
     assert not any(name.startswith(("cpython", "nuitka", "musl", "mbedtls")) for name in again)
 
 
-def test_what_runs_again_is_what_the_keys_say(context: Context) -> None:
+def test_what_runs_again_is_what_the_keys_say(harness: BuildHarness) -> None:
     def build() -> list[str]:
-        context.engine.ran.clear()
-        steps = topological_order(context.world.plan("hello:plain", "hello:secure"))
-        run_plan(steps, context.builder(), jobs=2, cancel=context.cancel)
-        return sorted(context.engine.ran)
+        harness.engine.ran.clear()
+        steps = topological_order(harness.world.plan("hello:plain", "hello:secure"))
+        run_plan(steps, harness.builder(), jobs=2, cancel=harness.cancel)
+        return sorted(harness.engine.ran)
 
     assert build()
     assert build() == []
-    context.world.edit("hello", 'LOUD = "OFF"', 'LOUD = "ON"')
+    harness.world.edit("hello", 'LOUD = "OFF"', 'LOUD = "ON"')
     # The fake makes the same bytes again, so that nothing has to be packed again.
     assert build() == ["hello-plain-2.0-linux-amd64"]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from builders.memory import COMPILER, Memory, available, needed
+from builders.memory import COMPILER, MemoryBudget, available, needed
 from builders.plan import Step, topological_order
-from tests.fakes import Context
+from tests.fakes import BuildHarness
 
 MB = 1 << 20
 
@@ -96,31 +96,31 @@ def test_this_machine_has_some() -> None:
     assert 16 * MB < found < 1 << 50
 
 
-def step(context: Context, name: str, memory: int = 0) -> Step:
+def step(harness: BuildHarness, name: str, memory: int = 0) -> Step:
     (found,) = [
-        one
-        for one in topological_order(context.world.plan("hello:secure"))
-        if one.slug.startswith(name)
+        step
+        for step in topological_order(harness.world.plan("hello:secure"))
+        if step.slug.startswith(name)
     ]
     return replace(found, variant=replace(found.variant, memory=memory))
 
 
-def test_steps_run_together_as_long_as_they_fit(context: Context) -> None:
-    heavy, light = step(context, "tls", 30 << 30), step(context, "hello-2.0-linux-amd64-checks")
+def test_steps_run_together_as_long_as_they_fit(harness: BuildHarness) -> None:
+    heavy, light = step(harness, "tls", 30 << 30), step(harness, "hello-2.0-linux-amd64-checks")
     assert needed(heavy) == 30 << 30
     assert needed(light) == COMPILER
-    narrow = Memory(budget=(30 << 30) + COMPILER)
+    narrow = MemoryBudget(budget=(30 << 30) + COMPILER)
     assert narrow.admits(light, [heavy])
     assert not narrow.admits(light, [heavy, light])
     assert not narrow.admits(heavy, [heavy])
-    assert Memory(budget=0).admits(heavy, [])  # one always can
-    assert Memory(budget=None).admits(heavy, [heavy])
+    assert MemoryBudget(budget=0).admits(heavy, [])  # one always can
+    assert MemoryBudget(budget=None).admits(heavy, [heavy])
 
 
 def test_a_build_is_taken_to_run_as_many_compilers_as_it_is_told_to(
-    context: Context, monkeypatch: pytest.MonkeyPatch
+    harness: BuildHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 6)
-    assert needed(step(context, "tls")) == 6 * COMPILER
-    assert needed(step(context, "upx")) == 6 * COMPILER
-    assert needed(step(context, "hello-secure-2.0-linux-amd64-pack")) == COMPILER
+    assert needed(step(harness, "tls")) == 6 * COMPILER
+    assert needed(step(harness, "upx")) == 6 * COMPILER
+    assert needed(step(harness, "hello-secure-2.0-linux-amd64-pack")) == COMPILER

@@ -5,18 +5,19 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 
 import pytest
 
 from builders.build import Outcome
 from builders.engines.engine import EngineName
-from builders.memory import Memory
+from builders.memory import MemoryBudget
 from builders.plan import Step, topological_order
 from builders.schedule import critical_paths, run_plan
 from core.cancel import Cancelled
 from core.errors import EngineError, ExitCode, StepError
 from core.target import Target
-from tests.fakes import Context, Running, below, make_something, wait_for_threads
+from tests.fakes import BuildHarness, Running, below, make_something, wait_for_threads
 
 EVERYTHING = {
     "data-1.0-linux-amd64",
@@ -29,61 +30,63 @@ EVERYTHING = {
 }
 
 
-def build(context: Context, *names: str, jobs: int = 4, **flags: object) -> dict[Step, Outcome]:
-    steps = topological_order(context.world.plan(*(names or ("hello:secure",))))
-    builder = context.builder(**flags)  # type: ignore[arg-type]
-    return run_plan(steps, builder, jobs=jobs, cancel=context.cancel)
+def build(
+    harness: BuildHarness, *names: str, jobs: int = 4, **flags: object
+) -> dict[Step, Outcome]:
+    steps = topological_order(harness.world.plan(*(names or ("hello:secure",))))
+    builder = harness.builder(**flags)  # type: ignore[arg-type]
+    return run_plan(steps, builder, jobs=jobs, cancel=harness.cancel)
 
 
 def by_slug(outcomes: Mapping[Step, Outcome]) -> dict[str, Outcome]:
     return {step.slug: outcome for step, outcome in outcomes.items()}
 
 
-def test_everything_runs_once_and_is_told_of(context: Context) -> None:
-    outcomes = build(context)
-    assert sorted(context.engine.ran) == sorted(EVERYTHING)
+def test_everything_runs_once_and_is_told_of(harness: BuildHarness) -> None:
+    outcomes = build(harness)
+    assert sorted(harness.engine.ran) == sorted(EVERYTHING)
     assert {step.slug for step in outcomes} == EVERYTHING
-    assert sorted(context.report.started) == sorted(context.report.finished)
-    assert context.engine.open_sandboxes == 0
+    assert sorted(harness.report.started) == sorted(harness.report.finished)
+    assert harness.engine.open_sandboxes == 0
 
 
-def test_nothing_runs_again_and_no_engine_is_looked_for(context: Context) -> None:
-    first = by_slug(build(context))
-    steps = topological_order(context.world.plan("hello:secure"))
-    builder = context.builder()
+def test_nothing_runs_again_and_no_engine_is_looked_for(harness: BuildHarness) -> None:
+    first = by_slug(build(harness))
+    steps = topological_order(harness.world.plan("hello:secure"))
+    builder = harness.builder()
 
     def no_engine() -> None:
         msg = "an engine was looked for"
         raise AssertionError(msg)
 
     builder.engine._make = no_engine  # type: ignore[assignment]
-    again = by_slug(run_plan(steps, builder, jobs=4, cancel=context.cancel))
-    assert len(context.engine.ran) == len(EVERYTHING)
+    again = by_slug(run_plan(steps, builder, jobs=4, cancel=harness.cancel))
+    assert len(harness.engine.ran) == len(EVERYTHING)
     assert all(outcome.cached for outcome in again.values())
-    assert {slug: one.output for slug, one in again.items()} == {
-        slug: one.output for slug, one in first.items()
+    assert {slug: outcome.output for slug, outcome in again.items()} == {
+        slug: outcome.output for slug, outcome in first.items()
     }
 
 
-def test_an_engine_by_another_name_finds_what_the_first_one_made(context: Context) -> None:
-    build(context)
-    context.engine.name, context.engine.isolated = EngineName.HOST, False
-    again = by_slug(build(context))
-    assert len(context.engine.ran) == len(EVERYTHING)
+def test_an_engine_by_another_name_finds_what_the_first_one_made(harness: BuildHarness) -> None:
+    build(harness)
+    harness.engine.name, harness.engine.isolated = EngineName.HOST, False
+    again = by_slug(build(harness))
+    assert len(harness.engine.ran) == len(EVERYTHING)
     # And it is still said that the bytes came out of a sandbox.
     assert {(outcome.engine, outcome.isolated) for outcome in again.values()} == {("sandbox", True)}
 
 
-def test_only_what_changed_runs_again(context: Context) -> None:
-    build(context)
-    context.engine.ran.clear()
+def test_only_what_changed_runs_again(harness: BuildHarness) -> None:
+    build(harness)
+    harness.engine.ran.clear()
     # What it makes does not change, so that nothing after it has to run.
-    (context.world.recipes / "tls" / "build.sh").write_text("# another way\n", "utf-8")
-    build(context)
-    assert context.engine.ran == ["tls-1.0-linux-amd64"]
+    (harness.world.recipes / "tls" / "build.sh").write_text("# another way\n", "utf-8")
+    build(harness)
+    assert harness.engine.ran == ["tls-1.0-linux-amd64"]
 
 
-def test_steps_that_do_not_need_each_other_run_at_the_same_time(context: Context) -> None:
+def test_steps_that_do_not_need_each_other_run_at_the_same_time(harness: BuildHarness) -> None:
     together = threading.Barrier(2)
 
     def script(running: Running) -> int:
@@ -91,12 +94,12 @@ def test_steps_that_do_not_need_each_other_run_at_the_same_time(context: Context
             together.wait(10)  # breaks, and fails the step, when the other one never comes
         return make_something(running)
 
-    context.engine.script = script
-    context.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
-    build(context, jobs=2)
+    harness.engine.script = script
+    harness.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
+    build(harness, jobs=2)
 
 
-def test_no_more_steps_than_jobs_run_at_the_same_time(context: Context) -> None:
+def test_no_more_steps_than_jobs_run_at_the_same_time(harness: BuildHarness) -> None:
     running_now: list[str] = []
     most: list[int] = []
 
@@ -107,20 +110,20 @@ def test_no_more_steps_than_jobs_run_at_the_same_time(context: Context) -> None:
         running_now.remove(running.step)
         return make_something(running)
 
-    context.engine.script = script
-    build(context, jobs=1)
+    harness.engine.script = script
+    build(harness, jobs=1)
     assert max(most) == 1
 
 
-def test_a_step_has_what_it_needs_when_it_begins(context: Context) -> None:
+def test_a_step_has_what_it_needs_when_it_begins(harness: BuildHarness) -> None:
     needs: dict[str, dict[str, bytes]] = {}
 
     def script(running: Running) -> int:
         needs[running.step] = below(running.directory / "needs")
         return make_something(running)
 
-    context.engine.script = script
-    build(context)
+    harness.engine.script = script
+    build(harness)
     assert needs["musl-1.0-linux-amd64"] == {}
     assert needs["hello-secure-2.0-linux-amd64"] == {
         "checks/result": b"hello-2.0-linux-amd64-checks",
@@ -134,7 +137,7 @@ def test_a_step_has_what_it_needs_when_it_begins(context: Context) -> None:
     }
 
 
-def test_the_first_failure_stops_the_others_and_is_what_is_told(context: Context) -> None:
+def test_the_first_failure_stops_the_others_and_is_what_is_told(harness: BuildHarness) -> None:
     begun = threading.Event()
 
     def script(running: Running) -> int:
@@ -146,73 +149,122 @@ def test_the_first_failure_stops_the_others_and_is_what_is_told(context: Context
             return running.until_stopped()
         return make_something(running)
 
-    context.engine.script = script
+    harness.engine.script = script
     with pytest.raises(StepError, match=r"data 1\.0 linux/amd64 failed with exit code 3"):
-        build(context, jobs=2)
-    assert sorted(context.engine.ran) == ["data-1.0-linux-amd64", "musl-1.0-linux-amd64"]
-    assert sorted(context.engine.ended) == sorted(context.engine.ran)
-    assert context.engine.open_sandboxes == 0
+        build(harness, jobs=2)
+    assert sorted(harness.engine.ran) == ["data-1.0-linux-amd64", "musl-1.0-linux-amd64"]
+    assert sorted(harness.engine.ended) == sorted(harness.engine.ran)
+    assert harness.engine.open_sandboxes == 0
 
 
-def test_what_was_made_before_the_failure_is_kept(context: Context) -> None:
+def test_what_was_made_before_the_failure_is_kept(harness: BuildHarness) -> None:
     def script(running: Running) -> int:
         return 1 if running.step.startswith("hello-secure") else make_something(running)
 
-    context.engine.script = script
+    harness.engine.script = script
     with pytest.raises(StepError):
-        build(context, jobs=1)
-    context.engine.script, context.engine.ran = make_something, []
-    context.cancel.event.clear()
-    build(context)
-    assert "musl-1.0-linux-amd64" not in context.engine.ran
-    assert "hello-secure-2.0-linux-amd64" in context.engine.ran
+        build(harness, jobs=1)
+    harness.engine.script, harness.engine.ran = make_something, []
+    harness.cancel.event.clear()
+    build(harness)
+    assert "musl-1.0-linux-amd64" not in harness.engine.ran
+    assert "hello-secure-2.0-linux-amd64" in harness.engine.ran
 
 
-def test_ctrl_c_stops_every_step_and_leaves_nothing_running(context: Context) -> None:
+def test_ctrl_c_stops_every_step_and_leaves_nothing_running(harness: BuildHarness) -> None:
     def script(running: Running) -> int:
         # As the terminal does: the signal reaches the thread that waits for the steps.
         os.kill(os.getpid(), signal.SIGINT)
         return running.until_stopped()
 
-    context.engine.script = script
+    harness.engine.script = script
     with pytest.raises(KeyboardInterrupt):
-        build(context, jobs=1)
+        build(harness, jobs=1)
     wait_for_threads("step")
-    assert context.engine.ended == context.engine.ran
-    assert context.engine.open_sandboxes == 0
-    assert list((context.cache.root / "tmp").iterdir()) == []
+    assert harness.engine.ended == harness.engine.ran
+    assert harness.engine.open_sandboxes == 0
+    assert list((harness.cache.root / "tmp").iterdir()) == []
 
 
-def test_an_engine_that_cannot_be_had_is_told_once_as_what_it_is(context: Context) -> None:
-    builder = context.builder()
+def test_an_engine_that_cannot_be_had_is_told_once_as_what_it_is(harness: BuildHarness) -> None:
+    builder = harness.builder()
 
     def no_engine() -> None:
         msg = "no engine works here"
         raise EngineError(msg)
 
     builder.engine._make = no_engine  # type: ignore[assignment]
-    steps = topological_order(context.world.plan("hello:secure"))
+    steps = topological_order(harness.world.plan("hello:secure"))
     with pytest.raises(EngineError, match="no engine works here"):
-        run_plan(steps, builder, jobs=4, cancel=context.cancel)
+        run_plan(steps, builder, jobs=4, cancel=harness.cancel)
 
 
-def test_rebuild_looks_at_no_result_of_the_named_recipes(context: Context) -> None:
-    build(context)
-    context.engine.ran.clear()
-    build(context, rebuild=["hello"])
-    assert sorted(context.engine.ran) == sorted(name for name in EVERYTHING if "hello" in name)
+def test_another_executor_can_take_the_place_of_the_threads(harness: BuildHarness) -> None:
+    builder, submitted = harness.builder(), dict[str, set[str]]()
+
+    def submit(step: Step, inputs: Mapping[str, Outcome]) -> Future[Outcome]:
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("step")]
+        submitted[step.slug] = set(inputs)
+        future: Future[Outcome] = Future()
+        future.set_result(builder.run(step, inputs))
+        return future
+
+    steps = topological_order(harness.world.plan("hello:secure"))
+    done = run_plan(steps, builder, jobs=2, cancel=harness.cancel, submit=submit)
+    assert set(submitted) == {step.slug for step in done} == EVERYTHING
+    assert submitted["hello-secure-2.0-linux-amd64"] == {"checks", "data", "musl", "tls"}
+    submitted.clear()
+    assert run_plan(steps, builder, jobs=2, cancel=harness.cancel, submit=submit).keys() == set(
+        steps
+    )
+    assert submitted == {}  # what is cached is not handed out
 
 
-def test_two_builds_that_want_the_same_step_run_it_once(context: Context) -> None:
+def test_a_failure_in_another_executor_cancels_and_waits(harness: BuildHarness) -> None:
+    """One step fails, one is on its way and ends when it is told, one has not begun."""
+    futures: dict[str, Future[Outcome]] = {}
+
+    def end_when_told(future: Future[Outcome]) -> None:
+        assert harness.cancel.wait(10)
+        time.sleep(0.1)
+        future.set_exception(Cancelled("stopped"))
+
+    def submit(step: Step, inputs: Mapping[str, Outcome]) -> Future[Outcome]:
+        future = futures[step.recipe.name] = Future()
+        if len(futures) == 3:
+            running, failing, _ = futures.values()
+            running.set_running_or_notify_cancel()
+            threading.Thread(target=end_when_told, args=(running,)).start()
+            failing.set_exception(StepError("it failed elsewhere"))
+        return future
+
+    harness.world.edit("tls", 'needs = ["musl"]', "needs = []")
+    steps = topological_order(harness.world.plan("hello:secure"))
+    with pytest.raises(StepError, match="it failed elsewhere"):
+        run_plan(steps, harness.builder(), jobs=3, cancel=harness.cancel, submit=submit)
+    running, _, pending = futures.values()
+    assert running.done()
+    assert pending.cancelled()
+    assert harness.engine.ran == []
+
+
+def test_rebuild_looks_at_no_result_of_the_named_recipes(harness: BuildHarness) -> None:
+    build(harness)
+    harness.engine.ran.clear()
+    build(harness, rebuild=["hello"])
+    assert sorted(harness.engine.ran) == sorted(name for name in EVERYTHING if "hello" in name)
+
+
+def test_two_builds_that_want_the_same_step_run_it_once(harness: BuildHarness) -> None:
     def script(running: Running) -> int:
         time.sleep(0.05)
         return make_something(running)
 
-    context.engine.script = script
+    harness.engine.script = script
     results: list[dict[str, str]] = []
 
     def run() -> None:
-        outcomes = by_slug(build(context))
+        outcomes = by_slug(build(harness))
         results.append({slug: outcome.output for slug, outcome in outcomes.items()})
 
     threads = [threading.Thread(target=run) for _ in range(2)]
@@ -220,45 +272,45 @@ def test_two_builds_that_want_the_same_step_run_it_once(context: Context) -> Non
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert sorted(context.engine.ran) == sorted(EVERYTHING)
+    assert sorted(harness.engine.ran) == sorted(EVERYTHING)
     assert len(results) == 2
     assert results[0] == results[1]
-    assert any("another run is at it" in note for note in context.report.notes)
+    assert any("another run is at it" in note for note in harness.report.notes)
 
 
-def test_who_waits_for_another_run_can_be_stopped(context: Context) -> None:
+def test_who_waits_for_another_run_can_be_stopped(harness: BuildHarness) -> None:
     (step,) = [
-        s for s in topological_order(context.world.plan("hello:secure")) if s.recipe.name == "musl"
+        s for s in topological_order(harness.world.plan("hello:secure")) if s.recipe.name == "musl"
     ]
-    builder = context.builder()
-    with context.cache.lock(builder.key(step, {})):
-        threading.Timer(0.2, context.cancel.cancel).start()
+    builder = harness.builder()
+    with harness.cache.lock(builder.key(step, {})):
+        threading.Timer(0.2, harness.cancel.cancel).start()
         began = time.monotonic()
         with pytest.raises(Cancelled):
             builder.run(step, {})
     assert time.monotonic() - began < 5
-    assert context.engine.ran == []
+    assert harness.engine.ran == []
 
 
-def test_a_stopped_step_is_no_success(context: Context) -> None:
+def test_a_stopped_step_is_no_success(harness: BuildHarness) -> None:
     assert Cancelled("x").code == ExitCode.STEP
-    context.cancel.cancel()
+    harness.cancel.cancel()
     with pytest.raises(Cancelled):
-        build(context)
-    assert context.engine.ran == []
+        build(harness)
+    assert harness.engine.ran == []
 
 
 HEAVY = 30 << 30
 
 
-def heavy(context: Context, *names: str) -> None:
+def heavy(harness: BuildHarness, *names: str) -> None:
     """Have the builds of these recipes take 30 GB each."""
     for name in names:
         kind = "tool" if name == "upx" else "library"
-        context.world.edit(name, f'kind = "{kind}"', f'kind = "{kind}"\nmemory = "30G"')
+        harness.world.edit(name, f'kind = "{kind}"', f'kind = "{kind}"\nmemory = "30G"')
 
 
-def most_at_a_time(context: Context, *names: str, memory: Memory) -> int:
+def most_at_a_time(harness: BuildHarness, *names: str, memory: MemoryBudget) -> int:
     """Build with room for many jobs; return how many steps of these recipes ran at the same time at most."""
     now: set[str] = set()
     most: list[int] = [0]
@@ -271,50 +323,52 @@ def most_at_a_time(context: Context, *names: str, memory: Memory) -> int:
             now.remove(running.step)
         return make_something(running)
 
-    context.engine.script = script
-    steps = topological_order(context.world.plan("hello:secure"))
-    run_plan(steps, context.builder(), jobs=8, cancel=context.cancel, memory=memory)
+    harness.engine.script = script
+    steps = topological_order(harness.world.plan("hello:secure"))
+    run_plan(steps, harness.builder(), jobs=8, cancel=harness.cancel, memory=memory)
     return max(most)
 
 
-def test_heavy_steps_wait_for_each_other_where_memory_is_short(context: Context) -> None:
-    context.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
-    heavy(context, "tls", "data", "upx")
-    assert most_at_a_time(context, "tls", "data", "upx", memory=Memory(budget=HEAVY + 1)) == 1
-    assert sorted(context.engine.ran) == sorted(EVERYTHING)
+def test_heavy_steps_wait_for_each_other_where_memory_is_short(harness: BuildHarness) -> None:
+    harness.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
+    heavy(harness, "tls", "data", "upx")
+    assert most_at_a_time(harness, "tls", "data", "upx", memory=MemoryBudget(budget=HEAVY + 1)) == 1
+    assert sorted(harness.engine.ran) == sorted(EVERYTHING)
 
 
-def test_heavy_steps_run_together_where_memory_allows(context: Context) -> None:
-    context.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
-    heavy(context, "tls", "data", "upx")
-    assert most_at_a_time(context, "tls", "data", "upx", memory=Memory(budget=4 * HEAVY)) == 3
+def test_heavy_steps_run_together_where_memory_allows(harness: BuildHarness) -> None:
+    harness.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
+    heavy(harness, "tls", "data", "upx")
+    assert most_at_a_time(harness, "tls", "data", "upx", memory=MemoryBudget(budget=4 * HEAVY)) == 3
 
 
-def test_a_step_larger_than_all_memory_runs_alone(context: Context) -> None:
-    heavy(context, "musl", "tls", "data", "upx")
+def test_a_step_larger_than_all_memory_runs_alone(harness: BuildHarness) -> None:
+    heavy(harness, "musl", "tls", "data", "upx")
     every = ("musl", "tls", "data", "upx", "hello")
-    assert most_at_a_time(context, *every, memory=Memory(budget=1)) == 1
-    assert sorted(context.engine.ran) == sorted(EVERYTHING)
+    assert most_at_a_time(harness, *every, memory=MemoryBudget(budget=1)) == 1
+    assert sorted(harness.engine.ran) == sorted(EVERYTHING)
 
 
 @pytest.mark.parametrize("slow", ["tls", "data"])
-def test_the_step_with_the_longest_way_to_the_end_goes_first(context: Context, slow: str) -> None:
+def test_the_step_with_the_longest_way_to_the_end_goes_first(
+    harness: BuildHarness, slow: str
+) -> None:
     def script(running: Running) -> int:
         time.sleep(0.2 if running.step.startswith(slow) else 0)
         return make_something(running)
 
-    context.engine.script = script
-    context.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
-    build(context)
-    context.engine.ran.clear()
+    harness.engine.script = script
+    harness.world.edit("data", 'kind = "library"', 'kind = "library"\nneeds = ["musl"]')
+    build(harness)
+    harness.engine.ran.clear()
     # How long it takes is remembered for targets too that it was never built for.
-    plan = context.world.plan("hello:secure", target=Target.ARM64)
-    run_plan(topological_order(plan), context.builder(), jobs=1, cancel=context.cancel)
-    assert context.engine.ran[:2] == ["musl-1.0-linux-arm64", f"{slow}-1.0-linux-arm64"]
+    plan = harness.world.plan("hello:secure", target=Target.ARM64)
+    run_plan(topological_order(plan), harness.builder(), jobs=1, cancel=harness.cancel)
+    assert harness.engine.ran[:2] == ["musl-1.0-linux-arm64", f"{slow}-1.0-linux-arm64"]
 
 
-def test_the_way_to_the_end_is_the_longest_one(context: Context) -> None:
-    steps = topological_order(context.world.plan("hello:secure"))
+def test_the_way_to_the_end_is_the_longest_one(harness: BuildHarness) -> None:
+    steps = topological_order(harness.world.plan("hello:secure"))
     by_name = {step.slug.removesuffix("-linux-amd64"): step for step in steps}
     seconds = dict.fromkeys(steps, 1.0) | {by_name["tls-1.0"]: 5.0, by_name["upx-1.0"]: 20.0}
     ways = critical_paths(steps, seconds)
@@ -326,7 +380,7 @@ def test_the_way_to_the_end_is_the_longest_one(context: Context) -> None:
     assert ways[by_name["data-1.0"]] == 3
 
 
-def test_no_target_waits_for_another(context: Context) -> None:
+def test_no_target_waits_for_another(harness: BuildHarness) -> None:
     """What one target's steps need is held up; the other target is built to its end meanwhile."""
     go_on = threading.Event()
 
@@ -337,9 +391,11 @@ def test_no_target_waits_for_another(context: Context) -> None:
             go_on.set()
         return make_something(running)
 
-    context.engine.script = script
+    harness.engine.script = script
     targets = (Target.ARM64, Target.AMD64)
-    goals = [one for target in targets for one in context.world.plan("hello:plain", target=target)]
-    done = run_plan(topological_order(goals), context.builder(), jobs=2, cancel=context.cancel)
+    goals = [
+        goal for target in targets for goal in harness.world.plan("hello:plain", target=target)
+    ]
+    done = run_plan(topological_order(goals), harness.builder(), jobs=2, cancel=harness.cancel)
     assert len(done) == 9
     assert go_on.is_set()

@@ -11,20 +11,20 @@ from builders.engines.engine import Usage
 from builders.plan import topological_order
 from builders.schedule import run_plan
 from core.errors import StepError
-from tests.fakes import Context, Running, make_something
+from tests.fakes import BuildHarness, Running, make_something
 
 TOOK = Usage(cpu=0.25, rss=4 << 20)
 
 
-def trace(context: Context, *names: str, jobs: int = 2) -> dict[str, Any]:
-    context.engine.usage = TOOK
-    builder = context.builder()
+def trace(harness: BuildHarness, *names: str, jobs: int = 2) -> dict[str, Any]:
+    harness.engine.usage = TOOK
+    builder = harness.builder()
     try:
         run_plan(
-            topological_order(context.world.plan(*names)),
+            topological_order(harness.world.plan(*names)),
             builder,
             jobs=jobs,
-            cancel=context.cancel,
+            cancel=harness.cancel,
         )
     finally:
         whole: dict[str, Any] = json.loads(json.dumps(builder.timings.trace(jobs=jobs)))
@@ -39,13 +39,13 @@ def spans(trace: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return by_name
 
 
-def test_every_step_is_told_of_with_what_it_took(context: Context) -> None:
+def test_every_step_is_told_of_with_what_it_took(harness: BuildHarness) -> None:
     def script(running: Running) -> int:
         time.sleep(0.02)
         return make_something(running)
 
-    context.engine.script = script
-    whole = trace(context, "hello:plain")
+    harness.engine.script = script
+    whole = trace(harness, "hello:plain")
     found = spans(whole)
     assert found.keys() == {
         "musl 1.0",
@@ -69,9 +69,9 @@ def test_every_step_is_told_of_with_what_it_took(context: Context) -> None:
 
 
 def test_steps_of_one_lane_do_not_overlap_and_need_nothing_that_ends_later(
-    context: Context,
+    harness: BuildHarness,
 ) -> None:
-    found = spans(trace(context, "hello:plain", "hello:secure"))
+    found = spans(trace(harness, "hello:plain", "hello:secure"))
     for one, other in itertools.combinations(found.values(), 2):
         first, second = sorted((one, other), key=lambda event: event["ts"])
         if first["tid"] == second["tid"]:
@@ -82,17 +82,17 @@ def test_steps_of_one_lane_do_not_overlap_and_need_nothing_that_ends_later(
             assert before["ts"] + before["dur"] <= event["ts"]
 
 
-def test_lanes_are_named_and_the_first_is_the_main_one(context: Context) -> None:
-    whole = trace(context, "hello:secure")
+def test_lanes_are_named_and_the_first_is_the_main_one(harness: BuildHarness) -> None:
+    whole = trace(harness, "hello:secure")
     names = {e["tid"]: e["args"]["name"] for e in whole["traceEvents"] if e["ph"] == "M"}
     assert names[0] == "main"
     assert {event["tid"] for event in spans(whole).values()} <= names.keys()
     assert {event["pid"] for event in whole["traceEvents"]} == {1}
 
 
-def test_what_was_cached_took_nothing_now_and_says_what_it_took_then(context: Context) -> None:
-    before = spans(trace(context, "hello:plain"))
-    after = spans(trace(context, "hello:plain"))
+def test_what_was_cached_took_nothing_now_and_says_what_it_took_then(harness: BuildHarness) -> None:
+    before = spans(trace(harness, "hello:plain"))
+    after = spans(trace(harness, "hello:plain"))
     assert after.keys() == before.keys()
     for event in after.values():
         assert event["dur"] == 0
@@ -102,28 +102,28 @@ def test_what_was_cached_took_nothing_now_and_says_what_it_took_then(context: Co
         assert event["args"]["then"]["seconds"] >= 0
 
 
-def test_a_step_that_failed_is_told_of_too(context: Context) -> None:
+def test_a_step_that_failed_is_told_of_too(harness: BuildHarness) -> None:
     def script(running: Running) -> int:
         return 1 if running.step.endswith("checks") else make_something(running)
 
-    context.engine.script = script
-    builder = context.builder()
+    harness.engine.script = script
+    builder = harness.builder()
     with pytest.raises(StepError):
         run_plan(
-            topological_order(context.world.plan("hello:plain")),
+            topological_order(harness.world.plan("hello:plain")),
             builder,
             jobs=1,
-            cancel=context.cancel,
+            cancel=harness.cancel,
         )
     found = spans(builder.timings.trace())
     assert found["hello 2.0 checks"]["args"] == {"failed": True}
 
 
-def test_what_older_entries_of_the_cache_do_not_say_is_not_made_up(context: Context) -> None:
-    trace(context, "hello:plain")
-    for entry in context.cache.entries():
-        value = context.cache.get_action(entry.name) if entry.kind == "action" else None
+def test_what_older_entries_of_the_cache_do_not_say_is_not_made_up(harness: BuildHarness) -> None:
+    trace(harness, "hello:plain")
+    for entry in harness.cache.entries():
+        value = harness.cache.get_action(entry.name) if entry.kind == "action" else None
         if value and value.pop("usage", None):
-            context.cache.put_action(entry.name, value)
-    found = spans(trace(context, "hello:plain"))
+            harness.cache.put_action(entry.name, value)
+    found = spans(trace(harness, "hello:plain"))
     assert {event["args"]["then"]["cpu"] for event in found.values()} == {None}

@@ -49,6 +49,57 @@ def test_the_examples_of_the_rfc() -> None:
     assert second == [(b":status", b"307"), *first[1:]]
 
 
+def huffman_text(bits: str) -> bytes:
+    """Decode bits as the value of a header; their number must be whole bytes."""
+    assert len(bits) % 8 == 0
+    coded = int(bits or "0", 2).to_bytes(len(bits) // 8, "big")
+    block = b"\0\1a" + bytes([0x80 | len(coded)]) + coded
+    [(name, value)] = HeaderDecoder().decode(block)
+    assert name == b"a"
+    return value
+
+
+LETTER = "00011"  # 'a', of 5 bits: a row of them leaves 0 to 7 bits of the last byte
+END = "1" * 30  # EOS
+
+
+class TestHuffmanPadding:
+    """RFC 7541, section 5.2: the first bits of EOS, fewer than a byte's."""
+
+    @pytest.mark.parametrize("count", range(9))
+    def test_ones_up_to_the_next_byte_are_padding(self, count: int) -> None:
+        bits = LETTER * count
+        assert huffman_text(bits + "1" * (-len(bits) % 8)) == b"a" * count
+
+    @pytest.mark.parametrize("count", range(9))
+    @pytest.mark.parametrize("more", [8, 16])
+    def test_a_whole_byte_of_padding_is_refused(self, count: int, more: int) -> None:
+        bits = LETTER * count
+        with pytest.raises(Unhealthy, match="wrong padding"):
+            huffman_text(bits + "1" * (-len(bits) % 8 + more))
+
+    @pytest.mark.parametrize(
+        "padding",
+        [f"{number:0{size}b}" for size in range(1, 5) for number in range((1 << size) - 1)]
+        + ["11110", "111101", "111110", "1111100", "1111101", "1111110"],  # no code, nor all ones
+    )
+    def test_a_zero_in_the_padding_is_refused(self, padding: str) -> None:
+        (count,) = (number for number in range(8) if -5 * number % 8 == len(padding))
+        with pytest.raises(Unhealthy, match="wrong padding"):
+            huffman_text(LETTER * count + padding)
+
+    @pytest.mark.parametrize("before", ["", LETTER, LETTER * 8])
+    @pytest.mark.parametrize("behind", ["", LETTER])
+    def test_the_end_of_a_string_is_refused_inside_it(self, before: str, behind: str) -> None:
+        bits = before + END + behind
+        with pytest.raises(Unhealthy, match="the end of a string inside it"):
+            huffman_text(bits + "1" * (-len(bits) % 8))
+
+    def test_one_bit_less_than_the_end_is_padding_of_too_many_bits(self) -> None:
+        with pytest.raises(Unhealthy, match="wrong padding"):
+            huffman_text(LETTER * 7 + END[:-1])
+
+
 @given(st.binary(max_size=60))
 def test_any_block_is_read_or_refused(data: bytes) -> None:
     decoder = HeaderDecoder()

@@ -24,7 +24,7 @@ from publish.trust.components import Component, Role, Wheel, component_of
 from publish.trust.provenance import BuildPlatform
 from publish.trust.published import PublishedFile, published_file
 from publish.trust.signing import PublicKey, SecretKey
-from recipes.images import Content, ImageRecipe
+from recipes.images import ImageFile, ImageRecipe
 from recipes.model import Recipe
 from tests.fakes import HELLO, World
 from tests.fixtures.make_elf import DIRECTORY
@@ -208,7 +208,7 @@ class Bench:
             name="static-hello",
             summary="hello",
             tag="{hello}",
-            contents=(Content(product="hello:secure", path=PurePosixPath("/hello")),),
+            contents=(ImageFile(product="hello:secure", path=PurePosixPath("/hello")),),
             packed=False,
             environment={},
             directories={},

@@ -16,7 +16,7 @@ from publish.oci.archive import archive_name, write_archive
 from publish.oci.image import Image, write_layout
 from publish.oci.layer import LayerFile, layer_tar
 from publish.oci.layout import FULL_NAME, REF_NAME, Descriptor, Layout
-from recipes.images import Content, ImageRecipe
+from recipes.images import ImageFile, ImageRecipe
 
 EPOCH = 1_782_259_200
 TWO = (Target.AMD64, Target.ARM_V7)
@@ -29,7 +29,7 @@ RECIPE = ImageRecipe(
     entrypoint=("/curl",),
     environment={},
     directories={},
-    contents=(Content(product="curl:http", path=PurePosixPath("/curl")),),
+    contents=(ImageFile(product="curl:http", path=PurePosixPath("/curl")),),
 )
 
 

@@ -68,7 +68,7 @@ def test_nobody_is_asked_for_a_login_that_is_not_needed(client: Client) -> None:
     def never(host: str) -> Login | None:
         raise AssertionError(host)
 
-    push(client.layout, client.repository, outside=dataclasses.replace(client.outside, login=never))
+    push(client.layout, client.repository, options=dataclasses.replace(client.options, login=never))
     assert not any("Authorization" in one.headers for one in client.server.log)
 
 
@@ -119,7 +119,7 @@ def test_no_login_at_all_names_it_too(client: Client, auth: Auth) -> None:
     client.server.auth = auth
     client.login = None
     error = refusal(client)
-    assert "wants to know who we are" in error.what
+    assert "authentication required" in error.what
     assert error.next == f"docker login {client.server.host}"
 
 
@@ -140,16 +140,16 @@ def test_a_login_is_not_sent_where_it_would_not_be_safe(client: Client, realm: s
 
 
 def test_a_fault_of_the_token_service_is_retried(client: Client) -> None:
-    from tests.registry_server import Asked, Trouble  # noqa: PLC0415
+    from tests.registry_server import Asked, ServerFault  # noqa: PLC0415
 
     client.server.auth = Auth.TOKEN
     seen: list[Asked] = []
 
-    def twice(asked: Asked) -> Trouble | None:
+    def twice(asked: Asked) -> ServerFault | None:
         seen.extend([asked] if "/token" in asked.path else [])
-        return Trouble.ERROR if seen and seen[-1] is asked and len(seen) < 3 else None
+        return ServerFault.ERROR if seen and seen[-1] is asked and len(seen) < 3 else None
 
-    client.server.trouble = twice
+    client.server.fault = twice
     client.push()
     assert client.slept == [0.5, 1.0]
     assert client.server.store.incomplete() == []
@@ -174,10 +174,10 @@ def test_nothing_secret_is_ever_told(
     client.server.detail = "you sent {auth}"  # a registry that throws it back at us
     client.push()
     (token, *_) = client.server.tokens
-    from tests.registry_server import Trouble  # noqa: PLC0415
+    from tests.registry_server import ServerFault  # noqa: PLC0415
 
     client.server.store.tags.clear()
-    client.server.trouble = lambda asked: Trouble.DENIED if asked.method == "PUT" else None
+    client.server.fault = lambda asked: ServerFault.DENIED if asked.method == "PUT" else None
     error = refusal(client)
     assert "you sent Bearer ***" in error.what
     tokens = list(client.server.tokens)

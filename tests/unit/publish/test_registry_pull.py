@@ -16,7 +16,7 @@ from tests.registry_server import (
     Asked,
     Client,
     RegistryServer,
-    Trouble,
+    ServerFault,
     registry_server,
     said_about,
     tiny_layout,
@@ -113,14 +113,14 @@ def test_an_image_that_is_not_there_is_said_as_it_is(client: Client, tmp_path: P
 def test_tags_of_images_are_listed_page_by_page(client: Client) -> None:
     client.push("latest", "8", "8.21")
     client.server.page = 2
-    assert list_tags(client.repository, outside=client.outside) == (
+    assert list_tags(client.repository, options=client.options) == (
         "8",
         "8.21",
         "8.21.0-http",
         "latest",
     )
     nothing = dataclasses.replace(client.repository, path="nothing/here")
-    assert list_tags(nothing, outside=client.outside) == ()
+    assert list_tags(nothing, options=client.options) == ()
 
 
 @pytest.mark.parametrize("kind", ["layer", "config", "manifest", "index"])
@@ -160,13 +160,13 @@ def test_nothing_is_taken_for_what_it_is_not(
 def test_a_body_that_breaks_off_is_asked_for_again(client: Client, tmp_path: Path) -> None:
     seen: list[Asked] = []
 
-    def once(asked: Asked) -> Trouble | None:
+    def once(asked: Asked) -> ServerFault | None:
         if "/blobs/" in asked.path and not seen:
             seen.append(asked)
-            return Trouble.RESET
+            return ServerFault.RESET
         return None
 
-    client.server.trouble = once
+    client.server.fault = once
     layout, _ = client.pull(tmp_path / "pulled")
     assert Layout.read(layout.directory) == layout
     assert client.slept == [0.5]
@@ -186,7 +186,7 @@ def test_a_body_that_breaks_off_is_asked_for_again(client: Client, tmp_path: Pat
 def test_more_than_may_be_is_not_taken(client: Client, tmp_path: Path, caps: Limits) -> None:
     reference = Reference(repository=client.repository, word="8.21.0-http")
     with pytest.raises(PublishError, match="are taken"):
-        pull(reference, tmp_path / "pulled", caps=caps, outside=client.outside)
+        pull(reference, tmp_path / "pulled", limits=caps, options=client.options)
 
 
 @pytest.mark.parametrize(

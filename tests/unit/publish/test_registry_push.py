@@ -16,7 +16,7 @@ from publish.registry.upload_item import ItemKind
 from tests.registry_server import (
     Asked,
     Client,
-    Place,
+    LocationForm,
     RegistryServer,
     registry_server,
     said_about,
@@ -178,12 +178,12 @@ def test_one_connection_is_enough(client: Client) -> None:
     assert client.server.connections == 1
 
 
-@pytest.mark.parametrize("place", Place)
-def test_an_upload_goes_on_where_the_registry_says(client: Client, place: Place) -> None:
-    client.server.place = place
+@pytest.mark.parametrize("form", LocationForm)
+def test_an_upload_goes_on_where_the_registry_says(client: Client, form: LocationForm) -> None:
+    client.server.location_form = form
     client.push()
     assert client.server.store.incomplete() == []
-    if place is Place.ELSEWHERE:
+    if form is LocationForm.ELSEWHERE:
         assert client.server.asked("PUT /elsewhere/")
 
 
@@ -247,14 +247,14 @@ def test_somebody_elses_list_that_wins_once_is_merged_again(client: Client) -> N
     tag = fallback_tag(client.layout.index.digest)
     raced = [0]
 
-    def trouble(asked: Asked) -> None:
+    def fault(asked: Asked) -> None:
         # Between our writing and our looking again somebody else writes what they had read before.
         there = (REPOSITORY, tag) in client.server.store.tags
         if there and not raced[0] and str(asked).startswith("GET") and tag in str(asked):
             raced[0] += 1
             put_list(client, theirs.as_dict())
 
-    client.server.trouble = trouble
+    client.server.fault = fault
     client.push()
     assert raced == [1]
     assert listed_digests(client, tag) == {
@@ -267,11 +267,11 @@ def test_somebody_elses_list_that_always_wins_is_given_up(client: Client) -> Non
     theirs = put(client, MANIFEST, b"{}")
     tag = fallback_tag(client.layout.index.digest)
 
-    def trouble(asked: Asked) -> None:
+    def fault(asked: Asked) -> None:
         if str(asked).startswith("GET") and tag in str(asked):
             put_list(client, theirs.as_dict())
 
-    client.server.trouble = trouble
+    client.server.fault = fault
     with pytest.raises(PublishError, match="written by somebody else"):
         client.push()
     assert client.tagged == {}

@@ -8,7 +8,8 @@ import pytest
 from trustme import CA
 
 from core.errors import PublishError
-from publish.registry.answer import follow
+from core.http import redirected
+from core.retry import HttpError
 from publish.registry.push import push
 from publish.registry.reference import Repository
 from tests.registry_server import Client, RegistryServer, registry_server, tiny_layout
@@ -55,7 +56,7 @@ def test_another_machine_is_spoken_to_in_tls(
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
     one = client(secure, tmp_path)
-    push(one.layout, there(secure), outside=one.outside)
+    push(one.layout, there(secure), options=one.options)
     assert secure.store.incomplete() == []
     assert one.tagged == {"8.21.0-http": one.layout.index.digest}
 
@@ -64,8 +65,8 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(
     secure: RegistryServer, tmp_path: Path
 ) -> None:
     one = client(secure, tmp_path)
-    with pytest.raises(PublishError, match="No TLS with") as caught:
-        push(one.layout, there(secure), outside=one.outside)
+    with pytest.raises(PublishError, match="TLS failed") as caught:
+        push(one.layout, there(secure), options=one.options)
     assert "certificate verify failed" in caught.value.what.lower()
     assert one.slept == []
     assert secure.log == []
@@ -75,11 +76,11 @@ def test_plain_http_of_another_machine_is_only_spoken_when_told_to(
     plain: RegistryServer, tmp_path: Path
 ) -> None:
     one = client(plain, tmp_path)
-    with pytest.raises(PublishError, match="No TLS with") as caught:
-        push(one.layout, there(plain), outside=one.outside)
+    with pytest.raises(PublishError, match="TLS failed") as caught:
+        push(one.layout, there(plain), options=one.options)
     assert "--insecure" in caught.value.next
     assert plain.store.blobs == {}
-    push(one.layout, there(plain, insecure=True), outside=one.outside)
+    push(one.layout, there(plain, insecure=True), options=one.options)
     assert plain.store.incomplete() == []
     assert plain.store.tags
 
@@ -98,7 +99,7 @@ def test_plain_http_of_another_machine_is_only_spoken_when_told_to(
     ],
 )
 def test_a_registry_may_lead_us_on(url: str, location: str, target: str) -> None:
-    assert follow(url, location) == target
+    assert redirected(url, location) == target
 
 
 @pytest.mark.parametrize(
@@ -112,5 +113,5 @@ def test_a_registry_may_lead_us_on(url: str, location: str, target: str) -> None
     ],
 )
 def test_but_not_to_where_it_is_not_safe(url: str, location: str) -> None:
-    with pytest.raises(PublishError, match="leads us"):
-        follow(url, location)
+    with pytest.raises(HttpError, match=r"invalid redirect|redirects from https to plain http"):
+        redirected(url, location)

@@ -41,7 +41,7 @@ def test_every_shipped_image_gets_a_tag_and_every_program_an_image() -> None:
     images = load_images(recipes)
     tags = []
     for image in images:
-        versions = {one.recipe: "1.2.3" for one in image.contents}
+        versions = {file.recipe: "1.2.3" for file in image.contents}
         tags += [f"{image.name}:{image.tagged(versions, packed=form)}" for form in (True, False)]
         assert image.summary
     assert len(tags) == len(set(tags)), "two images would share a tag"
@@ -55,18 +55,20 @@ def test_moving_tags_follow_variants_and_one_of_them_is_the_latest() -> None:
     assert images["static-curl:https"].moved(packed=True) == ("https-upx", "latest-upx")
     assert images["probe"].moved(packed=False) == ("latest",)
     assert images["probe:micro"].moved(packed=False) == ("micro",)
-    names = [f"{one.name}:{tag}" for one in images.values() for tag in one.moved(packed=False)]
+    names = [
+        f"{image.name}:{tag}" for image in images.values() for tag in image.moved(packed=False)
+    ]
     assert len(names) == len(set(names)), "two images would share a moving tag"
 
 
 def test_a_program_that_no_image_names_gets_a_plain_one(world: World) -> None:
     images = load_images(world.load(), world.recipes)
-    assert [one.label for one in images] == [
+    assert [image.label for image in images] == [
         "hello",
         *(f"hello:{name}" for name in variants(world)[1:]),
     ]
-    assert {one.contents[0].path for one in images} == {PurePosixPath("/hello")}
-    assert {one.entrypoint for one in images} == {("/hello",)}
+    assert {image.contents[0].path for image in images} == {PurePosixPath("/hello")}
+    assert {image.entrypoint for image in images} == {("/hello",)}
 
 
 def test_a_composed_image(world: World) -> None:

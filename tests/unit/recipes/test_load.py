@@ -8,7 +8,7 @@ from pysequoia import Cert
 from core.errors import RecipeError, UsageError
 from core.target import Target
 from recipes.load import HERE, find_product, list_products, load_recipe, load_recipes
-from recipes.model import Kind
+from recipes.model import RecipeKind
 from tests.fakes import World, small_world
 
 SHIPPED = sorted(path.parent.name for path in HERE.glob("*/recipe.toml"))
@@ -47,10 +47,10 @@ def test_shipped_keys_are_those_of_the_recipes_signatures() -> None:
     with_keys = {name for name, recipe in recipes.items() if recipe.certificates.is_file()}
     assert with_keys >= {"busybox", "cpython", "curl", "musl"}
     for recipe in recipes.values():
-        wanted = {one.signature.key for one in recipe.releases if one.signature}
+        wanted = {release.signature.key for release in recipe.releases if release.signature}
         if recipe.name in with_keys:
             found = Cert.split_file(str(recipe.certificates))
-            assert {one.fingerprint.upper() for one in found} == wanted
+            assert {certificate.fingerprint.upper() for certificate in found} == wanted
             assert "PRIVATE" not in recipe.certificates.read_text("utf-8")
 
 
@@ -58,10 +58,10 @@ def test_the_small_world_is_a_good_world(world: World) -> None:
     recipes = world.load()
     assert list(recipes) == ["data", "hello", "musl", "tls", "upx"]
     hello = recipes["hello"]
-    assert hello.kind is Kind.PROGRAM
+    assert hello.kind is RecipeKind.PROGRAM
     assert [release.version for release in hello.releases] == ["2.0", "1.0"]
     assert dict(hello.variants[0].switches) == {"COMMON": "1", "LOUD": "OFF"}
-    assert hello.unsupported == {Target.MIPS64LE: "nobody says hello there"}
+    assert hello.unsupported == {Target.LOONG64: "nobody says hello there"}
     assert recipes["tls"].variants[0].name == ""
 
 
@@ -158,10 +158,16 @@ BROKEN = {
     ),
     "list in place of a table": ("[unsupported]", "[[unsupported]]", "must be a table"),
     "unknown target": (
-        '"linux/mips64le"',
-        '"linux/mips64el"',
-        "Perhaps you meant 'linux/mips64le'",
+        '"linux/loong64"',
+        '"linux/loong46"',
+        "Perhaps you meant 'linux/loong64'",
     ),
+    "path in Debian that is no string": (
+        "unsigned =",
+        "debian = false\nunsigned =",
+        "'debian' must be a string, not False",
+    ),
+    "rule that is empty": ('frozen = "it never moves"', 'rule = ""', "by which rule the pin moves"),
     "memory without a unit": (
         'summary = "says hello"',
         'summary = "says hello"\nmemory = "1500"',
@@ -269,8 +275,8 @@ def test_a_name_that_exists_twice_names_both_files(world: World, tmp_path: Path)
     mine.add("tls", "library")
     with pytest.raises(RecipeError, match="Two recipes are called 'tls'") as caught:
         load_recipes(world.recipes, mine.recipes)
-    for one in (world, mine):
-        assert str(one.recipes / "tls" / "recipe.toml") in caught.value.what
+    for found in (world, mine):
+        assert str(found.recipes / "tls" / "recipe.toml") in caught.value.what
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_only_the_intended_keys_change(
     count: int, between: list[str], ends: str, wide: bool, inner: str, tail: str, crlf: bool
 ) -> None:
     olds = [release(f"{10 - index}.0") for index in range(count)]
-    blocks = [block(one, wide=wide, comment=ends, inner=inner) for one in olds]
+    blocks = [block(old, wide=wide, comment=ends, inner=inner) for old in olds]
     parts = ['name = "tool" # the name\n\n']
     for index, text in enumerate(blocks):
         parts += [between[index], text, "\n"]
@@ -97,7 +97,7 @@ def test_only_the_intended_keys_change(
     was, now = tomllib.loads(before), tomllib.loads(done.text)
     assert now.pop("releases") == [as_table(new), *was.pop("releases")[: KEEP - 1]]
     assert now == was
-    assert done.dropped == tuple(one.version for one in olds[KEEP - 1 :])
+    assert done.dropped == tuple(old.version for old in olds[KEEP - 1 :])
     kept = "".join([*parts[:3], *(between[index] for index in range(1, count)), between[-1], tail])
     lines = [line for line in kept.splitlines() if line.strip()]
     left = [line for line in done.text.splitlines() if line.strip()]

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import requests
 
-from builders.sources.client import Client, Limits
+from core.retry import ClientOptions, RetryPolicy
 from recipes.model import Source
 
 DATA = bytes(range(256)) * 1200  # 300 KiB: several reads
@@ -158,9 +158,11 @@ class Waits:
 
     slept: list[float] = field(default_factory=list)
 
-    def client(self, limits: Limits | None = None, **parts: Callable[[], float]) -> Client:
-        return Client(
-            limits=limits or Limits(),
+    def options(
+        self, policy: RetryPolicy | None = None, **parts: Callable[[], float]
+    ) -> ClientOptions:
+        return ClientOptions(
+            policy=policy or RetryPolicy(),
             session=loopback_session,
             sleep=self.slept.append,
             random=lambda: 1.0,

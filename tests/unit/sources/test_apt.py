@@ -6,7 +6,7 @@ import pytest
 
 from builders.sources import apt
 from builders.sources.apt import Apt, read_stanzas
-from builders.sources.client import Refused
+from builders.sources.client import MirrorError
 
 STANZA = """Package: curl
 Binary: curl, libcurl4
@@ -68,18 +68,18 @@ def test_what_is_not_as_it_should_be_is_left_out(text: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "-o=x", "a b", "../curl", "a;b", "a/b"])
 def test_only_names_reach_apt(tmp_path: Path, name: str) -> None:
-    with pytest.raises(Refused, match="no name of a source package"):
+    with pytest.raises(MirrorError, match="no name of a source package"):
         Apt(directory=tmp_path, bases=tuple).releases(name)
 
 
 def test_without_a_mirror_nothing_is_asked(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="apt names no Debian archive"):
+    with pytest.raises(MirrorError, match="apt names no Debian archive"):
         Apt(directory=tmp_path, bases=tuple).releases("curl")
 
 
 def test_without_apt_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Refused, match="there is no apt-get here"):
+    with pytest.raises(MirrorError, match="'apt-get' was not found"):
         Apt(directory=tmp_path, bases=lambda: ("file:///nowhere",)).releases("curl")
 
 
@@ -89,5 +89,5 @@ def test_patience_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slow.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     monkeypatch.setattr(apt, "SECONDS", 0.2)
-    with pytest.raises(Refused, match="took more than"):
+    with pytest.raises(MirrorError, match="took more than"):
         Apt(directory=tmp_path, bases=lambda: ("file:///nowhere",)).releases("curl")

@@ -160,12 +160,12 @@ def test_verify_finds_what_the_fast_way_cannot(cache: Cache) -> None:
     stray.parent.mkdir()
     stray.write_text("x")
     found = cache.verify()
-    assert {(one.kind, one.name) for one in found} == {
+    assert {(damaged.kind, damaged.name) for damaged in found} == {
         (EntryKind.BLOB, HELLO),
         (EntryKind.BLOB, "stray"),
         (EntryKind.ACTION, "key"),
     }
-    assert all(one.reason for one in found)
+    assert all(damaged.reason for damaged in found)
     assert [entry.name for entry in cache.entries()] == [good]
     assert cache.verify() == []
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from builders.sources.client import Refused
+from builders.sources.client import MirrorError
 from builders.sources.discover import GitHubDiscovery, HtmlDiscovery, upstream
 from builders.sources.versions import Version
 from recipes.model import Source
@@ -20,7 +20,7 @@ PINNED = source_of(
 
 def read(waits: Waits, page: str, pinned: Source = PINNED) -> set[str]:
     with serving(answer(page.encode())) as server:
-        found = HtmlDiscovery(listing=server.url, pinned=pinned, client=waits.client()).versions()
+        found = HtmlDiscovery(listing=server.url, pinned=pinned, options=waits.options()).versions()
     return {version for version in found if Version.parse(version)}
 
 
@@ -62,7 +62,7 @@ def github(waits: Waits, body: object, kind: str = "releases") -> tuple[set[str]
     with serving(answer(text.encode())) as server:
         found = GitHubDiscovery(
             listing=f"https://github.com/Mbed-TLS/mbedtls/{kind}",
-            client=waits.client(),
+            options=waits.options(),
             api=f"http://127.0.0.1:{server.server_port}",
         ).versions()
         return {version for version in found if Version.parse(version)}, server.requests[0].path
@@ -95,7 +95,7 @@ def test_github_tags(waits: Waits) -> None:
     "body", ["", "<html>", "[" * 100_000, "{}", "[]", '{"message": "slow down"}']
 )
 def test_github_that_answers_something_else(waits: Waits, body: str) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(MirrorError):
         github(waits, body)
 
 
@@ -110,6 +110,6 @@ def test_github_that_answers_something_else(waits: Waits, body: str) -> None:
     ],
 )
 def test_the_listing_says_who_reads_it(waits: Waits, listing: str, kind: type[object]) -> None:
-    place = upstream(listing, PINNED, waits.client())
+    place = upstream(listing, PINNED, waits.options())
     assert type(place) is kind
     assert place.where == listing

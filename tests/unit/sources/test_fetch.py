@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from builders.sources.cache import Cache
-from builders.sources.client import Client, Limits, Trouble
-from builders.sources.download import Part
+from builders.sources.client import FailureKind
+from builders.sources.download import PartialFile
 from builders.sources.fetch import Fetched, NotCached, Unavailable, fetch
 from builders.sources.mirrors import Mirrors
 from core.errors import StorageError
+from core.retry import ClientOptions, RetryPolicy
 from recipes.model import Source
 from tests.unit.sources.servers import (
     DATA,
@@ -58,7 +59,7 @@ def child(cache: Cache, url: str, source: Source, limit: str = "none") -> subpro
 def test_hit_needs_no_network_and_remembers_where_it_came_from(cache: Cache, waits: Waits) -> None:
     with serving(file()) as server:
         source = source_of(DATA, server.url)
-        first = fetch(source, cache, Mirrors(), client=waits.client())
+        first = fetch(source, cache, Mirrors(), options=waits.options())
     listener = Listener()
     second = fetch(source, cache, Mirrors(), offline=True, progress=listener)
     assert second == Fetched(path=first.path, url=server.url, seconds=first.seconds, cached=True)
@@ -69,10 +70,10 @@ def test_hit_needs_no_network_and_remembers_where_it_came_from(cache: Cache, wai
 def test_damaged_blob_is_fetched_again(cache: Cache, waits: Waits) -> None:
     with serving(file()) as server:
         source = source_of(DATA, server.url)
-        path = fetch(source, cache, Mirrors(), client=waits.client()).path
+        path = fetch(source, cache, Mirrors(), options=waits.options()).path
         path.chmod(0o644)
         path.write_bytes(DATA[:-1] + b"?")
-        again = fetch(source, cache, Mirrors(), client=waits.client())
+        again = fetch(source, cache, Mirrors(), options=waits.options())
     assert not again.cached
     assert again.path.read_bytes() == DATA
     assert len(server.requests) == 2
@@ -116,15 +117,15 @@ def test_directory_without_the_file_is_passed_over(cache: Cache, tmp_path: Path,
     with pytest.raises(NotCached) as caught:
         fetch(source_of(), cache, Mirrors(private=(base,)), offline=True)
     [found] = caught.value.failures
-    expected = Trouble.WRONG if kind in {"short", "wrong"} else Trouble.GONE
-    assert found.trouble is expected
+    expected = FailureKind.WRONG if kind in {"short", "wrong"} else FailureKind.GONE
+    assert found.kind is expected
     assert not list(cache.root.glob("cas/*/*"))
 
 
 def test_private_mirror_that_fails_is_followed_by_upstream(cache: Cache, waits: Waits) -> None:
     with serving(answer(status=404)) as private, serving(file()) as upstream:
         mirrors = Mirrors(private=(private.url.rpartition("/")[0],))
-        got = fetch(source_of(DATA, upstream.url), cache, mirrors, client=waits.client())
+        got = fetch(source_of(DATA, upstream.url), cache, mirrors, options=waits.options())
     assert got.url == upstream.url
     assert len(private.requests) == 1
 
@@ -141,8 +142,8 @@ def test_two_threads_share_one_download(cache: Cache, waits: Waits) -> None:
         source = source_of(DATA, server.url)
 
         def run(listener: Listener) -> None:
-            client = waits.client()
-            results.append(fetch(source, cache, Mirrors(), client=client, progress=listener))
+            options = waits.options()
+            results.append(fetch(source, cache, Mirrors(), options=options, progress=listener))
 
         threads = [threading.Thread(target=run, args=(listener,)) for listener in listeners]
         for thread in threads:
@@ -174,13 +175,13 @@ def test_killed_holder_leaves_no_stuck_lock(cache: Cache) -> None:
     with serving(stall, file()) as server:
         source = source_of(DATA, server.url)
         process = child(cache, server.url, source)
-        part = Part(path=cache.part(source.sha256))
+        part = PartialFile(path=cache.part(source.sha256))
         deadline = time.monotonic() + 10
         while part.size < 1000 and time.monotonic() < deadline:
             time.sleep(0.01)
         process.kill()
         process.communicate()
-        got = fetch(source, cache, Mirrors(), client=Waits().client())
+        got = fetch(source, cache, Mirrors(), options=Waits().options())
         over.set()
     assert got.path.read_bytes() == DATA
     assert server.requests[1].headers["Range"] == "bytes=1000-"
@@ -191,15 +192,15 @@ def test_interrupt_leaves_a_part_to_resume_and_no_lock(cache: Cache, waits: Wait
         source = source_of(DATA, server.url)
         listener = Listener(interrupt=True)
         with pytest.raises(KeyboardInterrupt):
-            fetch(source, cache, Mirrors(), client=waits.client(), progress=listener)
+            fetch(source, cache, Mirrors(), options=waits.options(), progress=listener)
         assert listener.ends == 1
         assert cache.blob(source.sha256) is None
         assert not list(cache.root.glob("tmp/*"))
-        begun = Part(path=cache.part(source.sha256)).size
+        begun = PartialFile(path=cache.part(source.sha256)).size
         assert 0 < begun < len(DATA)
         with cache.lock(f"fetch-{source.sha256}", waiting=lambda: pytest.fail("locked")):
             pass
-        got = fetch(source, cache, Mirrors(), client=waits.client())
+        got = fetch(source, cache, Mirrors(), options=waits.options())
     assert got.path.read_bytes() == DATA
     assert server.requests[1].headers["Range"] == f"bytes={begun}-"
 
@@ -208,10 +209,10 @@ def test_interrupt_leaves_a_part_to_resume_and_no_lock(cache: Cache, waits: Wait
 def test_finished_part_that_was_not_stored(cache: Cache, waits: Waits, *, good: bool) -> None:
     with serving(file()) as server:
         source = source_of(DATA, server.url)
-        part = Part(path=cache.part(source.sha256))
+        part = PartialFile(path=cache.part(source.sha256))
         part.begin(server.url, '"one"')
         part.data.write_bytes(DATA if good else DATA[::-1])
-        got = fetch(source, cache, Mirrors(), client=waits.client())
+        got = fetch(source, cache, Mirrors(), options=waits.options())
     assert got.path.read_bytes() == DATA
     assert len(server.requests) == (0 if good else 1)
     assert not list(cache.root.glob("part/*"))
@@ -220,10 +221,10 @@ def test_finished_part_that_was_not_stored(cache: Cache, waits: Waits, *, good: 
 def test_damaged_part_is_not_held_against_the_mirror(cache: Cache, waits: Waits) -> None:
     with serving(file()) as server:
         source = source_of(DATA, server.url)
-        part = Part(path=cache.part(source.sha256))
+        part = PartialFile(path=cache.part(source.sha256))
         part.begin(server.url, '"one"')
         part.data.write_bytes(b"\0" * 1000)
-        got = fetch(source, cache, Mirrors(), client=waits.client())
+        got = fetch(source, cache, Mirrors(), options=waits.options())
     assert got.path.read_bytes() == DATA
     assert [request.headers.get("Range") for request in server.requests] == ["bytes=1000-", None]
 
@@ -299,9 +300,9 @@ def test_wheel_with_other_bytes_is_refused(cache: Cache, wheel: Path) -> None:
 
 
 def test_pip_that_takes_too_long_is_ended(cache: Cache, wheel: Path) -> None:
-    client = Client(limits=Limits(grace=0.01, pip_rate=1e12))
+    options = ClientOptions(policy=RetryPolicy(grace=0.01, min_rate=1e12))
     with pytest.raises(Unavailable, match="pip took more than"):
-        fetch(wheel_source(wheel.read_bytes(), "tiny==1.0"), cache, Mirrors(), client=client)
+        fetch(wheel_source(wheel.read_bytes(), "tiny==1.0"), cache, Mirrors(), options=options)
 
 
 @pytest.mark.usefixtures("wheel")

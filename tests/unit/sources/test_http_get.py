@@ -5,8 +5,9 @@ from functools import partial
 
 import pytest
 
-from builders.sources.client import Limits, Refused
+from builders.sources.client import MirrorError
 from builders.sources.http_get import read_page, save_page
+from core.retry import RetryPolicy
 from tests.unit.sources.servers import (
     DATA,
     Listener,
@@ -20,7 +21,7 @@ from tests.unit.sources.servers import (
 
 def read(waits: Waits, *answers: Response, limit: int = 1 << 20, tries: int = 4) -> bytes:
     with serving(*answers) as server:
-        return read_page(server.url, limit=limit, client=waits.client(Limits(tries=tries)))
+        return read_page(server.url, limit=limit, options=waits.options(RetryPolicy(tries=tries)))
 
 
 def test_a_page_is_read_whole(waits: Waits) -> None:
@@ -36,31 +37,31 @@ def test_what_can_heal_is_tried_again_from_zero(waits: Waits) -> None:
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 204])
 def test_what_cannot_is_not(waits: Waits, status: int) -> None:
-    with pytest.raises(Refused, match=f"HTTP {status}"):
+    with pytest.raises(MirrorError, match=f"HTTP {status}"):
         read(waits, answer(b"", status=status))
     assert waits.slept == []
 
 
 def test_a_body_that_always_breaks_off_is_given_up(waits: Waits) -> None:
-    with pytest.raises(Refused, match="tried 3 times"):
+    with pytest.raises(MirrorError, match="tried 3 times"):
         read(waits, answer(DATA, cut=1000), tries=3)
 
 
 @pytest.mark.parametrize("page", [endless(b"x" * 65536), answer(DATA)])
 def test_more_than_the_limit_is_refused(waits: Waits, page: Response) -> None:
-    with pytest.raises(Refused, match="sends more than 100000 bytes"):
+    with pytest.raises(MirrorError, match="sends more than 100000 bytes"):
         read(waits, page, limit=100_000)
 
 
 def test_a_declared_length_is_refused_before_the_body(waits: Waits) -> None:
     with serving(answer(b"", Content_Length=10**12)) as server:
-        with pytest.raises(Refused, match="sends more than 10 bytes"):
-            read_page(server.url, limit=10, client=waits.client())
+        with pytest.raises(MirrorError, match="sends more than 10 bytes"):
+            read_page(server.url, limit=10, options=waits.options())
         assert server.sent == 0
 
 
 def test_compressed_pages_are_refused(waits: Waits) -> None:
-    with pytest.raises(Refused, match="Content-Encoding"):
+    with pytest.raises(MirrorError, match="Content-Encoding"):
         read(waits, answer(b"x", Content_Encoding="gzip"))
 
 
@@ -73,13 +74,13 @@ def test_an_archive_is_shown_as_it_comes_and_can_be_interrupted(waits: Waits) ->
     listener = Listener()
     with serving(answer(DATA)) as server:
         file = io.BytesIO()
-        save = partial(save_page, server.url, file, limit=1 << 20, shown="curl-8.21.0.tar.gz")
-        save(client=waits.client(), progress=listener)
+        save = partial(save_page, server.url, file, limit=1 << 20, label="curl-8.21.0.tar.gz")
+        save(options=waits.options(), progress=listener)
         assert sum(listener.attempts[0]) == len(DATA)
         assert listener.ends == 1
         impatient = Listener(interrupt=True)
         with pytest.raises(KeyboardInterrupt):
-            save(client=waits.client(), progress=impatient)
+            save(options=waits.options(), progress=impatient)
         assert impatient.ends == 1
 
 
@@ -87,6 +88,6 @@ def test_a_second_attempt_leaves_nothing_of_the_first(waits: Waits) -> None:
     file = io.BytesIO()
     listener = Listener()
     with serving(answer(DATA, cut=2000), answer(b"short")) as server:
-        save_page(server.url, file, limit=1 << 20, client=waits.client(), progress=listener)
+        save_page(server.url, file, limit=1 << 20, options=waits.options(), progress=listener)
     assert file.getvalue() == b"short"
     assert "trying again" in listener.notes[0]

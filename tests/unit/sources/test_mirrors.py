@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders.sources.mirrors import Home, Mirror, Mirrors, Transport, apt_bases
+from builders.sources.mirrors import Mirror, MirrorOrigin, Mirrors, apt_bases
+from builders.sources.transports import over_http, over_pip
 from core.errors import RecipeError
 from recipes.model import Source
 from tests.unit.sources.servers import source_of
@@ -31,9 +32,9 @@ def test_order_private_upstream_debian_index() -> None:
         "http://sec.test/security/pool/c/a.gz",
         "pip:a==1",
     ]
-    transports = {mirror.home: mirror.transport for mirror in mirrors.of(full_source())}
-    assert transports[Home.INDEX] is Transport.PIP
-    assert transports[Home.DEBIAN] is Transport.HTTP
+    transports = {mirror.origin: mirror.transport for mirror in mirrors.of(full_source())}
+    assert transports[MirrorOrigin.PYPI] is over_pip
+    assert transports[MirrorOrigin.DEBIAN] is over_http
 
 
 def test_debian_is_only_asked_for_when_it_comes_to_that() -> None:
@@ -102,14 +103,14 @@ def test_debian_setting_goes_before_apt() -> None:
 @pytest.mark.parametrize(
     ("home", "url", "shown"),
     [
-        (Home.PRIVATE, "https://me:pw@a.test:8/x?token=1", "https://a.test:8/x"),
-        (Home.UPSTREAM, "https://a.test/x?download=1", "https://a.test/x?download=1"),
-        (Home.PRIVATE, "file:///mirror/x", "file:///mirror/x"),
-        (Home.INDEX, "pip:a==1", "pip:a==1"),
+        (MirrorOrigin.PRIVATE, "https://me:pw@a.test:8/x?token=1", "https://a.test:8/x"),
+        (MirrorOrigin.UPSTREAM, "https://a.test/x?download=1", "https://a.test/x?download=1"),
+        (MirrorOrigin.PRIVATE, "file:///mirror/x", "file:///mirror/x"),
+        (MirrorOrigin.PYPI, "pip:a==1", "pip:a==1"),
     ],
 )
-def test_secrets_are_not_shown(home: Home, url: str, shown: str) -> None:
-    assert Mirror(home=home, url=url).shown == shown
+def test_secrets_are_not_shown(home: MirrorOrigin, url: str, shown: str) -> None:
+    assert Mirror(origin=home, url=url).redacted == shown
 
 
 def program(tmp_path: Path, script: str) -> str:

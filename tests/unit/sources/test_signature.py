@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pysequoia import Cert
 
-from builders.sources.client import Refused
+from builders.sources.client import MirrorError
 from builders.sources.signature import BadSignatureError, check_signature
 from core.errors import ExitCode
 from tests.keys import Signer, write_keys
@@ -90,15 +90,15 @@ def test_a_key_in_place_of_a_signature_is_bad(tmp_path: Path, signer: Signer) ->
 
 def test_without_the_recipes_key_nothing_can_be_judged(tmp_path: Path, signer: Signer) -> None:
     other = Signer.new("other")
-    with pytest.raises(Refused, match="does not hold the key"):
+    with pytest.raises(MirrorError, match="does not hold the key"):
         check(tmp_path, signer.sign(DATA), signer.fingerprint, other.certificate)
     file = tmp_path / "archive.tar.gz"
-    with pytest.raises(Refused, match=r"there is no none\.asc beside the recipe"):
+    with pytest.raises(MirrorError, match=r"there is no none\.asc beside the recipe"):
         check_signature(
             file, signer.sign(DATA), tmp_path / "none.asc", signer.fingerprint, subject="curl"
         )
     (tmp_path / "bad.asc").write_text("hello")
-    with pytest.raises(Refused, match="holds no OpenPGP key"):
+    with pytest.raises(MirrorError, match="holds no OpenPGP key"):
         check_signature(
             file, signer.sign(DATA), tmp_path / "bad.asc", signer.fingerprint, subject="curl"
         )

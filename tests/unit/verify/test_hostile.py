@@ -96,9 +96,9 @@ def test_a_thousand_segments_over_the_same_megabytes_take_no_thousand_times_the_
     head = bytearray(ELVES["good-no-sections"][:64])
     head[56:58] = struct.pack("<H", count)
     segment = struct.pack("<IIQQQQQQ", 1, 5, 0, 0x400000, 0x400000, size, size, 0x1000)
-    began = time.monotonic()
+    began = time.process_time()
     broken = judged_rules(file, bytes(head + segment * count).ljust(size, b"/"))
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
     assert broken == {"loadable-segments", "stack-not-executable"}
 
 
@@ -134,9 +134,9 @@ def test_a_dynamic_segment_of_all_the_file_is_bounded(file: Path) -> None:
     at = 64 + 56  # the second program header, PT_DYNAMIC: offset and size
     content[at + 8 : at + 16] = struct.pack("<Q", len(content) - 1024 * 1024)
     content[at + 32 : at + 40] = struct.pack("<Q", 1024 * 1024)
-    began = time.monotonic()
+    began = time.process_time()
     broken = judged_rules(file, bytes(content))
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
     assert {"no-needed", "no-rpath"} <= broken
 
 
@@ -145,6 +145,6 @@ def test_strings_made_to_confuse_the_path_search_cost_little(file: Path, pattern
     content = bytearray(ELVES["good-no-sections"]) + pattern * 1024
     for at in (64 + 32, 64 + 40):
         content[at : at + 8] = struct.pack("<Q", len(content))
-    began = time.monotonic()
+    began = time.process_time()
     judged(file, bytes(content))
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2

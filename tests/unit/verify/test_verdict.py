@@ -154,7 +154,7 @@ def test_whatever_a_path_names_gets_a_verdict_and_nothing_hangs(tmp_path: Path) 
         Path("/dev/null"): "is a device, not a regular file",
         tmp_path / "missing": "could not be opened: No such file or directory",
         tmp_path / "loop": "could not be opened: Too many levels of symbolic links",
-        Path("nul\0inside"): "could not be opened: embedded null byte",
+        Path("nul\0inside"): "could not be opened: its name has a NUL byte in it",
     }
     for path, message in cases.items():
         verdict = judge_path(path, Expectations())

@@ -19,7 +19,6 @@ class Body:
 
     @classmethod
     def of(cls, data: bytes) -> "Body":
-        """A body of ``data``."""
         return cls(source=data, size=len(data))
 
     def open(self) -> "Reading":
@@ -33,10 +32,11 @@ class Reading:
     """A body while it is sent: what `requests` asks of a file."""
 
     def __init__(self, file: BinaryIO, size: int, watch: Callable[[int], None]) -> None:
-        self.file = file
         self.size = size
         self.sent = 0
         self._watch = watch
+        self._file = file
+        self.close = file.close
 
     def __len__(self) -> int:
         return self.size
@@ -45,9 +45,8 @@ class Reading:
         return True  # an empty body is a body
 
     def read(self, size: int = -1) -> bytes:
-        """Return up to ``size`` more bytes."""
         left = self.size - self.sent
-        data = self.file.read(left if size < 0 else min(size, left))
+        data = self._file.read(left if size < 0 else min(size, left))
         self.sent += len(data)
         self._watch(len(data))
         return data
@@ -55,7 +54,3 @@ class Reading:
     def __iter__(self) -> Iterator[bytes]:
         while data := self.read(1 << 16):
             yield data
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self.file.close()

@@ -1,0 +1,143 @@
+"""What a transfer may cost before it has failed: tries, waits, and the slowest rate that is put up with."""
+
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import requests
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
+    """How often and how long one server is tried. Seconds, and bytes per second."""
+
+    tries: int = 4
+    connect_tries: int = 2
+    """Tries at a host that does not even answer: each costs the whole ``connect``."""
+    futile_tries: int = 1
+    """Tries at a server that refuses connections, is not routed to, or drips: 1 where another can be asked."""
+    connect: float = 8.0
+    """Longest wait for a connection, and for the server to take in more of a body."""
+    read: float = 30.0
+    """Longest silence before and in an answer."""
+    backoff: float = 0.5
+    """Longest wait before the second try; doubles with every further one."""
+    backoff_cap: float = 8.0
+    retry_after_cap: float = 60.0
+    """A server that asks for more is not waited for."""
+    redirects: int = 5
+    grace: float = 60.0
+    min_rate: float = 1024.0
+    """Average that a body must keep once ``grace`` is over: ends a slow drip."""
+
+
+def new_session() -> "requests.Session":
+    """Return a session that honours the proxies and certificates of the environment."""
+    import requests  # noqa: PLC0415 - slow, and a warm run needs no network
+
+    return requests.Session()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientOptions:
+    """What a client needs from outside. Every part can be handed in."""
+
+    policy: RetryPolicy = RetryPolicy()
+    session: Callable[[], "requests.Session"] = new_session
+    sleep: Callable[[float], None] = time.sleep
+    random: Callable[[], float] = random.random
+    """A number from 0 to 1, for the jitter."""
+    monotonic: Callable[[], float] = time.monotonic
+    now: Callable[[], float] = time.time
+    """Seconds since 1970; only for servers that name a date to come back at."""
+
+
+class HttpError(Exception):
+    """The server will not help, however often it is asked. ``reason`` is for people, without any secret."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class RetriesExhausted(HttpError):
+    """What may heal did not, within the policy."""
+
+
+class UnknownHost(HttpError):
+    """The host's name cannot be resolved."""
+
+
+class TlsError(HttpError):
+    """There is no TLS connection that could be trusted."""
+
+
+class InsecureRedirect(HttpError):
+    """A redirect would leave https."""
+
+
+class Fault(Exception):
+    """A try failed in a way that the next may not."""
+
+    def __init__(
+        self, reason: str, *, wait: float | None = None, tries: int | None = None, sent: int = 0
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.wait = wait
+        """Seconds, if the server names them."""
+        self.tries = tries
+        """How many are worth while, if fewer than the policy's."""
+        self.sent = sent
+        """Bytes of a body that were on their way when the connection broke."""
+
+    def delay(self, number: int, options: ClientOptions) -> float:
+        """Return the seconds to wait after try ``number``. Raises HttpError when there is to be no other."""
+        policy = options.policy
+        if number >= min(policy.tries, self.tries or policy.tries):
+            tried = f" (tried {number} times)" if number > 1 else ""
+            msg = f"{self.reason}{tried}"
+            raise RetriesExhausted(msg)
+        if self.wait is None:
+            longest = min(policy.backoff_cap, policy.backoff * 2.0 ** (number - 1))
+            return longest * (0.5 + options.random() / 2)
+        if self.wait > policy.retry_after_cap:
+            msg = f"{self.reason}, and asks to come back in {self.wait:.0f} s"
+            raise RetriesExhausted(msg)
+        return self.wait
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds a server asks us to wait: a number or a date, RFC 9110, 10.2.3."""
+    value = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", value):
+        return float(value)
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - rarely needed, never when warm
+
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (TypeError, ValueError, ArithmeticError, LookupError):
+        return None
+
+
+class MinimumRate:
+    """Measures a body, and ends it when it is too slow on the average."""
+
+    def __init__(self, options: ClientOptions, complaint: str = "is too slow") -> None:
+        self._options = options
+        self._complaint = complaint
+        self._began = options.monotonic()
+        self._bytes = 0
+
+    def add(self, size: int) -> None:
+        """``size`` more bytes have passed. Raises Fault."""
+        policy = self._options.policy
+        self._bytes += size
+        elapsed = self._options.monotonic() - self._began
+        if elapsed > policy.grace and self._bytes < elapsed * policy.min_rate:
+            msg = f"{self._complaint}: {self._bytes} bytes in {elapsed:.0f} s"
+            raise Fault(msg, tries=policy.futile_tries)
