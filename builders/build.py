@@ -287,7 +287,7 @@ class StepRunner:
             files={
                 path.relative_to(made).as_posix(): self.cache.put_file(path).sha256 for path in few
             },
-            engine=engine.name.value,
+            engine=engine.name,
             isolated=engine.isolated,
             seconds=round(seconds, 3),
             cached=False,

@@ -9,7 +9,7 @@ from publish.manifest import Artifact
 from recipes.images import ImageRecipe, load_images
 from recipes.load import list_products
 from recipes.model import Product, Recipe, SmokeTest, unsupported
-from verify.verdict import explain
+from verify.rules import explain
 
 Make = Callable[[str], str]
 """Makes a block's text from its old text: a row that cannot be made now is kept."""

@@ -3,7 +3,7 @@
 import shutil
 from typing import Any
 
-from builders.engines.scratch_root import emulator
+from builders.engines.choose import find_emulator
 from console.table import table
 from core.settings import SETTINGS
 from core.target import Target
@@ -32,7 +32,7 @@ def examine(context: Context) -> dict[str, Any]:
         for name, package, purpose in TOOLS
     ]
     foreign = [target for target in Target if not target.runs_natively]
-    missing = [target for target in foreign if emulator(target) is None]
+    missing = [target for target in foreign if find_emulator(target) is None]
     tools.append(
         {
             "name": "qemu-user",
@@ -43,10 +43,10 @@ def examine(context: Context) -> dict[str, Any]:
     )
     return {
         "engines": [
-            {"name": engine.name.value, "works": engine.works, "reason": engine.reason}
+            {"name": engine.name, "works": engine.works, "reason": engine.reason}
             for engine in candidates
         ],
-        "auto": next(engine.name.value for engine in candidates if engine.works),
+        "auto": next(engine.name for engine in candidates if engine.works),
         "tools": tools,
         "settings": [
             {

@@ -90,7 +90,6 @@ class ImageMaker:
 
     @cached_property
     def images(self) -> tuple[ImageRecipe, ...]:
-        """Every image there could be."""
         return load_images(self.context.recipes, self.context.recipes_directory)
 
     @property

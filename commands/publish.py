@@ -8,7 +8,7 @@ from typing import Any
 
 from commands.image import ImageMaker, ImageSelection
 from flow.context import Context
-from publish.registry.push import plan_push, push
+from publish.registry.push import push
 from publish.registry.reference import SCHEME, Repository
 from publish.registry.upload_item import Pushed
 from publish.release.image import PublishedImage, attachments
@@ -88,14 +88,14 @@ class Publisher:
         """
         made, _ = self.maker.make(selection)
         ready = [(image, attachments(image, builder=self.builder, key=self.key)) for image in made]
-        send = plan_push if dry else push
         progress = self.context.report.progress("copy")
         return [
-            send(
+            push(
                 image.layout,
                 repository.joined(image.layout.name),
                 (image.layout.tag, *(image.moving if latest else ())),
                 attached,
+                dry=dry,
                 progress=progress,
             )
             for image, attached in ready

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from builders.engines.engine import EngineName
+from builders.engines.choose import ENGINES
 from builders.engines.varied import Clock
 from builders.sources.cache import Cache
 from commands.rebuild_worker import SURROUNDINGS, UMASK, BuildSpec, run_worker
@@ -41,7 +41,6 @@ class Pair:
 
     @property
     def equal(self) -> bool:
-        """The one thing that matters."""
         return self.sha256[0] == self.sha256[1]
 
 
@@ -79,7 +78,6 @@ class Comparison:
         return "\n\n".join(parts)
 
     def as_dict(self) -> dict[str, Any]:
-        """The same for programs."""
         return {
             "version": 1,
             "equal": bool(self),
@@ -105,12 +103,12 @@ def rebuild_and_compare(context: Context, request: Request) -> Comparison:
         directory = Path(name).resolve()
         cache = Cache(directory / "cache")
         taken = seed(context, replace(request, rebuild=False), cache, tools=not request.rebuild)
-        engine = other_engine(context, {EngineName(artifact.engine) for artifact in first})
+        engine = other_engine(context, {artifact.engine for artifact in first})
         spec = BuildSpec(
             settings={
                 **{name: context.settings[name] for name in HANDED_ON},
                 "recipes": ",".join(map(str, context.settings.directories("recipes"))),
-                "engine": engine.value,
+                "engine": engine,
                 "cache": str(cache.root),
                 "artifacts": str(directory / "artifacts"),
                 "jobs": "1" if context.jobs > 1 else "2",
@@ -128,7 +126,7 @@ def rebuild_and_compare(context: Context, request: Request) -> Comparison:
         engines = ", ".join(sorted({artifact.engine for artifact in first}))
         surroundings = [f"{name}={value}" for name, value in SURROUNDINGS.items()]
         varied = {
-            "engine": f"{engines} -> {engine.value}",
+            "engine": f"{engines} -> {engine}",
             "directories": f"{context.cache_directory} -> {cache.root}",
             "clock": f"{DAYS} days on, for programs that are linked dynamically (sh, cmake, ninja)"
             if Clock.of_this_machine(DAYS)
@@ -158,10 +156,9 @@ def seed(context: Context, request: Request, cache: Cache, *, tools: bool) -> li
     return taken
 
 
-def other_engine(context: Context, used: set[EngineName]) -> EngineName:
+def other_engine(context: Context, used: set[str]) -> str:
     """Return an engine that works and made none of the files; else one that made not all of them; else the same."""
-    names = [name for name in EngineName if name is not EngineName.AUTO]
-    for name in [*(name for name in names if name not in used), *names]:
+    for name in [*(name for name in ENGINES if name not in used), *ENGINES]:
         try:
             context.chooser.make(name)
         except EngineError:

@@ -7,7 +7,7 @@ from core.errors import UsageError
 from flow.context import Context
 from publish.manifest import Artifact, read_manifest
 from recipes.load import find_product
-from verify.servers import Servers, serving
+from verify.servers import SmokeServers, serving
 from verify.smoke import Smoke, smoke
 
 
@@ -20,7 +20,7 @@ def smoke_artifacts(context: Context) -> list[tuple[str, Smoke]]:
         ]
 
 
-def _smoke(context: Context, artifact: Artifact, servers: Servers) -> Smoke:
+def _smoke(context: Context, artifact: Artifact, servers: SmokeServers) -> Smoke:
     try:
         product = find_product(artifact.product, context.recipes)
     except UsageError as error:

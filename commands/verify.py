@@ -1,22 +1,30 @@
 """`inv verify`: judges any files, built here or anywhere, with `commands.verify_release` for whole releases."""
 
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from builders.key import action_key
 from core.errors import EngineError
 from core.process import run_program
+from core.target import Target
 from flow.build import lone_step
 from flow.context import Context
-from verify.expectations import Expectations
-from verify.packing import Packing
-from verify.verdict import Verdict, judge_path
+from verify.facts import Packing
+from verify.rules import verify_file
+from verify.verdict import Policy, Verdict
 
 
-def judge_file(context: Context, path: Path, expectations: Expectations) -> Verdict:
+def judge_files(context: Context, paths: Iterable[str], target: str) -> Sequence[Verdict]:
+    """Judge files; ``target`` names the platform that they must be for, if any. Raises UsageError."""
+    policy = Policy(target=Target.parse(target) if target else None)
+    return [judge_file(context, Path(path), policy) for path in paths]
+
+
+def judge_file(context: Context, path: Path, policy: Policy) -> Verdict:
     """Judge one file, a packed one by what it unpacks to as well when UPX can be had."""
-    verdict = judge_path(path, expectations)
+    verdict = verify_file(path, policy)
     if verdict.facts is None or verdict.facts.packing is Packing.NONE:
         return verdict
     with context.cache.scratch() as scratch:
@@ -29,9 +37,9 @@ def judge_file(context: Context, path: Path, expectations: Expectations) -> Verd
             run_program(words, seconds=120, package="upx-ucl", purpose="unpack what is packed")
         except EngineError:
             return verdict  # it says that nobody could look inside
-        if not judge_path(unpacked, expectations):
+        if not verify_file(unpacked, policy):
             return verdict
-    return judge_path(path, replace(expectations, unpacked_judged=True))
+    return verify_file(path, replace(policy, unpacked_verified=True))
 
 
 def _upx(context: Context, scratch: Path) -> Path | None:

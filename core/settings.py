@@ -3,7 +3,7 @@
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +15,7 @@ from core.suggest import suggestion
 FILE = "fromscratch.toml"
 PREFIX = "FROMSCRATCH_"
 
-_E = TypeVar("_E", bound=StrEnum)
+_Word = TypeVar("_Word", bound=str)
 
 
 class Origin(StrEnum):
@@ -140,13 +140,13 @@ class Settings:
         words = [text] if whole else text.replace(",", " ").split()
         return tuple(Path(word).expanduser().absolute() for word in words)
 
-    def choice(self, name: str, kind: type[_E]) -> _E:
+    def choice(self, name: str, words: Iterable[_Word]) -> _Word:
         """One word out of a closed set. Raises UsageError for a flag, else RecipeError."""
-        text, known = self[name], [member.value for member in kind]
+        text, known = self[name], list(words)
         if text not in known:
             msg = f"Unknown {name} '{text}'.{suggestion(text, known)}"
             raise self._wrong(name, msg, next=f"choose one of: {', '.join(known)}")
-        return kind(text)
+        return known[known.index(text)]
 
     def _wrong(self, name: str, what: str, *, next: str = "") -> FromscratchError:
         origin = self.values[name][1]

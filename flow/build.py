@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from builders.engines.engine import EngineName
+from builders.engines.choose import ENGINE_NAMES
 from builders.plan import Goal, Stage, Step, needed_recipes, plan, topological_order
 from builders.schedule import run_plan
 from core.errors import VerdictError
@@ -66,7 +66,7 @@ def build(context: Context, request: Request) -> list[Artifact]:
 def run_steps(context: Context, request: Request) -> BuildRun:
     """Fetch and run every step, or find it done; nothing is verified yet."""
     products, pins = select(context.recipes, request.products)
-    context.settings.choice("engine", EngineName)
+    context.settings.choice("engine", ENGINE_NAMES)
     jobs = context.jobs
     needed = needed_recipes(products, context.recipes)
     sources = fetch_sources(context, needed, pins, exact=request.exact)

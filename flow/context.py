@@ -10,28 +10,28 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from builders.build import LazyEngine, StepRunner
-from builders.engines.choose import Chooser
-from builders.engines.engine import Engine, EngineName
+from builders.engines.choose import ENGINE_NAMES, Chooser, smoke_environment
+from builders.engines.engine import Engine
 from builders.sources.cache import Cache
 from builders.sources.mirrors import Mirrors
 from builders.timings import Timings
 from builders.toolchain import Toolchain
 from core.cancel import CancelToken
-from core.errors import EngineError, VerdictError
+from core.errors import VerdictError
 from core.files import write_file
 from core.progress import Report
+from core.scratch import SmokeEnvironment
 from core.settings import Settings
 from core.target import Target
 from recipes.load import HERE, load_recipes
 from recipes.model import Recipe
-from verify.smoke import SmokeEnvironment
 
 ROOT = Path(__file__).parents[1]
 
 
 def choose_engine(context: "Context") -> Engine:
     """Return the engine that the settings ask for. Raises EngineError when it does not work here."""
-    engine = context.chooser.choose(context.settings.choice("engine", EngineName))
+    engine = context.chooser.make(context.settings.choice("engine", ENGINE_NAMES))
     if not engine.isolated:
         context.report.warn("steps run on this machine without isolation (engine 'host')")
     return engine
@@ -39,33 +39,7 @@ def choose_engine(context: "Context") -> Engine:
 
 def choose_smoke_environment(context: "Context", target: Target) -> SmokeEnvironment | str:
     """Return where finished programs for ``target`` can be tried, or why nowhere."""
-    from builders.engines.scratch_root import (  # noqa: PLC0415 - a remembered smoke run is cheap
-        DockerEnvironment,
-        SandboxEnvironment,
-        emulator,
-    )
-
-    scratch, cancel, qemu = context.chooser.scratch, context.cancel, None
-    if not target.runs_natively:
-        qemu = emulator(target)
-        if qemu is None:
-            return (
-                f"qemu-{target.qemu}-static is not installed (apt-get install -y qemu-user-static)"
-            )
-    elif context.settings["engine"] in {EngineName.DOCKER, EngineName.AUTO}:
-        from builders.engines.docker import connect, is_local  # noqa: PLC0415 - loads docker and requests
-
-        try:
-            client = connect()
-            if is_local(client):
-                return DockerEnvironment(client=client, scratch=scratch, cancel=cancel)
-        except EngineError:
-            pass
-    try:
-        backend = context.chooser.backend()
-    except EngineError as error:
-        return f"no empty root can be made: {error.what}"
-    return SandboxEnvironment(backend=backend, scratch=scratch, emulator=qemu, cancel=cancel)
+    return smoke_environment(target, context.settings["engine"], context.chooser)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from builders.build import Outcome
 from builders.key import source_digest
@@ -16,12 +16,12 @@ from core.target import Target
 from flow.context import Context
 from flow.fetch import Sources
 from publish.manifest import Artifact, Input, Seconds, VerdictSummary
-from verify.expectations import Expectations
-from verify.proofs import Proofs
+from verify.results import ResultCache
 from verify.smoke import Smoke, smoke
+from verify.verdict import Policy, Severity
 
 if TYPE_CHECKING:
-    from verify.servers import Servers
+    from verify.servers import SmokeServers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +62,8 @@ def verify(context: Context, run: BuildRun) -> list[Artifact]:
         ServerPool() as servers,
         ThreadPoolExecutor(max_workers=context.jobs, thread_name_prefix="verify") as pool,
     ):
-        proofs = Proofs(memory=context.cache)
-        verifier = Verifier(context=context, run=run, proofs=proofs, servers=servers)
+        results = ResultCache(cache=context.cache)
+        verifier = Verifier(context=context, run=run, results=results, servers=servers)
         try:
             return [
                 artifact for found in pool.map(verifier.artifacts, run.goals) for artifact in found
@@ -79,31 +79,25 @@ def problems(artifact: Artifact) -> list[str]:
     return [
         f"  {artifact.path}: {finding.rule}: {finding.message}"
         for finding in artifact.verdict.findings
-        if finding.severity == "error"
+        if finding.severity is Severity.ERROR
     ] + [f"  {artifact.path}: smoke: {failure}" for failure in artifact.smoke.failures]
 
 
-@dataclass(frozen=True)
-class ServerPool:
+class ServerPool(ExitStack):
     """Loopback servers, started when they are needed. Thread-safe."""
 
-    stack: ExitStack = field(default_factory=ExitStack)
-    lock: Lock = field(default_factory=Lock)
-    idle: "list[Servers]" = field(default_factory=list)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stack.close()
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = Lock()
+        self.idle: list[SmokeServers] = []
 
     @contextmanager
-    def lend(self) -> "Iterator[Servers]":
+    def lend(self) -> "Iterator[SmokeServers]":
         """Lend servers to one smoke run alone: some answer by what they were asked before."""
         from verify.servers import serving  # noqa: PLC0415 - a remembered smoke run needs no servers
 
         with self.lock:
-            servers = self.idle.pop() if self.idle else self.stack.enter_context(serving())
+            servers = self.idle.pop() if self.idle else self.enter_context(serving())
         try:
             yield servers
         finally:
@@ -116,7 +110,7 @@ class Verifier:
 
     context: Context
     run: BuildRun
-    proofs: Proofs
+    results: ResultCache
     servers: ServerPool
 
     def artifacts(self, goal: Goal) -> list[Artifact]:
@@ -137,9 +131,9 @@ class Verifier:
         path = goal.product.file_name(goal.release.version, goal.target, packed=packed)
         about = {"product": goal.product.name, "target": goal.target.value, "key": sha256}
         with self.context.timings.measure(path.name, EventKind.VERDICT) as facts:
-            expectations = self.expectations(goal, packed=packed)
+            policy = self.policy(goal, packed=packed)
             verdict = VerdictSummary.from_dict(
-                self.proofs.verdict(file, expectations, unpacked=unpacked, original=original)
+                self.results.verdict(file, policy, unpacked=unpacked, original=original)
             )
             facts |= {**about, "ok": verdict.ok}
         tried = Smoke.not_run("refused before")
@@ -151,7 +145,7 @@ class Verifier:
                     facts["cached"] = False
                     return self.smoke(goal, file)
 
-                tried = self.proofs.smoke(file, goal.product, goal.release, goal.target, try_out)
+                tried = self.results.smoke(file, goal.product, goal.release, goal.target, try_out)
                 facts |= {**about, "ran": tried.ran, "ok": tried.ok, "how": tried.how}
         inputs = self.run.inputs(step)
         fetching = sum(self.run.sources[source.name][1].seconds for source in inputs)
@@ -173,7 +167,7 @@ class Verifier:
             cached=outcome.cached,
         )
 
-    def expectations(self, goal: Goal, *, packed: bool) -> Expectations:
+    def policy(self, goal: Goal, *, packed: bool) -> Policy:
         """What the recipe says the file must be."""
         expect = goal.product.variant.expect
         embeds = goal.product.variant.embeds
@@ -184,12 +178,12 @@ class Verifier:
             for sha256 in self.run.outcomes[step].files.values()
         )
         budget = expect.max_size + extra if expect and goal.target is Target.AMD64 else None
-        return Expectations(
+        return Policy(
             target=goal.target,
             linkage=expect.linkage if expect and not packed else None,
             max_size=budget,
             packed=packed,
-            unpacked_judged=packed,
+            unpacked_verified=packed,
             build_paths=("/box", "/toolchain", str(self.context.cache_directory)),
         )
 

@@ -15,7 +15,7 @@ from threading import Lock
 
 from builders.build import LazyEngine, StepRunner
 from builders.engines.directory import DirectorySandbox
-from builders.engines.engine import Command, Engine, EngineName, Usage
+from builders.engines.engine import Command, Engine, Usage
 from builders.plan import Goal, Step, plan
 from builders.sources.cache import Cache
 from builders.toolchain import BOX, INSIDE, Toolchain
@@ -272,7 +272,7 @@ class FakeEngine:
     commands: dict[str, Command] = field(default_factory=dict)
     open_sandboxes: int = 0
     lock: Lock = field(default_factory=Lock)
-    name: EngineName = EngineName.SANDBOX
+    name: str = "sandbox"
     isolated: bool = True
     usage: Usage = field(default_factory=Usage)
     """What every step takes."""

@@ -35,7 +35,7 @@ _SOURCE: Final = (
     rf"/(?!usr/|rustc/|rust/deps/)(?:{_NAME}/){{1,64}}"
     rf"{_NAME}\.(?:c|cc|cpp|cxx|h|hh|hpp|hxx|S|zig|rs|go|o|a)(?![A-Za-z0-9_./-])"
 )
-_PLACES: Final = (
+_DIRECTORIES: Final = (
     rf"/(?:home|Users)/{_NAME}/{_NAME}",
     rf"/root/{_VISIBLE}",
     rf"/(?:var/)?tmp/{_VISIBLE}/{_NAME}/{_NAME}",
@@ -49,14 +49,14 @@ def compile_build_paths(directories: Iterable[str]) -> re.Pattern[bytes]:
     Raises RecipeError for a directory too short to be told from chance: four bytes of machine code
     look like any three-letter directory sooner or later.
     """
-    places = list(_PLACES)
+    patterns = list(_DIRECTORIES)
     for directory in directories:
         trimmed = directory.rstrip("/")
         if not trimmed.startswith("/") or len(trimmed) < 4:
             msg = f"Build directory '{directory}' cannot be looked for in a binary."
             raise RecipeError(msg, next="name an absolute directory of four characters or more")
-        places.append(rf"{re.escape(trimmed)}/{_NAME}")
-    tree = rf"(?:{'|'.join(places)})(?:/{_NAME}){{0,64}}"
+        patterns.append(rf"{re.escape(trimmed)}/{_NAME}")
+    tree = rf"(?:{'|'.join(patterns)})(?:/{_NAME}){{0,64}}"
     return re.compile(f"{_START}(?:{tree}|{_SOURCE})".encode())
 
 

@@ -67,8 +67,8 @@ def _string(elf: ElfFile, segments: tuple[Segment, ...], strings: int | None, in
         for segment in segments:
             inside = address - segment.vaddr
             if segment.type == "PT_LOAD" and 0 <= inside < segment.file_size:
-                room = min(_MAX_STRING, segment.file_size - inside)
-                text, end, _ = elf.at(segment.offset + inside, room).partition(b"\0")
+                limit = min(_MAX_STRING, segment.file_size - inside)
+                text, end, _ = elf.at(segment.offset + inside, limit).partition(b"\0")
                 if end:
                     return printable(text)
     return f"(unreadable name {index:#x})"

@@ -87,6 +87,11 @@ class Header:
         """The first file offset after the program header table."""
         return self.segments_offset + self.segments_count * self.segments_entry_size
 
+    @property
+    def sections_end(self) -> int:
+        """The first file offset after the section header table."""
+        return self.sections_offset + self.sections_count * self.sections_entry_size
+
 
 @dataclass(frozen=True, kw_only=True)
 class ElfFile:

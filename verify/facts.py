@@ -5,19 +5,38 @@ may be gone, and then "no .dynamic section" says nothing about being static.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from verify.build_paths import compile_build_paths, find_build_paths
 from verify.dynamic import read_dynamic
 from verify.elf_file import ElfFile, MalformedElfError, NotElfError, Segment, open_elf
-from verify.packing import Packing, detect_packing
 from verify.printable import printable
-from verify.sections import Sections, read_sections
+from verify.sections import SectionFacts, read_section_facts
 
 __all__ = ["ElfFacts", "MalformedElfError", "NotElfError", "Packing", "Segment", "read_facts"]
 
 _PATH_MAX: Final = 4096
+_UPX_MAGIC: Final = b"UPX!"
+_INFO_SIZE: Final = 12
+_PACK_HEADER_SIZE: Final = 32
+_TRAILER_SIZE: Final = _PACK_HEADER_SIZE + 4
+
+
+class Packing(StrEnum):
+    """How a file is packed, seen where UPX itself looks.
+
+    UPX writes ``l_info`` (checksum, "UPX!", …: 12 bytes) right after the program headers, and at the
+    end of the file a 32-byte pack header ("UPX!", …, checksum) and the 4-byte offset of the packed
+    data. Without the latter the file still runs, and ``upx -d`` refuses it: that is what stripping
+    after packing does (https://github.com/upx/upx/issues/712).
+    Source: https://github.com/upx/upx/blob/v4.2.4/src/packhead.cpp, and ``p_unix.h`` beside it.
+    """
+
+    NONE = "none"
+    UPX = "upx"
+    DAMAGED = "damaged"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +93,8 @@ def read_facts(path: Path, *, build_paths: tuple[str, ...] = ()) -> ElfFacts:
     with open_elf(path) as elf:
         segments = elf.segments()
         dynamic = read_dynamic(elf, segments)
-        sections = read_sections(elf)
-        packing = detect_packing(elf)
+        sections = read_section_facts(elf)
+        packing = _packing(elf)
         interpreter = _interpreter(elf, segments)
         header = elf.header
         return ElfFacts(
@@ -113,6 +132,24 @@ def read_facts(path: Path, *, build_paths: tuple[str, ...] = ()) -> ElfFacts:
         )
 
 
+def _packing(elf: ElfFile) -> Packing:
+    """Return DAMAGED when one of UPX's two marks is there without the other."""
+    info = elf.header.segments_end
+    trailer = elf.at(elf.size - _TRAILER_SIZE, _TRAILER_SIZE)
+    has_info = elf.at(info + 4, len(_UPX_MAGIC)) == _UPX_MAGIC
+    has_trailer = trailer.startswith(_UPX_MAGIC)
+    if not has_info and not has_trailer:
+        return Packing.NONE
+    order: Literal["little", "big"] = "little" if elf.header.little_endian else "big"
+    intact = (
+        has_info
+        and has_trailer
+        and sum(trailer[4:31]) % 251 == trailer[31]
+        and int.from_bytes(trailer[_PACK_HEADER_SIZE:], order) == info + _INFO_SIZE
+    )
+    return Packing.UPX if intact else Packing.DAMAGED
+
+
 def _interpreter(elf: ElfFile, segments: tuple[Segment, ...]) -> str | None:
     """Return the path in PT_INTERP, empty when it cannot be read: the kernel would still try."""
     for segment in segments:
@@ -128,7 +165,7 @@ def _stack_executable(segments: tuple[Segment, ...]) -> bool | None:
 
 
 def _appended(
-    elf: ElfFile, segments: tuple[Segment, ...], sections: Sections, packing: Packing
+    elf: ElfFile, segments: tuple[Segment, ...], sections: SectionFacts, packing: Packing
 ) -> int | None:
     # UPX puts packed data that is never mapped, then its trailer, after the last segment.
     # That nothing follows the trailer was seen when it was found at the very end.

@@ -1,22 +1,24 @@
-"""The rules as a table: name, severity, why it matters, and the check."""
+"""The rules, in the order in which they are applied: each yields one message for each thing that is wrong.
+
+Its name is the rule's, its docstring says why the rule is there. A check that cannot look says so, and that is a
+finding: not knowing is never "good".
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Final
+from itertools import pairwise
+from pathlib import Path
+from typing import Final, assert_never
 
-from verify import checks
-from verify.expectations import Expectations, Linkage
-from verify.facts import ElfFacts
+from recipes.model import Linkage
+from verify.facts import ElfFacts, MalformedElfError, NotElfError, Packing, read_facts
+from verify.printable import printable
+from verify.verdict import Finding, Policy, Severity, Verdict
 
-__all__ = ["READABLE_ELF", "RULES", "Expectations", "Linkage", "Rule", "Severity"]
+_SHOWN: Final = 5
+_SMALLEST_PAGE: Final = 4096
 
-
-class Severity(StrEnum):
-    """An error makes the verdict bad; a warning is only told."""
-
-    ERROR = "error"
-    WARNING = "warning"
+Check = Callable[[ElfFacts, Policy], Iterable[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,123 +26,285 @@ class Rule:
     """One row. ``check`` yields a message, without the path, for each thing that is wrong."""
 
     name: str
-    severity: Severity = Severity.ERROR
+    severity: Severity
     explanation: str
-    check: Callable[[ElfFacts, Expectations], Iterable[str]]
+    check: Check
+
+    def finding(self, message: str) -> Finding:
+        """Return a finding of this rule."""
+        return Finding(rule=self.name, severity=self.severity, message=message)
 
 
-READABLE_ELF: Final = Rule(
-    name="readable-elf",
-    explanation="What cannot be read as ELF cannot be vouched for.",
-    check=checks.readable_elf,
-)
+_rules: list[Rule] = []
 
-RULES: Final = (
-    READABLE_ELF,
-    Rule(
-        name="no-interpreter",
-        explanation="An empty image has no dynamic loader: the kernel answers 'no such file'.",
-        check=checks.no_interpreter,
-    ),
-    Rule(
-        name="no-needed",
-        explanation="An empty image has no shared libraries to load.",
-        check=checks.no_needed,
-    ),
-    Rule(
-        name="no-rpath",
-        explanation="A static file searches for no libraries; a search path is left over.",
-        check=checks.no_rpath,
-    ),
-    Rule(
-        name="elf-type",
-        explanation="Only an executable starts; a fixed address or not is the recipe's choice.",
-        check=checks.elf_type,
-    ),
-    Rule(
-        name="linux-abi",
-        explanation="A file for another system makes that system's calls, and dies on Linux.",
-        check=checks.linux_abi,
-    ),
-    Rule(
-        name="machine",
-        explanation="A file for another machine ends in 'exec format error' at deployment.",
-        check=checks.machine,
-    ),
-    Rule(
-        name="elf-class",
-        explanation="The word size is part of the platform's promise.",
-        check=checks.elf_class,
-    ),
-    Rule(
-        name="endianness",
-        explanation="The byte order is part of the platform's promise.",
-        check=checks.endianness,
-    ),
-    Rule(
-        name="segments-inside-file",
-        explanation="A segment whose bytes are missing means a truncated file, killed by SIGBUS.",
-        check=checks.segments_inside_file,
-    ),
-    Rule(
-        name="loadable-segments",
-        explanation="The kernel refuses or mismaps segments that overlap or are badly aligned.",
-        check=checks.loadable_segments,
-    ),
-    Rule(
-        name="entry-point",
-        explanation="A program that starts where there is no code is killed at once.",
-        check=checks.entry_point,
-    ),
-    Rule(
-        name="stack-not-executable",
-        explanation="An executable stack turns an overflow into code of the attacker's choice.",
-        check=checks.stack_not_executable,
-    ),
-    Rule(
-        name="no-writable-executable-segment",
-        explanation="Memory that is writable and executable lets a stray write become code.",
-        check=checks.no_writable_executable_segment,
-    ),
-    Rule(
-        name="relro",
-        severity=Severity.WARNING,
-        explanation="A static-pie relocates its pointers at start, and should then lock them.",
-        check=checks.relro,
-    ),
-    Rule(
-        name="no-symbols",
-        explanation="Symbols are dead weight in an image; strip before packing.",
-        check=checks.no_symbols,
-    ),
-    Rule(
-        name="no-debug",
-        explanation="Debug information is dead weight in an image, and names the build's directories.",
-        check=checks.no_debug,
-    ),
-    Rule(
-        name="no-build-paths",
-        explanation="Paths of the build leak who built where, and make the bytes depend on it.",
-        check=checks.no_build_paths,
-    ),
-    Rule(
-        name="no-appended-data",
-        explanation="Bytes that no header describes are not the program; nobody checked them.",
-        check=checks.no_appended_data,
-    ),
-    Rule(
-        name="packed-as-expected",
-        explanation="A file that changed after packing cannot be unpacked and checked any more.",
-        check=checks.packed_as_expected,
-    ),
-    Rule(
-        name="packed-contents",
-        explanation="UPX hides the loader, libraries and leftovers of what it packed.",
-        check=checks.packed_contents,
-    ),
-    Rule(
-        name="size-budget",
-        explanation="Small is the point; growth should be a decision.",
-        check=checks.size_budget,
-    ),
-)
+
+def _register(severity: Severity) -> Callable[[Check], Check]:
+    def register(check: Check) -> Check:
+        name = check.__name__.replace("_", "-")
+        explanation = check.__doc__ or ""
+        _rules.append(Rule(name=name, severity=severity, explanation=explanation, check=check))
+        return check
+
+    return register
+
+
+error, warning = _register(Severity.ERROR), _register(Severity.WARNING)
+
+
+@error
+def readable_elf(_facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """What cannot be read as ELF cannot be vouched for."""
+    return ()
+
+
+@error
+def no_interpreter(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """An empty image has no dynamic loader: the kernel answers 'no such file'."""
+    if facts.interpreter is not None:
+        yield f"asks for the loader '{facts.interpreter}'"
+
+
+@error
+def no_needed(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """An empty image has no shared libraries to load."""
+    if facts.dynamic_problem:
+        yield f"cannot tell which libraries are needed: {facts.dynamic_problem}"
+    if facts.needed:
+        yield f"needs {_some(facts.needed)}"
+
+
+@error
+def no_rpath(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """A static file searches for no libraries; a search path is left over."""
+    if facts.dynamic_problem:
+        yield f"cannot tell whether there is a search path: {facts.dynamic_problem}"
+    if facts.rpath is not None:
+        yield f"has RPATH '{facts.rpath}'"
+    if facts.runpath is not None:
+        yield f"has RUNPATH '{facts.runpath}'"
+
+
+@error
+def elf_type(facts: ElfFacts, policy: Policy) -> Iterable[str]:
+    """Only an executable starts; a fixed address or not is the recipe's choice."""
+    fixed = facts.elf_type == "ET_EXEC"
+    if not fixed and not facts.is_static_pie:
+        kinds = {
+            "ET_REL": "an object file",
+            "ET_DYN": "a shared library or a dynamic executable",
+            "ET_CORE": "a core dump",
+        }
+        yield f"is {kinds.get(facts.elf_type, facts.elf_type)}, not a static executable"
+        return
+    match policy.linkage:
+        case None:
+            return
+        case Linkage.STATIC:
+            if not fixed:
+                yield "is position independent, expected a fixed address"
+        case Linkage.STATIC_PIE:
+            if fixed:
+                yield "has a fixed address, expected static-pie"
+        case _:
+            assert_never(policy.linkage)
+
+
+@error
+def linux_abi(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """A file for another system makes that system's calls, and dies on Linux."""
+    if facts.os_abi not in ("ELFOSABI_SYSV", "ELFOSABI_LINUX"):
+        yield f"is marked as {facts.os_abi}"
+
+
+@error
+def machine(facts: ElfFacts, policy: Policy) -> Iterable[str]:
+    """A file for another machine ends in 'exec format error' at deployment."""
+    if policy.target and facts.machine != policy.target.elf_machine:
+        yield f"is for {facts.machine}, expected {policy.target.elf_machine}"
+
+
+@error
+def elf_class(facts: ElfFacts, policy: Policy) -> Iterable[str]:
+    """The word size is part of the platform's promise."""
+    if policy.target and facts.bits != policy.target.bits:
+        yield f"has {facts.bits} bits, expected {policy.target.bits}"
+
+
+@error
+def endianness(facts: ElfFacts, policy: Policy) -> Iterable[str]:
+    """The byte order is part of the platform's promise."""
+    if policy.target and facts.little_endian != policy.target.little_endian:
+        yield f"is {_order(facts.little_endian)}, expected {_order(policy.target.little_endian)}"
+
+
+@error
+def segments_inside_file(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """A segment whose bytes are missing means a truncated file, killed by SIGBUS."""
+    for s in facts.segments:
+        if s.file_size > 0 and s.file_end > facts.size:
+            yield f"{s.type} at {s.offset:#x} ends at byte {s.file_end} of {facts.size}"
+
+
+@error
+def loadable_segments(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """The kernel refuses or mismaps segments that overlap or are badly aligned."""
+    if not facts.loads:
+        yield "has nothing to load"
+    for s in facts.loads:
+        where = f"PT_LOAD at {s.vaddr:#x}"
+        if s.align & (s.align - 1):
+            yield f"{where}: alignment {s.align} is not a power of two"
+        elif (s.vaddr - s.offset) % max(s.align, _SMALLEST_PAGE):
+            yield f"{where}: address and file offset {s.offset:#x} do not share a page offset"
+        if s.file_size > s.mem_size:
+            yield f"{where}: {s.file_size} B in the file, {s.mem_size} B in memory"
+        if s.vaddr_end > 1 << facts.bits:
+            yield f"{where}: ends beyond the address space"
+    for before, after in pairwise(facts.loads):
+        if after.vaddr < before.vaddr_end:
+            yield f"PT_LOAD at {after.vaddr:#x} begins before the last ends, {before.vaddr_end:#x}"
+
+
+@error
+def entry_point(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """A program that starts where there is no code is killed at once."""
+    if not any(
+        s.executable and s.vaddr <= facts.entry < s.vaddr + s.file_size for s in facts.loads
+    ):
+        yield f"entry point {facts.entry:#x} lies in no executable segment"
+
+
+@error
+def stack_not_executable(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """An executable stack turns an overflow into code of the attacker's choice."""
+    match facts.stack_executable:
+        case True:
+            yield "PT_GNU_STACK asks for an executable stack"
+        case None:
+            yield "PT_GNU_STACK is missing: whether the stack is executable is up to the kernel"
+        case False:
+            return
+
+
+@error
+def no_writable_executable_segment(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """Memory that is writable and executable lets a stray write become code."""
+    for s in facts.loads:
+        if s.writable and s.executable:
+            yield f"PT_LOAD at {s.vaddr:#x} is writable and executable"
+
+
+@warning
+def relro(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """A static-pie relocates its pointers at start, and should then lock them."""
+    if facts.elf_type == "ET_DYN" and facts.dynamic_present and not facts.relro:
+        yield "PT_GNU_RELRO is missing"
+
+
+@error
+def no_symbols(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """Symbols are dead weight in an image; strip before packing."""
+    if facts.symbol_table is None:
+        yield f"cannot tell whether symbols are left: {facts.section_problem}"
+    elif facts.symbol_table:
+        yield "has a symbol table (.symtab)"
+
+
+@error
+def no_debug(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """Debug information is dead weight in an image, and names the build's directories."""
+    if facts.debug_sections is None:
+        yield f"cannot tell whether debug information is left: {facts.section_problem}"
+    elif facts.debug_sections:
+        yield f"has debug information: {_some(facts.debug_sections)}"
+
+
+@error
+def no_build_paths(facts: ElfFacts, policy: Policy) -> Iterable[str]:
+    """Paths of the build leak who built where, and make the bytes depend on it."""
+    unsought = [path for path in policy.build_paths if path not in facts.build_paths_sought]
+    if unsought:
+        yield f"the facts were read without looking for {_some(unsought)}"
+    if facts.build_paths:
+        yield f"names {_some(facts.build_paths)}"
+
+
+@error
+def no_appended_data(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """Bytes that no header describes are not the program; nobody checked them."""
+    if facts.appended is None:
+        yield f"cannot tell whether data was appended: {facts.section_problem}"
+    elif facts.appended:
+        yield f"{facts.appended} B follow after all that the headers describe"
+
+
+@error
+def packed_as_expected(facts: ElfFacts, policy: Policy) -> Iterable[str]:
+    """A file that changed after packing cannot be unpacked and checked any more."""
+    match facts.packing:
+        case Packing.DAMAGED:
+            yield "one of UPX's two marks is missing or wrong: was it changed after packing?"
+        case Packing.UPX:
+            if policy.packed is False:
+                yield "is packed by UPX, expected a plain file"
+        case Packing.NONE:
+            if policy.packed:
+                yield "is not packed, expected a file packed by UPX"
+        case _:
+            assert_never(facts.packing)
+
+
+@error
+def packed_contents(facts: ElfFacts, policy: Policy) -> Iterable[str]:
+    """UPX hides the loader, libraries and leftovers of what it packed."""
+    if facts.packing is not Packing.NONE and not policy.unpacked_verified:
+        yield "cannot see inside the packing: verify what 'upx -d' gives back as well"
+
+
+@error
+def size_budget(facts: ElfFacts, policy: Policy) -> Iterable[str]:
+    """Small is the point; growth should be a decision."""
+    if policy.max_size is not None and facts.size > policy.max_size:
+        over = facts.size - policy.max_size
+        yield f"{facts.size} B are {over} B more than the budget of {policy.max_size} B"
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    rest = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+    return ", ".join(listed[:_SHOWN]) + rest
+
+
+def _order(little_endian: bool) -> str:
+    return "little-endian" if little_endian else "big-endian"
+
+
+RULES: Final = tuple(_rules)
+
+
+def verify_facts(facts: ElfFacts, policy: Policy) -> Verdict:
+    """Return what all rules say, not only the first that complains."""
+    findings = tuple(
+        rule.finding(message) for rule in RULES for message in rule.check(facts, policy)
+    )
+    return Verdict(path=facts.path, findings=findings, facts=facts)
+
+
+def verify_file(path: Path, policy: Policy) -> Verdict:
+    """Return the verdict on whatever ``path`` names; what is no readable ELF file has one finding.
+
+    Raises RecipeError for a policy that cannot be checked on any file.
+    """
+    try:
+        facts = read_facts(path, build_paths=policy.build_paths)
+    except (NotElfError, MalformedElfError) as error:
+        what = error.what.removeprefix(f"{printable(str(path))}: ").rstrip(".")
+        message = f"{what} ({error.why})" if error.why else what
+        return Verdict(path=path, findings=(RULES[0].finding(message),), facts=None)
+    return verify_facts(facts, policy)
+
+
+def explain() -> str:
+    """Return all rules as a Markdown table, in the order in which they are applied."""
+    rows = [f"| `{rule.name}` | {rule.severity} | {rule.explanation} |" for rule in RULES]
+    return "\n".join(["| rule | severity | why |", "|---|---|---|", *rows])

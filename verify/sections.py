@@ -12,14 +12,31 @@ from verify.printable import printable
 
 # Linked programs have some 30; more than this is refused, not walked.
 MAX_SECTIONS: Final = 4096
+MAX_NAME: Final = 256
 _MAX_NAMES: Final = 1024 * 1024
 # ".gnu_debuglink" is not among them: it only names a separate file, and makes this one no bigger.
 _DEBUG: Final = (".debug", ".zdebug", ".stab", ".gdb_index", ".gnu_debugdata")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sections:
-    """Section facts; both are None when ``problem`` says why they could not be read.
+class Section:
+    """One section header. Offset and size in bytes; ``type`` as in ``SHT_SYMTAB``."""
+
+    name: str
+    """The first MAX_NAME bytes, printable."""
+    type: str
+    offset: int
+    size: int
+
+    @property
+    def in_file(self) -> bool:
+        """False where the file holds no bytes of it."""
+        return self.type not in {"SHT_NOBITS", "SHT_NULL"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SectionFacts:
+    """Both facts are None when ``problem`` says why they could not be read.
 
     ``end`` is the first file offset after everything that the section headers describe.
     """
@@ -30,46 +47,53 @@ class Sections:
     end: int
 
 
-def read_sections(elf: ElfFile) -> Sections:
-    """Read the section headers; a file without any is stripped. Raises MalformedElfError."""
+def read_sections(elf: ElfFile) -> tuple[Section, ...] | str:
+    """Return the section headers, none when the file has none, or why they cannot be read.
+
+    Raises MalformedElfError.
+    """
     header = elf.header
     if header.sections_offset == 0:
-        return Sections(problem=None, symbol_table=False, debug=(), end=0)
+        return ()
     size = elf.entry_size("Elf_Shdr")
-    table_end = header.sections_offset + size * header.sections_count
     if header.sections_entry_size != size:
-        return _unreadable(f"section headers of {header.sections_entry_size} B, not {size} B")
+        return f"section headers of {header.sections_entry_size} B, not {size} B"
     # 0 means "more than fit": over 65,279 of them, an object file's number, not a program's.
     if not 0 < header.sections_count <= MAX_SECTIONS:
-        return _unreadable(f"claims {header.sections_count} section headers")
-    if table_end > elf.size:
-        return _unreadable("the section header table lies outside the file")
+        return f"claims {header.sections_count} section headers"
+    if header.sections_end > elf.size:
+        return "the section header table lies outside the file"
     if header.section_names_index >= header.sections_count:
-        return _unreadable("the section names cannot be found")
+        return "the section names cannot be found"
     table = elf.at(header.sections_offset, size * header.sections_count)
     rows = elf.entries("Elf_Shdr", table)
     naming = rows[header.section_names_index]
     names = elf.at(naming["sh_offset"], min(naming["sh_size"], _MAX_NAMES))
-    found = [
-        (row["sh_type"], names[row["sh_name"] : row["sh_name"] + 256].partition(b"\0")[0])
+    return tuple(
+        Section(
+            name=printable(names[row["sh_name"] : row["sh_name"] + MAX_NAME].partition(b"\0")[0]),
+            type=str(row["sh_type"]),
+            offset=row["sh_offset"],
+            size=row["sh_size"],
+        )
         for row in rows
-    ]
-    ends = [
-        row["sh_offset"] + row["sh_size"]
-        for row in rows
-        if row["sh_type"] not in ("SHT_NOBITS", "SHT_NULL")
-    ]
-    if max(ends, default=0) > elf.size:
-        return _unreadable("a section lies outside the file")
-    return Sections(
-        problem=None,
-        symbol_table=any(kind == "SHT_SYMTAB" for kind, _ in found),
-        debug=tuple(
-            printable(name) for _, name in found if name.decode("latin-1").startswith(_DEBUG)
-        ),
-        end=max([table_end, *ends]),
     )
 
 
-def _unreadable(problem: str) -> Sections:
-    return Sections(problem=problem, symbol_table=None, debug=None, end=0)
+def read_section_facts(elf: ElfFile) -> SectionFacts:
+    """Read what sections tell; a file without any is stripped. Raises MalformedElfError."""
+    found = read_sections(elf)
+    end = 0
+    if found and not isinstance(found, str):
+        ends = [section.offset + section.size for section in found if section.in_file]
+        if max(ends, default=0) > elf.size:
+            found = "a section lies outside the file"
+        end = max([elf.header.sections_end, *ends])
+    if isinstance(found, str):
+        return SectionFacts(problem=found, symbol_table=None, debug=None, end=0)
+    return SectionFacts(
+        problem=None,
+        symbol_table=any(section.type == "SHT_SYMTAB" for section in found),
+        debug=tuple(section.name for section in found if section.name.startswith(_DEBUG)),
+        end=end,
+    )

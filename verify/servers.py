@@ -46,30 +46,28 @@ _FRAMES = b"\x81\x02ok\x88\x02\x03\xe8"  # the text "ok", then a normal close
 
 
 @dataclass(frozen=True, kw_only=True)
-class Servers:
-    """What a trial's words can name, and the certificate file of the TLS servers' CA.
+class SmokeServers:
+    """Loopback servers that run."""
 
-    ``http6`` is not among the places of a machine without IPv6.
-    """
-
-    places: dict[str, str]
+    placeholders: dict[str, str]
+    """What the arguments of a smoke test can name; a machine without IPv6 has no ``http6``."""
     ca: Path
+    """The certificate file of the TLS servers' CA."""
     reset: Callable[[], None]
     """Make /flaky fail again."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _LoopbackHandler(BaseHTTPRequestHandler):
     """``/200`` answers 200, ``/flaky`` fails once, ``/slow`` takes its time.
 
     ``/asked`` answers with the host and the cookies it was asked with, ``/cookies`` sets some and
-    leads there; ``/gzip``, ``/br`` and ``/zstd`` are compressed; ``/websocket`` says one word.
+    leads there; ``/gzip``, ``/br`` and ``/zstd`` are compressed; ``/websocket`` sends one word.
     """
 
     protocol_version = "HTTP/1.1"
     flaky: threading.Event
 
     def do_GET(self) -> None:
-        """Response with the status in the path."""
         name = self.path[1:]
         match name:
             case "websocket":
@@ -126,14 +124,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        pass
 
     def address_string(self) -> str:
-        """Ask no resolver."""
-        return "client"
+        return "client"  # without asking a resolver
 
 
-class _Server(ThreadingHTTPServer):
+class _LoopbackServer(ThreadingHTTPServer):
     daemon_threads = True
     context: ssl.SSLContext | None = None
 
@@ -154,24 +151,24 @@ class _Server(ThreadingHTTPServer):
         return connection, address
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that refuses our certificate is what some trials are about."""
+        """A client that refuses our certificate is what some tests are about."""
 
 
-class _Server6(_Server):
+class _LoopbackServer6(_LoopbackServer):
     address_family = socket.AF_INET6
 
 
-class _UnixServer(_Server):
+class _UnixServer(_LoopbackServer):
     address_family = socket.AF_UNIX
 
 
 @contextmanager
-def serving() -> Iterator[Servers]:
+def serving() -> Iterator[SmokeServers]:
     """Run all servers until the block is left."""
     import trustme  # noqa: PLC0415 - only smoke runs pay for it
 
-    class Handler(_Handler):
-        """Its own memory: other servers of this process are about other runs."""
+    class Handler(_LoopbackHandler):
+        """Shares its event with no other servers of this process, which are for other runs."""
 
         flaky = threading.Event()
 
@@ -188,26 +185,28 @@ def serving() -> Iterator[Servers]:
         directory.chmod(0o755)
         ca = directory / "ca.pem"
         authority.cert_pem.write_to_path(str(ca))
-        places = {"abstract": name}
+        placeholders = {"abstract": name}
         closed = stack.enter_context(socket.socket())
         closed.bind(("127.0.0.1", 0))  # bound but not listening: refused, and nobody else takes it
-        places["closed"] = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        placeholders["closed"] = f"http://127.0.0.1:{closed.getsockname()[1]}"
 
-        def start(server: _Server) -> Any:
+        def start(server: _LoopbackServer) -> Any:
             stack.enter_context(server)
             threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
             stack.callback(server.shutdown)
             return server.server_address
 
-        places["port"] = str(start(_Server(("127.0.0.1", 0), Handler))[1])
-        places["http"] = f"http://127.0.0.1:{places['port']}"
-        places["ws"] = f"ws://127.0.0.1:{places['port']}"
+        placeholders["port"] = str(start(_LoopbackServer(("127.0.0.1", 0), Handler))[1])
+        placeholders["http"] = f"http://127.0.0.1:{placeholders['port']}"
+        placeholders["ws"] = f"ws://127.0.0.1:{placeholders['port']}"
         with suppress(OSError):  # a machine without IPv6
-            places["http6"] = f"http://[::1]:{start(_Server6(('::1', 0), Handler))[1]}"
+            placeholders["http6"] = (
+                f"http://[::1]:{start(_LoopbackServer6(('::1', 0), Handler))[1]}"
+            )
         start(_UnixServer("\0" + name, Handler))  # type: ignore[arg-type]
         for key, certificate in certificates.items():
-            server = _Server(("127.0.0.1", 0), Handler)
+            server = _LoopbackServer(("127.0.0.1", 0), Handler)
             server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             certificate.configure_cert(server.context)
-            places[key] = f"https://127.0.0.1:{start(server)[1]}"
-        yield Servers(places=places, ca=ca, reset=Handler.flaky.clear)
+            placeholders[key] = f"https://127.0.0.1:{start(server)[1]}"
+        yield SmokeServers(placeholders=placeholders, ca=ca, reset=Handler.flaky.clear)

@@ -1,14 +1,38 @@
-"""The verdict: facts against rules, as a value, as text and as JSON."""
+"""What a file should be, and the verdict on it, as a value, as text and as JSON. Reads no file."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from verify.expectations import Expectations
-from verify.facts import ElfFacts, MalformedElfError, NotElfError, read_facts
+from core.target import Target
+from recipes.model import Linkage
 from verify.printable import printable
-from verify.rules import READABLE_ELF, RULES, Severity
+
+if TYPE_CHECKING:
+    from verify.facts import ElfFacts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What a file should be, beyond static, stripped and sane: all optional, None demands nothing."""
+
+    target: Target | None = None
+    linkage: Linkage | None = None
+    max_size: int | None = None
+    """Bytes."""
+    packed: bool | None = None
+    unpacked_verified: bool = False
+    """What ``upx -d`` gives back was verified too: only that tells a packed static program from a dynamic one."""
+    build_paths: tuple[str, ...] = ()
+    """Absolute directories, of four characters or more, that the file must not name; see `verify.build_paths`."""
+
+
+class Severity(StrEnum):
+    """An error makes the verdict bad; a warning is only shown."""
+
+    ERROR = "error"
+    WARNING = "warning"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +43,10 @@ class Finding:
     severity: Severity
     message: str
 
+    def as_dict(self) -> dict[str, str]:
+        """What ``--json`` and the manifest say."""
+        return {"rule": self.rule, "severity": self.severity.value, "message": self.message}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -26,7 +54,7 @@ class Verdict:
 
     path: Path
     findings: tuple[Finding, ...]
-    facts: ElfFacts | None
+    facts: "ElfFacts | None"
 
     def __bool__(self) -> bool:
         return all(finding.severity is not Severity.ERROR for finding in self.findings)
@@ -49,44 +77,8 @@ class Verdict:
         return {
             "path": str(self.path),
             "ok": self.ok,
-            "findings": [
-                {"rule": f.rule, "severity": f.severity.value, "message": f.message}
-                for f in self.findings
-            ],
-            "facts": _facts_as_dict(self.facts) if self.facts else None,
+            "findings": [finding.as_dict() for finding in self.findings],
+            "facts": None
+            if self.facts is None
+            else {**asdict(self.facts), "path": str(self.facts.path)},
         }
-
-
-def judge(facts: ElfFacts, expectations: Expectations) -> Verdict:
-    """Return what all rules say, not only the first that complains."""
-    findings = tuple(
-        Finding(rule=rule.name, severity=rule.severity, message=message)
-        for rule in RULES
-        for message in rule.check(facts, expectations)
-    )
-    return Verdict(path=facts.path, findings=findings, facts=facts)
-
-
-def judge_path(path: Path, expectations: Expectations) -> Verdict:
-    """Return the verdict on whatever ``path`` names; what is no readable ELF file has one finding.
-
-    Raises RecipeError for expectations that cannot be checked on any file.
-    """
-    try:
-        facts = read_facts(path, build_paths=expectations.build_paths)
-    except (NotElfError, MalformedElfError) as error:
-        what = error.what.removeprefix(f"{printable(str(path))}: ").rstrip(".")
-        message = f"{what} ({error.why})" if error.why else what
-        finding = Finding(rule=READABLE_ELF.name, severity=READABLE_ELF.severity, message=message)
-        return Verdict(path=path, findings=(finding,), facts=None)
-    return judge(facts, expectations)
-
-
-def explain() -> str:
-    """Return all rules as a Markdown table, in the order in which they are applied."""
-    rows = [f"| `{rule.name}` | {rule.severity} | {rule.explanation} |" for rule in RULES]
-    return "\n".join(["| rule | severity | why |", "|---|---|---|", *rows])
-
-
-def _facts_as_dict(facts: ElfFacts) -> Mapping[str, Any]:
-    return {**asdict(facts), "path": str(facts.path), "packing": facts.packing.value}

@@ -1,4 +1,4 @@
-"""What a container took: read in there at its end, from its control group, since afterwards there is nobody to ask."""
+"""What a container took: read inside at its end, from its control group, which is gone afterwards."""
 
 from builders.engines.engine import Usage
 
@@ -24,19 +24,19 @@ exit $code
 
 def read_usage(text: str) -> Usage:
     """Read what `ACCOUNTED` wrote; what is no number is not known."""
-    said: dict[str, int] = {}
+    figures: dict[str, int] = {}
     own = False
     for line in text.splitlines():
         match line.split():
             case ["/proc/self/cgroup", "0::/"]:
                 own = True
             case [*names, number] if number.isdecimal():
-                said[" ".join(names).removeprefix("/sys/fs/cgroup/")] = int(number)
+                figures[" ".join(names).removeprefix("/sys/fs/cgroup/")] = int(number)
             case _:
                 pass
-    cpu = said.get("cpuacct/cpuacct.usage", 0) / 1e9
-    memory = said.get("memory/memory.max_usage_in_bytes", 0)
+    cpu = figures.get("cpuacct/cpuacct.usage", 0) / 1e9
+    memory = figures.get("memory/memory.max_usage_in_bytes", 0)
     if own:  # else these are the machine's figures, not the container's
-        cpu = cpu or said.get("cpu.stat usage_usec", 0) / 1e6
-        memory = memory or said.get("memory.peak", 0)
+        cpu = cpu or figures.get("cpu.stat usage_usec", 0) / 1e6
+        memory = memory or figures.get("memory.peak", 0)
     return Usage(cpu=round(cpu, 3) or None, memory=memory or None)

@@ -1,47 +1,58 @@
-"""Which engine: the one asked for, or the first of docker, sandbox, host that works. Says why."""
+"""The engines, and which one is taken: the one asked for, or the first that works. A new engine is a row here."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import assert_never
 
-from builders.engines.engine import Engine, EngineName
-from builders.engines.host import HostEngine
-from builders.engines.isolation import Backend, try_backend
-from builders.engines.sandbox import SandboxEngine
-from builders.toolchain import Toolchain
-from core.cancel import CancelToken
+from builders.engines.engine import Engine, EngineKind, EngineSetup
 from core.errors import EngineError
+from core.scratch import SmokeEnvironment
+from core.target import Target
+
+AUTO = "auto"
+"""What ``--engine`` calls the first engine that works."""
+
+
+ENGINES = {
+    "docker": "builders.engines.docker_engine",
+    "sandbox": "builders.engines.sandbox",
+    "host": "builders.engines.host",
+}
+"""Each engine's module, in the order in which they are tried; a warm build loads none. See `EngineKind`."""
+
+ENGINE_NAMES = (AUTO, *ENGINES)
+"""What ``--engine`` takes."""
+
+
+def load_engine(name: str) -> EngineKind:
+    """Return what the module of an engine calls ``ENGINE``."""
+    kind: EngineKind = import_module(ENGINES[name]).ENGINE
+    return kind
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
     """One engine, looked at."""
 
-    name: EngineName
+    name: str
     works: bool
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chooser:
-    """All that is needed to make an engine of any kind."""
+class Chooser(EngineSetup):
+    """Makes engines by name."""
 
-    toolchain: Toolchain
-    scratch: Path
-    base_image: str
-    mirrors: tuple[str, ...]
-    """Debian base URLs for the base of the builder image."""
-    cancel: CancelToken
-
-    def choose(self, wanted: EngineName) -> Engine:
-        """Return the engine. Raises EngineError with every reason when none works."""
-        if wanted is not EngineName.AUTO:
-            return self.make(wanted)
+    def make(self, name: str) -> Engine:
+        """Return the engine called ``name``. Raises EngineError when it does not work here, with every reason."""
+        if name != AUTO:
+            return load_engine(name).make(self)
         reasons: list[str] = []
-        for name in (EngineName.DOCKER, EngineName.SANDBOX, EngineName.HOST):
+        for each in ENGINES:
             try:
-                return self.make(name)
+                return load_engine(each).make(self)
             except EngineError as error:
                 reasons.append(error.what)
         msg = "No engine works here:\n  " + "\n  ".join(reasons)
@@ -49,54 +60,32 @@ class Chooser:
 
     def candidates(self) -> Iterator[Candidate]:
         """Look at every engine, without making anything."""
-        from builders.engines.docker import connect  # noqa: PLC0415 - not needed for the others
+        for name in ENGINES:
+            for works, reason in load_engine(name).examine(self):
+                yield Candidate(name=name, works=works, reason=reason)
 
-        try:
-            version = connect().version()["Version"]
-            yield Candidate(name=EngineName.DOCKER, works=True, reason=f"engine {version}")
-        except EngineError as error:
-            yield Candidate(name=EngineName.DOCKER, works=False, reason=error.what)
-        for backend in Backend:
-            trouble = try_backend(backend, self.scratch)
-            reason = f"{backend.value}: {trouble or 'works'}"
-            yield Candidate(name=EngineName.SANDBOX, works=not trouble, reason=reason)
-        reason = "always works; a step is not isolated"
-        yield Candidate(name=EngineName.HOST, works=True, reason=reason)
 
-    def make(self, name: EngineName) -> Engine:
-        """Return the engine called ``name``. Raises EngineError when it does not work here."""
-        match name:
-            case EngineName.AUTO:
-                return self.choose(name)
-            case EngineName.DOCKER:
-                from builders.engines.base import builder_image  # noqa: PLC0415
-                from builders.engines.docker import DockerEngine, connect  # noqa: PLC0415
+def find_emulator(target: Target) -> Path | None:
+    """Return the static qemu for ``target``, or None when it is not installed."""
+    found = shutil.which(f"qemu-{target.qemu}-static")
+    return Path(found) if found else None
 
-                client = connect()
-                image = builder_image(
-                    client,
-                    self.toolchain,
-                    base=self.base_image,
-                    mirrors=self.mirrors,
-                    scratch=self.scratch,
-                    cancel=self.cancel,
-                )
-                return DockerEngine(client, image, self.cancel)
-            case EngineName.SANDBOX:
-                backend = self.backend()
-                return SandboxEngine(self.toolchain, self.scratch, self.cancel, backend=backend)
-            case EngineName.HOST:
-                return HostEngine(self.toolchain, self.scratch, self.cancel)
-            case _:
-                assert_never(name)
 
-    def backend(self) -> Backend:
-        """Return the better wall that works. Raises EngineError with both reasons."""
-        troubles: list[str] = []
-        for backend in Backend:
-            trouble = try_backend(backend, self.scratch)
-            if not trouble:
-                return backend
-            troubles.append(trouble)
-        msg = "No sandbox works here: " + "; ".join(troubles)
-        raise EngineError(msg, next="apt-get install -y bubblewrap, or --engine host")
+def smoke_environment(target: Target, engine: str, setup: EngineSetup) -> SmokeEnvironment | str:
+    """Return what makes empty roots for programs for ``target`` when ``engine`` is asked for, or why nothing does."""
+    emulator = None
+    if not target.runs_natively:
+        emulator = find_emulator(target)
+        if emulator is None:
+            return (
+                f"qemu-{target.qemu}-static is not installed (apt-get install -y qemu-user-static)"
+            )
+    reason = ""
+    for name in ENGINES:
+        kind = load_engine(name)
+        if kind.smoke and (kind.smoke_unasked or engine in {AUTO, name}):
+            try:
+                return kind.smoke(setup, emulator)
+            except EngineError as error:
+                reason = error.what
+    return f"no empty root can be made: {reason}"

@@ -1,10 +1,15 @@
-"""A box that is a directory of this machine: what the sandbox and the host engine share."""
+"""What the engines without a daemon share: a sandbox that is a directory of this machine."""
 
+import os
 import shutil
+import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from builders.engines.engine import Command, Usage, not_a_file
+from builders.engines.engine import Command, EngineSetup, Usage, not_a_file, overdue
+from builders.engines.process import run_process
 from builders.toolchain import Toolchain
 from core.cancel import CancelToken
 from core.files import disk_errors
@@ -13,41 +18,88 @@ from core.files import disk_errors
 class DirectorySandbox(ABC):
     """Copies in and out of a directory; how a command runs in it is left open."""
 
+    root: PurePosixPath
+    """The directory as the step sees it."""
+    toolchain: PurePosixPath
+    """The toolchain as the step sees it."""
+
     def __init__(self, directory: Path, toolchain: Toolchain, cancel: CancelToken) -> None:
         self.directory = directory
-        self.parts = toolchain
+        self.installed = toolchain
         self.cancel = cancel
         self.usage = Usage()
-
-    @property
-    @abstractmethod
-    def root(self) -> PurePosixPath:
-        """The directory as the step sees it."""
-
-    @property
-    @abstractmethod
-    def toolchain(self) -> PurePosixPath:
-        """The toolchain as the step sees it."""
 
     @abstractmethod
     def run(self, command: Command) -> int:
         """Run once; see `builders.engines.engine.Sandbox`."""
 
     def put(self, path: Path, inside: PurePosixPath) -> None:
-        """Copy a file or a directory in."""
-        place = self.directory / inside
-        with disk_errors(place):
-            place.parent.mkdir(parents=True, exist_ok=True)
+        copy = self.directory / inside
+        with disk_errors(copy):
+            copy.parent.mkdir(parents=True, exist_ok=True)
             if path.is_dir():
-                shutil.copytree(path, place, symlinks=True, dirs_exist_ok=True)
+                shutil.copytree(path, copy, symlinks=True, dirs_exist_ok=True)
             else:
-                shutil.copy2(path, place)
+                shutil.copy2(path, copy)
 
     def get(self, inside: PurePosixPath, path: Path) -> None:
         """Copy a directory out. What a step left is not trusted: no link is followed, no device read."""
-        place = self.directory / inside
-        for one in (place, *sorted(place.rglob("*"))):
-            if one.is_symlink() or not (one.is_dir() or one.is_file()):
-                raise not_a_file(str(one.relative_to(self.directory)))
+        top = self.directory / inside
+        for found in (top, *sorted(top.rglob("*"))):
+            if found.is_symlink() or not (found.is_dir() or found.is_file()):
+                raise not_a_file(str(found.relative_to(self.directory)))
         with disk_errors(path):
-            shutil.copytree(place, path, dirs_exist_ok=True)
+            shutil.copytree(top, path, dirs_exist_ok=True)
+
+    def run_program(
+        self,
+        argv: Sequence[str],
+        command: Command,
+        *,
+        env: Mapping[str, str],
+        cwd: Path | None = None,
+    ) -> int:
+        """Run ``argv``, which is ``command`` or wraps it, with both streams going to the command's log."""
+        command.log.parent.mkdir(parents=True, exist_ok=True)
+        with command.log.open("ab") as log:
+            ended = run_process(
+                argv,
+                stdout=log,
+                stderr=log,
+                env=env,
+                cwd=cwd,
+                seconds=command.seconds,
+                cancel=self.cancel,
+                doing=str(command),
+            )
+        if ended is None:
+            raise overdue(command)
+        self.usage = ended.usage
+        return ended.code
+
+
+class DirectoryEngine(ABC):
+    """Opens every sandbox in a fresh directory, which is removed at the end."""
+
+    name: str
+
+    def __init__(self, setup: EngineSetup) -> None:
+        self.setup = setup
+
+    @abstractmethod
+    def open(self, directory: Path) -> DirectorySandbox:
+        """Return a sandbox in an empty directory."""
+
+    @contextmanager
+    def sandbox(self) -> Iterator[DirectorySandbox]:
+        with fresh_directory(self.setup.scratch, self.name) as directory:
+            yield self.open(directory)
+
+
+@contextmanager
+def fresh_directory(scratch: Path, name: str) -> Iterator[Path]:
+    """Make a directory below ``scratch``, named after this process, and remove it at the end."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    prefix = f"{name}-{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=scratch) as directory:
+        yield Path(directory).resolve()

@@ -15,9 +15,9 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from builders.engines.accounting import ACCOUNTED, read_usage
-from builders.engines.engine import Command, EngineName, Usage, not_a_file, overdue
+from builders.engines.engine import Command, Usage, not_a_file, overdue
 from builders.toolchain import BOX, INSIDE
-from core.cancel import Cancelled, CancelToken
+from core.cancel import CancelToken
 from core.errors import EngineError
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 CHUNK = 1 << 20
 PIDS = 4096
+
+GLANCE = 0.5
+"""Seconds between two looks at a container that takes its time."""
 
 USAGE = BOX / "usage"
 
@@ -45,40 +48,37 @@ class DockerSandbox:
         self.image = image
         self.cancel = cancel
         self.usage = Usage()
-        self.parts: list[tuple[Path, PurePosixPath]] = []
+        self.inputs: list[tuple[Path, PurePosixPath]] = []
         self.container: Any = None
 
     def put(self, path: Path, inside: PurePosixPath) -> None:
-        """Remember what to copy in."""
-        self.parts.append((path, inside))
+        self.inputs.append((path, inside))
 
     def run(self, command: Command) -> int:
-        """Create, put, start, follow, wait."""
         command.log.parent.mkdir(parents=True, exist_ok=True)
         with engine_errors():
-            self.container = self.client.containers.create(
+            self.container = create(
+                self.client,
                 self.image,
                 ["sh", "-c", ACCOUNTED, str(USAGE), *command.argv],
                 environment=dict(command.env),
                 working_dir=str(BOX),
-                volumes=[str(BOX)],  # anonymous: the one place a step can write to
+                volumes=[str(BOX)],  # anonymous: the one directory that a step can write to
                 network_mode="none",
-                read_only=True,
                 tmpfs={"/tmp": "rw,nosuid,nodev,exec"},
-                cap_drop=["ALL"],
-                security_opt=["no-new-privileges"],
                 pids_limit=PIDS,
                 init=True,
-                labels={LABEL: str(os.getpid())},
             )
             with tempfile.TemporaryFile() as archive:
-                write_tar(archive, self.parts)
+                write_tar(archive, self.inputs)
                 archive.seek(0)
                 self.container.put_archive(str(BOX), archive)
             self.container.start()
             follower = Thread(target=self._follow, args=(command.log,), daemon=True)
             follower.start()
-            code = self._wait(command)
+            code = wait_for(self.container, command.seconds, self.cancel, doing=str(command))
+            if code is None:
+                raise overdue(command)
             follower.join(timeout=30)
             self.usage = self._usage()
             return code
@@ -87,27 +87,26 @@ class DockerSandbox:
         import docker.errors  # noqa: PLC0415
 
         # A step that was killed from outside has left nothing to read.
-        with suppress(docker.errors.NotFound), tempfile.TemporaryFile() as archive:
-            stream, _ = self.container.get_archive(str(USAGE), chunk_size=CHUNK)
-            for piece in stream:
-                archive.write(piece)
-            archive.seek(0)
-            with tarfile.open(fileobj=archive) as tar:
-                member = tar.next()
-                if member and member.isfile() and (content := tar.extractfile(member)):
-                    return read_usage(content.read(CHUNK).decode("ascii", "replace"))
+        with suppress(docker.errors.NotFound), self._archive(USAGE) as tar:
+            member = tar.next()
+            if member and member.isfile() and (content := tar.extractfile(member)):
+                return read_usage(content.read(CHUNK).decode("ascii", "replace"))
         return Usage()
 
     def get(self, inside: PurePosixPath, path: Path) -> None:
         """Copy a directory out; the archive is not trusted."""
-        with engine_errors(), tempfile.TemporaryFile() as archive:
-            stream, _ = self.container.get_archive(str(BOX / inside), chunk_size=CHUNK)
-            for piece in stream:
-                archive.write(piece)
+        with engine_errors(), self._archive(BOX / inside) as tar:
+            for member in tar:
+                extract(tar, member, inside.name, path)
+
+    @contextmanager
+    def _archive(self, path: PurePosixPath) -> Iterator[tarfile.TarFile]:
+        with tempfile.TemporaryFile() as archive:
+            stream, _ = self.container.get_archive(str(path), chunk_size=CHUNK)
+            archive.writelines(stream)
             archive.seek(0)
             with tarfile.open(fileobj=archive) as tar:
-                for member in tar:
-                    extract(tar, member, inside.name, path)
+                yield tar
 
     def remove(self) -> None:
         """Remove the container and its volume, running or not."""
@@ -121,27 +120,11 @@ class DockerSandbox:
             for piece in self.container.logs(stream=True, follow=True):
                 file.write(piece)
 
-    def _wait(self, command: Command) -> int:
-        import requests  # noqa: PLC0415 - a run that builds nothing does not pay for it
-
-        deadline = time.monotonic() + command.seconds
-        while True:
-            # A silent container outlives the client's own timeout, so ask again and again.
-            with suppress(requests.ReadTimeout, requests.ConnectionError):
-                answer: dict[str, Any] = self.client.api.wait(self.container.id, timeout=1)
-                return int(answer["StatusCode"])
-            if self.cancel:
-                msg = f"Cancelled: {' '.join(command.argv)}"
-                raise Cancelled(msg)
-            if time.monotonic() > deadline:
-                raise overdue(command)
-            self.client.ping()  # raises when the engine is gone, not merely busy
-
 
 class DockerEngine:
     """Containers from one builder image that holds a base and the toolchain."""
 
-    name = EngineName.DOCKER
+    name = "docker"
     isolated = True
 
     def __init__(self, client: "docker.DockerClient", image: str, cancel: CancelToken) -> None:
@@ -151,12 +134,39 @@ class DockerEngine:
 
     @contextmanager
     def sandbox(self) -> Iterator[DockerSandbox]:
-        """Open a box; its container is removed at the end, whatever happened."""
         sandbox = DockerSandbox(self.client, self.image, self.cancel)
         try:
             yield sandbox
         finally:
             sandbox.remove()
+
+
+def create(client: "docker.DockerClient", image: str, argv: list[str], **options: Any) -> Any:
+    """Create a container that can change nothing but its volumes, and carries our label."""
+    return client.containers.create(
+        image,
+        argv,
+        read_only=True,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        labels={LABEL: str(os.getpid())},
+        **options,
+    )
+
+
+def wait_for(container: Any, seconds: float, cancel: CancelToken, *, doing: str) -> int | None:
+    """Return the container's exit code, None at the deadline. Raises Cancelled, with the words of ``doing``."""
+    import requests  # noqa: PLC0415 - a run that builds nothing does not pay for it
+
+    deadline = time.monotonic() + seconds
+    while True:
+        # A silent container outlives the client's own timeout, so ask again and again.
+        with suppress(requests.ReadTimeout, requests.ConnectionError):
+            return int(container.wait(timeout=GLANCE)["StatusCode"])
+        cancel.check(doing)
+        if time.monotonic() > deadline:
+            return None
+        container.client.ping()  # raises when the engine is gone, not merely busy
 
 
 @contextmanager
@@ -184,10 +194,10 @@ def as_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def write_tar(archive: BinaryIO, parts: list[tuple[Path, PurePosixPath]]) -> None:
+def write_tar(archive: BinaryIO, files: list[tuple[Path, PurePosixPath]]) -> None:
     """Write files and directories as a tar stream, owned by root."""
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for path, inside in parts:
+        for path, inside in files:
             tar.add(path, arcname=str(inside), filter=as_root)
 
 
@@ -195,17 +205,17 @@ def extract(tar: tarfile.TarFile, member: tarfile.TarInfo, top: str, into: Path)
     """Write one member below ``into``: plain files and directories only, no way out."""
     parts = PurePosixPath(member.name).parts
     if not parts or parts[0] != top or ".." in parts:
-        msg = f"The engine sent a strange path: '{member.name}'."
+        msg = f"The archive from the Docker engine has an invalid path: '{member.name}'."
         raise EngineError(msg)
-    place = into.joinpath(*parts[1:])
+    path = into.joinpath(*parts[1:])
     if member.isdir():
-        place.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
     elif member.isfile() and (content := tar.extractfile(member)):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with place.open("wb") as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
             while piece := content.read(CHUNK):
                 file.write(piece)
-        place.chmod(member.mode & 0o777)
+        path.chmod(member.mode & 0o777)
     else:
         raise not_a_file(member.name)
 
@@ -227,12 +237,12 @@ def has_image(client: "docker.DockerClient", tag: str) -> bool:
         return True
 
 
-def _knock(host: str) -> None:
-    """Raise OSError when nobody is behind a unix socket: the SDK leaks the socket that it failed with."""
-    if host.startswith("unix://"):
-        with socket.socket(socket.AF_UNIX) as door:
-            door.settimeout(10)
-            door.connect(host.removeprefix("unix://"))
+def examine_docker(_setup: object) -> Iterator[tuple[bool, str]]:
+    """Yield whether the engine works here, and why."""
+    try:
+        yield True, f"engine {connect().version()['Version']}"
+    except EngineError as error:
+        yield False, error.what
 
 
 def connect() -> "docker.DockerClient":
@@ -242,7 +252,12 @@ def connect() -> "docker.DockerClient":
 
     host = os.environ.get("DOCKER_HOST") or DEFAULT_HOST
     try:
-        _knock(host)
+        if host.startswith(
+            "unix://"
+        ):  # where nobody listens, the SDK leaks the socket that it failed with
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(10)
+                probe.connect(host.removeprefix("unix://"))
         client = docker.from_env(timeout=600)
         client.ping()
     except (docker.errors.DockerException, OSError) as error:

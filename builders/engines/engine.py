@@ -1,22 +1,28 @@
-"""What a step needs of the place it runs in: three verbs. Paths inside are PurePosixPath, outside Path."""
+"""What a step needs of where it runs: three verbs. Paths inside are PurePosixPath, outside Path."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+from builders.toolchain import Toolchain
+from core.cancel import CancelToken
 from core.errors import StepError
+from core.scratch import SmokeEnvironment
 
 
-class EngineName(StrEnum):
-    """The engines a user can name; ``auto`` takes the first that works, in this order."""
+@dataclass(frozen=True, kw_only=True)
+class EngineSetup:
+    """All that is needed to make an engine of any kind."""
 
-    AUTO = "auto"
-    DOCKER = "docker"
-    SANDBOX = "sandbox"
-    HOST = "host"
+    toolchain: Toolchain
+    scratch: Path
+    cancel: CancelToken
+    base_image: str = ""
+    """A registry image by digest, or ''."""
+    mirrors: tuple[str, ...] = ()
+    """Debian base URLs for the base of the builder image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,13 +38,13 @@ class Usage:
 
     @classmethod
     def read(cls, table: Mapping[str, Any]) -> "Usage":
-        """Return what somebody remembers; another version may remember more, or less."""
+        """Return what a cache remembers; another version may remember more, or less."""
         return cls(cpu=table.get("cpu"), rss=table.get("rss"), memory=table.get("memory"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """One run inside a box."""
+    """One run inside a sandbox."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
@@ -48,9 +54,12 @@ class Command:
     seconds: float
     """Deadline."""
 
+    def __str__(self) -> str:
+        return " ".join(self.argv)
+
 
 class Sandbox(Protocol):
-    """A fresh place for one step. Its root is seen as `root` by what runs inside."""
+    """A fresh directory for one step, and what runs in it."""
 
     @property
     def root(self) -> PurePosixPath:
@@ -84,8 +93,8 @@ class Engine(Protocol):
     """Where steps run."""
 
     @property
-    def name(self) -> EngineName:
-        """What the manifest calls it."""
+    def name(self) -> str:
+        """What ``--engine`` and the manifest call it."""
         ...
 
     @property
@@ -94,14 +103,27 @@ class Engine(Protocol):
         ...
 
     def sandbox(self) -> AbstractContextManager[Sandbox]:
-        """Open a fresh box; leaving it removes everything, whatever happened."""
+        """Open a fresh sandbox; leaving it removes everything, whatever happened."""
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class EngineKind:
+    """An engine, as `builders.engines.choose` lists it. The functions raise EngineError where it does not work."""
+
+    make: Callable[[EngineSetup], Engine]
+    examine: Callable[[EngineSetup], Iterable[tuple[bool, str]]]
+    """Whether it works here, in each of its ways, and why: what `inv doctor` shows. Makes nothing."""
+    smoke: Callable[[EngineSetup, Path | None], SmokeEnvironment] | None = None
+    """Makes empty roots for programs that the emulator runs, or the machine itself."""
+    smoke_unasked: bool = False
+    """Its empty roots are used whichever engine is asked for."""
+
+
 def not_a_file(name: str) -> StepError:
-    """The error for a step that left a link, a device or a hole where files and directories should be."""
-    msg = f"A step left something that is no file and no directory: '{name}'."
-    return StepError(msg, why="only plain files can be an output; copy what a link names")
+    """The error for a step whose output holds a link, a device or a pipe."""
+    msg = f"The output of a step must be plain files and directories; '{name}' is neither."
+    return StepError(msg, why="it is a link or a device", next="copy what the link names")
 
 
 def overdue(command: Command) -> StepError:

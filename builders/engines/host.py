@@ -1,67 +1,40 @@
-"""The engine without walls: steps run as ordinary programs of this machine. The last resort."""
+"""The engine without isolation: steps run as ordinary programs of this machine. The last resort."""
 
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from builders.engines.directory import DirectorySandbox
-from builders.engines.engine import Command, EngineName
-from builders.engines.process import run_process
+from builders.engines.directory import DirectoryEngine, DirectorySandbox
+from builders.engines.engine import Command, EngineKind
 from builders.toolchain import Toolchain
 from core.cancel import CancelToken
 
 
 class HostSandbox(DirectorySandbox):
-    """A directory, seen as what it is."""
+    """A directory, seen as what it is; the toolchain is links beside it."""
 
-    @property
-    def root(self) -> PurePosixPath:
-        """The directory itself."""
-        return PurePosixPath(self.directory / "box")
-
-    @property
-    def toolchain(self) -> PurePosixPath:
-        """Links beside the box."""
-        return PurePosixPath(self.directory / "toolchain")
-
-    def put(self, path: Path, inside: PurePosixPath) -> None:
-        """Copy in, below the box's own directory."""
-        super().put(path, PurePosixPath("box") / inside)
-
-    def get(self, inside: PurePosixPath, path: Path) -> None:
-        """Copy out, from below the box's own directory."""
-        super().get(PurePosixPath("box") / inside, path)
+    def __init__(self, directory: Path, toolchain: Toolchain, cancel: CancelToken) -> None:
+        super().__init__(directory, toolchain, cancel)
+        self.root = PurePosixPath(directory)
+        self.toolchain = self.root.with_name("toolchain")
 
     def run(self, command: Command) -> int:
-        """Run as an ordinary program."""
-        for place, path in self.parts.parts():
-            link = Path(self.toolchain) / place
+        for inside, path in self.installed.parts():
+            link = Path(self.toolchain / inside)
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(path)
-        cwd = Path(self.root)
-        cwd.mkdir(exist_ok=True)
-        ended = run_process(command.argv, command, env=command.env, cwd=cwd, cancel=self.cancel)
-        self.usage = ended.usage
-        return ended.code
+        self.directory.mkdir(exist_ok=True)
+        return self.run_program(command.argv, command, env=command.env, cwd=self.directory)
 
 
-class HostEngine:
+class HostEngine(DirectoryEngine):
     """Nothing is hidden from a step but the environment."""
 
-    name = EngineName.HOST
+    name = "host"
     isolated = False
 
-    def __init__(self, toolchain: Toolchain, scratch: Path, cancel: CancelToken) -> None:
-        self.toolchain = toolchain
-        self.scratch = scratch
-        self.cancel = cancel
+    def open(self, directory: Path) -> HostSandbox:
+        return HostSandbox(directory / "box", self.setup.toolchain, self.setup.cancel)
 
-    @contextmanager
-    def sandbox(self) -> Iterator[HostSandbox]:
-        """Open a box in a fresh directory."""
-        self.scratch.mkdir(parents=True, exist_ok=True)
-        prefix = f"host-{os.getpid()}-"
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=self.scratch) as directory:
-            yield HostSandbox(Path(directory).resolve(), self.toolchain, self.cancel)
+
+ENGINE = EngineKind(
+    make=HostEngine, examine=lambda _: [(True, "always works; a step is not isolated")]
+)

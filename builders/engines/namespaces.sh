@@ -1,7 +1,7 @@
 #!/bin/sh
 # What bubblewrap does, with util-linux alone: a new root out of read-only binds, then one program in it.
 # Runs as (mapped) root inside fresh mount, pid and network namespaces made by unshare(1).
-# Arguments: ROOT (empty directory), then binds as MODE:PLACE:SOURCE (ro or rw; SOURCE may hold colons), "--", the program.
+# Arguments: ROOT (empty directory), then binds as MODE:TARGET:SOURCE (ro or rw; SOURCE may hold colons), "--", the program.
 set -eu
 root=$1
 shift
@@ -10,16 +10,16 @@ while [ "$1" != -- ]; do
     mode=${1%%:*}
     rest=${1#*:}
     source=${rest#*:}
-    place=$root${rest%%:*}
+    target=$root${rest%%:*}
     if [ "$mode" = ln ]; then
-        ln -s "$source" "$place"
+        ln -s "$source" "$target"
     else
-        if [ -d "$source" ]; then mkdir -p "$place"; else mkdir -p "${place%/*}" && : >"$place"; fi
-        mount --rbind "$source" "$place"
+        if [ -d "$source" ]; then mkdir -p "$target"; else mkdir -p "${target%/*}" && : >"$target"; fi
+        mount --rbind "$source" "$target"
         # Flags that the outer mount has locked must be repeated: https://man7.org/linux/man-pages/man7/mount_namespaces.7.html
         if [ "$mode" = ro ]; then
             locked=$(findmnt -n -o OPTIONS -T "$source" | tr , '\n' | grep -E '^(nosuid|nodev|noexec|relatime|noatime)$' | tr '\n' ,)
-            mount -o "remount,bind,ro,${locked%,}" "$place"
+            mount -o "remount,bind,ro,${locked%,}" "$target"
         fi
     fi
     shift

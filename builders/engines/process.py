@@ -8,17 +8,17 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
-from builders.engines.engine import Command, Usage, overdue
-from core.cancel import Cancelled, CancelToken
+from builders.engines.engine import Usage
+from core.cancel import CancelToken
 
 LONGEST = 0.05
 """Seconds between two looks at a process that takes its time."""
 
 
 class Ended(NamedTuple):
-    """How a program ended, and what it took with all its descendants that somebody waited for."""
+    """How a program ended, and what it took with all its descendants that were waited for."""
 
     code: int
     usage: Usage
@@ -26,47 +26,46 @@ class Ended(NamedTuple):
 
 def run_process(
     argv: Sequence[str],
-    command: Command,
     *,
-    env: Mapping[str, str],
-    cwd: Path | None,
+    stdout: BinaryIO,
+    stderr: BinaryIO,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    seconds: float,
     cancel: CancelToken,
-) -> Ended:
-    """Run ``argv`` with both streams going to the command's log.
+    doing: str,
+) -> Ended | None:
+    """Run ``argv`` in a session of its own, so that its whole family can be ended; return None at the deadline.
 
-    The program gets a session of its own, so that its whole family can be ended. Raises Cancelled
-    when ``cancel`` is set, StepError at the deadline; in both cases nothing of it is left running.
+    Raises Cancelled, with the words of ``doing``, when ``cancel`` is set. However it ends, nothing of it is left
+    running.
     """
-    command.log.parent.mkdir(parents=True, exist_ok=True)
-    with command.log.open("ab") as log:
-        process = subprocess.Popen(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=dict(env),
-            cwd=cwd,
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + command.seconds
-        try:
-            pause = 0.001
-            while True:
-                # Not `process.wait`, which forgets what the process took; and `getrusage` would
-                # count the steps of all threads together.
-                pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-                if pid:
-                    process.returncode = os.waitstatus_to_exitcode(status)
-                    return Ended(process.returncode, _usage(usage))
-                cancel.wait(pause)
-                pause = min(pause * 2, LONGEST)
-                if cancel:
-                    msg = f"Cancelled: {' '.join(command.argv)}"
-                    raise Cancelled(msg)
-                if time.monotonic() > deadline:
-                    raise overdue(command)
-        finally:
-            end_family(process)
+    process = subprocess.Popen(
+        list(argv),
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        env=env,
+        cwd=cwd,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + seconds
+    try:
+        pause = 0.001
+        while True:
+            # Not `process.wait`, which forgets what the process took; and `getrusage` would
+            # count the steps of all threads together.
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                return Ended(process.returncode, _usage(usage))
+            cancel.wait(pause)
+            pause = min(pause * 2, LONGEST)
+            cancel.check(doing)
+            if time.monotonic() > deadline:
+                return None
+    finally:
+        end_family(process)
 
 
 def _usage(usage: resource.struct_rusage) -> Usage:

@@ -1,91 +1,74 @@
 """The engine without a daemon: a step sees the machine's programs read-only, its own files, and no network."""
 
-import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from builders.engines.directory import DirectorySandbox
-from builders.engines.engine import Command, EngineName
-from builders.engines.isolation import Backend, Bind, sandbox_command, system_binds
-from builders.engines.process import run_process
-from builders.toolchain import BOX, INSIDE, Toolchain
-from core.cancel import CancelToken
+from builders.engines.directory import DirectoryEngine, DirectorySandbox
+from builders.engines.engine import Command, EngineKind, EngineSetup
+from builders.engines.isolation import (
+    Backend,
+    Bind,
+    find_backend,
+    make_empty,
+    sandbox_command,
+    system_binds,
+    try_backend,
+)
+from builders.engines.scratch_root import sandbox_environment
+from builders.toolchain import BOX, INSIDE
 
 
 class IsolatedSandbox(DirectorySandbox):
-    """A directory, seen as /box from behind the wall."""
+    """A directory that is seen as /box, always, so that no path of this machine can get into a result."""
 
-    def __init__(
-        self,
-        directory: Path,
-        toolchain: Toolchain,
-        cancel: CancelToken,
-        *,
-        backend: Backend,
-        empty: Path,
-    ) -> None:
-        super().__init__(directory, toolchain, cancel)
-        self.backend = backend
-        self.empty = empty
+    root = BOX
+    toolchain = INSIDE
 
-    @property
-    def root(self) -> PurePosixPath:
-        """Always the same place, so that no path of this machine can get into a result."""
-        return BOX
-
-    @property
-    def toolchain(self) -> PurePosixPath:
-        """Always the same place."""
-        return INSIDE
+    def __init__(self, directory: Path, engine: "SandboxEngine") -> None:
+        super().__init__(directory, engine.setup.toolchain, engine.setup.cancel)
+        self.engine = engine
 
     def run(self, command: Command) -> int:
-        """Run behind the wall."""
         binds, links = system_binds()
-        binds.append(Bind(path=self.directory, place=BOX, writable=True))
+        binds.append(Bind(path=self.directory, inside=BOX, writable=True))
         # Bubblewrap would need the mount points below a read-only bind, so each part is bound alone.
-        binds += [Bind(path=path, place=INSIDE / place) for place, path in self.parts.parts()]
-        words = sandbox_command(
-            self.backend,
+        binds += [
+            Bind(path=path, inside=INSIDE / inside) for inside, path in self.installed.parts()
+        ]
+        argv = sandbox_command(
+            self.engine.backend,
             command.argv,
             binds=binds,
             links=links,
             cwd=str(BOX),
             accounted=True,
-            empty=self.empty,
+            empty=make_empty(self.engine.setup.scratch),
         )
-        env = {**command.env, "PATH": command.env.get("PATH", "/usr/bin:/bin")}
-        ended = run_process(words, command, env=env, cwd=None, cancel=self.cancel)
-        self.usage = ended.usage
-        return ended.code
+        return self.run_program(argv, command, env={"PATH": "/usr/bin:/bin", **command.env})
 
 
-class SandboxEngine:
+class SandboxEngine(DirectoryEngine):
     """Bubblewrap where it works, else plain namespaces."""
 
-    name = EngineName.SANDBOX
+    name = "sandbox"
     isolated = True
 
-    def __init__(
-        self, toolchain: Toolchain, scratch: Path, cancel: CancelToken, *, backend: Backend
-    ) -> None:
-        self.toolchain = toolchain
-        self.scratch = scratch
-        self.cancel = cancel
-        self.backend = backend
+    def __init__(self, setup: EngineSetup, backend: Backend | None = None) -> None:
+        """Takes the best backend when none is named. Raises EngineError when none works here."""
+        super().__init__(setup)
+        self.backend = backend or find_backend(setup.scratch)
 
-    @contextmanager
-    def sandbox(self) -> Iterator[IsolatedSandbox]:
-        """Open a box in a fresh directory."""
-        empty = self.scratch / "empty"
-        empty.mkdir(parents=True, exist_ok=True)
-        prefix = f"sandbox-{os.getpid()}-"
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=self.scratch) as directory:
-            yield IsolatedSandbox(
-                Path(directory).resolve(),
-                self.toolchain,
-                self.cancel,
-                backend=self.backend,
-                empty=empty,
-            )
+    def open(self, directory: Path) -> IsolatedSandbox:
+        return IsolatedSandbox(directory, self)
+
+
+def examine_sandbox(setup: EngineSetup) -> Iterator[tuple[bool, str]]:
+    """Yield whether each backend works here, and why."""
+    for backend in Backend:
+        reason = try_backend(backend, setup.scratch)
+        yield not reason, f"{backend.value}: {reason or 'works'}"
+
+
+ENGINE = EngineKind(
+    make=SandboxEngine, examine=examine_sandbox, smoke=sandbox_environment, smoke_unasked=True
+)

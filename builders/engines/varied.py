@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from builders.engines.engine import Command, Engine, EngineName, Sandbox, Usage
+from builders.engines.engine import Command, Engine, Sandbox, Usage
 from core.errors import EngineError
 
 INSIDE = PurePosixPath("clock")
@@ -20,7 +20,7 @@ DAY = 86400
 
 @dataclass(frozen=True, kw_only=True)
 class Clock:
-    """Another day for every program that is linked dynamically; static ones ask the kernel, who tells the truth."""
+    """Another day for every program that is linked dynamically; static ones ask the kernel."""
 
     library: Path
     """Debian's libfaketime: https://github.com/wolfcw/libfaketime."""
@@ -36,7 +36,7 @@ class Clock:
         """Return the command as it runs on this clock, at ``now`` in seconds since 1970; it first looks at it."""
         before = int(now) + (self.days - 1) * DAY
         check = f'[ "$(date +%s)" -gt {before} ] || exit {UNMOVED}; exec "$@"'
-        faked = (  # not in the command's environment: the wall in front of it does not see the library
+        faked = (  # not in the command's environment: the program that isolates it does not see the library
             f"LD_PRELOAD={root / INSIDE / self.library.name}",
             f"FAKETIME=+{self.days}d",
             "FAKETIME_DISABLE_SHM=1",
@@ -46,48 +46,40 @@ class Clock:
 
 
 class VariedSandbox:
-    """A box that changes the command, and hands all else on."""
+    """A sandbox that changes the command, and hands all else on."""
 
-    def __init__(
-        self, sandbox: Sandbox, clock: Clock | None, env: Mapping[str, str], now: float
-    ) -> None:
+    def __init__(self, sandbox: Sandbox, engine: "VariedEngine") -> None:
         self.sandbox = sandbox
-        self.clock = clock
-        self.env = env
-        self.now = now
+        self.engine = engine
 
     @property
     def root(self) -> PurePosixPath:
-        """The box's own."""
         return self.sandbox.root
 
     @property
     def toolchain(self) -> PurePosixPath:
-        """The box's own."""
         return self.sandbox.toolchain
 
     @property
     def usage(self) -> Usage:
-        """The box's own."""
         return self.sandbox.usage
 
     def put(self, path: Path, inside: PurePosixPath) -> None:
-        """Pass it on."""
         self.sandbox.put(path, inside)
 
     def get(self, inside: PurePosixPath, path: Path) -> None:
-        """Pass it on."""
         self.sandbox.get(inside, path)
 
     def run(self, command: Command) -> int:
         """Run with other surroundings. Raises EngineError when the clock does not move in there."""
-        command = replace(command, env={**command.env, **self.env})
-        if self.clock:
-            self.sandbox.put(self.clock.library, INSIDE / self.clock.library.name)
-            command = self.clock.applied(command, self.sandbox.root, self.now)
+        clock = self.engine.clock
+        command = replace(command, env={**command.env, **self.engine.env})
+        if clock:
+            self.sandbox.put(clock.library, INSIDE / clock.library.name)
+            command = clock.applied(command, self.root, self.engine.now)
         code = self.sandbox.run(command)
-        if self.clock and code == UNMOVED:
-            msg = f"{self.clock.library} does not move the clock of a step."
+        if clock and code == UNMOVED:
+            msg = f"{clock.library} does not move the clock of a step."
             raise EngineError(
                 msg,
                 why="the base of the steps has another C library than this machine",
@@ -108,17 +100,14 @@ class VariedEngine:
     """Variables of the steps that no action key depends on, such as ``JOBS``."""
 
     @property
-    def name(self) -> EngineName:
-        """The engine's own."""
+    def name(self) -> str:
         return self.engine.name
 
     @property
     def isolated(self) -> bool:
-        """The engine's own."""
         return self.engine.isolated
 
     @contextmanager
     def sandbox(self) -> Iterator[VariedSandbox]:
-        """Open a box of the engine."""
         with self.engine.sandbox() as sandbox:
-            yield VariedSandbox(sandbox, self.clock, self.env, self.now)
+            yield VariedSandbox(sandbox, self)

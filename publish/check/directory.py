@@ -10,7 +10,7 @@ from pathlib import Path
 from core.errors import PublishError
 from publish.check.archive import check_archive
 from publish.check.claims import Claim, read_claim
-from publish.check.findings import CheckResult, JudgeFile
+from publish.check.findings import CheckResult, VerifyFile
 from publish.check.scan import ARCHIVE, Scan
 from publish.release.sums import (
     LARGEST,
@@ -23,15 +23,15 @@ from publish.release.sums import (
 from publish.trust.envelope import open_envelope
 from publish.trust.sbom import SUFFIX, described, read_sbom
 from publish.trust.signing import PublicKey
-from verify.packing import Packing
-from verify.verdict import judge_path
+from verify.facts import Packing
+from verify.rules import verify_file
 
 LARGEST_JSON = 64 << 20
 """Bytes: an SBOM has 10 kB, a line of provenance 5 kB."""
 
 
 def check_release(
-    directory: Path, *, public_key: PublicKey | None = None, judge: JudgeFile = judge_path
+    directory: Path, *, public_key: PublicKey | None = None, judge: VerifyFile = verify_file
 ) -> CheckResult:
     """Check a release directory; never raises for what is in it.
 

@@ -7,13 +7,11 @@ from typing import Any
 
 from core.target import Target
 from publish.trust.signing import PublicKey
-from verify.expectations import Expectations
 from verify.printable import printable
-from verify.rules import Severity
-from verify.verdict import Verdict
+from verify.verdict import Policy, Severity, Verdict
 
-JudgeFile = Callable[[Path, Expectations], Verdict]
-"""Judges a file, a packed one by what it unpacks to. `verify.verdict.judge_path` refuses packed ones."""
+VerifyFile = Callable[[Path, Policy], Verdict]
+"""Judges a file, a packed one by what it unpacks to. `verify.rules.verify_file` refuses packed ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +67,7 @@ class Check:
 
     given: PublicKey | None
     """The key that the caller believes."""
-    judge: JudgeFile
+    judge: VerifyFile
     findings: list[ReleaseFinding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     signer: str = ""
@@ -79,7 +77,7 @@ class Check:
 
     def verdict(self, name: str, path: Path, target: Target) -> Verdict:
         """Judge a program, and write down what is wrong with it. Raises OSError."""
-        verdict = self.judge(path, Expectations(target=target))
+        verdict = self.judge(path, Policy(target=target))
         for finding in verdict.findings:
             if finding.severity is Severity.ERROR:
                 self.found(name, f"{finding.rule}: {finding.message}")

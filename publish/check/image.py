@@ -12,7 +12,7 @@ from core.errors import PublishError
 from core.target import Target
 from publish.check.archive import FileInLayer, layer_files
 from publish.check.claims import Claim, read_claim
-from publish.check.findings import Check, CheckResult, JudgeFile
+from publish.check.findings import Check, CheckResult, VerifyFile
 from publish.oci.attachment import Attachment
 from publish.oci.layout import LAYER, Descriptor, Layout
 from publish.release.image import SIGNATURE
@@ -21,7 +21,7 @@ from publish.trust.envelope import open_envelope
 from publish.trust.sbom import MEDIA_TYPE as SBOM
 from publish.trust.sbom import described, read_sbom
 from publish.trust.signing import PublicKey
-from verify.verdict import judge_path
+from verify.rules import verify_file
 
 
 def check_image(
@@ -29,7 +29,7 @@ def check_image(
     attached: Sequence[Attachment],
     *,
     public_key: PublicKey | None = None,
-    judge: JudgeFile = judge_path,
+    judge: VerifyFile = verify_file,
 ) -> CheckResult:
     """Check an image and what was attached to it; never raises for what is in them.
 

@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 from trustme import CA
 
-from builders.engines.scratch_root import PROGRAM, Ran, SandboxEnvironment
+from builders.engines.scratch_root import PROGRAM, SandboxEnvironment
+from core.scratch import RunResult
 from tests.behaviour.conftest import WITHOUT_TLS
 from tests.behaviour.servers import answer, flood, free_port, greet, http_reply, serving
 from tests.behaviour.test_https import over_tls
@@ -31,7 +32,7 @@ class Alone:
         *argv: str,
         env: Mapping[str, str] | None = None,
         files: Mapping[str, Path] | None = None,
-    ) -> Ran:
+    ) -> RunResult:
         inside = {PurePosixPath(place): path for place, path in (files or {}).items()}
         with self.place.open({**inside, PROGRAM: self.program}) as room:
             ran = room.run(argv, seconds=20, env=env)

@@ -6,7 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builders.engines.scratch_root import Ran, SandboxEnvironment
+from builders.engines.scratch_root import SandboxEnvironment
+from core.scratch import RunResult
 from tests.built import Built
 from tests.integration.command import ROOT
 from tests.integration.http_server import Server, serving
@@ -17,7 +18,7 @@ PROGRAM = PurePosixPath("/bin/busybox")
 CURL = PurePosixPath("/usr/bin/curl")
 APPLETS = (ROOT / "recipes/busybox/applets.txt").read_text("ascii").splitlines()
 
-Shell = Callable[[str], Ran]
+Shell = Callable[[str], RunResult]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def shell(busybox: Path, busyboxes: Built, walled: SandboxEnvironment, tmp_path:
     links = {PurePosixPath("/") / name: busybox for name in APPLETS}
     files = {**links, PROGRAM: busybox, CURL: curl, PurePosixPath("/etc/hosts"): hosts}
 
-    def run(script: str) -> Ran:
+    def run(script: str) -> RunResult:
         with walled.open(files, program=PROGRAM) as room:
             return room.run(["sh", "-c", script], seconds=20, env={"PATH": "/bin:/usr/bin"})
 

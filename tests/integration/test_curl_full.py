@@ -6,7 +6,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 from trustme import CA
 
-from builders.engines.scratch_root import PROGRAM, Ran, SandboxEnvironment
+from builders.engines.scratch_root import PROGRAM, SandboxEnvironment
+from core.scratch import RunResult
 from tests.built import Built
 from tests.integration.certificates import context_of
 from tests.integration.real_server import HOST, Server, free_port, own_server, program
@@ -23,7 +24,7 @@ from tests.integration.scripted_server import (
 
 pytestmark = [pytest.mark.builds, pytest.mark.sandbox]
 
-Curl = Callable[..., Ran]
+Curl = Callable[..., RunResult]
 
 NGINX = """
 daemon off; master_process off; pid {directory}/pid; error_log stderr;
@@ -148,7 +149,7 @@ def curl(
     files = {PurePosixPath("/ca.pem"): ca, PurePosixPath("/mail"): mail}
     files[PROGRAM] = full.file("curl:full", packed=request.param)
 
-    def run(*args: str) -> Ran:
+    def run(*args: str) -> RunResult:
         with walled.open(files) as room:
             return room.run(["-sS", "-m", "10", "--cacert", "/ca.pem", *args], seconds=20)
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from builders.engines.scratch_root import PROGRAM, Ran, SandboxEnvironment
+from builders.engines.scratch_root import PROGRAM, SandboxEnvironment
+from core.scratch import RunResult
 from tests.built import Built
 from tests.integration.http_server import PLAIN, Server, Servers, serving
 
@@ -16,7 +17,7 @@ pytestmark = [pytest.mark.builds, pytest.mark.sandbox]
 EVERY = ("mini", "http", "https")
 FULL = ("http", "https")
 
-Curl = Callable[..., Ran]
+Curl = Callable[..., RunResult]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def curl(built: Built, walled: SandboxEnvironment, variant: str) -> Curl:
 
     def run(
         *args: str, files: Mapping[str, Path] | None = None, env: Mapping[str, str] | None = None
-    ) -> Ran:
+    ) -> RunResult:
         inside = {PurePosixPath(place): path for place, path in (files or {}).items()}
         with walled.open({PROGRAM: program, **inside}) as room:
             return room.run(["-sS", *args], seconds=20, env=env)
@@ -62,7 +63,7 @@ def only(*variants: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("variant", variants)
 
 
-def echoed(ran: Ran) -> Any:
+def echoed(ran: RunResult) -> Any:
     assert ran.code == 0, ran.stderr
     return json.loads(ran.stdout)
 

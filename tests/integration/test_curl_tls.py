@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 from trustme import CA, KeyType
 
-from builders.engines.scratch_root import PROGRAM, Ran, SandboxEnvironment
+from builders.engines.scratch_root import PROGRAM, SandboxEnvironment
+from core.scratch import RunResult
 from tests.built import Built
 from tests.integration.certificates import (
     HOST,
@@ -29,7 +30,7 @@ pytestmark = [pytest.mark.builds, pytest.mark.sandbox]
 UNTRUSTED = 60
 HANDSHAKE = 35
 
-Curl = Callable[..., Ran]
+Curl = Callable[..., RunResult]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def curl(
     """curl:https in an empty root that holds the CA's certificate as /ca.pem."""
     program = built.file("curl:https", packed=request.param)
 
-    def run(*args: str, env: Mapping[str, str] | None = None) -> Ran:
+    def run(*args: str, env: Mapping[str, str] | None = None) -> RunResult:
         with walled.open({PROGRAM: program, PurePosixPath("/ca.pem"): ca}) as room:
             return room.run(["-sS", "-m", "10", *args], seconds=20, env=env)
 

@@ -16,7 +16,6 @@ import pytest
 
 from builders.engines.choose import Chooser
 from builders.engines.docker import LABEL, DockerEngine
-from builders.engines.engine import EngineName
 from builders.toolchain import Toolchain
 from core.cancel import CancelToken
 from recipes.load import HERE
@@ -86,7 +85,7 @@ def daemon(built: Built, tmp_path: Path) -> Iterator[Daemon]:
         mirrors=(),
         cancel=CancelToken(),
     )
-    builder = chooser.make(EngineName.DOCKER)
+    builder = chooser.make("docker")
     assert isinstance(builder, DockerEngine)
     directory = Path(tempfile.mkdtemp(prefix="fsd-"))  # a socket's path may not be long
     url = f"unix://{directory}/s"

@@ -120,8 +120,7 @@ def test_both_walls_make_the_same_bytes(
     )
 
     def sandbox(context: Context) -> SandboxEngine:
-        scratch = context.chooser.scratch
-        return SandboxEngine(context.toolchain, scratch, context.cancel, backend=backend)
+        return SandboxEngine(context.chooser, backend)
 
     context = Context(settings=settings, report=PlainReport(), find_engine=sandbox)
     made = build(context, Request(products=("curl:mini",), targets=(Target.native(),)))

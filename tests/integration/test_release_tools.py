@@ -26,8 +26,7 @@ from publish.trust.published import published_file
 from publish.trust.signing import PublicKey, SecretKey, new_key
 from tests.built import Built
 from tests.fakes import below
-from verify.expectations import Expectations
-from verify.verdict import Verdict
+from verify.verdict import Policy, Verdict
 
 LONG = 120.0
 """Seconds: a password costs minisign a gibibyte of memory."""
@@ -139,8 +138,8 @@ class Released:
     directory: Path
     public: Path
 
-    def verify(self, path: Path, expectations: Expectations) -> Verdict:
-        return judge_file(self.context, path, expectations)
+    def verify(self, path: Path, policy: Policy) -> Verdict:
+        return judge_file(self.context, path, policy)
 
     def check(self, directory: Path) -> CheckResult:
         return check_release(directory, public_key=PublicKey.read(self.public), judge=self.verify)

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from builders.engines.scratch_root import SandboxEnvironment, emulator
+from builders.engines.choose import find_emulator
+from builders.engines.scratch_root import SandboxEnvironment
 from core.target import Target
 from tests.behaviour.test_empty_root import (
     Alone,
@@ -41,7 +42,7 @@ FILES = [(Target.ARM_V6, False), (Target.ARM_V6, True), (Target.S390X, False)]
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """Products for machines that this one is not; skipped where nothing here can run them."""
-    missing = [f"qemu-{one.qemu}-static" for one in TARGETS if not emulator(one)]
+    missing = [f"qemu-{one.qemu}-static" for one in TARGETS if not find_emulator(one)]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)} (apt-get install -y qemu-user-static)")
     return Built.once(tmp_path_factory.mktemp("foreign"), *PRODUCTS, targets=TARGETS)
@@ -58,7 +59,7 @@ def alone(
     variant: str, request: pytest.FixtureRequest, foreign: Built, walled: SandboxEnvironment
 ) -> Alone:
     target, packed = request.param
-    place = replace(walled, emulator=emulator(target))
+    place = replace(walled, emulator=find_emulator(target))
     return Alone(place, foreign.file(f"probe:{variant}", packed=packed, target=target))
 
 

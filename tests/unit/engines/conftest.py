@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from builders.engines.engine import EngineSetup
 from builders.engines.isolation import Backend, try_backend
 from builders.toolchain import Toolchain
+from core.cancel import CancelToken
 from tests.fakes import fake_toolchain
 
 
@@ -12,9 +14,19 @@ def toolchain(tmp_path: Path) -> Toolchain:
     return fake_toolchain(tmp_path / "toolchain")
 
 
+@pytest.fixture
+def cancel() -> CancelToken:
+    return CancelToken()
+
+
+@pytest.fixture
+def setup(tmp_path: Path, toolchain: Toolchain, cancel: CancelToken) -> EngineSetup:
+    return EngineSetup(toolchain=toolchain, scratch=tmp_path / "boxes", cancel=cancel)
+
+
 @pytest.fixture(scope="session", params=Backend)
 def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Backend:
-    """Each wall that works on this machine; where one does not, the reason is shown."""
-    if trouble := try_backend(request.param, tmp_path_factory.mktemp("try")):
-        pytest.skip(trouble)
+    """Each backend that works on this machine; where one does not, the reason is shown."""
+    if reason := try_backend(request.param, tmp_path_factory.mktemp("try")):
+        pytest.skip(reason)
     return Backend(request.param)

@@ -12,6 +12,7 @@ import requests
 
 @dataclass
 class FakeContainer:
+    client: "FakeDocker"
     image: str
     argv: list[str]
     options: dict[str, Any]
@@ -31,8 +32,14 @@ class FakeContainer:
     def start(self) -> None:
         self.started = True
 
+    def wait(self, timeout: float) -> dict[str, int]:
+        if self.client.waits:
+            self.client.waits -= 1
+            raise requests.ReadTimeout
+        return {"StatusCode": self.client.code}
+
     def logs(self, **_: Any) -> Iterator[bytes]:
-        yield b"said by the step\n"
+        yield b"output of the step\n"
 
     def get_archive(self, path: str, chunk_size: int) -> tuple[Iterator[bytes], dict[str, Any]]:
         if path == "/box/usage":
@@ -83,14 +90,9 @@ class FakeDocker:
         if self.dead:
             msg = "connection refused"
             raise requests.ConnectionError(msg)
-        self.made.append(FakeContainer(image, argv, options, output=self.output, usage=self.usage))
-        return self.made[-1]
-
-    def wait(self, container: str, timeout: float) -> dict[str, int]:
-        if self.waits:
-            self.waits -= 1
-            raise requests.ReadTimeout
-        return {"StatusCode": self.code}
+        container = FakeContainer(self, image, argv, options, output=self.output, usage=self.usage)
+        self.made.append(container)
+        return container
 
     def ping(self) -> bool:
         if self.dead:

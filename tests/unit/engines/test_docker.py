@@ -6,9 +6,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builders.engines.base import builder_image
 from builders.engines.docker import DockerEngine, engine_errors, extract, write_tar
-from builders.engines.engine import Command, Usage
+from builders.engines.docker_engine import builder_image
+from builders.engines.engine import Command, EngineSetup, Usage
 from builders.toolchain import Toolchain
 from core.cancel import Cancelled, CancelToken
 from core.errors import EngineError, ExitCode, FromscratchError, RecipeError, StepError
@@ -28,9 +28,9 @@ def tar_of(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
 
 
 def member(name: str, type_: bytes = tarfile.REGTYPE, *, mode: int = 0o644) -> tarfile.TarInfo:
-    one = tarfile.TarInfo(name)
-    one.type, one.mode, one.linkname = type_, mode, "/etc/passwd"
-    return one
+    info = tarfile.TarInfo(name)
+    info.type, info.mode, info.linkname = type_, mode, "/etc/passwd"
+    return info
 
 
 def run(
@@ -81,7 +81,9 @@ def test_what_is_put_in_belongs_to_root(tmp_path: Path) -> None:
     run(client, tmp_path / "src")
     put = only(client).put
     assert set(put) >= {"/box/src", "/box/src/file"}
-    assert {(one.uid, one.gid, one.uname, one.gname) for one in put.values()} == {(0, 0, "", "")}
+    assert {(info.uid, info.gid, info.uname, info.gname) for info in put.values()} == {
+        (0, 0, "", "")
+    }
 
 
 def test_what_it_says_goes_to_the_log_and_what_it_made_comes_out(tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ def test_what_it_says_goes_to_the_log_and_what_it_made_comes_out(tmp_path: Path)
         )
     )
     run(client, tmp_path / "src")
-    assert (tmp_path / "src" / "logs" / "log").read_text("utf-8") == "said by the step\n"
+    assert (tmp_path / "src" / "logs" / "log").read_text("utf-8") == "output of the step\n"
     assert below(tmp_path / "src" / "made") == {"program": b"\x7fELF", "deep/file": b"x"}
     assert (tmp_path / "src" / "made" / "program").stat().st_mode & 0o777 == 0o755
 
@@ -141,7 +143,7 @@ def test_a_silent_step_is_waited_for(tmp_path: Path) -> None:
     assert client.waits == 0
 
 
-def test_stop_ends_and_removes_the_container(tmp_path: Path) -> None:
+def test_cancelling_ends_and_removes_the_container(tmp_path: Path) -> None:
     client, cancel = FakeDocker(waits=-1), CancelToken()
     cancel.cancel()
     with pytest.raises(Cancelled):
@@ -156,13 +158,13 @@ def test_a_deadline_ends_and_removes_the_container(tmp_path: Path) -> None:
     assert only(client).removed == {"force": True, "v": True}
 
 
-def test_an_engine_that_is_gone_is_told_as_such(tmp_path: Path) -> None:
+def test_an_engine_that_is_gone_is_reported_as_such(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="stopped answering") as caught:
         run(FakeDocker(dead=True), tmp_path / "src")
     assert "--engine sandbox" in caught.value.next
 
 
-def test_an_engine_that_dies_during_a_step_is_told_as_such(tmp_path: Path) -> None:
+def test_an_engine_that_dies_during_a_step_is_reported_as_such(tmp_path: Path) -> None:
     client = FakeDocker(waits=-1)
 
     def start() -> None:
@@ -213,9 +215,9 @@ def test_hostile_members_are_refused_and_nothing_is_written(
     into = tmp_path / "a" / "b" / "into"
     archive = io.BytesIO(tar_of((member(name, type_), b"")))
     with tarfile.open(fileobj=archive) as tar:
-        (one,) = tar.getmembers()
+        (info,) = tar.getmembers()
         with pytest.raises(FromscratchError) as caught:
-            extract(tar, one, "out", into)
+            extract(tar, info, "out", into)
     assert caught.value.code == code
     assert list(tmp_path.iterdir()) == []
 
@@ -237,9 +239,10 @@ def test_links_of_a_source_stay_links_in_the_archive(tmp_path: Path) -> None:
 
 
 def image(client: FakeDocker, toolchain: Toolchain, directory: Path, *, base: str) -> str:
-    return builder_image(
-        client, toolchain, base=base, mirrors=(), scratch=directory, cancel=CancelToken()
+    setup = EngineSetup(
+        toolchain=toolchain, scratch=directory, cancel=CancelToken(), base_image=base
     )
+    return builder_image(client, setup)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The command lines that shut a program in, and what is said when they do not work."""
+"""The command lines that isolate a program, and the message when they do not work."""
 
 import os
 from pathlib import Path, PurePosixPath
@@ -16,8 +16,8 @@ from builders.engines.isolation import (
 
 EMPTY = Path("/cache/empty")
 BINDS = [
-    Bind(path=Path("/usr"), place=PurePosixPath("/usr")),
-    Bind(path=Path("/cache/box"), place=PurePosixPath("/box"), writable=True),
+    Bind(path=Path("/usr"), inside=PurePosixPath("/usr")),
+    Bind(path=Path("/cache/box"), inside=PurePosixPath("/box"), writable=True),
 ]
 
 
@@ -91,7 +91,7 @@ def test_an_empty_root_has_no_tmp_no_proc_no_dev(backend: Backend) -> None:
 
 def test_a_step_sees_programs_and_nothing_personal() -> None:
     binds, links = system_binds()
-    seen = {str(bind.place) for bind in binds} | {name for _, name in links}
+    seen = {str(bind.inside) for bind in binds} | {name for _, name in links}
     assert "/usr" in seen
     assert not any(bind.writable for bind in binds)
     assert not seen & {"/", "/etc", "/home", "/root", "/var", "/tmp", "/run"}
@@ -100,7 +100,7 @@ def test_a_step_sees_programs_and_nothing_personal() -> None:
 @pytest.mark.parametrize(
     ("backend", "package"), [(Backend.BUBBLEWRAP, "bubblewrap"), (Backend.UNSHARE, "util-linux")]
 )
-def test_a_wall_that_is_missing_says_what_to_install(
+def test_a_backend_that_is_missing_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: Backend, package: str
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -108,21 +108,21 @@ def test_a_wall_that_is_missing_says_what_to_install(
 
 
 @pytest.mark.parametrize("backend", Backend)
-def test_a_wall_that_may_not_be_built_says_why_and_how_to_allow_it(
+def test_a_backend_that_is_forbidden_says_why_and_how_to_allow_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: Backend
 ) -> None:
     program = tmp_path / ("bwrap" if backend is Backend.BUBBLEWRAP else "unshare")
     program.write_text("#!/bin/sh\necho first >&2\necho 'Operation not permitted' >&2\nexit 1\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.defpath}")
-    said = try_backend(backend, tmp_path / "scratch")
-    assert "Operation not permitted" in said
-    assert "sysctl kernel.apparmor_restrict_unprivileged_userns=0" in said
-    assert "--security-opt seccomp=unconfined" in said
+    reason = try_backend(backend, tmp_path / "scratch")
+    assert "Operation not permitted" in reason
+    assert "sysctl kernel.apparmor_restrict_unprivileged_userns=0" in reason
+    assert "--security-opt seccomp=unconfined" in reason
 
 
 @pytest.mark.parametrize("backend", Backend)
-def test_a_wall_that_fails_without_a_word_is_no_good_either(
+def test_a_backend_that_fails_without_a_word_is_no_good_either(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: Backend
 ) -> None:
     program = tmp_path / ("bwrap" if backend is Backend.BUBBLEWRAP else "unshare")

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from builders.engines.directory import DirectorySandbox
 from builders.engines.engine import Command, Usage
-from builders.engines.process import run_process
+from builders.toolchain import Toolchain
 from core.cancel import Cancelled, CancelToken
 from core.errors import StepError
 
-FAMILY = """
-sh -c 'sleep 60 & echo $! >> pids; wait' &
+LIFE = 60
+FAMILY = f"""
+sh -c 'sleep {LIFE} & echo $! >> pids; wait' &
 echo $! >> pids
-sleep 60 &
+sleep {LIFE} &
 echo $! >> pids
 echo ready
 wait
@@ -29,12 +31,23 @@ def command(directory: Path, script: str, *, seconds: float = 20) -> Command:
     )
 
 
+class Direct(DirectorySandbox):
+    """Runs a command as it is, in its directory."""
+
+    def run(self, command: Command) -> int:
+        return self.run_program(command.argv, command, env=command.env, cwd=self.directory)
+
+
+def direct(directory: Path, cancel: CancelToken | None = None) -> Direct:
+    directory.mkdir(exist_ok=True)
+    nothing = Toolchain(packages=directory, programs=directory, scripts=directory)
+    return Direct(directory, nothing, CancelToken() if cancel is None else cancel)
+
+
 def run(
     directory: Path, script: str, *, seconds: float = 20, cancel: CancelToken | None = None
 ) -> int:
-    one = command(directory, script, seconds=seconds)
-    cancel = CancelToken() if cancel is None else cancel
-    return run_process(one.argv, one, env=one.env, cwd=directory, cancel=cancel).code
+    return direct(directory, cancel).run(command(directory, script, seconds=seconds))
 
 
 def log(directory: Path) -> str:
@@ -55,7 +68,7 @@ def alive(directory: Path) -> list[str]:
 
 
 def wait_until_nobody_is_left(directory: Path) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + LIFE / 4
     while alive(directory) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert alive(directory) == []
@@ -66,7 +79,7 @@ def test_the_exit_code_is_the_program_s(tmp_path: Path, code: int) -> None:
     assert run(tmp_path, f"exit {code}") == code
 
 
-def test_what_it_took_is_told_with_what_its_descendants_took(tmp_path: Path) -> None:
+def test_what_it_took_is_reported_with_what_its_descendants_took(tmp_path: Path) -> None:
     # dd holds its whole block in memory; the loop of the grandchild costs time that sh's own does not.
     script = """
     sh -c 'i=0; while [ $i -lt 600000 ]; do i=$((i+1)); done'
@@ -75,9 +88,9 @@ def test_what_it_took_is_told_with_what_its_descendants_took(tmp_path: Path) -> 
     results: dict[str, Usage] = {}
 
     def measure(name: str, text: str) -> None:
-        one = command(tmp_path / name, text)
-        ended = run_process(one.argv, one, env=one.env, cwd=None, cancel=CancelToken())
-        results[name] = ended.usage
+        sandbox = direct(tmp_path / name)
+        sandbox.run(command(tmp_path / name, text))
+        results[name] = sandbox.usage
 
     # At the same time: what one takes is not put down to the other.
     threads = [
@@ -121,13 +134,13 @@ def test_a_deadline_ends_the_whole_family(tmp_path: Path) -> None:
     wait_until_nobody_is_left(tmp_path)
 
 
-def test_stop_ends_the_whole_family(tmp_path: Path) -> None:
+def test_cancelling_ends_the_whole_family(tmp_path: Path) -> None:
     cancel = CancelToken()
     threading.Timer(0.3, cancel.cancel).start()
     began = time.monotonic()
     with pytest.raises(Cancelled):
         run(tmp_path, FAMILY, cancel=cancel)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < LIFE / 4
     wait_until_nobody_is_left(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Boxes for real: small shell commands behind each wall that works here, and on the bare machine."""
+"""Sandboxes for real: small shell commands in each backend that works here, and on the bare machine."""
 
 import os
 import threading
@@ -8,11 +8,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builders.engines.engine import Command, Engine, Usage
+from builders.engines.engine import Command, Engine, EngineSetup, Usage
 from builders.engines.host import HostEngine
 from builders.engines.isolation import Backend
 from builders.engines.sandbox import SandboxEngine
-from builders.toolchain import Toolchain
 from core.cancel import Cancelled, CancelToken
 from core.errors import StepError
 from tests.fakes import below
@@ -22,7 +21,7 @@ Run = Callable[[str], str]
 
 
 class Shell:
-    """Runs one script in a fresh box that holds a directory ``in`` and an empty directory ``out``."""
+    """Runs one script in a fresh sandbox that holds a directory ``in`` and an empty directory ``out``."""
 
     def __init__(self, engine: Engine, directory: Path) -> None:
         self.engine = engine
@@ -57,25 +56,19 @@ class Shell:
     def say(self, script: str) -> str:
         """Return what a script prints; it must end well."""
         code = self.code(script)
-        said = self.log.read_text("utf-8")
-        assert code == 0, said
-        return said
+        output = self.log.read_text("utf-8")
+        assert code == 0, output
+        return output
 
 
 @pytest.fixture
-def cancel() -> CancelToken:
-    return CancelToken()
+def sandbox(tmp_path: Path, setup: EngineSetup, backend: Backend) -> Shell:
+    return Shell(SandboxEngine(setup, backend), tmp_path / "shell")
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path, toolchain: Toolchain, backend: Backend, cancel: CancelToken) -> Shell:
-    engine = SandboxEngine(toolchain, tmp_path / "boxes", cancel, backend=backend)
-    return Shell(engine, tmp_path / "shell")
-
-
-@pytest.fixture
-def host(tmp_path: Path, toolchain: Toolchain, cancel: CancelToken) -> Shell:
-    return Shell(HostEngine(toolchain, tmp_path / "boxes", cancel), tmp_path / "shell")
+def host(tmp_path: Path, setup: EngineSetup) -> Shell:
+    return Shell(HostEngine(setup), tmp_path / "shell")
 
 
 @pytest.mark.sandbox
@@ -85,27 +78,25 @@ class TestSandbox:
         assert [line.partition(":")[0].strip() for line in lines] == ["lo"]
 
     def test_nothing_personal_is_seen(self, sandbox: Shell, tmp_path: Path) -> None:
-        places = f"/home /root /etc/passwd /etc/hosts /var /run {Path.cwd()} {tmp_path}"
-        assert sandbox.say(f"for p in {places}; do test ! -e $p || echo $p; done") == ""
+        paths = f"/home /root /etc/passwd /etc/hosts /var /run {Path.cwd()} {tmp_path}"
+        assert sandbox.say(f"for p in {paths}; do test ! -e $p || echo $p; done") == ""
 
     def test_temporary_files_are_its_own(self, sandbox: Shell) -> None:
         assert sandbox.say("ls -A /tmp; echo mine > /tmp/file; ls -A /tmp") == "file\n"
 
-    def test_the_box_is_always_in_the_same_place_and_can_be_written_to(
-        self, sandbox: Shell
-    ) -> None:
-        said = sandbox.say('pwd; echo "$BOX"; cat in/sub/file; echo made > out/file')
-        assert said == "/box\n/box\ncontent"
+    def test_the_root_is_always_the_same_and_can_be_written_to(self, sandbox: Shell) -> None:
+        output = sandbox.say('pwd; echo "$BOX"; cat in/sub/file; echo made > out/file')
+        assert output == "/box\n/box\ncontent"
         assert below(sandbox.directory / "made") == {"file": b"made\n"}
 
     def test_everything_else_is_read_only(self, sandbox: Shell) -> None:
-        places = "/file /usr/file /toolchain/bin/file /toolchain/bin/cc /toolchain/zig/file"
-        script = f"for p in {places}; do (echo x > $p) 2>/dev/null && echo $p; done; true"
+        paths = "/file /usr/file /toolchain/bin/file /toolchain/bin/cc /toolchain/zig/file"
+        script = f"for p in {paths}; do (echo x > $p) 2>/dev/null && echo $p; done; true"
         assert sandbox.say(script) == ""
 
     def test_the_toolchain_is_there(self, sandbox: Shell) -> None:
-        said = sandbox.say('cd "$TOOLS"; pwd; ls bin')
-        assert said.split() == [
+        output = sandbox.say('cd "$TOOLS"; pwd; ls bin')
+        assert output.split() == [
             "/toolchain",
             *sorted(["ar", "cc", "configure", "ld", "ninja", "ranlib", "toolchain.cmake"]),
         ]
@@ -132,8 +123,8 @@ class TestSandbox:
     def test_the_exit_code_comes_through(self, sandbox: Shell) -> None:
         assert sandbox.code("exit 42") == 42
 
-    def test_what_all_of_it_took_is_told(self, sandbox: Shell) -> None:
-        _is_told(sandbox)
+    def test_what_all_of_it_took_is_reported(self, sandbox: Shell) -> None:
+        _is_reported(sandbox)
 
     def test_a_daemon_that_hides_itself_ends_with_its_step(self, sandbox: Shell) -> None:
         sandbox.code("setsid sh -c 'while :; do echo alive >> /box/out/signs; sleep 0.05; done' &")
@@ -145,13 +136,13 @@ class TestSandbox:
             sandbox.code("setsid sleep 61.25 & sleep 61.25", seconds=0.5)
         _nobody_runs("61.25")
 
-    def test_stop_ends_a_step(self, sandbox: Shell, cancel: CancelToken) -> None:
+    def test_cancelling_ends_a_step(self, sandbox: Shell, cancel: CancelToken) -> None:
         threading.Timer(0.3, cancel.cancel).start()
         with pytest.raises(Cancelled):
             sandbox.code("setsid sleep 62.25 & sleep 62.25")
         _nobody_runs("62.25")
 
-    def test_nothing_is_left_of_a_box(self, sandbox: Shell, tmp_path: Path) -> None:
+    def test_nothing_is_left_of_a_sandbox(self, sandbox: Shell, tmp_path: Path) -> None:
         sandbox.code("mkdir -p work/deep; chmod 000 work/deep; echo x > out/x")
         left = [path.name for path in (tmp_path / "boxes").iterdir()]
         assert left == ["empty"]
@@ -159,8 +150,8 @@ class TestSandbox:
 
 
 def test_the_host_lends_a_directory_and_says_where(host: Shell, tmp_path: Path) -> None:
-    said = host.say('pwd; echo "$BOX"; echo "$TOOLS"; cat in/sub/file; echo x > "$BOX/out/x"')
-    here, sandbox, tools, content = said.splitlines()
+    output = host.say('pwd; echo "$BOX"; echo "$TOOLS"; cat in/sub/file; echo x > "$BOX/out/x"')
+    here, sandbox, tools, content = output.splitlines()
     assert here == sandbox
     assert Path(sandbox).is_relative_to(tmp_path / "boxes")
     assert Path(tools).parent == Path(sandbox).parent
@@ -170,7 +161,7 @@ def test_the_host_lends_a_directory_and_says_where(host: Shell, tmp_path: Path) 
 
 
 def test_the_host_tells_what_a_step_took(host: Shell) -> None:
-    _is_told(host)
+    _is_reported(host)
 
 
 def test_the_host_has_the_toolchain_under_the_same_names(host: Shell) -> None:
@@ -186,12 +177,12 @@ def test_the_host_hides_our_environment_and_says_that_it_hides_nothing_else(
     assert not host.engine.isolated
 
 
-def test_what_is_put_into_a_box_is_a_copy(host: Shell) -> None:
+def test_what_is_put_into_a_sandbox_is_a_copy(host: Shell) -> None:
     host.code("echo changed > in/sub/file")
     assert (host.directory / "in" / "sub" / "file").read_text("utf-8") == "content"
 
 
-def _is_told(shell: Shell) -> None:
+def _is_reported(shell: Shell) -> None:
     """A child of a child burns CPU, another one memory."""
     assert shell.code("true") == 0
     little = shell.usage

@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builders.engines.scratch_root import Ran
 from core.cancel import CancelToken
+from core.scratch import RunResult
 from core.settings import Settings
 from core.target import Target
 from flow.build import Request, build
@@ -25,7 +25,7 @@ from tests.fakes import (
 )
 from tests.fixtures.make_elf import DIRECTORY
 
-FINE = Ran(0, "hello 2.0 and hello 1.0\n", "")
+FINE = RunResult(0, "hello 2.0 and hello 1.0\n", "")
 GOOD = (DIRECTORY / "good-amd64").read_bytes()
 PACKED = (DIRECTORY / "packed").read_bytes()
 
@@ -46,7 +46,7 @@ def hello(running: Running) -> int:
 class FakeEnvironment:
     """An empty root in which every program says the same."""
 
-    answer: Ran = field(default=FINE)
+    answer: RunResult = field(default=FINE)
     how: str = "sandbox"
     tried: list[bytes] = field(default_factory=list)
 
@@ -57,7 +57,7 @@ class FakeEnvironment:
         self.tried.append(files[program].read_bytes())
         yield self
 
-    def run(self, args: Sequence[str], *, seconds: float) -> Ran:
+    def run(self, args: Sequence[str], *, seconds: float) -> RunResult:
         return self.answer
 
 

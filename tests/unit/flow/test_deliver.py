@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from builders.engines.engine import EngineName
-from builders.engines.scratch_root import Ran
 from commands.build import closing_table
 from commands.clean import clean
 from core.errors import ExitCode, FromscratchError, StepError, UsageError, VerdictError
+from core.scratch import RunResult
 from core.target import Target
 from flow.build import Request, build
 from tests.fakes import Running
@@ -128,7 +127,7 @@ def test_embedded_data_is_not_counted(harness: Harness) -> None:
 
 
 def test_a_program_that_does_not_do_what_it_should_is_refused(harness: Harness) -> None:
-    harness.environment = FakeEnvironment(answer=Ran(139, "", "Segmentation fault"))
+    harness.environment = FakeEnvironment(answer=RunResult(139, "", "Segmentation fault"))
     with pytest.raises(
         VerdictError, match=r"smoke: --version: exit code 139, not 0 \(Segmentation"
     ):
@@ -159,7 +158,7 @@ def test_a_program_that_could_not_be_tried_is_tried_as_soon_as_it_can_be(harness
 
 
 def test_without_isolation_the_manifest_says_so(harness: Harness) -> None:
-    harness.engine.name, harness.engine.isolated = EngineName.HOST, False
+    harness.engine.name, harness.engine.isolated = "host", False
     assert {(one.engine, one.isolated) for one in harness.build()} == {("host", False)}
 
 

@@ -10,8 +10,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from builders.engines.scratch_root import Ran
 from core.cancel import Cancelled, CancelToken
+from core.scratch import RunResult
 from tests.fakes import wait_for_threads
 from tests.unit.flow.conftest import FINE, Harness
 from verify.servers import serving
@@ -38,7 +38,7 @@ class Meeting:
                 time.sleep(0.2)
         yield self
 
-    def run(self, args: Sequence[str], *, seconds: float) -> Ran:
+    def run(self, args: Sequence[str], *, seconds: float) -> RunResult:
         return FINE
 
 
@@ -93,7 +93,7 @@ def test_servers_of_one_smoke_run_know_nothing_of_another_s(harness: Harness) ->
             return code
 
     with serving() as one, serving() as other:
-        assert [ask(one.places), ask(other.places)] == [503, 503]
-        assert [ask(one.places), ask(other.places)] == [200, 200]
+        assert [ask(one.placeholders), ask(other.placeholders)] == [503, 503]
+        assert [ask(one.placeholders), ask(other.placeholders)] == [200, 200]
         one.reset()
-        assert [ask(one.places), ask(other.places)] == [503, 200]
+        assert [ask(one.placeholders), ask(other.placeholders)] == [503, 200]

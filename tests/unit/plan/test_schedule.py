@@ -10,7 +10,6 @@ from concurrent.futures import Future
 import pytest
 
 from builders.build import Outcome
-from builders.engines.engine import EngineName
 from builders.memory import MemoryBudget
 from builders.plan import Step, topological_order
 from builders.schedule import critical_paths, run_plan
@@ -70,7 +69,7 @@ def test_nothing_runs_again_and_no_engine_is_looked_for(harness: BuildHarness) -
 
 def test_an_engine_by_another_name_finds_what_the_first_one_made(harness: BuildHarness) -> None:
     build(harness)
-    harness.engine.name, harness.engine.isolated = EngineName.HOST, False
+    harness.engine.name, harness.engine.isolated = "host", False
     again = by_slug(build(harness))
     assert len(harness.engine.ran) == len(EVERYTHING)
     # And it is still said that the bytes came out of a sandbox.

@@ -28,9 +28,9 @@ from recipes.images import ImageFile, ImageRecipe
 from recipes.model import Recipe
 from tests.fakes import HELLO, World
 from tests.fixtures.make_elf import DIRECTORY
-from verify.expectations import Expectations
+from verify.rules import verify_file
 from verify.smoke import Smoke
-from verify.verdict import Verdict, judge_path
+from verify.verdict import Policy, Verdict
 
 MUSL = """
 [bill]
@@ -268,9 +268,9 @@ class Bench:
         (self.release / "SHA256SUMS").write_bytes(write_sums(sums))
 
 
-def unpacking(path: Path, expectations: Expectations) -> Verdict:
+def unpacking(path: Path, policy: Policy) -> Verdict:
     """Believe of packed files that somebody has looked inside."""
-    return judge_path(path, replace(expectations, unpacked_judged=True))
+    return verify_file(path, replace(policy, unpacked_verified=True))
 
 
 def whats(checked: CheckResult) -> str:

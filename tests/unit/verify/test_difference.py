@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fixtures.make_elf import DIRECTORY, GOOD, Load, Program
-from verify.difference import BYTES, SHOWN, Difference, find_difference, parts
+from verify.difference import BYTES, SHOWN, Difference, find_difference, regions
 
-TOLD = b"\0\0built on 2026-11-25 by ann\0\0tail of the text"
+TEXT = b"\0\0built on 2026-11-25 by ann\0\0tail of the text"
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def compare(directory: Path, one: bytes, two: bytes) -> Difference:
 def test_equal_files_do_not_differ(directory: Path) -> None:
     found = compare(directory, GOOD.build(), GOOD.build())
     assert not found
-    assert found.places == ()
+    assert found.hunks == ()
 
 
 def test_a_changed_byte_of_the_code_is_found_in_its_section(directory: Path) -> None:
@@ -37,32 +37,32 @@ def test_a_changed_byte_of_the_code_is_found_in_its_section(directory: Path) -> 
     changed = bytearray(data)
     changed[at + 1] ^= 0xFF
     found = compare(directory, data, bytes(changed))
-    (place,) = found.places
-    assert place.part == ".text (r-x)"
-    assert (place.first.offset, place.second.offset) == (at + 1, at + 1)
-    assert (place.first.bytes, place.second.bytes) == (
+    (hunk,) = found.hunks
+    assert hunk.region == ".text (r-x)"
+    assert (hunk.first.offset, hunk.second.offset) == (at + 1, at + 1)
+    assert (hunk.first.bytes, hunk.second.bytes) == (
         data[at + 1 : at + 2],
         bytes(changed[at + 1 : at + 2]),
     )
     assert f"at {at + 1:#x}, 1 B: ff" in found.text() or f"at {at + 1:#x}, 1 B:" in found.text()
 
 
-def test_strings_beside_the_place_are_shown_of_both_files(directory: Path) -> None:
-    one = replace(GOOD, strings=TOLD).build()
-    two = replace(GOOD, strings=TOLD.replace(b"2026-11-25", b"2027-12-30")).build()
+def test_strings_beside_a_hunk_are_shown_of_both_files(directory: Path) -> None:
+    one = replace(GOOD, strings=TEXT).build()
+    two = replace(GOOD, strings=TEXT.replace(b"2026-11-25", b"2027-12-30")).build()
     found = compare(directory, one, two)
     assert found.count == 1
-    (place,) = found.places
-    assert any("built on 2026-11-25 by ann" in text for text in place.first.strings)
-    assert any("built on 2027-12-30 by ann" in text for text in place.second.strings)
+    (hunk,) = found.hunks
+    assert any("built on 2026-11-25 by ann" in text for text in hunk.first.strings)
+    assert any("built on 2027-12-30 by ann" in text for text in hunk.second.strings)
     assert "built on 2026-11-25" in found.text()
 
 
-def test_a_file_without_sections_is_told_by_its_segments(directory: Path) -> None:
-    program = replace(GOOD, sections=False, strings=TOLD)
-    one, two = program.build(), replace(program, strings=TOLD.replace(b"ann", b"bob")).build()
-    (place,) = compare(directory, one, two).places
-    assert place.part == "segment 0 (r-x)"
+def test_a_file_without_sections_is_shown_by_its_segments(directory: Path) -> None:
+    program = replace(GOOD, sections=False, strings=TEXT)
+    one, two = program.build(), replace(program, strings=TEXT.replace(b"ann", b"bob")).build()
+    (hunk,) = compare(directory, one, two).hunks
+    assert hunk.region == "segment 0 (r-x)"
 
 
 def test_one_byte_more_does_not_make_the_rest_differ(directory: Path) -> None:
@@ -82,37 +82,37 @@ def test_one_byte_more_does_not_make_the_rest_differ(directory: Path) -> None:
     move(at + len(text), (1, 0))
     move(at, (0, 1))
     found = compare(directory, data, bytes(longer))
-    assert [one for one in found.resized if "gap" not in one[0]] == [
+    assert [row for row in found.resized if "gap" not in row[0]] == [
         (".debug_info (not loaded)", 17, 18)
     ]
-    differing = {place.part for place in found.places if "gap" not in place.part}
+    differing = {hunk.region for hunk in found.hunks if "gap" not in hunk.region}
     assert differing == {".debug_info (not loaded)", "section headers (not loaded)"}
-    (debug,) = [place for place in found.places if place.part.startswith(".debug_info")]
+    (debug,) = [hunk for hunk in found.hunks if hunk.region.startswith(".debug_info")]
     assert (debug.first.size, debug.second.size) == (0, 1)
     assert debug.second.bytes == b" "
-    assert any("debug  information" in one for one in debug.second.strings)
+    assert any("debug  information" in text for text in debug.second.strings)
 
 
-def test_a_part_that_only_one_file_has_is_told(directory: Path) -> None:
+def test_a_region_that_only_one_file_has_is_shown(directory: Path) -> None:
     found = compare(directory, GOOD.build(), replace(GOOD, debug=True).build())
     assert (".debug_info (not loaded)", 0, 17) in found.resized
 
 
 def test_data_is_compared_too(directory: Path) -> None:
     found = compare(directory, b"text one", b"text two")
-    (place,) = found.places
-    assert (place.part, place.first.offset) == ("file", 5)
-    assert place.first.strings == ("text one",)
+    (hunk,) = found.hunks
+    assert (hunk.region, hunk.first.offset) == ("file", 5)
+    assert hunk.first.strings == ("text one",)
 
 
 def test_an_empty_file_and_another(directory: Path) -> None:
     found = compare(directory, b"", b"abcdef")
-    (place,) = found.places
-    assert (place.part, place.first.size, place.second.size) == ("file", 0, 6)
+    (hunk,) = found.hunks
+    assert (hunk.region, hunk.first.size, hunk.second.size) == ("file", 0, 6)
     assert found.resized == (("file", 0, 6),)
 
 
-def test_places_close_together_are_one_and_far_ones_are_counted(directory: Path) -> None:
+def test_hunks_close_together_are_one_and_far_ones_are_counted(directory: Path) -> None:
     one = bytearray(9000)
     two = bytearray(one)
     two[100] = two[104] = 1
@@ -120,22 +120,22 @@ def test_places_close_together_are_one_and_far_ones_are_counted(directory: Path)
         two[200 + 100 * number] = 1
     found = compare(directory, bytes(one), bytes(two))
     assert found.count == 21
-    assert len(found.places) == SHOWN
-    assert (found.places[0].first.offset, found.places[0].first.size) == (100, 5)
+    assert len(found.hunks) == SHOWN
+    assert (found.hunks[0].first.offset, found.hunks[0].first.size) == (100, 5)
     assert f"and {21 - SHOWN} more" in found.text()
 
 
-def test_a_long_place_shows_its_beginning(directory: Path) -> None:
+def test_a_long_hunk_shows_its_beginning(directory: Path) -> None:
     found = compare(directory, bytes(10000), b"\1" * 10000)
-    (place,) = found.places
-    assert (place.first.size, len(place.first.bytes)) == (10000, BYTES)
+    (hunk,) = found.hunks
+    assert (hunk.first.size, len(hunk.first.bytes)) == (10000, BYTES)
     assert " …" in found.text()
 
 
 def test_what_is_found_is_json(directory: Path) -> None:
     found = compare(directory, b"text one", b"text two")
-    said = json.loads(json.dumps(found.as_dict()))
-    assert said["places"][0]["first"] == {
+    report = json.loads(json.dumps(found.as_dict()))
+    assert report["places"][0]["first"] == {
         "offset": 5,
         "size": 3,
         "bytes": b"one".hex(),
@@ -149,25 +149,25 @@ def test_text_of_a_file_cannot_write_on_the_terminal(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(DIRECTORY.iterdir()), ids=lambda path: path.name)
-def test_the_parts_of_any_file_are_the_whole_file(path: Path) -> None:
+def test_the_regions_of_any_file_are_the_whole_file(path: Path) -> None:
     end = 0
-    for part in parts(path):
-        assert part.offset == end
-        assert part.size > 0
-        end += part.size
+    for region in regions(path):
+        assert region.offset == end
+        assert region.size > 0
+        end += region.size
     assert end == path.stat().st_size
-    names = [part.name for part in parts(path)]
+    names = [region.name for region in regions(path)]
     assert len(set(names)) == len(names)
 
 
-def test_segments_that_overlap_are_told_once(directory: Path) -> None:
+def test_segments_that_overlap_are_counted_once(directory: Path) -> None:
     program: Program = replace(
         GOOD,
         sections=False,
         loads=(Load(offset=0, vaddr=0x500000, file_size=64, mem_size=64),),
     )
     (directory / "one").write_bytes(program.build())
-    assert sum(part.size for part in parts(directory / "one")) == len(program.build())
+    assert sum(region.size for region in regions(directory / "one")) == len(program.build())
 
 
 @given(data=st.binary(max_size=300), cut=st.integers(0, 300), more=st.binary(max_size=40))
@@ -177,6 +177,6 @@ def test_every_change_is_found_and_lies_where_it_is_said_to(
     other = data[:cut] + more + data[cut + len(more) :]
     found = compare(tmp_path_factory.mktemp("any"), data, other)
     assert bool(found) is (data != other)
-    for place in found.places:
-        for side, whole in ((place.first, data), (place.second, other)):
+    for hunk in found.hunks:
+        for side, whole in ((hunk.first, data), (hunk.second, other)):
             assert whole[side.offset :].startswith(side.bytes)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.make_elf import DIRECTORY, GOOD
+from tests.fixtures.make_elf import DIRECTORY, GOOD, Load
 from verify.build_paths import MAX_FOUND
-from verify.elf_file import MAX_FILE_SIZE
-from verify.facts import ElfFacts, MalformedElfError, NotElfError, Packing, read_facts
+from verify.elf_file import MAX_FILE_SIZE, MalformedElfError, NotElfError
+from verify.facts import ElfFacts, Packing, read_facts
+from verify.sections import MAX_SECTIONS
 
 WINDOW = 1024 * 1024
 
@@ -85,6 +86,51 @@ def test_section_headers_that_cannot_be_read_leave_facts_unknown() -> None:
     assert facts.symbol_table is None
     assert facts.debug_sections is None
     assert facts.appended is None
+
+
+def with_debug_name(directory: Path, name: bytes) -> ElfFacts:
+    """Return the facts of a file whose section ``.debug_info`` has another name, at the end of the file."""
+    content = bytearray(replace(GOOD, debug=True).build())
+    names_at = content.index(b"\0.text\0")
+    table = int.from_bytes(content[40:48], "little")
+    debug, names = table + 2 * 64, table + 3 * 64
+    content[debug : debug + 4] = (len(content) - names_at).to_bytes(4, "little")
+    content[names + 32 : names + 40] = (len(content) - names_at + len(name)).to_bytes(8, "little")
+    (directory / "program").write_bytes(bytes(content) + name)
+    return read_facts(directory / "program")
+
+
+@pytest.mark.parametrize("size", [6, 255, 256, 257, 5000])
+def test_a_section_name_is_read_as_far_as_256_bytes(tmp_path: Path, size: int) -> None:
+    name = b".debug".ljust(size, b"x")
+    facts = with_debug_name(tmp_path, name + b"\0")
+    assert facts.debug_sections == (name[:256].decode(),)
+    assert facts.appended == 0
+
+
+def with_sections(directory: Path, count: int, *, names_index: int) -> ElfFacts:
+    """Return the facts of a file with so many section headers, all of them empty."""
+    content = bytearray(replace(GOOD, sections=False).build())
+    content[40:48] = len(content).to_bytes(8, "little")
+    content[60:64] = count.to_bytes(2, "little") + names_index.to_bytes(2, "little")
+    (directory / "program").write_bytes(bytes(content) + bytes(64) * count)
+    return read_facts(directory / "program")
+
+
+def test_as_many_section_headers_as_a_program_can_have_are_read_and_no_more(tmp_path: Path) -> None:
+    assert with_sections(tmp_path, MAX_SECTIONS, names_index=0).section_problem is None
+    refused = with_sections(tmp_path, MAX_SECTIONS + 1, names_index=0)
+    assert refused.section_problem == f"claims {MAX_SECTIONS + 1} section headers"
+
+
+def test_the_names_must_be_in_a_section_that_is_there(tmp_path: Path) -> None:
+    assert with_sections(tmp_path, 3, names_index=2).section_problem is None
+    refused = with_sections(tmp_path, 3, names_index=3)
+    assert refused.section_problem == "the section names cannot be found"
+
+
+def test_what_follows_a_section_s_name_is_no_part_of_it(tmp_path: Path) -> None:
+    assert with_debug_name(tmp_path, b".debug_a\0tail\0").debug_sections == (".debug_a",)
 
 
 def test_packing_is_seen_by_both_of_its_marks() -> None:
@@ -188,13 +234,74 @@ def test_directories_named_by_a_recipe_are_found_as_whole_directories(tmp_path: 
     assert paths_in(tmp_path, text) == ()
 
 
+def at_edge(text: bytes, *, before: int = 0, path_at: int = 0) -> bytes:
+    """Return strings in which byte ``path_at`` of ``text`` lies so many bytes before the edge of a read."""
+    strings_at = GOOD.build().index(GOOD.machine.exit) + 16
+    return bytes(WINDOW - strings_at - 1 - before - path_at) + text
+
+
 @pytest.mark.parametrize("before_the_edge", [0, 1, 2, 5, 14, 15, 16, 4000])
 def test_a_path_across_the_edge_of_a_read_is_found_whole(
     tmp_path: Path, before_the_edge: int
 ) -> None:
-    strings_at = GOOD.build().index(GOOD.machine.exit) + 16
-    padding = bytes(WINDOW - strings_at - 1 - before_the_edge)
-    assert paths_in(tmp_path, padding + b"/home/ann/out/x") == ("/home/ann/out/x",)
+    text = at_edge(b"/home/ann/out/x", before=before_the_edge)
+    assert paths_in(tmp_path, text) == ("/home/ann/out/x",)
+
+
+@pytest.mark.parametrize("before_the_edge", [0, 1])
+def test_the_longest_path_across_the_edge_of_a_read_is_found_whole_and_once(
+    tmp_path: Path, before_the_edge: int
+) -> None:
+    # From the last byte of a read to as far as it looks ahead; from the edge on, no read may see a shorter one.
+    size = before_the_edge + 4096 + (50 if before_the_edge == 0 else 0)
+    path = (b"/home" + b"/long".ljust(200, b"g") * 30)[: size - 1] + b"x"
+    assert paths_in(tmp_path, at_edge(path, before=before_the_edge)) == (path.decode(),)
+
+
+@pytest.mark.parametrize("before_the_edge", [-1, 0, 1, 2, 3])
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (b"-I/home/ann/include", ("/home/ann/include",)),  # told by two bytes before it
+        (b"./build/curl/lib", ()),  # and by one
+    ],
+)
+def test_what_stands_before_a_path_is_seen_across_the_edge_of_a_read(
+    tmp_path: Path, text: bytes, found: tuple[str, ...], before_the_edge: int
+) -> None:
+    path_at = text.index(b"/")
+    strings = at_edge(text, before=before_the_edge, path_at=path_at)
+    assert paths_in(tmp_path, strings) == found
+
+
+def loaded(directory: Path, text: bytes, *ranges: tuple[int, int]) -> tuple[str, ...]:
+    """Find paths in ``text`` at the end of a file, where these ranges of it are segments."""
+    none = Load(offset=0, vaddr=0, file_size=0, mem_size=0)
+    program = replace(GOOD, sections=False, loads=(none,) * len(ranges))
+    end = len(program.build())
+    loads = tuple(
+        Load(offset=end + at, vaddr=0x500000 + end + at, file_size=stop - at, mem_size=stop - at)
+        for at, stop in ranges
+    )
+    (directory / "program").write_bytes(replace(program, loads=loads).build() + text)
+    return read_facts(directory / "program").build_paths
+
+
+def test_a_path_across_two_segments_that_touch_is_found_whole(tmp_path: Path) -> None:
+    text = b"\0/home/ann/out/x\0"
+    for at in range(1, len(text)):
+        assert loaded(tmp_path, text, (0, at), (at, len(text))) == ("/home/ann/out/x",), at
+
+
+def test_a_segment_inside_another_hides_nothing_of_it(tmp_path: Path) -> None:
+    text = b"\0some text\0/home/ann/out/x\0"
+    assert loaded(tmp_path, text, (0, len(text)), (2, 5)) == ("/home/ann/out/x",)
+
+
+def test_bytes_around_a_segment_are_no_part_of_a_path(tmp_path: Path) -> None:
+    text = b"lib/home/ann/x-and-more\0"
+    start, stop = text.index(b"/"), text.index(b"-and")
+    assert loaded(tmp_path, text, (start, stop)) == ("/home/ann/x",)
 
 
 def test_paths_are_listed_once_and_not_without_end(tmp_path: Path) -> None:

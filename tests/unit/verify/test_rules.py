@@ -7,19 +7,19 @@ import pytest
 
 from core.errors import RecipeError
 from core.target import Target
+from recipes.model import Linkage
 from tests.fixtures.make_elf import DIRECTORY
-from verify.expectations import Expectations, Linkage
 from verify.facts import read_facts
-from verify.rules import RULES
-from verify.verdict import judge, judge_path
+from verify.rules import RULES, verify_facts, verify_file
+from verify.verdict import Policy
 
 GOOD = DIRECTORY / "good-amd64"
 PIE = DIRECTORY / "good-amd64-static-pie"
 PACKED = DIRECTORY / "packed"
 
 
-def broken(name: str, expectations: Expectations) -> set[str]:
-    return {finding.rule for finding in judge_path(DIRECTORY / name, expectations).findings}
+def broken(name: str, expectations: Policy) -> set[str]:
+    return {finding.rule for finding in verify_file(DIRECTORY / name, expectations).findings}
 
 
 def test_rule_names_are_unique_and_kebab_case() -> None:
@@ -50,7 +50,7 @@ def test_a_rule_explains_itself_in_one_sentence(rule: object) -> None:
     ],
 )
 def test_a_file_must_be_for_the_target(name: str, target: Target, expected: set[str]) -> None:
-    assert broken(name, Expectations(target=target)) == expected
+    assert broken(name, Policy(target=target)) == expected
 
 
 @pytest.mark.parametrize(
@@ -63,15 +63,15 @@ def test_a_file_must_be_for_the_target(name: str, target: Target, expected: set[
     ],
 )
 def test_an_executable_must_be_linked_as_expected(name: str, linkage: Linkage, good: bool) -> None:
-    assert broken(name, Expectations(linkage=linkage)) == (set() if good else {"elf-type"})
+    assert broken(name, Policy(linkage=linkage)) == (set() if good else {"elf-type"})
 
 
 def test_the_size_budget_may_be_used_up_and_not_exceeded() -> None:
     size = GOOD.stat().st_size
-    assert judge_path(GOOD, Expectations(max_size=size))
-    verdict = judge_path(GOOD, Expectations(max_size=size - 1))
+    assert verify_file(GOOD, Policy(max_size=size))
+    verdict = verify_file(GOOD, Policy(max_size=size - 1))
     assert [finding.rule for finding in verdict.findings] == ["size-budget"]
-    assert not judge_path(GOOD, Expectations(max_size=0))
+    assert not verify_file(GOOD, Policy(max_size=0))
 
 
 @pytest.mark.parametrize(
@@ -88,29 +88,29 @@ def test_the_size_budget_may_be_used_up_and_not_exceeded() -> None:
 def test_a_file_must_be_packed_as_expected(
     name: str, packed: bool | None, expected: set[str]
 ) -> None:
-    assert broken(name, Expectations(packed=packed, unpacked_judged=True)) == expected
+    assert broken(name, Policy(packed=packed, unpacked_verified=True)) == expected
 
 
-def test_a_packed_file_is_refused_until_what_is_inside_was_judged_too() -> None:
-    assert not judge_path(PACKED, Expectations(packed=True))
-    assert judge_path(PACKED, Expectations(packed=True, unpacked_judged=True))
+def test_a_packed_file_is_refused_until_what_is_inside_was_verified_too() -> None:
+    assert not verify_file(PACKED, Policy(packed=True))
+    assert verify_file(PACKED, Policy(packed=True, unpacked_verified=True))
 
 
 def test_the_build_directories_of_a_recipe_are_looked_for() -> None:
-    assert broken("good-run-time-paths", Expectations()) == set()
-    found = broken("good-run-time-paths", Expectations(build_paths=("/etc/ssl",)))
+    assert broken("good-run-time-paths", Policy()) == set()
+    found = broken("good-run-time-paths", Policy(build_paths=("/etc/ssl",)))
     assert found == {"no-build-paths"}
 
 
 def test_build_directories_that_nobody_looked_for_are_a_finding() -> None:
-    verdict = judge(read_facts(GOOD), Expectations(build_paths=("/etc/ssl",)))
+    verdict = verify_facts(read_facts(GOOD), Policy(build_paths=("/etc/ssl",)))
     assert [finding.rule for finding in verdict.findings] == ["no-build-paths"]
 
 
 def test_a_build_directory_too_short_to_look_for_is_the_recipes_error() -> None:
     for directory in ("/b", "build", "/", ""):
         with pytest.raises(RecipeError, match="cannot be looked for"):
-            judge_path(GOOD, Expectations(build_paths=(directory,)))
+            verify_file(GOOD, Policy(build_paths=(directory,)))
 
 
 def test_loadable_segments_must_fit_the_address_space_and_memory() -> None:
@@ -124,6 +124,6 @@ def test_loadable_segments_must_fit_the_address_space_and_memory() -> None:
         (shrunk, "in memory"),
         (shifted, "page offset"),
     ):
-        verdict = judge(replace(facts, segments=(segment, facts.segments[1])), Expectations())
-        recorder = [f.message for f in verdict.findings if f.rule == "loadable-segments"]
-        assert any(message in line for line in recorder)
+        verdict = verify_facts(replace(facts, segments=(segment, facts.segments[1])), Policy())
+        messages = [f.message for f in verdict.findings if f.rule == "loadable-segments"]
+        assert any(message in line for line in messages)

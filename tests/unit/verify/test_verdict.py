@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.make_elf import DIRECTORY, fixtures
-from verify.expectations import Expectations
-from verify.rules import RULES, Severity
-from verify.verdict import Verdict, explain, judge_path
+from verify.rules import RULES, explain, verify_file
+from verify.verdict import Policy, Severity, Verdict
 
 UNREADABLE = {"readable-elf"}
 ERRORS: dict[str, set[str]] = {
@@ -76,7 +75,7 @@ def test_every_fixture_has_an_expected_verdict() -> None:
 def test_each_fixture_breaks_exactly_the_rules_it_was_made_to_break(
     name: str, expected: set[str]
 ) -> None:
-    verdict = judge_path(DIRECTORY / name, Expectations())
+    verdict = verify_file(DIRECTORY / name, Policy())
     assert errors(verdict) == expected
     assert bool(verdict) is verdict.ok is (not expected)
 
@@ -86,8 +85,8 @@ def test_every_rule_that_needs_no_expectations_is_broken_by_some_fixture() -> No
     assert set().union(*ERRORS.values()) == {rule.name for rule in RULES} - with_expectations
 
 
-def test_a_warning_is_told_and_does_not_make_the_verdict_bad() -> None:
-    verdict = judge_path(DIRECTORY / "no-relro", Expectations())
+def test_a_warning_is_shown_and_does_not_make_the_verdict_bad() -> None:
+    verdict = verify_file(DIRECTORY / "no-relro", Policy())
     assert [(f.rule, f.severity) for f in verdict.findings] == [("relro", Severity.WARNING)]
     assert verdict
     assert [line.split(": ", 1)[1] for line in verdict.text().splitlines()] == [
@@ -100,39 +99,39 @@ def test_a_dynamic_program_of_this_system_is_refused() -> None:
     ls = Path("/bin/ls")
     if not ls.exists():
         pytest.skip("no /bin/ls here")
-    assert {"no-interpreter", "no-needed"} <= errors(judge_path(ls, Expectations()))
+    assert {"no-interpreter", "no-needed"} <= errors(verify_file(ls, Policy()))
 
 
 def test_text_has_one_line_per_finding_and_the_path_first() -> None:
     path = DIRECTORY / "dynamic"
-    verdict = judge_path(path, Expectations())
+    verdict = verify_file(path, Policy())
     lines = verdict.text().splitlines()
     assert len(lines) == len(verdict.findings) == 3
     assert all(line.startswith(f"{path}: error [") for line in lines)
-    assert judge_path(DIRECTORY / "good-amd64", Expectations()).text().endswith("good-amd64: ok")
+    assert verify_file(DIRECTORY / "good-amd64", Policy()).text().endswith("good-amd64: ok")
 
 
 def test_names_from_a_hostile_file_cannot_forge_lines_of_the_report(tmp_path: Path) -> None:
     path = tmp_path / "x\n\x1b[2Jgood: ok"
     forged = (DIRECTORY / "dynamic").read_bytes().replace(b"libc.so.6", b"a: ok\n\x1b[m")
     path.write_bytes(forged)
-    verdict = judge_path(path, Expectations())
+    verdict = verify_file(path, Policy())
     assert len(verdict.text().splitlines()) == len(verdict.findings)
     assert verdict.text().replace("\n", "").isprintable()
 
 
 def test_json_has_the_promised_shape() -> None:
     path = DIRECTORY / "dynamic"
-    recorder = json.loads(json.dumps(judge_path(path, Expectations()).as_dict()))
-    assert list(recorder) == ["path", "ok", "findings", "facts"]
-    assert recorder["path"] == str(path)
-    assert recorder["ok"] is False
-    assert recorder["findings"][1] == {
+    report = json.loads(json.dumps(verify_file(path, Policy()).as_dict()))
+    assert list(report) == ["path", "ok", "findings", "facts"]
+    assert report["path"] == str(path)
+    assert report["ok"] is False
+    assert report["findings"][1] == {
         "rule": "no-needed",
         "severity": "error",
         "message": "needs libc.so.6",
     }
-    facts = recorder["facts"]
+    facts = report["facts"]
     assert facts["size"] == path.stat().st_size
     assert facts["needed"] == ["libc.so.6"]
     assert facts["packing"] == "none"
@@ -140,9 +139,9 @@ def test_json_has_the_promised_shape() -> None:
 
 
 def test_json_of_an_unreadable_file_has_no_facts() -> None:
-    recorder = json.loads(json.dumps(judge_path(DIRECTORY / "empty", Expectations()).as_dict()))
-    assert recorder["facts"] is None
-    assert [finding["rule"] for finding in recorder["findings"]] == ["readable-elf"]
+    report = json.loads(json.dumps(verify_file(DIRECTORY / "empty", Policy()).as_dict()))
+    assert report["facts"] is None
+    assert [finding["rule"] for finding in report["findings"]] == ["readable-elf"]
 
 
 def test_whatever_a_path_names_gets_a_verdict_and_nothing_hangs(tmp_path: Path) -> None:
@@ -157,7 +156,7 @@ def test_whatever_a_path_names_gets_a_verdict_and_nothing_hangs(tmp_path: Path) 
         Path("nul\0inside"): "could not be opened: its name has a NUL byte in it",
     }
     for path, message in cases.items():
-        verdict = judge_path(path, Expectations())
+        verdict = verify_file(path, Policy())
         assert [f.message for f in verdict.findings] == [message]
         assert errors(verdict) == UNREADABLE
 
@@ -172,8 +171,8 @@ def test_whatever_a_path_names_gets_a_verdict_and_nothing_hangs(tmp_path: Path) 
         ("truncated-segments", "the program header table lies outside the file"),
     ],
 )
-def test_an_unreadable_file_is_told_why(name: str, reason: str) -> None:
-    assert reason in judge_path(DIRECTORY / name, Expectations()).text()
+def test_an_unreadable_file_is_refused_with_the_reason(name: str, reason: str) -> None:
+    assert reason in verify_file(DIRECTORY / name, Policy()).text()
 
 
 def test_every_rule_is_explained_once() -> None:

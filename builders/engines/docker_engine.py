@@ -1,23 +1,30 @@
-"""The builder image: a base user land that lends sh and coreutils, and our toolchain. Made once per toolchain.
+"""The docker engine, and its builder image: a base that lends sh and coreutils, and our toolchain. Made once for both.
 
 Output bytes do not depend on the base, so any glibc user land will do: an image by digest when the settings name one,
 else Debian's own packages by mmdebstrap.
 """
 
 import hashlib
-import os
 import re
 import shutil
-import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builders.engines.docker import as_root, engine_errors, has_image
-from builders.engines.process import end_family
-from builders.toolchain import INSIDE, Toolchain
-from core.cancel import CancelToken
+from builders.engines.directory import fresh_directory
+from builders.engines.docker import (
+    DockerEngine,
+    as_root,
+    connect,
+    engine_errors,
+    examine_docker,
+    has_image,
+)
+from builders.engines.engine import EngineKind, EngineSetup
+from builders.engines.process import run_process
+from builders.engines.scratch_root import docker_environment
+from builders.toolchain import INSIDE
 from core.errors import EngineError, MissingToolError, RecipeError
 
 if TYPE_CHECKING:
@@ -32,36 +39,34 @@ SECONDS = 900
 BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 
 
-def builder_image(
-    client: "docker.DockerClient",
-    toolchain: Toolchain,
-    *,
-    base: str,
-    mirrors: tuple[str, ...],
-    scratch: Path,
-    cancel: CancelToken,
-) -> str:
+def make_docker(setup: EngineSetup) -> DockerEngine:
+    """Return the engine. Raises EngineError when none answers, or its builder image cannot be made."""
+    client = connect()
+    return DockerEngine(client, builder_image(client, setup), setup.cancel)
+
+
+def builder_image(client: "docker.DockerClient", setup: EngineSetup) -> str:
     """Return the tag of the builder image, making it when it is missing.
 
-    ``base`` is a registry image by digest, or ''. ``mirrors`` are Debian base URLs. Raises EngineError
-    when neither an image nor a bootstrap tool can be had, RecipeError when ``base`` has no digest.
+    Raises EngineError when neither a base image nor a bootstrap tool can be had, RecipeError when
+    the base image has no digest.
     """
+    base, toolchain = setup.base_image, setup.toolchain
     if base and not BY_DIGEST.fullmatch(base):
         msg = f"The base image '{base}' is not named by its digest."
         raise RecipeError(msg, next="write it as name@sha256:<64 hex digits>")
     identity = hashlib.sha256(f"{toolchain.digest} {base} {PACKAGES}".encode()).hexdigest()
     tag = f"{REPOSITORY}:{identity[:16]}"
     if not has_image(client, tag):
-        scratch.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f"base-{os.getpid()}-", dir=scratch) as directory:
-            archive = Path(directory) / "base.tar"
+        with fresh_directory(setup.scratch, "base") as directory:
+            archive = directory / "base.tar"
             if base:
                 _export(client, base, archive)
             else:
-                _bootstrap(archive, mirrors, cancel)
+                _bootstrap(archive, setup)
             with tarfile.open(archive, "a") as tar:
-                for place, path in toolchain.parts():
-                    tar.add(path, arcname=str(INSIDE / place).lstrip("/"), filter=_lean)
+                for inside, path in toolchain.parts():
+                    tar.add(path, arcname=str(INSIDE / inside).lstrip("/"), filter=_lean)
             with engine_errors():
                 repository, _, name = tag.partition(":")
                 client.api.import_image_from_file(str(archive), repository=repository, tag=name)
@@ -79,46 +84,29 @@ def _export(client: "docker.DockerClient", base: str, archive: Path) -> None:
         container = client.containers.create(base, ["true"])
         try:
             with archive.open("wb") as file:
-                for piece in container.export():
-                    file.write(piece)
+                file.writelines(container.export())
         finally:
             container.remove(force=True, v=True)
 
 
-def _bootstrap(archive: Path, mirrors: tuple[str, ...], cancel: CancelToken) -> None:
+def _bootstrap(archive: Path, setup: EngineSetup) -> None:
     if shutil.which(BOOTSTRAP) is None:
         purpose = "make the base of the builder image (or name one: FROMSCRATCH_BASE_IMAGE)"
         raise MissingToolError(program=BOOTSTRAP, package=BOOTSTRAP, purpose=purpose)
-    words = [
-        BOOTSTRAP,
-        "--quiet",
-        "--variant=essential",
-        f"--include={PACKAGES}",
-        "--format=tar",
-        _suite(),
-        str(archive),
-    ]
-    words += [mirror for mirror in mirrors[:1] if mirror]
-    process = subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
-    )
-    waited = 0
-    stderr = b""
-    try:
-        while True:
-            try:
-                _, stderr = process.communicate(timeout=1)
-                break
-            except subprocess.TimeoutExpired:
-                waited += 1
-                if cancel or waited > SECONDS:
-                    msg = "mmdebstrap was stopped before the base was complete."
-                    raise EngineError(msg) from None
-    finally:
-        end_family(process)
-    if process.returncode:
-        said = stderr.decode("utf-8", "replace").strip().splitlines()[-3:]
-        msg = f"mmdebstrap could not make a base: {' / '.join(said)}"
+    argv = [BOOTSTRAP, "--quiet", "--variant=essential", f"--include={PACKAGES}", "--format=tar"]
+    argv += [_suite(), str(archive), *(mirror for mirror in setup.mirrors[:1] if mirror)]
+    doing = f"the base of the builder image, by {BOOTSTRAP}"
+    with tempfile.TemporaryFile() as errors:
+        ended = run_process(
+            argv, stdout=errors, stderr=errors, seconds=SECONDS, cancel=setup.cancel, doing=doing
+        )
+        errors.seek(0)
+        last = errors.read().decode("utf-8", "replace").strip().splitlines()[-3:]
+    if ended is None:
+        msg = f"{BOOTSTRAP} did not end within {SECONDS} s."
+        raise EngineError(msg, why="a slow Debian mirror")
+    if ended.code:
+        msg = f"{BOOTSTRAP} could not make a base: {' / '.join(last)}"
         raise EngineError(
             msg, why="the Debian mirror is out of reach", next="--engine sandbox needs no base"
         )
@@ -131,3 +119,6 @@ def _suite() -> str:
             if line.startswith("VERSION_CODENAME="):
                 return line.partition("=")[2].strip().strip('"')
     return "stable"
+
+
+ENGINE = EngineKind(make=make_docker, examine=examine_docker, smoke=docker_environment)

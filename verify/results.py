@@ -1,4 +1,4 @@
-"""Verdicts and smoke runs, remembered by what was judged and by the judges' own code: a better check looks again."""
+"""Verdicts and smoke runs, cached by what was verified and by the code that verified it: a better check looks again."""
 
 import hashlib
 import json
@@ -10,14 +10,14 @@ from typing import Any, Protocol
 
 from core.target import Target
 from recipes.model import Product, Release
-from verify.expectations import Expectations
 from verify.smoke import Smoke
+from verify.verdict import Finding, Policy, Severity
 
 HERE = Path(__file__).parent
 
 
-class Memory(Protocol):
-    """Where results are kept, by the sha256 of what they depend on."""
+class ActionCache(Protocol):
+    """Keeps results by the sha256 of what they depend on."""
 
     def get_action(self, key: str) -> dict[str, Any] | None:
         """Return what was put under ``key``, if it is undamaged."""
@@ -27,10 +27,10 @@ class Memory(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Proofs:
+class ResultCache:
     """What is known of finished files. Files are named by their sha256, as in the cache."""
 
-    memory: Memory
+    cache: ActionCache
 
     @cached_property
     def code(self) -> str:
@@ -41,25 +41,23 @@ class Proofs:
         return digest.hexdigest()
 
     def verdict(
-        self, file: Path, expectations: Expectations, *, unpacked: Path | None, original: Path
+        self, file: Path, policy: Policy, *, unpacked: Path | None, original: Path
     ) -> dict[str, Any]:
         """Return ``{"ok": …, "findings": […]}`` for a file of the cache.
 
-        A packed file is judged by what ``upx -d`` gave back (``unpacked``) first: that must load the
+        A packed file is verified by what ``upx -d`` gave back (``unpacked``) first: that must load the
         same bytes as ``original``.
         """
         key = self._key(
-            "verdict", [file.name, unpacked and unpacked.name, original.name, asdict(expectations)]
+            "verdict", [file.name, unpacked and unpacked.name, original.name, asdict(policy)]
         )
-        known = self.memory.get_action(key)
+        known = self.cache.get_action(key)
         if known is None:
-            known = _judge(file, expectations, unpacked=unpacked, original=original)
-            self.memory.put_action(key, known)
-        # In one order, remembered or not: the manifest's bytes must not tell.
-        findings = [
-            {name: one[name] for name in ("rule", "severity", "message")}
-            for one in known["findings"]
-        ]
+            known = _verify(file, policy, unpacked=unpacked, original=original)
+            self.cache.put_action(key, known)
+        # In one order, cached or not: the manifest's bytes must not tell.
+        names = ("rule", "severity", "message")
+        findings = [{name: finding[name] for name in names} for finding in known["findings"]]
         return {"ok": known["ok"], "findings": findings}
 
     def smoke(
@@ -74,22 +72,17 @@ class Proofs:
 
         Only a whole success is remembered: a failure may have been the machine's (a timeout under load).
         """
-        trials = [asdict(trial) for trial in product.recipe.smoke]
+        tests = [asdict(test) for test in product.recipe.smoke]
         promised = asdict(product.variant.expect) if product.variant.expect else None
         key = self._key(
-            "smoke", [file.name, product.name, release.version, target, trials, promised]
+            "smoke", [file.name, product.name, release.version, target, tests, promised]
         )
-        known = self.memory.get_action(key)
+        known = self.cache.get_action(key)
         if known is not None:
-            return Smoke(
-                ran=known["ran"],
-                ok=known["ok"],
-                how=known["how"],
-                failures=tuple(known.get("failures", ())),
-            )
+            return Smoke(ran=True, ok=True, how=known["how"])
         result = run()
         if result.ran and result.ok and not result.skipped:
-            self.memory.put_action(key, result.as_dict())
+            self.cache.put_action(key, result.as_dict())
         return result
 
     def _key(self, what: str, facts: list[object]) -> str:
@@ -97,27 +90,19 @@ class Proofs:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _judge(
-    file: Path, expectations: Expectations, *, unpacked: Path | None, original: Path
-) -> dict[str, Any]:
-    from verify.loadable import loadable_bytes_digest  # noqa: PLC0415 - a remembered verdict is cheap
-    from verify.rules import Severity  # noqa: PLC0415
-    from verify.verdict import Finding, judge_path  # noqa: PLC0415
+def _verify(file: Path, policy: Policy, *, unpacked: Path | None, original: Path) -> dict[str, Any]:
+    from verify.loadable import loadable_bytes_digest  # noqa: PLC0415 - a cached verdict is cheap
+    from verify.rules import verify_file  # noqa: PLC0415
 
     findings: list[Finding] = []
     if unpacked is not None:
-        plain = Expectations(
-            target=expectations.target, packed=False, build_paths=expectations.build_paths
-        )
-        findings += judge_path(unpacked, plain).findings
+        plain = Policy(target=policy.target, packed=False, build_paths=policy.build_paths)
+        findings += verify_file(unpacked, plain).findings
         if loadable_bytes_digest(unpacked) != loadable_bytes_digest(original):
             message = "upx -d does not give back what was packed"
             findings.append(Finding(rule="unpacks", severity=Severity.ERROR, message=message))
-    findings += judge_path(file, expectations).findings
+    findings += verify_file(file, policy).findings
     return {
         "ok": not any(finding.severity is Severity.ERROR for finding in findings),
-        "findings": [
-            {"rule": one.rule, "severity": one.severity.value, "message": one.message}
-            for one in findings
-        ],
+        "findings": [finding.as_dict() for finding in findings],
     }
