@@ -239,7 +239,7 @@ def pipe(running: Running) -> int:
 def test_a_step_may_leave_files_and_directories_only(
     harness: BuildHarness, script: Callable[[Running], int]
 ) -> None:
-    assert "no file and no directory" in failure(harness, script).what
+    assert "is neither" in failure(harness, script).what
 
 
 @pytest.mark.parametrize("which", ["output", "file"])
