@@ -225,9 +225,9 @@ class TestTheFilesThemselves:
         self, unsigned: Bench, change: Callable[[dict[str, Any]], object], said: str
     ) -> None:
         path = unsigned.release / f"{PLAIN}.cdx.json"
-        bill = json.loads(path.read_bytes())
-        change(bill)
-        path.write_text(json.dumps(bill))
+        sbom = json.loads(path.read_bytes())
+        change(sbom)
+        path.write_text(json.dumps(sbom))
         unsigned.sum_again()
         assert said in whats(unsigned.check())
 
@@ -420,7 +420,7 @@ class TestHostile:
     @pytest.mark.parametrize(
         "data", [b"", b"\xff\xfe", b"{", b"[" * 100_000, b"null", b'"a"', b"1"]
     )
-    def test_a_bill_that_is_none(self, unsigned: Bench, data: bytes) -> None:
+    def test_an_sbom_that_is_none(self, unsigned: Bench, data: bytes) -> None:
         (unsigned.release / f"{PLAIN}.cdx.json").write_bytes(data)
         unsigned.sum_again()
         assert f"{PLAIN}.cdx.json: This is not " in whats(unsigned.check())

@@ -450,26 +450,26 @@ class TestWhatItSays:
             for dependency in packed["predicate"]["buildDefinition"]["resolvedDependencies"]
         }
 
-    def test_the_bill_of_a_packed_file(self, bench: Bench) -> None:
+    def test_the_sbom_of_a_packed_file(self, bench: Bench) -> None:
         bench.write()
-        bill = json.loads((bench.release / f"{PACKED}.cdx.json").read_bytes())
-        assert bill["specVersion"] == "1.6"
-        root = bill["metadata"]["component"]
+        sbom = json.loads((bench.release / f"{PACKED}.cdx.json").read_bytes())
+        assert sbom["specVersion"] == "1.6"
+        root = sbom["metadata"]["component"]
         assert (root["name"], root["version"]) == (PACKED, "2.0")
         assert root["hashes"] == [{"alg": "SHA-256", "content": hash_file(bench.release / PACKED)}]
         assert root["licenses"] == [{"expression": "Apache-2.0 AND MIT AND MPL-2.0"}]
-        assert bill["metadata"]["timestamp"] == "2026-01-02T00:00:00+00:00"
-        parts = {component["name"]: component for component in bill["components"]}
-        assert set(parts) == {"arithmetic", "data", "hello", "musl", "tls", "upx"}
-        assert parts["musl"]["cpe"] == "cpe:2.3:a:musl-libc:musl:1.0:*:*:*:*:*:*:*"
-        assert parts["tls"]["purl"] == "pkg:github/tls/tls@v1.0"
-        assert parts["tls"]["licenses"][0]["expression"] == "Apache-2.0 OR GPL-2.0-or-later"
-        assert {"name": "fromscratch:licence:chosen", "value": "Apache-2.0"} in parts["tls"][
+        assert sbom["metadata"]["timestamp"] == "2026-01-02T00:00:00+00:00"
+        components = {component["name"]: component for component in sbom["components"]}
+        assert set(components) == {"arithmetic", "data", "hello", "musl", "tls", "upx"}
+        assert components["musl"]["cpe"] == "cpe:2.3:a:musl-libc:musl:1.0:*:*:*:*:*:*:*"
+        assert components["tls"]["purl"] == "pkg:github/tls/tls@v1.0"
+        assert components["tls"]["licenses"][0]["expression"] == "Apache-2.0 OR GPL-2.0-or-later"
+        assert {"name": "fromscratch:licence:chosen", "value": "Apache-2.0"} in components["tls"][
             "properties"
         ]
-        assert parts["data"]["type"] == "data"
+        assert components["data"]["type"] == "data"
         archive = bench.recipes["tls"].releases[0].archive
-        assert parts["tls"]["externalReferences"] == [
+        assert components["tls"]["externalReferences"] == [
             {
                 "type": "distribution",
                 "url": archive.urls[0],
@@ -478,7 +478,7 @@ class TestWhatItSays:
         ]
         needs = {
             dependency["ref"]: set(dependency.get("dependsOn", ()))
-            for dependency in bill["dependencies"]
+            for dependency in sbom["dependencies"]
         }
         assert needs == {
             root["bom-ref"]: {"hello-2.0", "upx-1.0"},
