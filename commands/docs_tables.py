@@ -119,13 +119,8 @@ ENTRYPOINT ["/my-server"]
 def settings() -> str:
     """Every setting under its three names."""
     rows = [
-        (
-            f"`{setting.variable}`",
-            f"`{setting.name}`",
-            f"`{setting.default}`" if setting.default else "",
-            setting.help,
-        )
-        for setting in SETTINGS
+        (f"`{it.variable}`", f"`{it.name}`", f"`{it.default}`" if it.default else "", it.help)
+        for it in SETTINGS
     ]
     return _table(("environment variable", f"key in `{FILE}`", "default", "what"), rows)
 

@@ -36,7 +36,7 @@ def shop(built: Built, tmp_path: Path) -> Inv:
 def layouts(inv: Inv, *words: str) -> dict[str, dict[str, object]]:
     done = inv("image", *words, "--json")
     assert done.code == 0, done.stderr
-    return {f"{one['name']}:{one['tag']}": one for one in json.loads(done.stdout)}
+    return {f"{image['name']}:{image['tag']}": image for image in json.loads(done.stdout)}
 
 
 def test_what_is_built_elsewhere_by_another_engine_gives_the_same_images(
@@ -53,8 +53,8 @@ def test_what_is_built_elsewhere_by_another_engine_gives_the_same_images(
     done = inv("build", "curl:mini", "curl:http", "curl:https", "--engine", "host")
     assert done.code == 0, done.stderr
     there = layouts(inv)
-    assert {name: one["digest"] for name, one in there.items()} == {
-        name: one["digest"] for name, one in here.items()
+    assert {name: image["digest"] for name, image in there.items()} == {
+        name: image["digest"] for name, image in here.items()
     }
 
 

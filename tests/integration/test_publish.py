@@ -98,7 +98,7 @@ def test_a_registry_gets_images_with_their_proof_once(shop: Inv, served: str) ->
     first = shop("publish", CURL, "--to", served)
     assert first.code == 0, first.stderr
     again = json.loads(shop("publish", CURL, "--to", served, "--json").stdout)
-    assert [one["changed"] for one in again] == [False]
+    assert [image["changed"] for image in again] == [False]
     checked = shop("verify", "--release", served, "--key", public(shop))
     assert checked.code == 0, checked.stdout
     name = f"docker://{served.removeprefix('oci://')}/static-curl"

@@ -19,10 +19,10 @@ from core.progress import NullReport
 from core.settings import Settings
 from flow.context import ROOT, Context
 from publish.check.directory import check_release
-from publish.check.findings import Checked
+from publish.check.findings import CheckResult
 from publish.manifest import read_manifest
 from publish.release.write import write_release
-from publish.trust.published import published_files
+from publish.trust.published import published_file
 from publish.trust.signing import PublicKey, SecretKey, new_key
 from tests.built import Built
 from tests.fakes import below
@@ -141,7 +141,7 @@ class Released:
     def verify(self, path: Path, policy: Policy) -> Verdict:
         return judge_file(self.context, path, policy)
 
-    def check(self, directory: Path) -> Checked:
+    def check(self, directory: Path) -> CheckResult:
         return check_release(directory, public_key=PublicKey.read(self.public), judge=self.verify)
 
 
@@ -155,7 +155,10 @@ def release(
         for artifact in read_manifest(context.artifacts)
         if product in {"", artifact.product}
     ]
-    files = published_files(artifacts, context.artifacts, context.recipes, inputs.wheels)
+    files = [
+        published_file(artifact, context.artifacts, context.recipes, inputs.wheels)
+        for artifact in artifacts
+    ]
     done = write_release(
         directory,
         files,
@@ -205,7 +208,7 @@ class TestRelease:
         directory = tmp_path / "release"  # of one product, or it would take minutes
         key = SecretKey.read(released.public.with_name("secret.key"))
         release(released.context, directory, key, product="curl:https")
-        for path in sorted(one for one in directory.rglob("*") if one.is_file()):
+        for path in sorted(path for path in directory.rglob("*") if path.is_file()):
             whole = path.read_bytes()
             spoilt = bytearray(whole)
             # Of a signature file minisign takes comments and spare bits of base64 as they come; ours does not.
@@ -238,17 +241,17 @@ class TestRelease:
 
     def test_every_source_that_went_in_is_named(self, released: Released) -> None:
         pins = {
-            one.archive.sha256
+            release.archive.sha256
             for recipe in released.context.recipes.values()
-            for one in recipe.releases
-            if one.source
+            for release in recipe.releases
+            if release.source
         }
         for line in (released.directory / "provenance.intoto.jsonl").read_bytes().splitlines():
             said = json.loads(base64.b64decode(json.loads(line)["payload"]))
             used = said["predicate"]["buildDefinition"]["resolvedDependencies"]
-            hashes = {one.get("digest", {}).get("sha256") for one in used} - {None}
+            hashes = {dependency.get("digest", {}).get("sha256") for dependency in used} - {None}
             assert len(hashes & pins) >= 2
-            assert {"ziglang", "cmake", "ninja"} <= {one["name"] for one in used}
+            assert {"ziglang", "cmake", "ninja"} <= {dependency["name"] for dependency in used}
 
     @pytest.mark.parametrize(
         ("file", "components"),
@@ -268,9 +271,9 @@ class TestRelease:
         for path in bills:
             bill = json.loads(path.read_bytes())
             packed = path.name.endswith(".upx.cdx.json")
-            names = {one["name"] for one in bill["components"]}
+            names = {component["name"] for component in bill["components"]}
             assert names == (components | {"upx"} if packed else components)
-            assert all(one["licenses"] for one in bill["components"])
+            assert all(component["licenses"] for component in bill["components"])
 
     def test_licences_are_the_archives_own(self, released: Released) -> None:
         texts = below(released.directory / "LICENSES")
