@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from trustme import CA
 
 from builders.engines.docker import connect
 from builders.engines.isolation import Backend, try_backend
@@ -18,7 +19,7 @@ PROBES = ("probe:micro", "probe:nuitka")
 
 
 @functools.cache
-def docker_trouble() -> str:
+def why_no_docker() -> str:
     """'' when a Docker engine answers, else why not."""
     try:
         connect().close()
@@ -28,20 +29,34 @@ def docker_trouble() -> str:
 
 
 @functools.cache
-def sandbox_trouble() -> str:
+def why_no_sandbox() -> str:
     """'' when a sandbox works here, else why none does."""
     with tempfile.TemporaryDirectory() as scratch:
-        troubles = [try_backend(backend, Path(scratch)) for backend in Backend]
-    return "" if "" in troubles else "; ".join(troubles)
+        reasons = [try_backend(backend, Path(scratch)) for backend in Backend]
+    return "" if "" in reasons else "; ".join(reasons)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("docker") and (trouble := docker_trouble()):
+    if item.get_closest_marker("docker") and (reason := why_no_docker()):
         if os.environ.get("FROMSCRATCH_TEST_DOCKER"):
-            pytest.fail(f"FROMSCRATCH_TEST_DOCKER is set, but: {trouble}", pytrace=False)
-        pytest.skip(trouble)
-    if item.get_closest_marker("sandbox") and (trouble := sandbox_trouble()):
-        pytest.skip(trouble)
+            pytest.fail(f"FROMSCRATCH_TEST_DOCKER is set, but: {reason}", pytrace=False)
+        pytest.skip(reason)
+    if item.get_closest_marker("sandbox") and (reason := why_no_sandbox()):
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def authority() -> CA:
+    """Signs the certificates of a module's TLS servers."""
+    return CA()
+
+
+@pytest.fixture(scope="module")
+def ca(authority: CA, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The file with its own certificate."""
+    path = str(tmp_path_factory.mktemp("ca") / "ca.pem")
+    authority.cert_pem.write_to_path(path)
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -51,9 +66,9 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 @pytest.fixture(scope="session")
-def walled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxEnvironment]:
+def empty_roots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxEnvironment]:
     """Empty roots on this machine, sharing its loopback."""
-    scratch = tmp_path_factory.mktemp("rooms")
+    scratch = tmp_path_factory.mktemp("roots")
     backend = next(backend for backend in Backend if not try_backend(backend, scratch))
     yield SandboxEnvironment(backend=backend, scratch=scratch)
     assert not list(scratch.glob("room-*"))

@@ -57,14 +57,38 @@ class SmokeServers:
     """Make /flaky fail again."""
 
 
-class _LoopbackHandler(BaseHTTPRequestHandler):
+class LoopbackHandler(BaseHTTPRequestHandler):
+    """Answers with a length, and logs nothing."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(
+        self, status: int, body: bytes, *, cookies: Sequence[str] = (), **headers: str
+    ) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        for cookie in cookies:
+            self.send_header("Set-Cookie", cookie)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def address_string(self) -> str:
+        return "client"  # without asking a resolver
+
+
+class _SmokeHandler(LoopbackHandler):
     """``/200`` answers 200, ``/flaky`` fails once, ``/slow`` takes its time.
 
     ``/asked`` answers with the host and the cookies it was asked with, ``/cookies`` sets some and
     leads there; ``/gzip``, ``/br`` and ``/zstd`` are compressed; ``/websocket`` sends one word.
     """
 
-    protocol_version = "HTTP/1.1"
     flaky: threading.Event
 
     def do_GET(self) -> None:
@@ -73,13 +97,13 @@ class _LoopbackHandler(BaseHTTPRequestHandler):
             case "websocket":
                 self._upgrade()
             case "cookies":
-                self._answer(302, b"", Location="/asked", cookies=COOKIES)
+                self.answer(302, b"", Location="/asked", cookies=COOKIES)
             case "asked":
-                self._answer(
+                self.answer(
                     200, f"[{self.headers['Host']}][{self.headers['Cookie'] or ''}]".encode()
                 )
             case _ if name in ENCODED:
-                self._answer(200, ENCODED[name], Content_Encoding=name)
+                self.answer(200, ENCODED[name], Content_Encoding=name)
             case _:
                 self._status(name)
 
@@ -93,19 +117,7 @@ class _LoopbackHandler(BaseHTTPRequestHandler):
         elif name[:3].isdecimal():
             status = int(name[:3])
         headers = {"Location": "/200"} if 300 <= status < 400 else {}
-        self._answer(status, b"ok" if status == 200 else b"no", **headers)
-
-    def _answer(
-        self, status: int, body: bytes, *, cookies: Sequence[str] = (), **headers: str
-    ) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        for cookie in cookies:
-            self.send_header("Set-Cookie", cookie)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        self.answer(status, b"ok" if status == 200 else b"no", **headers)
 
     def _upgrade(self) -> None:
         key = self.headers.get("Sec-WebSocket-Key", "").encode()
@@ -123,14 +135,10 @@ class _LoopbackHandler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", "0")))
         self.do_GET()
 
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
 
-    def address_string(self) -> str:
-        return "client"  # without asking a resolver
+class LoopbackServer(ThreadingHTTPServer):
+    """With or without TLS; asks no resolver."""
 
-
-class _LoopbackServer(ThreadingHTTPServer):
     daemon_threads = True
     context: ssl.SSLContext | None = None
 
@@ -154,11 +162,11 @@ class _LoopbackServer(ThreadingHTTPServer):
         """A client that refuses our certificate is what some tests are about."""
 
 
-class _LoopbackServer6(_LoopbackServer):
+class _LoopbackServer6(LoopbackServer):
     address_family = socket.AF_INET6
 
 
-class _UnixServer(_LoopbackServer):
+class _UnixServer(LoopbackServer):
     address_family = socket.AF_UNIX
 
 
@@ -167,7 +175,7 @@ def serving() -> Iterator[SmokeServers]:
     """Run all servers until the block is left."""
     import trustme  # noqa: PLC0415 - only smoke runs pay for it
 
-    class Handler(_LoopbackHandler):
+    class Handler(_SmokeHandler):
         """Shares its event with no other servers of this process, which are for other runs."""
 
         flaky = threading.Event()
@@ -190,13 +198,13 @@ def serving() -> Iterator[SmokeServers]:
         closed.bind(("127.0.0.1", 0))  # bound but not listening: refused, and nobody else takes it
         placeholders["closed"] = f"http://127.0.0.1:{closed.getsockname()[1]}"
 
-        def start(server: _LoopbackServer) -> Any:
+        def start(server: LoopbackServer) -> Any:
             stack.enter_context(server)
             threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
             stack.callback(server.shutdown)
             return server.server_address
 
-        placeholders["port"] = str(start(_LoopbackServer(("127.0.0.1", 0), Handler))[1])
+        placeholders["port"] = str(start(LoopbackServer(("127.0.0.1", 0), Handler))[1])
         placeholders["http"] = f"http://127.0.0.1:{placeholders['port']}"
         placeholders["ws"] = f"ws://127.0.0.1:{placeholders['port']}"
         with suppress(OSError):  # a machine without IPv6
@@ -205,7 +213,7 @@ def serving() -> Iterator[SmokeServers]:
             )
         start(_UnixServer("\0" + name, Handler))  # type: ignore[arg-type]
         for key, certificate in certificates.items():
-            server = _LoopbackServer(("127.0.0.1", 0), Handler)
+            server = LoopbackServer(("127.0.0.1", 0), Handler)
             server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             certificate.configure_cert(server.context)
             placeholders[key] = f"https://127.0.0.1:{start(server)[1]}"

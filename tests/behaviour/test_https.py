@@ -35,18 +35,6 @@ def runner(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture(scope="module")
-def authority() -> CA:
-    return CA()
-
-
-@pytest.fixture(scope="module")
-def ca(authority: CA, tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("ca") / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return str(path)
-
-
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Response 200 over TLS; give the URL."""

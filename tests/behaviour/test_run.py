@@ -130,12 +130,12 @@ def test_and_runs_side_by_side_and_all_must_pass(probe: Probe, tmp_path: Path) -
         connection.sendall(http_reply())
 
     with (
-        serving(answer_both) as one,
-        serving(answer_both) as two,
+        serving(answer_both) as first,
+        serving(answer_both) as second,
         serving(answer(http_reply("500 No"))) as bad,
     ):
-        good = [f"http://{one.address}/", "--timeout", "10s"]
-        good += ["--and", "http", f"http://{two.address}/"]
+        good = [f"http://{first.address}/", "--timeout", "10s"]
+        good += ["--and", "http", f"http://{second.address}/"]
         assert probe(*good).returncode == 0
         done = probe(
             *good, "--and", "http", f"http://{bad.address}/", "--and", "file", str(tmp_path)

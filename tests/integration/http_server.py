@@ -13,10 +13,11 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from verify.servers import LoopbackHandler, LoopbackServer
 
 BASIC = "Basic " + base64.b64encode(b"user:secret").decode()
 NONCE = "dcd98b7102dd2f0e8b11d0f600bfb0c093"
@@ -34,10 +35,8 @@ class Asked:
     body: str
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(LoopbackHandler):
     """``/status/404`` answers so, ``/echo`` with the request as JSON, the others as their names say."""
-
-    protocol_version = "HTTP/1.1"
 
     def handle_one_request(self) -> None:
         # TLS: a client that turns away in the middle of the handshake is not worth a traceback.
@@ -66,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(SLOW)
             self.answer(200, b"late")
         elif path == "/flaky":
-            often = sum(one.path == self.path for one in server.asked)
+            often = sum(asked.path == self.path for asked in server.asked)
             self.answer(200 if often > 2 else 503, b"ok" if often > 2 else b"no")
         elif path == "/gzip":
             self.answer(200, gzip.compress(PLAIN), Content_Encoding="gzip")
@@ -100,55 +99,18 @@ class Handler(BaseHTTPRequestHandler):
                         return
                     pairs[end].sendall(data)
 
-    def answer(self, status: int, body: bytes, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def address_string(self) -> str:
-        return "client"
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-
+class Server(LoopbackServer):
     def __init__(self, address: Any, family: socket.AddressFamily = socket.AF_INET) -> None:
         self.address_family = family
         self.asked: list[Asked] = []
-        self.context: ssl.SSLContext | None = None
         super().__init__(address, Handler)
-
-    def server_bind(self) -> None:
-        """Without asking a resolver for our own name."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = "localhost", 0
 
     @property
     def port(self) -> int:
         port = self.socket.getsockname()[1]
         assert isinstance(port, int)
         return port
-
-    def get_request(self) -> tuple[Any, Any]:
-        connection, address = super().get_request()
-        if self.context:
-            connection.settimeout(10)
-            connection = self.context.wrap_socket(
-                connection, server_side=True, do_handshake_on_connect=False
-            )
-        return connection, address
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that hang up are the point of some tests."""
 
 
 @dataclass
@@ -195,14 +157,14 @@ def serving() -> Iterator[Servers]:
 
 def digest_is_right(header: str) -> bool:
     """Check RFC 7616 with qop=auth for user:secret."""
-    said: dict[str, str] = dict(re.findall(r'(\w+)="?([^",]*)"?', header.removeprefix("Digest ")))
-    if said.get("nonce") != NONCE:
+    fields: dict[str, str] = dict(re.findall(r'(\w+)="?([^",]*)"?', header.removeprefix("Digest ")))
+    if fields.get("nonce") != NONCE:
         return False
 
     def hashed(*words: str) -> str:
-        name = said["algorithm"].replace("-", "").lower()
+        name = fields["algorithm"].replace("-", "").lower()
         return hashlib.new(name, ":".join(words).encode(), usedforsecurity=False).hexdigest()
 
-    first, second = hashed("user", "test", "secret"), hashed("GET", said["uri"])
-    goals = hashed(first, NONCE, said["nc"], said["cnonce"], said["qop"], second)
-    return said.get("response") == goals
+    first, second = hashed("user", "test", "secret"), hashed("GET", fields["uri"])
+    expected = hashed(first, NONCE, fields["nc"], fields["cnonce"], fields["qop"], second)
+    return fields.get("response") == expected

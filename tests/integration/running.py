@@ -15,7 +15,7 @@ class Running:
 
     def __init__(self, inv: Inv, *args: str) -> None:
         self.process: subprocess.Popen[str] = inv.start("build", "curl:mini", *args)
-        self.said: list[str] = []
+        self.lines: list[str] = []
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
@@ -31,7 +31,7 @@ class Running:
 
     def come_to(self, line: str = STEP) -> None:
         """Wait until the build says so."""
-        wait_for(lambda: any(line in said for said in self.said), seconds=60, what=line)
+        wait_for(lambda: any(line in printed for printed in self.lines), seconds=60, what=line)
 
     def end(self, *, seconds: float) -> Done:
         """Wait for the end of it."""
@@ -39,10 +39,10 @@ class Running:
         self.reader.join(timeout=10)
         assert self.process.stdout is not None
         stdout = self.process.stdout.read()
-        stderr = "".join(self.said)
+        stderr = "".join(self.lines)
         assert "Traceback" not in stderr, stderr
         return Done(code=self.process.returncode, stdout=stdout, stderr=stderr)
 
     def _read(self) -> None:
         assert self.process.stderr is not None
-        self.said.extend(iter(self.process.stderr.readline, ""))
+        self.lines.extend(iter(self.process.stderr.readline, ""))

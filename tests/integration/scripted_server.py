@@ -56,15 +56,15 @@ def by_lines(greeting: str, answers: Mapping[str, str], last: str = "QUIT") -> S
     def speak(connection: socket.socket, heard: list[str]) -> None:
         connection.sendall(greeting.encode())
         for line in connection.makefile("r", encoding="utf-8", newline="\r\n"):
-            said = line.rstrip("\r\n")
-            heard.append(said)
-            tag = said.partition(" ")[0]
+            request = line.rstrip("\r\n")
+            heard.append(request)
+            tag = request.partition(" ")[0]
             for begin, answer in answers.items():
-                rest = said.removeprefix(f"{tag} ")
-                if begin in (said, tag) or (begin and rest.startswith(begin)):
+                rest = request.removeprefix(f"{tag} ")
+                if begin in (request, tag) or (begin and rest.startswith(begin)):
                     connection.sendall(answer.replace("{tag}", tag).encode())
                     break
-            if last and last in said.split(" "):
+            if last and last in request.split(" "):
                 return
 
     return speak

@@ -27,7 +27,9 @@ FILES = [(product, packed) for product in CURLS for packed in (False, True)]
 def entry(request: pytest.FixtureRequest, built: Built) -> dict[str, Any]:
     product, packed = request.param
     (found,) = [
-        one for one in built.manifest if (one["product"], one["packed"]) == (product, packed)
+        entry
+        for entry in built.manifest
+        if (entry["product"], entry["packed"]) == (product, packed)
     ]
     return found
 
@@ -83,12 +85,12 @@ def test_the_inputs_are_every_source_that_went_in(entry: dict[str, Any]) -> None
     names = {"curl", "musl"}
     names |= {"mbedtls", "cacert"} if entry["product"] == "curl:https" else set()
     names |= {"upx"} if entry["packed"] else set()
-    assert {one["name"] for one in entry["inputs"]} == names
-    for one in entry["inputs"]:
-        assert set(one) == {"name", "version", "sha256", "url", "licence"}
-        assert HEX.fullmatch(one["sha256"])
-        assert one["version"]
-        assert one["licence"]
+    assert {source["name"] for source in entry["inputs"]} == names
+    for source in entry["inputs"]:
+        assert set(source) == {"name", "version", "sha256", "url", "licence"}
+        assert HEX.fullmatch(source["sha256"])
+        assert source["version"]
+        assert source["licence"]
 
 
 def test_packed_is_smaller(built: Built) -> None:
@@ -126,9 +128,9 @@ def test_a_dynamic_program_is_refused_with_every_reason(built: Built) -> None:
     assert "/bin/ls" in done.stdout
     done = built.inv("verify", "--json", "/bin/ls", built.file("curl:http"))
     assert done.code == 1
-    said = json.loads(done.stdout)
-    assert said["version"] == 1
-    bad, good = said["verdicts"]
+    answer = json.loads(done.stdout)
+    assert answer["version"] == 1
+    bad, good = answer["verdicts"]
     assert (bad["ok"], good["ok"]) == (False, True)
     for finding in bad["findings"]:
         assert {"rule", "severity", "message"} <= set(finding)
@@ -139,14 +141,16 @@ def test_smoke_looks_again_at_everything(built: Built) -> None:
     done = built.inv("smoke", "--json")
     assert done.code == 0, done.stdout
     results = json.loads(done.stdout)
-    assert [one["path"] for one in results] == [entry["path"] for entry in built.manifest]
-    assert all(one["ok"] for one in results)
+    assert [result["path"] for result in results] == [entry["path"] for entry in built.manifest]
+    assert all(result["ok"] for result in results)
 
 
 def test_smoke_finds_a_program_that_broke(built: Built, tmp_path: Path) -> None:
     inv = built.inv.set(artifacts=tmp_path)
     assert inv("smoke").code == 1  # nothing is built there
-    entries = [one for one in built.manifest if one["product"] == "curl:mini" and not one["packed"]]
+    entries = [
+        entry for entry in built.manifest if entry["product"] == "curl:mini" and not entry["packed"]
+    ]
     (tmp_path / "files").mkdir()
     (tmp_path / "manifest.json").write_text(json.dumps({"version": 1, "artifacts": entries}))
     # A curl that is not the one the manifest names: it has no TLS to be refused.

@@ -20,7 +20,7 @@ NOWHERE = "http://127.0.0.1:1"
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         (("build", "crul"), 2, "curl:mini, curl:http"),
         (("build", "curl:htpp"), 2, "Perhaps you meant"),
@@ -34,10 +34,10 @@ NOWHERE = "http://127.0.0.1:1"
         (("cache", "explode"), 2, "cache list"),
     ],
 )
-def test_a_wrong_command_line(inv: Inv, words: tuple[str, ...], code: int, said: str) -> None:
+def test_a_wrong_command_line(inv: Inv, words: tuple[str, ...], code: int, message: str) -> None:
     done = inv(*words)
     assert done.code == code, done.stderr
-    assert said in done.stderr
+    assert message in done.stderr
     assert f"exit code:    {code}" in done.stderr
     assert done.stdout == ""
 
@@ -248,8 +248,8 @@ def test_a_step_has_no_network_and_cannot_change_the_machine(
     )
     done = spoilt("build", "curl:mini", "--engine", engine)
     assert done.code == 5
-    said = [line.strip() for line in done.stderr.splitlines() if line.startswith("    ")]
-    assert said == ["lo", "CAN WRITE HERE"]
+    lines = [line.strip() for line in done.stderr.splitlines() if line.startswith("    ")]
+    assert lines == ["lo", "CAN WRITE HERE"]
 
 
 @pytest.mark.parametrize("host", ["unix:///nowhere/docker.sock", "tcp://127.0.0.1:1"])

@@ -38,7 +38,9 @@ def busybox(busyboxes: Built, request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
-def shell(busybox: Path, busyboxes: Built, walled: SandboxEnvironment, tmp_path: Path) -> Shell:
+def shell(
+    busybox: Path, busyboxes: Built, empty_roots: SandboxEnvironment, tmp_path: Path
+) -> Shell:
     """``sh -c`` in a root that holds links to busybox, as an image does, curl, and every container's /etc/hosts."""
     hosts = tmp_path / "hosts"
     hosts.write_text("127.0.0.1 localhost\n", "ascii")
@@ -49,17 +51,17 @@ def shell(busybox: Path, busyboxes: Built, walled: SandboxEnvironment, tmp_path:
     files = {**links, PROGRAM: busybox, CURL: curl, PurePosixPath("/etc/hosts"): hosts}
 
     def run(script: str) -> RunResult:
-        with walled.open(files, program=PROGRAM) as room:
-            return room.run(["sh", "-c", script], seconds=20, env={"PATH": "/bin:/usr/bin"})
+        with empty_roots.open(files, program=PROGRAM) as root:
+            return root.run(["sh", "-c", script], seconds=20, env={"PATH": "/bin:/usr/bin"})
 
     return run
 
 
 def test_the_list_of_applets_is_what_the_file_says(
-    busybox: Path, walled: SandboxEnvironment
+    busybox: Path, empty_roots: SandboxEnvironment
 ) -> None:
-    with walled.open({PROGRAM: busybox}, program=PROGRAM) as room:
-        ran = room.run(["--list-full"], seconds=20)
+    with empty_roots.open({PROGRAM: busybox}, program=PROGRAM) as root:
+        ran = root.run(["--list-full"], seconds=20)
     assert (ran.code, ran.stdout.splitlines()) == (0, APPLETS)
     assert not {"curl", "probe"} & {PurePosixPath(name).name for name in APPLETS}
 
@@ -89,9 +91,9 @@ def test_health_checks_in_shell_form(
 def test_applets_start_each_other(
     shell: Shell, server: Server, script: str, code: int, stdout: str
 ) -> None:
-    places = {"{url}": f"http://127.0.0.1:{server.port}", "{port}": str(server.port)}
-    for place, value in places.items():
-        script = script.replace(place, value)
+    placeholders = {"{url}": f"http://127.0.0.1:{server.port}", "{port}": str(server.port)}
+    for name, value in placeholders.items():
+        script = script.replace(name, value)
     ran = shell(script)
     assert (ran.code, ran.stdout) == (code, stdout), ran.stderr
 

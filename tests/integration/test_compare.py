@@ -80,23 +80,23 @@ def leaky(spoilt: Inv, project: Path) -> Inv:
     return spoilt
 
 
-def answer(done: Done) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+def parsed(done: Done) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The whole answer, and its plain files by product."""
-    said = json.loads(done.stdout)
-    return said, {one["product"]: one for one in said["files"] if not one["packed"]}
+    result = json.loads(done.stdout)
+    return result, {file["product"]: file for file in result["files"] if not file["packed"]}
 
 
-def varied(said: Mapping[str, Any], engine: str) -> None:
+def varied(result: Mapping[str, Any], engine: str) -> None:
     """What is said to be different was different."""
-    recorder = said["varied"]
-    before, _, after = recorder["engine"].partition(" -> ")
+    ways = result["varied"]
+    before, _, after = ways["engine"].partition(" -> ")
     assert before == engine
     assert after != engine
-    assert recorder["clock"].startswith("400 days" if Clock.of_this_machine(1) else "not varied")
+    assert ways["clock"].startswith("400 days" if Clock.of_this_machine(1) else "not varied")
     for name in ("directories", "steps at a time", "JOBS of a step"):
-        one, _, other = recorder[name].partition(" -> ")
-        assert one != other
-    assert "umask 077" in recorder["of the pipeline"]
+        first, _, second = ways[name].partition(" -> ")
+        assert first != second
+    assert "umask 077" in ways["of the pipeline"]
 
 
 @pytest.mark.sandbox
@@ -109,14 +109,14 @@ def test_curl_is_the_same_wherever_it_is_built(
         "build", "curl:mini", "--rebuild-and-compare", "--json"
     )
     assert done.code == 0, done.stderr
-    said, files = answer(done)
-    assert said["equal"] is True
-    assert [one["packed"] for one in said["files"]] == [False, True]
-    assert all(one["sha256"][0] == one["sha256"][1] for one in said["files"])
+    result, files = parsed(done)
+    assert result["equal"] is True
+    assert [file["packed"] for file in result["files"]] == [False, True]
+    assert all(file["sha256"][0] == file["sha256"][1] for file in result["files"])
     assert files["curl:mini"]["difference"] is None
     # Really built again, all of it but the tool: musl, the checks, curl, the packing.
     assert len(done.started) == 4
-    assert "upx" in said["varied"]["taken over"]
+    assert "upx" in result["varied"]["taken over"]
     assert listed(tmp_path / "t") == []
     assert not (tmp_path / "artifacts" / "compare").exists()
 
@@ -127,12 +127,12 @@ def test_what_leaks_in_is_found_and_shown(leaky: Inv, tmp_path: Path) -> None:
     products = [f"leaky:{name}" for name in LEAKS]
     done = leaky("build", *products, "--engine", "sandbox", "--rebuild-and-compare", "--json")
     assert done.code == 1, done.stderr
-    said, files = answer(done)
-    varied(said, "sandbox")
+    result, files = parsed(done)
+    varied(result, "sandbox")
     expected = {"leaky:random", "leaky:cores", "leaky:longer"}
     if Clock.of_this_machine(1):
         expected.add("leaky:date")
-    assert {name for name, one in files.items() if not one["equal"]} == expected
+    assert {name for name, file in files.items() if not file["equal"]} == expected
     for name in sorted(expected):
         difference = files[name]["difference"]
         place = difference["places"][0]

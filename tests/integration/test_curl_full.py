@@ -129,29 +129,23 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return Built.once(tmp_path_factory.mktemp("full"), "curl:full")
 
 
-@pytest.fixture(scope="module")
-def authority() -> CA:
-    return CA()
-
-
 @pytest.fixture(params=[False, True], ids=["plain", "packed"])
 def curl(
     request: pytest.FixtureRequest,
     full: Built,
-    walled: SandboxEnvironment,
-    authority: CA,
+    empty_roots: SandboxEnvironment,
+    ca: str,
     tmp_path: Path,
 ) -> Curl:
     """curl:full in an empty root that holds the CA's certificate as /ca.pem and a letter as /mail."""
-    ca, mail = tmp_path / "ca.pem", tmp_path / "mail"
-    authority.cert_pem.write_to_path(str(ca))
+    mail = tmp_path / "mail"
     mail.write_text("Subject: hello\r\n\r\nok\r\n")
-    files = {PurePosixPath("/ca.pem"): ca, PurePosixPath("/mail"): mail}
+    files = {PurePosixPath("/ca.pem"): Path(ca), PurePosixPath("/mail"): mail}
     files[PROGRAM] = full.file("curl:full", packed=request.param)
 
     def run(*args: str) -> RunResult:
-        with walled.open(files) as room:
-            return room.run(["-sS", "-m", "10", "--cacert", "/ca.pem", *args], seconds=20)
+        with empty_roots.open(files) as root:
+            return root.run(["-sS", "-m", "10", "--cacert", "/ca.pem", *args], seconds=20)
 
     return run
 

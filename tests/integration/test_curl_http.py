@@ -44,7 +44,7 @@ def variant(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def curl(built: Built, walled: SandboxEnvironment, variant: str) -> Curl:
+def curl(built: Built, empty_roots: SandboxEnvironment, variant: str) -> Curl:
     """One variant of curl in an empty root; ``files`` are to be seen in there."""
     name, _, packed = variant.partition(".")
     program = built.file(f"curl:{name}", packed=bool(packed))
@@ -52,9 +52,9 @@ def curl(built: Built, walled: SandboxEnvironment, variant: str) -> Curl:
     def run(
         *args: str, files: Mapping[str, Path] | None = None, env: Mapping[str, str] | None = None
     ) -> RunResult:
-        inside = {PurePosixPath(place): path for place, path in (files or {}).items()}
-        with walled.open({PROGRAM: program, **inside}) as room:
-            return room.run(["-sS", *args], seconds=20, env=env)
+        inside = {PurePosixPath(name): path for name, path in (files or {}).items()}
+        with empty_roots.open({PROGRAM: program, **inside}) as root:
+            return root.run(["-sS", *args], seconds=20, env=env)
 
     return run
 
@@ -213,7 +213,7 @@ def test_proxy(curl: Curl, url: str, server: Server) -> None:
     assert asked["headers"]["host"] == "service.invalid"
     asked = echoed(curl("-x", url, "-p", f"{url}/echo"))  # a tunnel
     assert asked["path"] == "/echo"
-    assert [one.method for one in server.asked][-2:] == ["CONNECT", "GET"]
+    assert [asked.method for asked in server.asked][-2:] == ["CONNECT", "GET"]
 
 
 @only("mini")

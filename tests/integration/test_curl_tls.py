@@ -39,28 +39,16 @@ def servers() -> Iterator[Servers]:
         yield servers
 
 
-@pytest.fixture(scope="module")
-def authority() -> CA:
-    return CA()
-
-
-@pytest.fixture(scope="module")
-def ca(authority: CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("ca") / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return path
-
-
 @pytest.fixture(params=[False, True], ids=["plain", "packed"])
 def curl(
-    request: pytest.FixtureRequest, built: Built, walled: SandboxEnvironment, ca: Path
+    request: pytest.FixtureRequest, built: Built, empty_roots: SandboxEnvironment, ca: str
 ) -> Curl:
     """curl:https in an empty root that holds the CA's certificate as /ca.pem."""
     program = built.file("curl:https", packed=request.param)
 
     def run(*args: str, env: Mapping[str, str] | None = None) -> RunResult:
-        with walled.open({PROGRAM: program, PurePosixPath("/ca.pem"): ca}) as room:
-            return room.run(["-sS", "-m", "10", *args], seconds=20, env=env)
+        with empty_roots.open({PROGRAM: program, PurePosixPath("/ca.pem"): Path(ca)}) as root:
+            return root.run(["-sS", "-m", "10", *args], seconds=20, env=env)
 
     return run
 

@@ -52,21 +52,21 @@ def assert_sane(trace: dict[str, Any], engine: str) -> None:
     """The steps that ran took CPU time and memory, and no more of them than there was."""
     about = trace["otherData"]
     spans = [event for event in trace["traceEvents"] if event["ph"] == "X"]
-    ran = [one for one in spans if one["cat"] == "step" and not one["args"]["cached"]]
+    ran = [step for step in spans if step["cat"] == "step" and not step["args"]["cached"]]
     assert len(ran) == 10
-    assert {one["args"]["engine"] for one in ran} == {engine}
-    took = [one["args"]["cpu"] for one in ran]
+    assert {step["args"]["engine"] for step in ran} == {engine}
+    took = [step["args"]["cpu"] for step in ran]
     if engine == "docker" and not any(took):
         return  # containers do not see their control group here; the bytes were compared all the same
     assert 5 < sum(took) <= about["seconds"] * about["cores"]
-    for one in ran:
+    for step in ran:
         # The kernel counts CPU time in ticks of up to 10 ms per process.
-        assert 0 < one["args"]["cpu"] <= one["dur"] / 1e6 * about["cores"] * 1.1 + 0.1
+        assert 0 < step["args"]["cpu"] <= step["dur"] / 1e6 * about["cores"] * 1.1 + 0.1
     figure = "memory" if engine == "docker" else "rss"
-    largest = max(one["args"][figure] or 0 for one in ran)
+    largest = max(step["args"][figure] or 0 for step in ran)
     assert 50e6 < largest < 2e9  # clang
-    for lane in {one["tid"] for one in spans}:
-        mine = sorted((one["ts"], one["dur"]) for one in spans if one["tid"] == lane)
+    for lane in {span["tid"] for span in spans}:
+        mine = sorted((span["ts"], span["dur"]) for span in spans if span["tid"] == lane)
         assert all(ts + dur <= after for (ts, dur), (after, _) in pairwise(mine))
 
 
@@ -107,8 +107,8 @@ def test_the_probe_is_the_same_whatever_the_engine(
 def test_both_walls_make_the_same_bytes(
     built: Built, seeded_cache: SeededCache, mirror: Path, tmp_path: Path, backend: Backend
 ) -> None:
-    if trouble := try_backend(backend, tmp_path):
-        pytest.skip(trouble)
+    if reason := try_backend(backend, tmp_path):
+        pytest.skip(reason)
     seeded_cache.copy(tmp_path / "cache", all_but("curl:mini"))
     settings = Settings.read(
         {

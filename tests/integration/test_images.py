@@ -16,7 +16,7 @@ pytestmark = pytest.mark.builds
 HTTP = "static-curl-8.21.0-http"
 
 
-def said(*words: str | Path) -> str:
+def output_of(*words: str | Path) -> str:
     """What another tool prints; it must be installed, and content."""
     name = str(words[0])
     if shutil.which(name) is None:
@@ -67,18 +67,20 @@ def test_making_images_again_touches_nothing(shop: Inv, tmp_path: Path) -> None:
 
 
 def test_skopeo_takes_the_layout_and_finds_the_same_digest(shop: Inv, tmp_path: Path) -> None:
-    one = layouts(shop)["static-curl:8.21.0-http"]
+    image = layouts(shop)["static-curl:8.21.0-http"]
     layout = tmp_path / "artifacts" / "oci" / HTTP
-    said("skopeo", "copy", "--all", f"oci:{layout}:8.21.0-http", f"dir:{tmp_path / 'copied'}")
+    output_of("skopeo", "copy", "--all", f"oci:{layout}:8.21.0-http", f"dir:{tmp_path / 'copied'}")
     copied = (tmp_path / "copied" / "manifest.json").read_bytes()
-    assert copied == (layout / "blobs" / str(one["digest"]).replace(":", "/")).read_bytes()
+    assert copied == (layout / "blobs" / str(image["digest"]).replace(":", "/")).read_bytes()
 
 
 def test_umoci_accepts_the_layout(shop: Inv, tmp_path: Path, built: Built) -> None:
     layouts(shop, "static-curl:http")
     layout = tmp_path / "artifacts" / "oci" / HTTP
-    assert said("umoci", "ls", "--layout", layout).split() == ["8.21.0-http"]
-    said("umoci", "unpack", "--rootless", "--image", f"{layout}:8.21.0-http", tmp_path / "bundle")
+    assert output_of("umoci", "ls", "--layout", layout).split() == ["8.21.0-http"]
+    output_of(
+        "umoci", "unpack", "--rootless", "--image", f"{layout}:8.21.0-http", tmp_path / "bundle"
+    )
     root = tmp_path / "bundle" / "rootfs"
     assert [path.name for path in root.iterdir()] == ["curl"]
     assert (root / "curl").read_bytes() == built.file("curl:http").read_bytes()
@@ -88,14 +90,16 @@ def test_umoci_accepts_the_layout(shop: Inv, tmp_path: Path, built: Built) -> No
 def test_one_tar_is_taken_by_skopeo_and_by_the_engine(shop: Inv, tmp_path: Path) -> None:
     layouts(shop, "static-curl:mini", "--tar")
     tar = tmp_path / "artifacts" / "oci" / "static-curl-8.21.0-mini-linux-amd64.tar"
-    seen = json.loads(said("skopeo", "inspect", f"oci-archive:{tar}"))
+    seen = json.loads(output_of("skopeo", "inspect", f"oci-archive:{tar}"))
     assert (seen["Os"], seen["Architecture"]) == ("linux", "amd64")
-    assert "Loaded image" in said("docker", "load", "--input", tar)
+    assert "Loaded image" in output_of("docker", "load", "--input", tar)
     try:
-        recorder = said("docker", "run", "--rm", "--network=none", "static-curl:8.21.0-mini", "-V")
-        assert recorder.startswith("curl 8.21.0 ")
+        version = output_of(
+            "docker", "run", "--rm", "--network=none", "static-curl:8.21.0-mini", "-V"
+        )
+        assert version.startswith("curl 8.21.0 ")
     finally:
-        said("docker", "rmi", "static-curl:8.21.0-mini")
+        output_of("docker", "rmi", "static-curl:8.21.0-mini")
 
 
 @pytest.mark.docker
@@ -104,12 +108,12 @@ def test_load_puts_the_image_into_the_engine_as_small_as_promised(shop: Inv) -> 
     assert done.code == 0, done.stderr
     assert "loaded: static-curl:8.21.0-http" in done.stdout
     try:
-        (image,) = json.loads(said("docker", "inspect", "static-curl:8.21.0-http"))
+        (image,) = json.loads(output_of("docker", "inspect", "static-curl:8.21.0-http"))
         assert image["Size"] <= 530_000
         assert image["Config"]["User"] == "65532:65532"
         assert image["Config"]["Labels"]["org.opencontainers.image.licenses"]
     finally:
-        said("docker", "rmi", "static-curl:8.21.0-http")
+        output_of("docker", "rmi", "static-curl:8.21.0-http")
 
 
 def test_an_image_that_does_not_exist_is_not_guessed_at(shop: Inv) -> None:

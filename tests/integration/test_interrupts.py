@@ -54,7 +54,9 @@ def test_an_interrupted_build_leaves_nothing(
         if engine == "docker":
             (container,) = wait_for(
                 lambda: [
-                    one for one in containers_of(build.process.pid) if one.status == "running"
+                    container
+                    for container in containers_of(build.process.pid)
+                    if container.status == "running"
                 ],
                 seconds=60,
                 what="a container that runs",

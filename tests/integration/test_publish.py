@@ -12,7 +12,7 @@ import pytest
 from tests.built import Built
 from tests.integration.command import Inv, listed
 from tests.integration.registry import registry
-from tests.integration.test_images import said
+from tests.integration.test_images import output_of
 
 pytestmark = pytest.mark.builds
 
@@ -55,7 +55,7 @@ def test_a_release_is_accepted_by_others_and_by_us_and_a_second_run_changes_noth
     again = shop("publish", "curl:mini", "--to", directory, "--json")
     assert json.loads(again.stdout)["written"] == []
     assert {path: path.stat().st_mtime_ns for path in directory.rglob("*")} == before
-    said("minisign", "-V", "-m", directory / "SHA256SUMS", "-p", public(shop))
+    output_of("minisign", "-V", "-m", directory / "SHA256SUMS", "-p", public(shop))
     checked = shop("verify", "--release", directory, "--key", public(shop), "--json")
     assert checked.code == 0, checked.stdout
     (result,) = json.loads(checked.stdout)["releases"]
@@ -102,12 +102,12 @@ def test_a_registry_gets_images_with_their_proof_once(shop: Inv, served: str) ->
     checked = shop("verify", "--release", served, "--key", public(shop))
     assert checked.code == 0, checked.stdout
     name = f"docker://{served.removeprefix('oci://')}/static-curl"
-    seen = json.loads(said("skopeo", "inspect", "--tls-verify=false", f"{name}:8.21.0-mini"))
+    seen = json.loads(output_of("skopeo", "inspect", "--tls-verify=false", f"{name}:8.21.0-mini"))
     assert "8.21.0-mini" in seen["RepoTags"]
     moved = shop("publish", CURL, "--to", served, "--latest")
     assert moved.code == 0, moved.stderr
     digests = {
-        tag: said("skopeo", "inspect", "--raw", "--tls-verify=false", f"{name}:{tag}")
+        tag: output_of("skopeo", "inspect", "--raw", "--tls-verify=false", f"{name}:{tag}")
         for tag in ("8.21.0-mini", "mini")
     }
     assert len(set(digests.values())) == 1
@@ -148,8 +148,8 @@ def test_only_what_was_tried_out_is_published(shop: Inv, tmp_path: Path) -> None
     for entry in data["artifacts"]:
         entry["smoke"] = {"ran": False, "ok": False, "how": "no qemu", "failures": []}
     manifest.write_text(json.dumps(data))
-    for place in (str(tmp_path / "release"), "oci://127.0.0.1:1/fromscratch"):
-        done = shop("publish", CURL, "--to", place)
+    for to in (str(tmp_path / "release"), "oci://127.0.0.1:1/fromscratch"):
+        done = shop("publish", CURL, "--to", to)
         assert done.code == 7
         assert "its smoke run was not run" in done.stderr
     assert not (tmp_path / "release").exists()

@@ -208,7 +208,7 @@ class TestRelease:
         directory = tmp_path / "release"  # of one product, or it would take minutes
         key = SecretKey.read(released.public.with_name("secret.key"))
         release(released.context, directory, key, product="curl:https")
-        for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+        for path in sorted(file for file in directory.rglob("*") if file.is_file()):
             whole = path.read_bytes()
             spoilt = bytearray(whole)
             # Of a signature file minisign takes comments and spare bits of base64 as they come; ours does not.
@@ -247,8 +247,8 @@ class TestRelease:
             if release.source
         }
         for line in (released.directory / "provenance.intoto.jsonl").read_bytes().splitlines():
-            said = json.loads(base64.b64decode(json.loads(line)["payload"]))
-            used = said["predicate"]["buildDefinition"]["resolvedDependencies"]
+            statement = json.loads(base64.b64decode(json.loads(line)["payload"]))
+            used = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
             hashes = {dependency.get("digest", {}).get("sha256") for dependency in used} - {None}
             assert len(hashes & pins) >= 2
             assert {"ziglang", "cmake", "ninja"} <= {dependency["name"] for dependency in used}

@@ -66,7 +66,7 @@ def test_it_is_proven_like_our_own(tini: Inv, home: Path) -> None:
     for entry in entries.values():
         assert entry["verdict"]["ok"]
         assert (entry["smoke"]["ran"], entry["smoke"]["ok"]) == (True, True)
-        assert "tini" in {one["name"] for one in entry["inputs"]}
+        assert "tini" in {source["name"] for source in entry["inputs"]}
 
 
 def test_it_is_listed_and_smoked_where_its_directory_is_named(tini: Inv) -> None:

@@ -42,7 +42,7 @@ FILES = [(Target.ARM_V6, False), (Target.ARM_V6, True), (Target.S390X, False)]
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """Products for machines that this one is not; skipped where nothing here can run them."""
-    missing = [f"qemu-{one.qemu}-static" for one in TARGETS if not find_emulator(one)]
+    missing = [f"qemu-{target.qemu}-static" for target in TARGETS if not find_emulator(target)]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)} (apt-get install -y qemu-user-static)")
     return Built.once(tmp_path_factory.mktemp("foreign"), *PRODUCTS, targets=TARGETS)
@@ -56,11 +56,11 @@ def variant(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=FILES, ids=["arm-v6", "arm-v6-packed", "s390x"])
 def alone(
-    variant: str, request: pytest.FixtureRequest, foreign: Built, walled: SandboxEnvironment
+    variant: str, request: pytest.FixtureRequest, foreign: Built, empty_roots: SandboxEnvironment
 ) -> Alone:
     target, packed = request.param
-    place = replace(walled, emulator=find_emulator(target))
-    return Alone(place, foreign.file(f"probe:{variant}", packed=packed, target=target))
+    environment = replace(empty_roots, emulator=find_emulator(target))
+    return Alone(environment, foreign.file(f"probe:{variant}", packed=packed, target=target))
 
 
 @pytest.mark.parametrize("product", PRODUCTS)

@@ -13,7 +13,7 @@ from builders.toolchain import Toolchain
 from core.target import Target
 from recipes.load import HERE
 
-SOURCE = "int twice(int one) { return one * 2; }\nvoid _start(void) { for (;;) twice(1); }\n"
+SOURCE = "int twice(int number) { return number * 2; }\nvoid _start(void) { for (;;) twice(1); }\n"
 
 
 def zig(*words: str | Path, cwd: Path, env: Mapping[str, str]) -> None:
@@ -54,25 +54,27 @@ def test_the_compiler_has_no_cache_of_its_own(tmp_path: Path, target: Target) ->
 @pytest.mark.parametrize("target", list(Target), ids=str)
 def test_only_the_sysroot_is_looked_through_for_libraries(tmp_path: Path, target: Target) -> None:
     toolchain, sysroot = tmp_path / "toolchain", tmp_path / "sysroot"
-    for place, path in Toolchain.installed(HERE).parts():
-        (toolchain / place).parent.mkdir(parents=True, exist_ok=True)
-        (toolchain / place).symlink_to(path)
+    for inside, path in Toolchain.installed(HERE).parts():
+        (toolchain / inside).parent.mkdir(parents=True, exist_ok=True)
+        (toolchain / inside).symlink_to(path)
     (sysroot / "lib").mkdir(parents=True)
     for name in ("crt1.o", "crti.o", "crtn.o", "libc.a", "libcompiler_rt.a", "one.o"):
         (sysroot / "lib" / name).touch()
-    recorder = {"TOOLCHAIN": str(toolchain), "SYSROOT": str(sysroot), "CLANG_TARGET": target.clang}
+    settings = {"TOOLCHAIN": str(toolchain), "SYSROOT": str(sysroot), "CLANG_TARGET": target.clang}
     done = subprocess.run(
         [toolchain / "bin/cc", "-###", sysroot / "lib/one.o", "-lresolv", "-o", "one"],
-        env={"PATH": os.defpath, **recorder},
+        env={"PATH": os.defpath, **settings},
         capture_output=True,
         text=True,
         check=True,
     )
     (link,) = [line for line in done.stderr.splitlines() if "-lresolv" in line]
     words = shlex.split(link)
-    places = [Path(word[2:]) for word in words if word.startswith("-L")]
+    directories = [Path(word[2:]) for word in words if word.startswith("-L")]
     assert f"--sysroot={sysroot}" in words
-    assert all(place.resolve().is_relative_to(sysroot) for place in places), places
+    assert all(directory.resolve().is_relative_to(sysroot) for directory in directories), (
+        directories
+    )
     named = {Path(word).resolve() for word in words[1:] if word.startswith("/")}
     assert {sysroot / "lib/libc.a", sysroot / "lib/crt1.o"} <= named
     assert all(path.is_relative_to(sysroot) for path in named), named

@@ -25,7 +25,7 @@ def wait_for(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
 
 
 def processes_at(directory: Path) -> list[int]:
-    """Every process that has to do with the directory: in its command line, its mounts or its place."""
+    """Every process that has to do with the directory: in its command line, its mounts or its working directory."""
     mine = str(directory)
     found = []
     for entry in Path("/proc").iterdir():
@@ -53,9 +53,9 @@ def held_locks(cache: Path) -> list[str]:
 
 
 def half_files(cache: Path, artifacts: Path) -> list[str]:
-    """What is neither in its final place nor meant to stay."""
-    places = [*cache.glob("tmp/*"), *cache.glob("boxes/*-*"), *artifacts.rglob(".*")]
-    return sorted(str(path) for path in places)
+    """What is neither where it is to end up nor meant to stay."""
+    paths = [*cache.glob("tmp/*"), *cache.glob("boxes/*-*"), *artifacts.rglob(".*")]
+    return sorted(str(path) for path in paths)
 
 
 @contextlib.contextmanager

@@ -79,13 +79,13 @@ def test_pods_have_exec_probes_that_end_by_themselves_and_no_rights(name: str) -
         assert int(own.rstrip("s")) < probe["timeoutSeconds"]
         numbers = set(probe) - {"exec"}
         assert numbers <= {"periodSeconds", "timeoutSeconds", "failureThreshold"}
-    for one in (container, *pod["spec"].get("initContainers", [])):
-        rights = one["securityContext"]
+    for container in (*pod["spec"]["containers"], *pod["spec"].get("initContainers", [])):
+        rights = container["securityContext"]
         assert rights["runAsUser"] == 65532
         assert rights["runAsNonRoot"] is rights["readOnlyRootFilesystem"] is True
         assert rights["allowPrivilegeEscalation"] is False
         assert rights["capabilities"] == {"drop": ["ALL"]}
-        mounts = {mount["name"] for mount in one.get("volumeMounts", [])}
+        mounts = {mount["name"] for mount in container.get("volumeMounts", [])}
         assert mounts <= {volume["name"] for volume in pod["spec"].get("volumes", [])}
 
 

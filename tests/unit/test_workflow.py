@@ -152,9 +152,9 @@ def test_the_action_hands_its_inputs_to_the_script_and_the_outputs_back() -> Non
     for name, output in action["outputs"].items():
         assert f'"{name}=' in script
         assert output["value"] == f"${{{{ steps.{step['id']}.outputs.{name} }}}}"
-    for name, one in action["inputs"].items():
-        assert one.get("required") or "default" in one, name
-        assert one["description"]
+    for name, given in action["inputs"].items():
+        assert given.get("required") or "default" in given, name
+        assert given["description"]
 
 
 @pytest.mark.skipif(shutil.which("actionlint") is None, reason="actionlint is not installed")

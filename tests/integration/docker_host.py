@@ -32,11 +32,11 @@ PACKAGES = {
     "setpriv": "util-linux",
     "ip": "iproute2",
 }
-"""Every program the lab runs, and Debian's package of it."""
+"""Every program it runs, and Debian's package of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerHost:
+class DockerHost:
     """An engine and a registry that see each other, and nobody else."""
 
     directory: Path
@@ -45,7 +45,7 @@ class ServerHost:
     client: str
     """A `docker` that can build both ways: through the classic builder and through BuildKit."""
     address: str
-    """The registry's, ``127.0.0.1:5000``: in the lab alone."""
+    """The registry's, ``127.0.0.1:5000``: on this host alone."""
 
     @property
     def images(self) -> str:
@@ -63,7 +63,7 @@ class ServerHost:
 
     @property
     def inside(self) -> tuple[str, ...]:
-        """Words before a command that is to end with the lab, mounts and all."""
+        """Words before a command that is to end with the host, mounts and all."""
         return ("nsenter", f"--target={self.pid}", "--net", "--mount", "--pid", "--")
 
     def run(self, *words: str | Path, env: Mapping[str, str] | None = None, code: int = 0) -> str:
@@ -94,7 +94,7 @@ class ServerHost:
 
 
 def missing() -> str:
-    """'' when a lab can be made here, else why not."""
+    """'' when such a host can be made here, else why not."""
     packages = {package for name, package in PACKAGES.items() if shutil.which(name) is None}
     if packages:
         return f"not installed: {' '.join(sorted(packages))}"
@@ -118,21 +118,19 @@ def _client() -> str:
 
 
 @contextlib.contextmanager
-def open_servers() -> Iterator[ServerHost]:
+def open_docker_host() -> Iterator[DockerHost]:
     """Start engine and registry; skipped where that cannot be, a failure where Docker is demanded."""
-    if trouble := missing():
+    if reason := missing():
         if os.environ.get("FROMSCRATCH_TEST_DOCKER"):
-            pytest.fail(f"FROMSCRATCH_TEST_DOCKER is set, but: {trouble}", pytrace=False)
-        pytest.skip(trouble)
+            pytest.fail(f"FROMSCRATCH_TEST_DOCKER is set, but: {reason}", pytrace=False)
+        pytest.skip(reason)
     # Short: it holds a socket.
-    with tempfile.TemporaryDirectory(prefix="fromscratch-lab-", dir="/tmp") as name:
+    with tempfile.TemporaryDirectory(prefix="fromscratch-host-", dir="/tmp") as name:
         directory = Path(name)
         with _engine(directory) as pid:
-            servers = ServerHost(directory=directory, pid=pid, client=_client(), address="")
-            with registry(directory / "registry", 5000, inside=servers.network) as address:
-                yield ServerHost(
-                    directory=directory, pid=pid, client=servers.client, address=address
-                )
+            host = DockerHost(directory=directory, pid=pid, client=_client(), address="")
+            with registry(directory / "registry", 5000, inside=host.network) as address:
+                yield DockerHost(directory=directory, pid=pid, client=host.client, address=address)
 
 
 @contextlib.contextmanager
@@ -162,7 +160,7 @@ def _engine(directory: Path) -> Iterator[int]:
         with contextlib.suppress(ValueError, OSError, subprocess.TimeoutExpired):
             os.kill(_child(unshare.pid), signal.SIGTERM)
             unshare.wait(timeout=30)
-        unshare.kill()  # and with it its child, and with that one all that runs in the lab
+        unshare.kill()  # and with it its child, and with that one all that runs on this host
         unshare.wait()
         for path in sorted(_podman_groups() - groups, reverse=True):
             with contextlib.suppress(OSError):
