@@ -51,9 +51,9 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 @pytest.fixture(scope="session")
-def walled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxEnvironment]:
-    """Empty roots on this machine, sharing its loopback."""
-    scratch = tmp_path_factory.mktemp("rooms")
+def sandboxes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxEnvironment]:
+    """Makes empty roots on this machine, sharing its loopback."""
+    scratch = tmp_path_factory.mktemp("roots")
     backend = next(backend for backend in Backend if not try_backend(backend, scratch))
     yield SandboxEnvironment(backend=backend, scratch=scratch)
     assert not list(scratch.glob("room-*"))

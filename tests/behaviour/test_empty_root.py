@@ -23,8 +23,8 @@ pytestmark = pytest.mark.sandbox
 class Alone:
     """One frozen file in empty roots that hold nothing else but what a test puts there."""
 
-    def __init__(self, place: SandboxEnvironment, program: Path) -> None:
-        self.place = place
+    def __init__(self, environment: SandboxEnvironment, program: Path) -> None:
+        self.environment = environment
         self.program = program
 
     def __call__(
@@ -33,9 +33,9 @@ class Alone:
         env: Mapping[str, str] | None = None,
         files: Mapping[str, Path] | None = None,
     ) -> RunResult:
-        inside = {PurePosixPath(place): path for place, path in (files or {}).items()}
-        with self.place.open({**inside, PROGRAM: self.program}) as room:
-            ran = room.run(argv, seconds=20, env=env)
+        inside = {PurePosixPath(name): path for name, path in (files or {}).items()}
+        with self.environment.open({**inside, PROGRAM: self.program}) as root:
+            ran = root.run(argv, seconds=20, env=env)
         assert ran.code in {0, 1}
         assert ran.stderr == ""
         assert len(ran.stdout) <= 4096
@@ -51,9 +51,9 @@ def variant(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=[False, True], ids=["plain", "packed"])
 def alone(
-    variant: str, request: pytest.FixtureRequest, frozen: Built, walled: SandboxEnvironment
+    variant: str, request: pytest.FixtureRequest, frozen: Built, sandboxes: SandboxEnvironment
 ) -> Alone:
-    return Alone(walled, frozen.file(f"probe:{variant}", packed=request.param))
+    return Alone(sandboxes, frozen.file(f"probe:{variant}", packed=request.param))
 
 
 def test_it_says_who_it_is(alone: Alone) -> None:

@@ -38,7 +38,7 @@ def busybox(busyboxes: Built, request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
-def shell(busybox: Path, busyboxes: Built, walled: SandboxEnvironment, tmp_path: Path) -> Shell:
+def shell(busybox: Path, busyboxes: Built, sandboxes: SandboxEnvironment, tmp_path: Path) -> Shell:
     """``sh -c`` in a root that holds links to busybox, as an image does, curl, and every container's /etc/hosts."""
     hosts = tmp_path / "hosts"
     hosts.write_text("127.0.0.1 localhost\n", "ascii")
@@ -49,17 +49,17 @@ def shell(busybox: Path, busyboxes: Built, walled: SandboxEnvironment, tmp_path:
     files = {**links, PROGRAM: busybox, CURL: curl, PurePosixPath("/etc/hosts"): hosts}
 
     def run(script: str) -> RunResult:
-        with walled.open(files, program=PROGRAM) as room:
-            return room.run(["sh", "-c", script], seconds=20, env={"PATH": "/bin:/usr/bin"})
+        with sandboxes.open(files, program=PROGRAM) as root:
+            return root.run(["sh", "-c", script], seconds=20, env={"PATH": "/bin:/usr/bin"})
 
     return run
 
 
 def test_the_list_of_applets_is_what_the_file_says(
-    busybox: Path, walled: SandboxEnvironment
+    busybox: Path, sandboxes: SandboxEnvironment
 ) -> None:
-    with walled.open({PROGRAM: busybox}, program=PROGRAM) as room:
-        ran = room.run(["--list-full"], seconds=20)
+    with sandboxes.open({PROGRAM: busybox}, program=PROGRAM) as root:
+        ran = root.run(["--list-full"], seconds=20)
     assert (ran.code, ran.stdout.splitlines()) == (0, APPLETS)
     assert not {"curl", "probe"} & {PurePosixPath(name).name for name in APPLETS}
 

@@ -138,7 +138,7 @@ def authority() -> CA:
 def curl(
     request: pytest.FixtureRequest,
     full: Built,
-    walled: SandboxEnvironment,
+    sandboxes: SandboxEnvironment,
     authority: CA,
     tmp_path: Path,
 ) -> Curl:
@@ -150,8 +150,8 @@ def curl(
     files[PROGRAM] = full.file("curl:full", packed=request.param)
 
     def run(*args: str) -> RunResult:
-        with walled.open(files) as room:
-            return room.run(["-sS", "-m", "10", "--cacert", "/ca.pem", *args], seconds=20)
+        with sandboxes.open(files) as root:
+            return root.run(["-sS", "-m", "10", "--cacert", "/ca.pem", *args], seconds=20)
 
     return run
 

@@ -44,7 +44,7 @@ def variant(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def curl(built: Built, walled: SandboxEnvironment, variant: str) -> Curl:
+def curl(built: Built, sandboxes: SandboxEnvironment, variant: str) -> Curl:
     """One variant of curl in an empty root; ``files`` are to be seen in there."""
     name, _, packed = variant.partition(".")
     program = built.file(f"curl:{name}", packed=bool(packed))
@@ -53,8 +53,8 @@ def curl(built: Built, walled: SandboxEnvironment, variant: str) -> Curl:
         *args: str, files: Mapping[str, Path] | None = None, env: Mapping[str, str] | None = None
     ) -> RunResult:
         inside = {PurePosixPath(place): path for place, path in (files or {}).items()}
-        with walled.open({PROGRAM: program, **inside}) as room:
-            return room.run(["-sS", *args], seconds=20, env=env)
+        with sandboxes.open({PROGRAM: program, **inside}) as root:
+            return root.run(["-sS", *args], seconds=20, env=env)
 
     return run
 

@@ -53,14 +53,14 @@ def ca(authority: CA, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=[False, True], ids=["plain", "packed"])
 def curl(
-    request: pytest.FixtureRequest, built: Built, walled: SandboxEnvironment, ca: Path
+    request: pytest.FixtureRequest, built: Built, sandboxes: SandboxEnvironment, ca: Path
 ) -> Curl:
     """curl:https in an empty root that holds the CA's certificate as /ca.pem."""
     program = built.file("curl:https", packed=request.param)
 
     def run(*args: str, env: Mapping[str, str] | None = None) -> RunResult:
-        with walled.open({PROGRAM: program, PurePosixPath("/ca.pem"): ca}) as room:
-            return room.run(["-sS", "-m", "10", *args], seconds=20, env=env)
+        with sandboxes.open({PROGRAM: program, PurePosixPath("/ca.pem"): ca}) as root:
+            return root.run(["-sS", "-m", "10", *args], seconds=20, env=env)
 
     return run
 

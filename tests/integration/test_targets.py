@@ -56,11 +56,11 @@ def variant(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=FILES, ids=["arm-v6", "arm-v6-packed", "s390x"])
 def alone(
-    variant: str, request: pytest.FixtureRequest, foreign: Built, walled: SandboxEnvironment
+    variant: str, request: pytest.FixtureRequest, foreign: Built, sandboxes: SandboxEnvironment
 ) -> Alone:
     target, packed = request.param
-    place = replace(walled, emulator=find_emulator(target))
-    return Alone(place, foreign.file(f"probe:{variant}", packed=packed, target=target))
+    environment = replace(sandboxes, emulator=find_emulator(target))
+    return Alone(environment, foreign.file(f"probe:{variant}", packed=packed, target=target))
 
 
 @pytest.mark.parametrize("product", PRODUCTS)
