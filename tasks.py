@@ -3,7 +3,9 @@
 import json as json_text
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from invoke import Collection, Context, Exit, task
 
@@ -14,13 +16,11 @@ from commands.fetch import fetch_all, source_table
 from commands.list import details, overview, summary
 from console.program import Inv
 from core.errors import ExitCode, UsageError
-from core.target import Target
 from flow.build import ALL, Request, parse_targets
 from flow.build import build as build_all
 from flow.context import ROOT
 from publish.manifest import read_manifest
 from recipes.load import load_recipes
-from verify.verdict import Policy
 
 ENGINE = "where steps run: auto, docker, sandbox or host (default: auto)"
 TARGET = "platforms as Docker names them, e.g. linux/arm64,linux/amd64, or 'all' (default: this machine's)"
@@ -148,25 +148,19 @@ def verify(
     if bool(path) == bool(release):
         msg = "Files and --release are mutually exclusive." if path else "Nothing to verify."
         raise UsageError(msg, next="inv verify FILE…, or inv verify --release DIR")
+    found: Sequence[Any]
     with command(public_key=key) as context:
         if release:
-            from commands.key import public_key
             from commands.verify_release import check_releases
 
-            checked = check_releases(
-                context, release, public_key=public_key(context), insecure=insecure
-            )
-            value = {"version": 1, "releases": [release.as_dict() for release in checked]}
-            good, text = all(checked), "\n".join(release.text() for release in checked)
+            kind, found = "releases", check_releases(context, release, insecure=insecure)
         else:
-            from commands.verify import judge_file
+            from commands.verify import judge_files
 
-            policy = Policy(target=Target.parse(target) if target else None)
-            verdicts = [judge_file(context, Path(name), policy) for name in path]
-            value = {"version": 1, "verdicts": [verdict.as_dict() for verdict in verdicts]}
-            good, text = all(verdicts), "\n".join(verdict.text() for verdict in verdicts)
-    _show(value, text, json=json)
-    _refuse_unless(good)
+            kind, found = "verdicts", judge_files(context, path, target)
+    value = {"version": 1, kind: [verdict.as_dict() for verdict in found]}
+    _show(value, "\n".join(verdict.text() for verdict in found), json=json)
+    _refuse_unless(all(found))
 
 
 @task(

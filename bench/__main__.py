@@ -13,15 +13,7 @@ from bench.runs import probe_runs, runs
 from bench.sizes import sizes
 from core.errors import ExitCode, FromscratchError
 
-PARTS = (
-    sizes,
-    runs,
-    probe_runs,
-    warm_builds,
-    warm_targets,
-    real_build,
-    cold_builds,
-)
+PARTS = (sizes, runs, probe_runs, warm_builds, warm_targets, real_build, cold_builds)
 
 
 def main() -> int:

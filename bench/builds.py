@@ -33,7 +33,7 @@ def warm_builds(_: argparse.Namespace) -> Iterator[Figure]:
     """`./inv build` when nothing changed."""
     seconds = warm_seconds([INV, "build"])
     name = "`./inv build`, nothing changed: wall"
-    yield Figure(name=name, unit="s", value=seconds, must=0.6, aim=0.3)
+    yield Figure(name, "s", seconds, must=0.6, aim=0.25)
 
 
 def warm_targets(_: argparse.Namespace) -> Iterator[Figure]:
@@ -42,9 +42,9 @@ def warm_targets(_: argparse.Namespace) -> Iterator[Figure]:
     every = len(targets) == len(parse_targets(ALL))
     words = [INV, "build", "--offline", "--target", ALL if every else ",".join(targets)]
     yield Figure(
-        name=f"`./inv build` for {len(targets)} targets, nothing changed: wall",
-        unit="s",
-        value=warm_seconds(words) if targets else None,
+        f"`./inv build` for {len(targets)} targets, nothing changed: wall",
+        "s",
+        warm_seconds(words) if targets else None,
         must=1.0,
         why="no target is built whole",
     )
@@ -98,10 +98,8 @@ def real_build(options: argparse.Namespace) -> Iterator[Figure]:
             seed(context.cache, Cache(Path(name) / "cache"), context.recipes)
             value = timed_build(Path(name))
     before = "CMake and Ninja alone 6-12"
-    yield Figure(
-        name=label, unit="s", value=value and value[0], must=25, aim=15, reference=before, why=why
-    )
-    yield Figure(name=resident, unit="MB", value=value and value[1], must=120, why=why)
+    yield Figure(label, "s", value and value[0], must=25, aim=15, reference=before, why=why)
+    yield Figure(resident, "MB", value and value[1], must=120, why=why)
 
 
 def no_sandbox() -> str:
@@ -124,9 +122,9 @@ def cold_builds(options: argparse.Namespace) -> Iterator[Figure]:
                 seed(context.cache, Cache(Path(name) / "cache"), context.recipes, steps=())
                 seconds, _ = timed_build(Path(name), product)
         yield Figure(
-            name=f"`./inv build {product} --engine sandbox`, only sources cached: wall",
-            unit="s",
-            value=seconds,
+            f"`./inv build {product} --engine sandbox`, only sources cached: wall",
+            "s",
+            seconds,
             must=240,
             aim=120,
             why=why,

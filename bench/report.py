@@ -1,18 +1,19 @@
 """What was measured beside the figures it must and should reach, as a table."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from console.table import table
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Figure:
     """One measured number with its bars. ``must`` and ``aim`` are upper bounds; ``value`` None: not measured."""
 
     name: str
     unit: str
     value: float | None
+    _: KW_ONLY
     must: float | None = None
     aim: float | None = None
     reference: str = ""

@@ -98,9 +98,9 @@ def runs(options: argparse.Namespace) -> Iterator[Figure]:
         medians = interleaved(every, options.rounds)
         for case in every:
             yield Figure(
-                name=f"{case.name}: CPU",
-                unit="ms",
-                value=medians[case.name],
+                f"{case.name}: CPU",
+                "ms",
+                medians[case.name],
                 must=case.must,
                 aim=case.aim,
                 reference=case.reference,
@@ -110,22 +110,20 @@ def runs(options: argparse.Namespace) -> Iterator[Figure]:
             for form in ("plain", "packed"):
                 mine = medians.get(f"{product} {form}: GET")
                 yield Figure(
-                    name=f"{product} {form}: GET, CPU as part of the machine's curl",
-                    unit="ratio",
-                    value=mine / own if mine and own else None,
+                    f"{product} {form}: GET, CPU as part of the machine's curl",
+                    "ratio",
+                    mine / own if mine and own else None,
                     why="this machine has no curl" if not own else "it is not built",
                 )
-        yield Figure(
-            name="microcheck: CPU", unit="ms", value=None, why="not built here", reference="0.48"
-        )
+        yield Figure("microcheck: CPU", "ms", None, why="not built here", reference="0.48")
         for case in every:
             if case.code:
                 continue
             top = peak(case.words)
             why = "this process may not trace another"
             name, kept = f"{case.name}: peak resident", f"{case.name}: of it not shared"
-            yield Figure(name=name, unit="kB", value=top and top[0], why=why, reference=case.memory)
-            yield Figure(name=kept, unit="kB", value=top and top[1], why=why)
+            yield Figure(name, "kB", top and top[0], why=why, reference=case.memory)
+            yield Figure(kept, "kB", top and top[1], why=why)
 
 
 GO_TWIN = """
@@ -183,7 +181,7 @@ def probe_runs(_: argparse.Namespace) -> Iterator[Figure]:
         others |= {"the machine's curl": None, "curl:http plain": None}
         if twin := go_twin(Path(directory)):
             others["Go's net/http twin"] = (str(twin), url)
-            yield Figure(name="Go's net/http twin", unit="bytes", value=twin.stat().st_size)
+            yield Figure("Go's net/http twin", "bytes", twin.stat().st_size)
         if own := shutil.which("curl"):
             others["the machine's curl"] = (own, "-sf", url)
         if curl := built(("curl:http",)).get(("curl:http", False)):
@@ -197,9 +195,9 @@ def probe_runs(_: argparse.Namespace) -> Iterator[Figure]:
         for name in (*sorted(programs), *others):
             must, aim = PROBE_CPU.get(name, (None, None))
             yield Figure(
-                name=f"one HTTP check by {name}: CPU",
-                unit="ms",
-                value=medians.get(name),
+                f"one HTTP check by {name}: CPU",
+                "ms",
+                medians.get(name),
                 must=must,
                 aim=aim,
                 why="it is not installed",
@@ -208,9 +206,9 @@ def probe_runs(_: argparse.Namespace) -> Iterator[Figure]:
             for other in others:
                 mine, theirs = medians.get(name), medians.get(other)
                 yield Figure(
-                    name=f"one HTTP check by {name}: CPU as part of {other}",
-                    unit="ratio",
-                    value=mine / theirs if mine and theirs else None,
+                    f"one HTTP check by {name}: CPU as part of {other}",
+                    "ratio",
+                    mine / theirs if mine and theirs else None,
                     # To cost less than Go and than a dynamic curl is what micro is for.
                     aim=1.0 if "micro" in name and other != "curl:http plain" else None,
                     why="it is not installed",
@@ -219,9 +217,9 @@ def probe_runs(_: argparse.Namespace) -> Iterator[Figure]:
             must, aim = PROBE_MEMORY.get(case.name, (None, None))
             top = peak(case.words)
             yield Figure(
-                name=f"one HTTP check by {case.name}: peak resident",
-                unit="MB",
-                value=top and top[0] * 1024 / 1e6,
+                f"one HTTP check by {case.name}: peak resident",
+                "MB",
+                top and top[0] * 1024 / 1e6,
                 must=must,
                 aim=aim,
                 why="this process may not trace another",

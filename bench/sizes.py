@@ -41,23 +41,21 @@ def sizes(_: argparse.Namespace) -> Iterator[Figure]:
         must, aim = (most, best) if Target.native() is Target.AMD64 else (None, None)
         file, name = files.get((product, packed)), f"{product} {'packed' if packed else 'plain'}"
         if file is None:
-            yield Figure(name=name, unit="bytes", value=None, why="it is not built")
+            yield Figure(name, "bytes", None, why="it is not built")
             continue
         size, bundle, label = file.stat().st_size, 0, name
         if product in WITH_BUNDLE and packed:
             label += ", with the CA bundle"  # which of its bytes are the bundle's cannot be told
         elif product in WITH_BUNDLE:
-            yield Figure(name=f"{name}, all of it", unit="bytes", value=size)
+            yield Figure(f"{name}, all of it", "bytes", size)
             label += ", without the CA bundle"
             bundle = bundle_in(
                 output(file, "--dump-ca-embed") if "curl" in product else file.read_bytes()
             )
-            yield Figure(name=f"{product}: the CA bundle", unit="bytes", value=bundle)
-        yield Figure(
-            name=label, unit="bytes", value=size - bundle, must=must, aim=aim, reference=before
-        )
+            yield Figure(f"{product}: the CA bundle", "bytes", bundle)
+        yield Figure(label, "bytes", size - bundle, must=must, aim=aim, reference=before)
         if product in CURLS:
-            yield Figure(name=f"{name}, gzipped", unit="bytes", value=gzipped(file))
+            yield Figure(f"{name}, gzipped", "bytes", gzipped(file))
 
 
 def bundle_in(data: bytes) -> int:

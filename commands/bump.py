@@ -51,7 +51,6 @@ class PinChange:
     candidate: CandidateRelease | None = field(default=None, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
         return {
             "recipe": self.recipe,
             "state": self.state.value,

@@ -75,7 +75,6 @@ class WrittenImage:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """The image as JSON wants it."""
         return {
             "name": self.layout.name,
             "tag": self.layout.tag,
@@ -110,7 +109,6 @@ class ImageMaker:
 
     @cached_property
     def images(self) -> tuple[ImageRecipe, ...]:
-        """Every image there could be."""
         return load_images(self.context.recipes, self.context.recipes_directory)
 
     @property

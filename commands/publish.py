@@ -10,7 +10,7 @@ from commands.image import ImageMaker, ImageSelection, WrittenImage
 from commands.release_inputs import ReleaseInputs
 from flow.context import Context
 from publish.manifest import Artifact
-from publish.registry.push import plan_push, push
+from publish.registry.push import push
 from publish.registry.reference import SCHEME, Repository
 from publish.registry.upload_item import Pushed
 from publish.release.image import PublishedImage, attachments
@@ -99,14 +99,14 @@ class Publisher:
             (image, attachments(self.contents(image), builder=self.builder, key=self.key))
             for image in made
         ]
-        send = plan_push if dry else push
         progress = self.context.report.progress("copy")
         return [
-            send(
+            push(
                 image.layout,
                 repository.joined(image.layout.name),
                 (image.layout.tag, *(image.image.moving if latest else ())),
                 attached,
+                dry=dry,
                 progress=progress,
             )
             for image, attached in ready

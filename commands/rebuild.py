@@ -41,7 +41,6 @@ class Pair:
 
     @property
     def equal(self) -> bool:
-        """The one thing that matters."""
         return self.sha256[0] == self.sha256[1]
 
 
@@ -79,7 +78,6 @@ class Comparison:
         return "\n\n".join(parts)
 
     def as_dict(self) -> dict[str, Any]:
-        """The same for programs."""
         return {
             "version": 1,
             "equal": bool(self),

@@ -1,11 +1,10 @@
 """What a release says beyond its files, looked up where it is: sources in the cache, the toolchain, the project."""
 
-import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from builders.sources.archive import ArchiveMember, MemberKind, Unreadable, members
@@ -54,66 +53,40 @@ class ReleaseInputs:
     def reader(self, component: Component) -> Iterator[Iterator[Text]]:
         """Lend the files of a component's source by their paths below its top directory. Raises PublishError."""
         if component.wheel:
-            yield _below(self.context.toolchain.packages / component.wheel.name)
+            yield _files(self.context.toolchain.packages / component.wheel.name, "**/*")
             return
         if not component.sha256:  # our own source: the text stands at the top of the project
             local = self.context.recipes[component.name].local
-            yield _beside(local.parent if local else ROOT)
+            yield _files(local.parent if local else ROOT, "*")
             return
         try:
             with members(self.archive(component), max_read=LARGEST) as found:
-                yield _inside(found, wheel=component.filename.endswith(".whl"))
+                yield _members(found, wheel=component.filename.endswith(".whl"))
         except Unreadable as error:
             msg = f"The source of {component.name} {component.version} cannot be read: {error}"
             raise PublishError(msg, next="inv cache verify, then inv fetch") from error
 
 
-@dataclass(frozen=True, kw_only=True)
-class _File:
-    """A file of this machine."""
+@dataclass(frozen=True)
+class _Text:
+    """A file of a source, on this machine or in an archive."""
 
     name: str
-    path: Path
-
-    @property
-    def size(self) -> int:
-        return self.path.stat().st_size
-
-    def read(self) -> bytes:
-        return self.path.read_bytes()
+    size: int
+    read: Callable[[], bytes]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Packed:
-    """A file in an archive."""
-
-    name: str
-    member: ArchiveMember
-
-    @property
-    def size(self) -> int:
-        return self.member.size
-
-    def read(self) -> bytes:
-        return b"".join(self.member.chunks)
-
-
-def _below(directory: Path) -> Iterator[Text]:
-    for where, _, names in os.walk(directory):
-        for name in sorted(names):
-            path = Path(where) / name
-            yield _File(name=path.relative_to(directory).as_posix(), path=path)
-
-
-def _beside(directory: Path) -> Iterator[Text]:
-    for path in sorted(directory.iterdir()):
+def _files(directory: Path, pattern: str) -> Iterator[Text]:
+    for path in sorted(directory.glob(pattern)):
         if path.is_file():
-            yield _File(name=path.name, path=path)
+            name = path.relative_to(directory).as_posix()
+            yield _Text(name, path.stat().st_size, path.read_bytes)
 
 
-def _inside(found: Iterator[ArchiveMember], *, wheel: bool) -> Iterator[Text]:
+def _members(found: Iterator[ArchiveMember], *, wheel: bool) -> Iterator[Text]:
     """A source archive has everything in one directory; a wheel has not."""
     for member in found:
         if member.kind is MemberKind.FILE:
             name = member.name.removeprefix("./")
-            yield _Packed(name=name if wheel else name.partition("/")[2], member=member)
+            name = name if wheel else name.partition("/")[2]
+            yield _Text(name, member.size, partial(b"".join, member.chunks))

@@ -1,17 +1,25 @@
 """`inv verify`: judges any files, built here or anywhere, with `commands.verify_release` for whole releases."""
 
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from builders.key import action_key
 from core.errors import EngineError
 from core.process import run_program
+from core.target import Target
 from flow.build import lone_step
 from flow.context import Context
 from verify.facts import Packing
 from verify.rules import verify_file
 from verify.verdict import Policy, Verdict
+
+
+def judge_files(context: Context, paths: Iterable[str], target: str) -> Sequence[Verdict]:
+    """Judge files; ``target`` names the platform that they must be for, if any. Raises UsageError."""
+    policy = Policy(target=Target.parse(target) if target else None)
+    return [judge_file(context, Path(path), policy) for path in paths]
 
 
 def judge_file(context: Context, path: Path, policy: Policy) -> Verdict:

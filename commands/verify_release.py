@@ -1,8 +1,10 @@
 """`inv verify --release`: checks a release directory, or images of a registry."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from commands.key import public_key
 from commands.verify import judge_file
 from core.errors import PublishError, UsageError
 from flow.context import Context
@@ -11,31 +13,28 @@ from publish.check.findings import Checked
 from publish.check.image import check_image
 from publish.registry.pull import list_tags, pull
 from publish.registry.reference import SCHEME, Reference, Repository
-from publish.trust.signing import PublicKey
 from recipes.images import load_images
 
 
-def check_releases(
-    context: Context, where: str, *, public_key: PublicKey | None, insecure: bool = False
-) -> list[Checked]:
+def check_releases(context: Context, where: str, *, insecure: bool = False) -> Sequence[Checked]:
     """Check a release directory, or images of a registry; never raises for what is in them.
 
     ``oci://HOST/REPO/NAME:TAG`` (or ``@sha256:…``) is one image, ``oci://HOST/REPO/NAME`` all its tags,
     ``oci://HOST/REPO`` every image that the recipes know of. Raises UsageError or PublishError when there is nothing
     to check.
     """
-    judge = partial(judge_file, context)
+    judge, key = partial(judge_file, context), public_key(context)
     if not where.startswith(SCHEME):
         if not Path(where).is_dir():
             msg = f"'{where}' is no directory."
             raise UsageError(msg, next="name a release directory, or oci://HOST/REPO/NAME:TAG")
-        return [check_release(Path(where), public_key=public_key, judge=judge)]
+        return [check_release(Path(where), public_key=key, judge=judge)]
     checked = []
     for reference in _references(context, where, insecure=insecure):
         with context.cache.scratch() as scratch:
             progress = context.report.progress("copy")
             layout, attached = pull(reference, scratch / "image", progress=progress)
-            checked.append(check_image(layout, attached, public_key=public_key, judge=judge))
+            checked.append(check_image(layout, attached, public_key=key, judge=judge))
     return checked
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from builders.build import Outcome
 from builders.key import source_digest
@@ -18,7 +18,7 @@ from flow.fetch import Sources
 from publish.manifest import Artifact, Input, Seconds, VerdictSummary
 from verify.results import ResultCache
 from verify.smoke import Smoke, smoke
-from verify.verdict import Policy
+from verify.verdict import Policy, Severity
 
 if TYPE_CHECKING:
     from verify.servers import SmokeServers
@@ -79,23 +79,17 @@ def problems(artifact: Artifact) -> list[str]:
     return [
         f"  {artifact.path}: {finding.rule}: {finding.message}"
         for finding in artifact.verdict.findings
-        if finding.severity == "error"
+        if finding.severity is Severity.ERROR
     ] + [f"  {artifact.path}: smoke: {failure}" for failure in artifact.smoke.failures]
 
 
-@dataclass(frozen=True)
-class ServerPool:
+class ServerPool(ExitStack):
     """Loopback servers, started when they are needed. Thread-safe."""
 
-    stack: ExitStack = field(default_factory=ExitStack)
-    lock: Lock = field(default_factory=Lock)
-    idle: "list[SmokeServers]" = field(default_factory=list)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stack.close()
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = Lock()
+        self.idle: list[SmokeServers] = []
 
     @contextmanager
     def lend(self) -> "Iterator[SmokeServers]":
@@ -103,7 +97,7 @@ class ServerPool:
         from verify.servers import serving  # noqa: PLC0415 - a remembered smoke run needs no servers
 
         with self.lock:
-            servers = self.idle.pop() if self.idle else self.stack.enter_context(serving())
+            servers = self.idle.pop() if self.idle else self.enter_context(serving())
         try:
             yield servers
         finally:

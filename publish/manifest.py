@@ -13,6 +13,7 @@ from core.errors import RecipeError
 from core.files import write_file
 from core.target import Target
 from verify.smoke import Smoke
+from verify.verdict import Finding
 
 VERSION = 1
 NAME = "manifest.json"
@@ -39,20 +40,11 @@ class Seconds:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FindingSummary:
-    """What is kept of a `verify.verdict.Finding`."""
-
-    rule: str
-    severity: str
-    message: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class VerdictSummary:
     """What is kept of a `verify.verdict.Verdict`."""
 
     ok: bool
-    findings: tuple[FindingSummary, ...]
+    findings: tuple[Finding, ...]
 
     @classmethod
     def from_dict(cls, summary: object) -> "VerdictSummary":

@@ -46,7 +46,7 @@ from publish.oci.layout import (
 from publish.registry.client import POLICY, RegistryOptions
 from publish.registry.credentials import Login
 from publish.registry.pull import VERSION, pull
-from publish.registry.push import plan_push, push
+from publish.registry.push import push
 from publish.registry.reference import Reference, Repository
 from publish.registry.referrers import is_fallback
 from publish.registry.upload_item import Pushed
@@ -699,22 +699,13 @@ class Client:
             "static-curl"
         )
 
-    def push(self, *tags: str) -> Pushed:
+    def push(self, *tags: str, dry: bool = False) -> Pushed:
         return push(
             self.layout,
             self.repository,
             tags,
             self.attachments,
-            options=self.options,
-            progress=self.recorder,
-        )
-
-    def plan(self, *tags: str) -> Pushed:
-        return plan_push(
-            self.layout,
-            self.repository,
-            tags,
-            self.attachments,
+            dry=dry,
             options=self.options,
             progress=self.recorder,
         )

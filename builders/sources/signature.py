@@ -8,14 +8,12 @@ known from the recipe's fingerprint, not from what the key says of itself.
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from pysequoia import Cert, Sig, verify
 
 from builders.sources.client import MirrorError
 from core.errors import MissingToolError, ProgramError, SourceError
 from core.process import run_program
-
-if TYPE_CHECKING:
-    from pysequoia import Cert, Sig
 
 GPGV_SECONDS = 120.0
 
@@ -39,8 +37,6 @@ def check_signature(
     Raises BadSignatureError for anything but a good signature of that very key, and MirrorError when it cannot be
     judged: there is no such key at hand, or no tool.
     """
-    from pysequoia import Cert, Sig, verify  # noqa: PLC0415 - a native library that no build needs
-
     certificate = _certificate(certificates, fingerprint)
     try:
         read = Sig.from_bytes(signature)
@@ -62,9 +58,7 @@ def check_signature(
     return _created(read)
 
 
-def _certificate(path: Path, fingerprint: str) -> "Cert":
-    from pysequoia import Cert  # noqa: PLC0415
-
+def _certificate(path: Path, fingerprint: str) -> Cert:
     if not path.is_file():
         msg = f"there is no {path.name} beside the recipe to check its signature with"
         raise MirrorError(msg)
@@ -80,7 +74,7 @@ def _certificate(path: Path, fingerprint: str) -> "Cert":
     raise MirrorError(msg)
 
 
-def _is_usable(certificate: "Cert") -> bool:
+def _is_usable(certificate: Cert) -> bool:
     try:
         _ = certificate.expiration
     except RuntimeError:
@@ -88,7 +82,7 @@ def _is_usable(certificate: "Cert") -> bool:
     return True
 
 
-def _reason(signature: "Sig", certificate: "Cert") -> str:
+def _reason(signature: Sig, certificate: Cert) -> str:
     if certificate.is_revoked:
         return f"the key {certificate.fingerprint.upper()} was revoked"
     created, expires = signature.created, certificate.expiration
@@ -101,12 +95,12 @@ def _reason(signature: "Sig", certificate: "Cert") -> str:
     return f"it is not of this file, or not by the recipe's key (it names {by or 'none'})"
 
 
-def _created(signature: "Sig") -> datetime:
+def _created(signature: Sig) -> datetime:
     return signature.created or datetime.fromtimestamp(0, UTC)
 
 
 def _ask_gpgv(
-    file: Path, signature: bytes, certificate: "Cert", fingerprint: str, *, subject: str
+    file: Path, signature: bytes, certificate: Cert, fingerprint: str, *, subject: str
 ) -> datetime:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)

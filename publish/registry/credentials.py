@@ -1,6 +1,7 @@
 """Who we are at a registry: what `docker login` has left on this machine."""
 
 import base64
+import warnings
 from dataclasses import dataclass, field
 
 from core.errors import PublishError
@@ -27,8 +28,6 @@ def find_login(host: str) -> Login | None:
 
     None when there is none. Raises PublishError when the file or the helper is broken.
     """
-    import warnings  # noqa: PLC0415
-
     import docker.auth  # noqa: PLC0415 - slow, and only a registry that asks who we are needs it
     import docker.errors  # noqa: PLC0415
 

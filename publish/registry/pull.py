@@ -4,13 +4,13 @@ A registry is not trusted: every byte is hashed on its way in, and nothing is ta
 """
 
 import dataclasses
-import tempfile
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import PublishError
-from core.files import hash_file, write_file
+from core.files import atomic, hash_file, write_file
 from core.progress import Progress
 from publish.oci.attachment import Attachment, layer_of
 from publish.oci.layout import INDEX, MANIFEST, Descriptor, Layout, write_index
@@ -164,13 +164,9 @@ class _Pull:
         self._check_limit(descriptor.size, self.limits.blob, "bytes in one blob")
         path = self._path(descriptor)
         sized = path.is_file() and path.stat().st_size == descriptor.size
-        if sized and f"sha256:{hash_file(path)}" == descriptor.digest:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".pull-") as scratch:
-            part = Path(scratch) / "part"
-            self.registry.get_blob(descriptor, part, descriptor.digest)
-            part.replace(path)
+        if not sized or f"sha256:{hash_file(path)}" != descriptor.digest:
+            with atomic(path, sync=False) as file:
+                self.registry.get_blob(descriptor, file, descriptor.digest)
 
     def _write(self, descriptor: Descriptor, data: bytes) -> None:
         write_file(self._path(descriptor), data)
@@ -196,10 +192,9 @@ class _Pull:
                 self.registry.progress.note(f"{descriptor.digest} left out: {error.what}")
                 continue
             self._check_limit(layer.size, self.limits.attachment, f"bytes in {descriptor.digest}")
-            with tempfile.TemporaryDirectory(prefix="fromscratch-") as scratch:
-                file = Path(scratch) / "data"
-                self.registry.get_blob(layer, file, layer.digest)
-                attachment = Attachment.read(manifest, subject, file.read_bytes())
+            data = io.BytesIO()
+            self.registry.get_blob(layer, data, layer.digest)
+            attachment = Attachment.read(manifest, subject, data.getvalue())
             found.append(
                 ((attachment.artifact_type, attachment.filename, descriptor.digest), attachment)
             )

@@ -33,39 +33,15 @@ def push(
     tags: Sequence[str] = (),
     attachments: Sequence[Attachment] = (),
     *,
+    dry: bool = False,
     options: RegistryOptions = DEFAULTS,
     progress: Progress | None = None,
 ) -> Pushed:
     """Push ``layout`` and what is attached to it to ``repository``; no tags: the layout's own.
 
     Whatever goes wrong, no tag points at something that is not whole; the next push goes on where this one ended,
-    and one with nothing to do changes nothing. Raises PublishError.
+    and one with nothing to do changes nothing. ``dry`` writes nothing, and returns the same. Raises PublishError.
     """
-    return _run(layout, repository, tags, attachments, options, progress, Purpose.WRITE)
-
-
-def plan_push(
-    layout: Layout,
-    repository: Repository,
-    tags: Sequence[str] = (),
-    attachments: Sequence[Attachment] = (),
-    *,
-    options: RegistryOptions = DEFAULTS,
-    progress: Progress | None = None,
-) -> Pushed:
-    """Return what `push` would do, without writing anything. Raises PublishError."""
-    return _run(layout, repository, tags, attachments, options, progress, Purpose.READ)
-
-
-def _run(
-    layout: Layout,
-    repository: Repository,
-    tags: Sequence[str],
-    attachments: Sequence[Attachment],
-    options: RegistryOptions,
-    progress: Progress | None,
-    purpose: Purpose,
-) -> Pushed:
     named = [
         Reference(repository=repository, word=tag) for tag in dict.fromkeys(tags or (layout.tag,))
     ]
@@ -78,8 +54,9 @@ def _run(
         if subject not in known:
             msg = f"{attachment.filename} is about {subject}, which is no part of the image."
             raise PublishError(msg)
+    purpose = Purpose.READ if dry else Purpose.WRITE
     with Registry(repository, purpose, options=options, progress=progress) as registry:
-        run = _Push(registry=registry, layout=layout, dry=purpose is Purpose.READ)
+        run = _Push(registry=registry, layout=layout, dry=dry)
         run.send(pack_image(layout))
         run.attach(attachments)
         for reference in named:

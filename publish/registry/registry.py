@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from core.body import Body
 from core.errors import PublishError
@@ -97,23 +97,24 @@ class Registry:
             msg = f"{self.repository} took {label}, and has it not, or not whole."
             raise PublishError(msg, why="the registry loses or changes what it is given")
 
-    def get_blob(self, descriptor: Descriptor, file: Path, label: str) -> None:
-        """Download a blob to ``file``, hashing it on the way; its size is the most that is taken."""
+    def get_blob(self, descriptor: Descriptor, file: BinaryIO, label: str) -> None:
+        """Download a blob into ``file``, hashing it on the way; its size is the most that is taken."""
         url = self._client.url(f"blobs/{descriptor.digest}")
 
         def attempt(_: int) -> None:
-            state, size = hashlib.sha256(), 0
+            state = hashlib.sha256()
+            file.seek(0)
+            file.truncate()
             self.progress.started(label, descriptor.size)
-            with self._client.open("GET", url) as response, file.open("wb") as out:
+            with self._client.open("GET", url) as response:
                 if response.status != 200:
                     self._expect(response.read(), 200, f"fetch {label}")
                 for chunk in response.chunks(limit=descriptor.size):
-                    out.write(chunk)
+                    file.write(chunk)
                     state.update(chunk)
-                    size += len(chunk)
                     self.progress.advanced(len(chunk))
             found = f"sha256:{state.hexdigest()}"
-            self._compare((found, size), (descriptor.digest, descriptor.size), label)
+            self._compare((found, file.tell()), (descriptor.digest, descriptor.size), label)
 
         try:
             self._client.with_retries(attempt)

@@ -19,7 +19,7 @@ from publish.oci.attachment import Attachment
 from publish.oci.layout import Layout
 from publish.registry.client import RegistryOptions
 from publish.registry.pull import list_tags, pull
-from publish.registry.push import plan_push, push
+from publish.registry.push import push
 from publish.registry.reference import Reference, Repository
 from publish.registry.referrers import fallback_tag
 from publish.registry.upload_item import ItemKind
@@ -161,13 +161,13 @@ def test_pushing_again_sends_nothing_and_touches_nothing(
     assert (recorder.bytes, recorder.notes) == (0, [])
     assert not second.changed
     assert files(tmp_path / "registry" / "store") == before
-    assert not plan_push(layout, repository, (), attachments).changed
+    assert not push(layout, repository, (), attachments, dry=True).changed
 
 
 def test_what_would_be_pushed_is_told_and_nothing_is_there(
     repository: Repository, layout: Layout, attachments: tuple[Attachment, ...], tmp_path: Path
 ) -> None:
-    planned = plan_push(layout, repository, (), attachments)
+    planned = push(layout, repository, (), attachments, dry=True)
     assert planned.changed
     assert {item.kind for item in planned.items} == set(ItemKind)
     assert files(tmp_path / "registry" / "store") == {}

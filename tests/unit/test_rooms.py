@@ -1,11 +1,13 @@
 """The direction of imports is enforced: every room has its contract, and each contract fires."""
 
+import ast
 import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import grimp
 import pytest
 
 from flow.context import ROOT
@@ -65,6 +67,40 @@ def test_every_room_has_a_contract() -> None:
     )
     floors = {room.strip() for layer in layered for room in layer.split("|")}
     assert rooms == floors | {"probe"}
+
+
+def modules() -> dict[str, Path]:
+    """Every Python file of the project but its tests, under the name it would be imported by."""
+    found = list(ROOT.glob("*.py"))
+    for directory in ROOT.iterdir():
+        if directory.name not in {"tests", "artifacts"} and not directory.name.startswith("."):
+            found += directory.rglob("*.py")
+    names = (path.relative_to(ROOT).with_suffix("").parts for path in found)
+    dotted = (".".join(name).removesuffix(".__init__") for name in names)
+    return dict(zip(dotted, found, strict=True))
+
+
+def test_the_linter_sees_every_module() -> None:
+    seen = grimp.build_graph(*SETTINGS["root_packages"], cache_dir=None).modules
+    ours = modules()
+    unseen = ours.keys() - seen
+    steps = {
+        name for name in unseen if list(ROOT.glob("/".join(name.split(".")[:2]) + "/recipe.toml"))
+    }
+    assert unseen - steps == {"tasks"}
+    assert seen <= ours.keys()
+    # What a recipe's build runs is part of no room, and can import nothing of ours where it runs.
+    assert steps
+    for name in steps:
+        for node in ast.walk(ast.parse(ours[name].read_text("utf-8"))):
+            imported = []
+            if isinstance(node, ast.Import):
+                imported = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                imported = [node.module or ""]
+            assert {module.partition(".")[0] for module in imported} <= sys.stdlib_module_names, (
+                name
+            )
 
 
 def test_nothing_is_broken() -> None:

@@ -60,6 +60,7 @@ def run(
     name: PurePosixPath = PROGRAM,
 ) -> RunResult:
     file, ca = directory / "file", directory / "ca"
+    file.unlink(missing_ok=True)  # nobody but root writes to a file of this mode
     file.write_bytes(elf)
     file.chmod(0o400)  # as the cache keeps it
     ca.write_text("certificate", "utf-8")

@@ -13,7 +13,6 @@ from publish.manifest import (
     NAME,
     VERSION,
     Artifact,
-    FindingSummary,
     Input,
     Seconds,
     VerdictSummary,
@@ -21,6 +20,7 @@ from publish.manifest import (
     write_manifest,
 )
 from verify.smoke import Smoke
+from verify.verdict import Finding, Severity
 
 ARTIFACT = Artifact(
     product="curl:http",
@@ -138,7 +138,7 @@ def test_what_is_no_manifest_is_refused_and_left_alone(tmp_path: Path, text: str
 
 
 def test_what_is_read_is_what_was_written_to_the_byte(tmp_path: Path) -> None:
-    finding = FindingSummary(rule="size", severity="warning", message="close to the budget")
+    finding = Finding(rule="size", severity=Severity.WARNING, message="close to the budget")
     artifacts = (
         made(tmp_path, "a", verdict=VerdictSummary(ok=True, findings=(finding,))),
         made(tmp_path, "b", smoke=Smoke.not_run("no qemu"), target=Target.S390X, packed=True),
@@ -180,6 +180,15 @@ def test_whether_a_result_was_cached_is_not_written(tmp_path: Path) -> None:
         ({"verdict": {"ok": "yes", "findings": []}}, "ok must be bool, not 'yes'"),
         ({"verdict": {"ok": True, "findings": {}}}, "findings must be"),
         ({"verdict": {"ok": True, "findings": ["bad"]}}, "findings must be an object, not 'bad'"),
+        (
+            {
+                "verdict": {
+                    "ok": True,
+                    "findings": [{"rule": "a", "severity": "bad", "message": ""}],
+                }
+            },
+            "'bad' is not a valid Severity",
+        ),
         ({"smoke": {"ran": True, "ok": True}}, "smoke lacks 'how'"),
         ({"smoke": {"ran": True, "ok": 1, "how": "qemu"}}, "ok must be bool, not 1"),
         ({"inputs": [{"name": "curl"}]}, "inputs lacks 'licence'"),

@@ -81,7 +81,7 @@ def test_one_token_for_reading_and_writing_is_enough(client: Client) -> None:
 
 def test_whoever_only_looks_asks_for_no_right_to_write(client: Client) -> None:
     client.server.auth = Auth.TOKEN
-    client.plan()
+    client.push(dry=True)
     ((scope, _),) = client.server.tokens.values()
     assert scope == "repository:from.scratch/tools/static-curl:pull"
 

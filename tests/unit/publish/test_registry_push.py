@@ -143,7 +143,7 @@ def test_a_tag_is_moved_to_another_image_and_says_from_where(
 ) -> None:
     first = bare(client).push("latest")
     other = dataclasses.replace(client, layout=tiny_layout(tmp_path / "other", word="!"))
-    planned = other.plan("latest")
+    planned = other.push("latest", dry=True)
     (tag,) = [one for one in planned.items if one.kind is ItemKind.TAG]
     assert tag.before == first.digest
     assert client.tagged == {"latest": first.digest}
@@ -152,14 +152,14 @@ def test_a_tag_is_moved_to_another_image_and_says_from_where(
 
 
 def test_what_would_be_pushed_is_told_without_writing(client: Client) -> None:
-    planned = client.plan("8.21.0-http", "latest")
+    planned = client.push("8.21.0-http", "latest", dry=True)
     assert client.server.written == []
     done = client.push("8.21.0-http", "latest")
     assert [dataclasses.replace(one, size=0) for one in planned.items] == [
         dataclasses.replace(one, size=0) for one in done.items
     ]
     assert planned.uploaded == done.uploaded
-    again = client.plan("8.21.0-http", "latest")
+    again = client.push("8.21.0-http", "latest", dry=True)
     assert all(one.present for one in again.items)
     assert {one.kind for one in again.items} == set(ItemKind)
 
