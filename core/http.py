@@ -72,7 +72,7 @@ def explain(error: Exception, policy: RetryPolicy, sent: int = 0) -> HttpError |
     import requests  # noqa: PLC0415
 
     causes = list(causes_of(error))
-    root = causes[-1]
+    root = getattr(causes[-1], "strerror", None) or causes[-1]
     if isinstance(error, requests.exceptions.SSLError):
         return TlsError(f"TLS failed: {root}")
     if any(isinstance(cause, socket.gaierror) for cause in causes):
