@@ -35,7 +35,7 @@ class Direct(DirectorySandbox):
     """Runs a command as it is, in its directory."""
 
     def run(self, command: Command) -> int:
-        return self.run_program(command.argv, command, env=command.env, cwd=self.directory)
+        return self.run_logged(command.argv, command, env=command.env, cwd=self.directory)
 
 
 def direct(directory: Path, cancel: CancelToken | None = None) -> Direct:
