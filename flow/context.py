@@ -49,9 +49,8 @@ def choose_smoke_environment(context: "Context", target: Target) -> SmokeEnviron
     if not target.runs_natively:
         qemu = emulator(target)
         if qemu is None:
-            return (
-                f"qemu-{target.qemu}-static is not installed (apt-get install -y qemu-user-static)"
-            )
+            name = f"qemu-{target.machine.arch}-static"
+            return f"{name} is not installed (apt-get install -y qemu-user-static)"
     elif context.settings["engine"] in {EngineName.DOCKER, EngineName.AUTO}:
         from builders.engines.docker import connect, is_local  # noqa: PLC0415 - loads docker and requests
 

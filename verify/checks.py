@@ -76,20 +76,21 @@ def linux_abi(facts: ElfFacts, _expected: Expectations) -> Iterable[str]:
 
 def machine(facts: ElfFacts, expected: Expectations) -> Iterable[str]:
     """Yield a machine that is not the target's."""
-    if expected.target and facts.machine != expected.target.elf_machine:
-        yield f"is for {facts.machine}, expected {expected.target.elf_machine}"
+    if expected.target and facts.machine != expected.target.machine.elf_machine:
+        yield f"is for {facts.machine}, expected {expected.target.machine.elf_machine}"
 
 
 def elf_class(facts: ElfFacts, expected: Expectations) -> Iterable[str]:
     """Yield a word size that is not the target's."""
-    if expected.target and facts.bits != expected.target.bits:
-        yield f"has {facts.bits} bits, expected {expected.target.bits}"
+    if expected.target and facts.bits != expected.target.machine.bits:
+        yield f"has {facts.bits} bits, expected {expected.target.machine.bits}"
 
 
 def endianness(facts: ElfFacts, expected: Expectations) -> Iterable[str]:
     """Yield a byte order that is not the target's."""
-    if expected.target and facts.little_endian != expected.target.little_endian:
-        yield f"is {_order(facts.little_endian)}, expected {_order(expected.target.little_endian)}"
+    if expected.target and facts.little_endian != expected.target.machine.little_endian:
+        order = _order(expected.target.machine.little_endian)
+        yield f"is {_order(facts.little_endian)}, expected {order}"
 
 
 def segments_inside_file(facts: ElfFacts, _expected: Expectations) -> Iterable[str]:

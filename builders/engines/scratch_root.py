@@ -224,5 +224,5 @@ def _look(cancel: CancelToken) -> None:
 
 def emulator(target: Target) -> Path | None:
     """Return the static qemu for ``target``, or None when it is not installed."""
-    found = shutil.which(f"qemu-{target.qemu}-static")
+    found = shutil.which(f"qemu-{target.machine.arch}-static")
     return Path(found) if found else None

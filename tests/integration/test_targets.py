@@ -41,7 +41,7 @@ FILES = [(Target.ARM_V6, False), (Target.ARM_V6, True), (Target.S390X, False)]
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """Products for machines that this one is not; skipped where nothing here can run them."""
-    missing = [f"qemu-{one.qemu}-static" for one in TARGETS if not emulator(one)]
+    missing = [f"qemu-{one.machine.arch}-static" for one in TARGETS if not emulator(one)]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)} (apt-get install -y qemu-user-static)")
     return Built.once(tmp_path_factory.mktemp("foreign"), *PRODUCTS, targets=TARGETS)
