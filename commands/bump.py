@@ -87,7 +87,7 @@ class Bump:
             try:
                 rows = list(pool.map(self.look, recipes))
             except BaseException:
-                self.context.cancel.cancel()
+                self.context.cancel.set()
                 raise
         texts = []
         for index, (recipe, row) in enumerate(zip(recipes, rows, strict=True)):

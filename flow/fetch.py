@@ -62,7 +62,7 @@ def fetch_sources(
             )
             return dict(zip([recipe.name for recipe in recipes], found, strict=True))
         except BaseException:
-            context.cancel.cancel()
+            context.cancel.set()
             raise
 
 

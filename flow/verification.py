@@ -69,7 +69,7 @@ def verify(context: Context, run: BuildRun) -> list[Artifact]:
                 artifact for found in pool.map(verifier.artifacts, run.goals) for artifact in found
             ]
         except BaseException:
-            context.cancel.cancel()
+            context.cancel.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 
