@@ -64,7 +64,7 @@ def run_plan(
             try:
                 _run_missing(waiting, done, running, begin, jobs=jobs, memory=memory)
             except BaseException:
-                cancel.cancel()
+                cancel.set()
                 wait([future for future in running if not future.cancel()])
                 raise
     return done

@@ -170,7 +170,8 @@ def targets(curl: Recipe) -> str:
     for target in Target:
         builds = f"no: {curl.unsupported[target]}" if target in curl.unsupported else "yes"
         packs = "" if target in curl.unsupported else curl.unpackable.get(target, "yes")
-        rows.append((f"`{target}`", builds, packs, f"`{target.triple}`", target.cpu))
+        machine = target.machine
+        rows.append((f"`{target}`", builds, packs, f"`{machine.triple}`", machine.cpu))
     return _table(("target", "built", "packed", "triple", "CPU"), rows)
 
 

@@ -37,7 +37,7 @@ def in_threads(
                 if not running or any(future.exception() for future in done):
                     return [future.result() for future in futures if future in done]
         except BaseException:
-            cancel.cancel()
+            cancel.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     return []

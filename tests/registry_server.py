@@ -28,6 +28,7 @@ import requests
 import urllib3
 
 from core.files import write_file
+from core.progress import Progress
 from core.retry import RetryPolicy
 from core.target import Target
 from publish.oci.attachment import Attachment
@@ -511,7 +512,7 @@ class DirectHandler(Handler):
         for name, value in request.headers.items():
             self.headers[name] = value
         body: Any = request.body
-        self.rfile = body if hasattr(body, "read") else io.BytesIO(body or b"")
+        self.rfile = io.BytesIO(body if isinstance(body, bytes) else b"".join(body or ()))
         self.wfile = self.sent = io.BytesIO()
         self.status = 0
         self.fields: dict[str, str] = {}
@@ -638,7 +639,7 @@ def attachments_of(layout: Layout) -> tuple[Attachment, ...]:
 
 
 @dataclass
-class Recorder:
+class Recorder(Progress):
     """A `Progress` that keeps everything."""
 
     notes: list[str] = field(default_factory=list)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from commands.release_inputs import ReleaseInputs
 from commands.verify import judge_file
 from core.errors import PublishError
-from core.progress import NullReport
+from core.progress import Report
 from core.settings import Settings
 from flow.context import ROOT, Context
 from publish.check.directory import check_release
@@ -180,7 +180,7 @@ def released(built: Built, frozen: Built, tmp_path_factory: pytest.TempPathFacto
     text = json.dumps({"version": 1, "artifacts": entries})
     (artifacts / "manifest.json").write_text(text, "utf-8")
     settings = Settings.read({**built.settings, "artifacts": str(artifacts)}, environment={})
-    context = Context(settings=settings, report=NullReport())
+    context = Context(settings=settings, report=Report())
     key = new_key(directory / "secret.key", directory / "key.pub")
     release(context, directory / "release", key)
     return Released(context=context, directory=directory / "release", public=directory / "key.pub")

@@ -140,7 +140,7 @@ def test_a_foreign_program_runs_in_its_emulator_and_never_in_a_container(
     chooser: Chooser, backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(docker_root, "connect", lambda: Daemon(HERE))
-    qemu = tmp_path / f"qemu-{foreign().qemu}-static"
+    qemu = tmp_path / f"qemu-{foreign().machine.arch}-static"
     qemu.write_text("#!/bin/sh\n", "utf-8")
     qemu.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
@@ -157,5 +157,5 @@ def test_without_an_emulator_or_a_sandbox_the_reason_is_told(
     assert str(reason).startswith("no empty root can be made: No sandbox works here")
     reason = smoke_environment(foreign(), "auto", chooser)
     assert reason == (
-        f"qemu-{foreign().qemu}-static is not installed (apt-get install -y qemu-user-static)"
+        f"qemu-{foreign().machine.arch}-static is not installed (apt-get install -y qemu-user-static)"
     )
