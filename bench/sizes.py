@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.report import Figure
-from core.progress import NullReport
+from core.progress import Report
 from core.settings import Settings
 from core.target import Target
 from flow.context import ROOT, Context
@@ -90,4 +90,4 @@ def output(program: Path, *args: str) -> bytes:
 
 def open_context(**flags: str) -> Context:
     """The context as `./inv` would set it up."""
-    return Context(settings=Settings.read(flags), report=NullReport())
+    return Context(settings=Settings.read(flags), report=Report())

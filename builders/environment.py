@@ -43,12 +43,12 @@ def environment(
         "VERSION": step.release.version,
         "JOBS": str(os.cpu_count() or 1),
         "TARGET": target.value,
-        "TRIPLE": target.triple,
-        "ZIG_CPU": target.cpu,
-        "CLANG_TARGET": target.clang,
-        "PROCESSOR": target.triple.partition("-")[0],
-        "MUSL_ARCH": target.musl_arch,
-        "KERNEL_ARCH": target.kernel_arch,
+        "TRIPLE": target.machine.triple,
+        "ZIG_CPU": target.machine.cpu,
+        "CLANG_TARGET": target.machine.clang,
+        "PROCESSOR": target.machine.triple.partition("-")[0],
+        "MUSL_ARCH": target.machine.musl_arch,
+        "KERNEL_ARCH": target.machine.kernel_arch,
         "CFLAGS": " ".join([*toolchain.compile_flags, maps]),
         "LDFLAGS": " ".join(_outline(toolchain.link_flags, target)),
         "SWITCHES": " ".join(
@@ -62,7 +62,7 @@ def environment(
 
 def _outline(flags: Sequence[str], target: Target) -> list[str]:
     """Take the machine outliner away from targets that it is not good for."""
-    if target.outlines:
+    if target.machine.outlines:
         return list(flags)
     return [flag.replace("machine-outliner=always", "machine-outliner=never") for flag in flags]
 

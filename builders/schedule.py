@@ -12,6 +12,7 @@ from builders.build import Outcome, StepRunner
 from builders.memory import MemoryBudget
 from builders.plan import Step
 from core.cancel import Cancelled, CancelToken
+from core.threads import GLANCE
 
 
 class Submit(Protocol):
@@ -63,7 +64,7 @@ def run_plan(
             try:
                 _run_missing(waiting, done, running, begin, jobs=jobs, memory=memory)
             except BaseException:
-                cancel.cancel()
+                cancel.set()
                 wait([future for future in running if not future.cancel()])
                 raise
     return done
@@ -98,7 +99,9 @@ def _run_missing(
             if len(running) < jobs and memory.admits(step, running.values()):
                 waiting.remove(step)
                 running[submit(step, _inputs(step, done))] = step
-        finished, _ = wait(running, return_when=FIRST_COMPLETED)
+        finished: set[Future[Outcome]] = set()
+        while not finished:
+            finished, _ = wait(running, timeout=GLANCE, return_when=FIRST_COMPLETED)
         # A real failure before the steps that it stopped.
         for future in sorted(finished, key=_cancelled):
             done[running.pop(future)] = future.result()

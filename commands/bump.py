@@ -1,7 +1,6 @@
 """`inv bump`: moves pins: looks for newer releases where each recipe's rule says, proves them, and writes them down."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, assert_never
@@ -19,6 +18,7 @@ from core.files import write_file
 from core.progress import CancellableProgress
 from core.retry import ClientOptions
 from core.suggest import suggestion
+from core.threads import in_threads
 from flow.context import Context
 from recipes.model import Recipe, UpdateRule
 from recipes.pins import add_release
@@ -82,12 +82,7 @@ class Bump:
         Everything is looked at before anything is written. Raises BadSignatureError, RecipeError, UsageError.
         """
         recipes = self._select(names)
-        with ThreadPoolExecutor(max_workers=4, thread_name_prefix="bump") as pool:
-            try:
-                rows = list(pool.map(self.look, recipes))
-            except BaseException:
-                self.context.cancel.cancel()
-                raise
+        rows = in_threads(self.look, recipes, jobs=4, name="bump", cancel=self.context.cancel)
         texts = []
         for index, (recipe, row) in enumerate(zip(recipes, rows, strict=True)):
             if row.candidate:

@@ -119,13 +119,8 @@ ENTRYPOINT ["/my-server"]
 def settings() -> str:
     """Every setting under its three names."""
     rows = [
-        (
-            f"`{setting.variable}`",
-            f"`{setting.name}`",
-            f"`{setting.default}`" if setting.default else "",
-            setting.help,
-        )
-        for setting in SETTINGS
+        (f"`{it.variable}`", f"`{it.name}`", f"`{it.default}`" if it.default else "", it.help)
+        for it in SETTINGS
     ]
     return _table(("environment variable", f"key in `{FILE}`", "default", "what"), rows)
 
@@ -175,7 +170,8 @@ def targets(curl: Recipe) -> str:
     for target in Target:
         builds = f"no: {curl.unsupported[target]}" if target in curl.unsupported else "yes"
         packs = "" if target in curl.unsupported else curl.unpackable.get(target, "yes")
-        rows.append((f"`{target}`", builds, packs, f"`{target.triple}`", target.cpu))
+        machine = target.machine
+        rows.append((f"`{target}`", builds, packs, f"`{machine.triple}`", machine.cpu))
     return _table(("target", "built", "packed", "triple", "CPU"), rows)
 
 

@@ -2,12 +2,11 @@
 
 import re
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from builders.engines.docker import connect, engine_errors
 from builders.schedule import run_plan
@@ -21,15 +20,22 @@ from flow.context import ROOT, Context
 from flow.fetch import fetch_sources
 from publish.manifest import Artifact, Input, read_manifest
 from publish.oci.archive import archive_name, write_archive
-from publish.oci.image import Image, MultiArch, choose, write_layout
+from publish.oci.image import Image, choose, write_layout
 from publish.oci.layer import LayerFile
-from publish.oci.layout import Layout
-from publish.trust.components import Component, Role, Wheel, component_of, licence_of, linked
-from publish.trust.published import PublishedFile, resolve
+from publish.release.image import PublishedImage
+from publish.trust.components import Role, component_of, licence_of
+from publish.trust.published import PublishedFile, published_file, resolve
 from recipes.images import ImageFile, ImageRecipe, load_images
-from recipes.load import find_product
 
-SOURCES = ("recipes", "builders", "publish", "probe", "requirements.txt", "commands/image.py")
+SOURCES = (
+    "recipes",
+    "builders",
+    "publish",
+    "probe",
+    "core/target.py",
+    "requirements.txt",
+    "commands/image.py",
+)
 """What can change an image: its revision is the last commit that touched any of it."""
 
 
@@ -59,32 +65,7 @@ class ImageSelection:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class WrittenImage:
-    """An image that was written, and what is in it."""
-
-    layout: Layout
-    image: MultiArch
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Bytes of the files in the image, by platform: what an engine counts."""
-        return {
-            image.target.value: sum(file.source.stat().st_size for file in image.files)
-            for image in self.image.images
-        }
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "name": self.layout.name,
-            "tag": self.layout.tag,
-            "digest": self.layout.index.digest,
-            "layout": str(self.layout.directory),
-            "bytes": self.sizes,
-        }
-
-
-def describe_images(made: Iterable[WrittenImage]) -> str:
+def describe_images(made: Iterable[PublishedImage]) -> str:
     """Return a table of images: one line for each platform."""
     rows = [
         (image.layout.reference, target, f"{size:,}", image.layout.index.digest)
@@ -116,29 +97,31 @@ class ImageMaker:
         """Where image layouts go."""
         return self.context.artifacts / "oci"
 
-    def make(self, selection: ImageSelection) -> tuple[list[WrittenImage], list[str]]:
+    @cached_property
+    def inputs(self) -> ReleaseInputs:
+        return ReleaseInputs(context=self.context)
+
+    def make(self, selection: ImageSelection) -> tuple[list[PublishedImage], list[str]]:
         """Write layouts; return them, and a line for each image that lacks something.
 
         Raises UsageError when a word names no image, or when nothing at all can be made.
         """
-        made: list[WrittenImage] = []
+        made: list[PublishedImage] = []
         lacking: list[str] = []
         for recipe in self.select(selection.words):
-            found = self.plan(recipe, selection)
+            found = list(self._write(recipe, selection))
+            made += found
             if not found:
                 products = " ".join(content.product for content in self._programs(recipe))
                 lacking.append(
                     f"{recipe.label}: not built for one target in common: inv build {products}"
                 )
-            for image in found:
-                directory = self.directory / f"{image.name}-{image.tag}"
-                made.append(WrittenImage(layout=write_layout(directory, image), image=image))
         if not made:
             msg = "No image can be made:\n" + "\n".join(f"  {line}" for line in lacking)
             raise UsageError(msg, next="inv build, then inv image")
         return made, lacking
 
-    def archives(self, made: WrittenImage) -> list[Path]:
+    def archives(self, made: PublishedImage) -> list[Path]:
         """Write one tar for each platform of an image; return their paths."""
         paths = []
         for manifest in made.layout.manifests():
@@ -147,7 +130,7 @@ class ImageMaker:
             paths.append(path)
         return paths
 
-    def load(self, made: WrittenImage) -> str:
+    def load(self, made: PublishedImage) -> str:
         """Put an image into the Docker engine: the one platform that the engine is for. Return its name.
 
         Raises EngineError when no engine answers, UsageError when the image is not for its platform.
@@ -187,10 +170,9 @@ class ImageMaker:
             chosen += [image for image in found if image not in chosen]
         return chosen
 
-    def plan(self, recipe: ImageRecipe, selection: ImageSelection) -> list[MultiArch]:
-        """Return the images of a recipe: one for each release built of a single program, one of a composed one."""
+    def _write(self, recipe: ImageRecipe, selection: ImageSelection) -> Iterator[PublishedImage]:
+        """Write one image for each release built of a single program, or one of a composed one."""
         packed = recipe.packed if selection.packed is None else selection.packed
-        planned: list[MultiArch] = []
         for versions in self._versions(recipe):
             chosen = choose(
                 recipe,
@@ -201,16 +183,16 @@ class ImageMaker:
             )
             if chosen:
                 tag = recipe.tagged(versions, packed=packed)
-                images = [
-                    self._image(recipe, target, artifacts, tag)
-                    for target, artifacts in chosen.items()
-                ]
+                files = {target: self._files(recipe, chosen[target]) for target in chosen}
+                layout = write_layout(
+                    self.directory / f"{recipe.name}-{tag}",
+                    recipe.name,
+                    tag,
+                    [self._image(recipe, target, files[target], tag) for target in files],
+                )
                 newest = versions == self._newest(recipe)
                 moving = recipe.moved(packed=packed) if newest else ()
-                planned.append(
-                    MultiArch(name=recipe.name, tag=tag, moving=moving, images=tuple(images))
-                )
-        return planned
+                yield PublishedImage(layout=layout, files=files, moving=moving)
 
     def _versions(self, recipe: ImageRecipe) -> list[dict[str, str]]:
         """Releases by recipe: of a single program every one that is built, else the newest that is."""
@@ -240,46 +222,44 @@ class ImageMaker:
     def _is_program(self, product: str) -> bool:
         return bool(self.context.recipes[product.partition(":")[0]].variants[0].expect)
 
+    def published(self, artifact: Artifact) -> PublishedFile:
+        """Return a file of the manifest with all that is known of it. Raises PublishError."""
+        context = self.context
+        return published_file(artifact, context.artifacts, context.recipes, self.inputs.wheels)
+
+    def _files(
+        self, recipe: ImageRecipe, artifacts: Mapping[str, Artifact]
+    ) -> tuple[PublishedFile, ...]:
+        return tuple(
+            self.published(artifacts[content.product])
+            if content.product in artifacts
+            else self.data[content.product]
+            for content in recipe.contents
+        )
+
     def _image(
-        self,
-        recipe: ImageRecipe,
-        target: Target,
-        artifacts: Mapping[str, Artifact],
-        tag: str,
+        self, recipe: ImageRecipe, target: Target, files: Sequence[PublishedFile], tag: str
     ) -> Image:
-        files: list[LayerFile] = []
-        epochs: list[int] = []
-        for content in recipe.contents:
-            if artifact := artifacts.get(content.product):
-                source, sha256 = self.context.artifacts / artifact.path, artifact.sha256
-                release = self.context.recipes[content.recipe].release(artifact.release)
-                assert release, "only pinned releases are chosen"
-                epochs.append(release.epoch)
-            else:
-                data = self.data[content.product]
-                source, sha256 = data.path, data.sha256
-                epochs.append(data.epoch)
-            files.append(
-                LayerFile(
-                    path=content.path,
-                    source=source,
-                    sha256=sha256,
-                    mode=content.mode,
-                    links=content.links,
-                )
-            )
-        epoch = max(epochs)
+        epoch = max(file.epoch for file in files)
         return Image(
             recipe=recipe,
             target=target,
-            files=tuple(files),
+            files=tuple(
+                LayerFile(
+                    path=content.path,
+                    source=file.path,
+                    sha256=file.sha256,
+                    mode=content.mode,
+                    links=content.links,
+                )
+                for content, file in zip(recipe.contents, files, strict=True)
+            ),
             epoch=epoch,
-            labels=self._labels(recipe, tuple(artifacts.values()), tag, epoch),
-            artifacts=tuple(artifacts.values()),
+            labels=self._labels(recipe, files, tag, epoch),
         )
 
     def _labels(
-        self, recipe: ImageRecipe, artifacts: tuple[Artifact, ...], tag: str, epoch: int
+        self, recipe: ImageRecipe, files: Iterable[PublishedFile], tag: str, epoch: int
     ) -> dict[str, str]:
         """https://github.com/opencontainers/image-spec/blob/main/annotations.md."""
         first = self.context.recipes[recipe.contents[0].recipe]
@@ -293,29 +273,12 @@ class ImageMaker:
             "description": recipe.summary,
             "version": tag,
             "created": datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "licenses": self._licence(recipe, artifacts),
+            "licenses": licence_of(part for file in files for part in file.components),
             "revision": self.revision,
             "source": source,
             "url": url,
         }
         return {f"org.opencontainers.image.{name}": text for name, text in labels.items() if text}
-
-    def _licence(self, recipe: ImageRecipe, artifacts: Iterable[Artifact]) -> str:
-        """The licence of everything in an image at once, as an SPDX expression."""
-        recipes = self.context.recipes
-        components: list[Component] = []
-        for artifact in artifacts:
-            versions = {source.name: source.version for source in artifact.inputs}
-            product = find_product(artifact.product, recipes)
-            components += linked(product, versions, recipes, self._wheels, packed=artifact.packed)
-        for content in recipe.contents:
-            if data := self.data.get(content.product):
-                components += data.components
-        return licence_of(components)
-
-    @cached_property
-    def _wheels(self) -> dict[str, Wheel]:
-        return {wheel.name: wheel for wheel in ReleaseInputs(context=self.context).wheels}
 
     @cached_property
     def revision(self) -> str:
@@ -333,9 +296,9 @@ class ImageMaker:
     def data(self) -> dict[str, PublishedFile]:
         """What is in images and is no program, such as CA certificates, by name: made once for every target."""
         names = {content.product for image in self.images for content in image.contents}
-        return {name: self._make(name) for name in sorted(names) if not self._is_program(name)}
+        return {name: self._data(name) for name in sorted(names) if not self._is_program(name)}
 
-    def _make(self, name: str) -> PublishedFile:
+    def _data(self, name: str) -> PublishedFile:
         context, recipe = self.context, self.context.recipes[name]
         ((release, fetched),) = fetch_sources(context, [recipe]).values()
         step = lone_step(recipe, release)

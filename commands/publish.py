@@ -1,22 +1,20 @@
 """`inv publish`: puts images and files into a release directory or a registry."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from commands.image import ImageMaker, ImageSelection, WrittenImage
-from commands.release_inputs import ReleaseInputs
+from commands.image import ImageMaker, ImageSelection
 from flow.context import Context
-from publish.manifest import Artifact
 from publish.registry.push import push
 from publish.registry.reference import SCHEME, Repository
 from publish.registry.upload_item import Pushed
 from publish.release.image import PublishedImage, attachments
 from publish.release.write import WrittenRelease, write_release
 from publish.trust.provenance import BuildPlatform
-from publish.trust.published import PublishedFile, published_files
+from publish.trust.published import PublishedFile
 from publish.trust.signing import SecretKey
 
 UNSIGNED = "nothing is signed: users cannot check who published it (./inv key new makes a key)"
@@ -38,14 +36,10 @@ class Publisher:
         return ImageMaker(context=self.context)
 
     @cached_property
-    def inputs(self) -> ReleaseInputs:
-        return ReleaseInputs(context=self.context)
-
-    @cached_property
     def builder(self) -> BuildPlatform:
         """Who builds here, and with what."""
         settings = self.context.settings
-        return self.inputs.builder(
+        return self.maker.inputs.builder(
             id=settings["builder"], source=settings["source"], revision=self.maker.revision
         )
 
@@ -68,15 +62,13 @@ class Publisher:
         Raises PublishError when a file was not verified and tried, and when the directory cannot be one.
         """
         made, _ = self.maker.make(selection)
-        images = [
-            self.contents(image, archives=tuple(self.maker.archives(image))) for image in made
-        ]
+        images = [replace(image, archives=tuple(self.maker.archives(image))) for image in made]
         return write_release(
             directory,
             self.files(selection, made),
             images=images,
-            reader=self.inputs.reader,
-            archive=self.inputs.archive,
+            reader=self.maker.inputs.reader,
+            archive=self.maker.inputs.archive,
             builder=self.builder,
             key=self.key,
             dry=dry,
@@ -95,16 +87,13 @@ class Publisher:
         Everything is made, and known to be verified, before the first byte is sent. Raises PublishError.
         """
         made, _ = self.maker.make(selection)
-        ready = [
-            (image, attachments(self.contents(image), builder=self.builder, key=self.key))
-            for image in made
-        ]
+        ready = [(image, attachments(image, builder=self.builder, key=self.key)) for image in made]
         progress = self.context.report.progress("copy")
         return [
             push(
                 image.layout,
                 repository.joined(image.layout.name),
-                (image.layout.tag, *(image.image.moving if latest else ())),
+                (image.layout.tag, *(image.moving if latest else ())),
                 attached,
                 dry=dry,
                 progress=progress,
@@ -113,37 +102,16 @@ class Publisher:
         ]
 
     def files(
-        self, selection: ImageSelection, made: Sequence[WrittenImage]
+        self, selection: ImageSelection, made: Sequence[PublishedImage]
     ) -> tuple[PublishedFile, ...]:
         """The files of a release: everything that is built, or what the chosen images have in them."""
         artifacts = self.maker.artifacts
         if selection.targets:
             artifacts = [artifact for artifact in artifacts if artifact.target in selection.targets]
         if selection.words:
-            products = {
-                content.product
-                for written in made
-                for image in written.image.images
-                for content in image.recipe.contents
-            }
+            products = {file.product for image in made for file in image.all_files}
             artifacts = [artifact for artifact in artifacts if artifact.product in products]
-        return self._published(artifacts)
-
-    def contents(self, made: WrittenImage, archives: tuple[Path, ...] = ()) -> PublishedImage:
-        """An image with all that is known of the files in it."""
-        files = {}
-        for image in made.image.images:
-            data = [
-                self.maker.data[content.product]
-                for content in image.recipe.contents
-                if content.product in self.maker.data
-            ]
-            files[image.target] = (*self._published(image.artifacts), *data)
-        return PublishedImage(layout=made.layout, files=files, archives=archives)
-
-    def _published(self, artifacts: Sequence[Artifact]) -> tuple[PublishedFile, ...]:
-        context = self.context
-        return published_files(artifacts, context.artifacts, context.recipes, self.inputs.wheels)
+        return tuple(map(self.maker.published, artifacts))
 
 
 def describe_pushed(pushed: Sequence[Pushed], *, dry: bool) -> str:

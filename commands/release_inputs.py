@@ -11,7 +11,7 @@ from builders.sources.archive import ArchiveMember, MemberKind, Unreadable, memb
 from core.errors import PublishError
 from flow.context import ROOT, Context
 from publish.trust.components import Component, Wheel, read_wheels
-from publish.trust.licences import Member as Text
+from publish.trust.licences import SourceFile
 from publish.trust.provenance import BUILDER, BuildPlatform
 
 LARGEST = 4 << 30
@@ -50,7 +50,7 @@ class ReleaseInputs:
         return blob
 
     @contextmanager
-    def reader(self, component: Component) -> Iterator[Iterator[Text]]:
+    def reader(self, component: Component) -> Iterator[Iterator[SourceFile]]:
         """Lend the files of a component's source by their paths below its top directory. Raises PublishError."""
         if component.wheel:
             yield _files(self.context.toolchain.packages / component.wheel.name, "**/*")
@@ -76,14 +76,14 @@ class _Text:
     read: Callable[[], bytes]
 
 
-def _files(directory: Path, pattern: str) -> Iterator[Text]:
+def _files(directory: Path, pattern: str) -> Iterator[SourceFile]:
     for path in sorted(directory.glob(pattern)):
         if path.is_file():
             name = path.relative_to(directory).as_posix()
             yield _Text(name, path.stat().st_size, path.read_bytes)
 
 
-def _members(found: Iterator[ArchiveMember], *, wheel: bool) -> Iterator[Text]:
+def _members(found: Iterator[ArchiveMember], *, wheel: bool) -> Iterator[SourceFile]:
     """A source archive has everything in one directory; a wheel has not."""
     for member in found:
         if member.kind is MemberKind.FILE:

@@ -9,14 +9,16 @@ from commands.verify import judge_file
 from core.errors import PublishError, UsageError
 from flow.context import Context
 from publish.check.directory import check_release
-from publish.check.findings import Checked
+from publish.check.findings import CheckResult
 from publish.check.image import check_image
 from publish.registry.pull import list_tags, pull
 from publish.registry.reference import SCHEME, Reference, Repository
 from recipes.images import load_images
 
 
-def check_releases(context: Context, where: str, *, insecure: bool = False) -> Sequence[Checked]:
+def check_releases(
+    context: Context, where: str, *, insecure: bool = False
+) -> Sequence[CheckResult]:
     """Check a release directory, or images of a registry; never raises for what is in them.
 
     ``oci://HOST/REPO/NAME:TAG`` (or ``@sha256:…``) is one image, ``oci://HOST/REPO/NAME`` all its tags,

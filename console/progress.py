@@ -5,13 +5,13 @@ import time
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TextIO
 
-from core.progress import Progress
+from core.progress import Progress, Report
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
 
-class PlainProgress:
+class PlainProgress(Progress):
     """One line when a transfer begins, one when a download is complete."""
 
     def __init__(self, report: "PlainReport", verb: str) -> None:
@@ -39,7 +39,7 @@ class PlainProgress:
             self.report.note(f"fetched {self.label} ({self.size:,} bytes in {seconds:.1f} s)")
 
 
-class PlainReport:
+class PlainReport(Report):
     """For logs: every event is a line, nothing moves."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -62,10 +62,8 @@ class PlainReport:
     def progress(self, verb: str) -> Progress:
         return PlainProgress(self, verb)
 
-    def close(self) -> None: ...
 
-
-class LiveProgress:
+class LiveProgress(Progress):
     """A bar for the transfer that runs now."""
 
     def __init__(self, report: "LiveReport", verb: str) -> None:
@@ -90,7 +88,7 @@ class LiveProgress:
             self.task = None
 
 
-class LiveReport:
+class LiveReport(Report):
     """For terminals: what runs now at the bottom, what is done above. Appears with the first event."""
 
     def __init__(self) -> None:
@@ -144,6 +142,6 @@ class LiveReport:
             self._bars.stop()
 
 
-def make_report() -> PlainReport | LiveReport:
+def make_report() -> Report:
     """Return bars where standard error is a terminal, else plain lines."""
     return LiveReport() if sys.stderr.isatty() else PlainReport()

@@ -10,13 +10,13 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from errno import EHOSTUNREACH, ENETUNREACH
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
-from core.body import Body
+from core.body import Body, Content
 from core.errors import causes_of
 from core.files import CHUNK
-from core.progress import NullProgress, Progress
+from core.progress import Progress
 from core.retry import (
     ClientOptions,
     Fault,
@@ -39,6 +39,7 @@ LASTING = frozenset({501, 505, 506, 507, 508, 510, 511})
 LARGEST_TEXT = 4 << 20
 """Bytes of an answer that is kept in memory, unless said otherwise."""
 
+Headers = Mapping[str, str]
 _T = TypeVar("_T")
 
 
@@ -72,7 +73,7 @@ def explain(error: Exception, policy: RetryPolicy, sent: int = 0) -> HttpError |
     import requests  # noqa: PLC0415
 
     causes = list(causes_of(error))
-    root = causes[-1]
+    root = getattr(causes[-1], "strerror", None) or causes[-1]
     if isinstance(error, requests.exceptions.SSLError):
         return TlsError(f"TLS failed: {root}")
     if any(isinstance(cause, socket.gaierror) for cause in causes):
@@ -97,7 +98,7 @@ class Response:
 
     def __init__(self, response: "requests.Response", url: str, options: ClientOptions) -> None:
         self.status = response.status_code
-        self.headers: Mapping[str, str] = response.headers
+        self.headers: Headers = response.headers
         self.url = url
         self.content = b""
         """What `read` has read."""
@@ -176,7 +177,7 @@ class HttpClient:
     ) -> None:
         self.options = options
         self.name = name
-        self.progress = progress or NullProgress()
+        self.progress = progress or Progress()
         self._session = options.session()
 
     def __enter__(self) -> Self:
@@ -202,12 +203,7 @@ class HttpClient:
         return False
 
     def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: Body | None = None,
+        self, method: str, url: str, *, headers: Headers | None = None, body: Content | None = None
     ) -> Response:
         """Return the answer with its body, whatever it is, once there is one. Raises `failure` when there is none."""
         return self.with_retries(
@@ -231,24 +227,14 @@ class HttpClient:
         raise AssertionError
 
     def request_once(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: Body | None = None,
+        self, method: str, url: str, *, headers: Headers | None = None, body: Content | None = None
     ) -> Response:
         """As `request`, without retries. Raises Fault and HttpError."""
         with self.open(method, url, headers=headers, body=body) as response:
             return response.read()
 
     def open(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        body: Body | None = None,
+        self, method: str, url: str, *, headers: Headers | None = None, body: Content | None = None
     ) -> Response:
         """Ask once, logged in if need be, following redirects; the body is left to be read."""
         redirects, challenged = 0, False
@@ -271,19 +257,17 @@ class HttpClient:
                 return response
 
     def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: Body | None = None
+        self, method: str, url: str, headers: Headers, body: Content | None = None
     ) -> Response:
         """Send one request as it is. Raises Fault for a status that may heal."""
         import requests  # noqa: PLC0415
 
         policy, session = self.options.policy, self._session
         fixed = {"User-Agent": "fromscratch", "Accept-Encoding": "identity"}
-        reading = body.open() if body else None
-        data: Any = reading
         try:
             # Not `session.request`: it reads the whole body of a redirect, however long that is, and keeps cookies.
             request = session.prepare_request(
-                requests.Request(method, url, headers={**fixed, **headers}, data=data)
+                requests.Request(method, url, headers={**fixed, **headers}, data=body)
             )
             settings = session.merge_environment_settings(url, {}, True, session.verify, None)
             answer = session.get_adapter(url).send(
@@ -295,10 +279,7 @@ class HttpClient:
                 proxies=settings["proxies"],
             )
         except (requests.RequestException, ValueError) as error:
-            raise explain(error, policy, reading.sent if reading else 0) from None
-        finally:
-            if reading:
-                reading.close()
+            raise explain(error, policy, body.sent if isinstance(body, Body) else 0) from None
         status = answer.status_code
         if status in HEALING or (status >= 500 and status not in LASTING):
             answer.close()

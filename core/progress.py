@@ -1,12 +1,10 @@
 """Somebody who is told how a run comes along: a terminal, a log, nobody."""
 
-from typing import Protocol
-
 from core.cancel import CancelToken
 
 
-class Progress(Protocol):
-    """Somebody who shows how bytes travel. Called from the thread that moves them."""
+class Progress:
+    """Somebody who shows how bytes travel; this one shows nothing. Called from the thread that moves them."""
 
     def started(self, label: str, size: int, origin: str = "") -> None:
         """An attempt at ``size`` bytes begins, from ``origin``; the count begins at zero again."""
@@ -21,8 +19,8 @@ class Progress(Protocol):
         """It is over, well or badly. Not called when nothing was started."""
 
 
-class Report(Protocol):
-    """Called from several threads."""
+class Report:
+    """Somebody who is told of steps; this one shows nothing. Called from several threads."""
 
     def step_started(self, name: str) -> None:
         """A step begins to run (not called when its result was cached)."""
@@ -38,13 +36,13 @@ class Report(Protocol):
 
     def progress(self, verb: str) -> Progress:
         """Return somebody to tell about one thing that travels; ``verb`` is ``fetch`` or ``copy``."""
-        ...
+        return Progress()
 
     def close(self) -> None:
         """The run is over: put the display away."""
 
 
-class CancellableProgress:
+class CancellableProgress(Progress):
     """A `Progress` that ends what it shows when the run is cancelled."""
 
     def __init__(self, progress: Progress, cancel: CancelToken) -> None:
@@ -70,25 +68,3 @@ class CancellableProgress:
         """Wait before the next try, but not longer than there will be one."""
         self.cancel.wait(seconds)
         self.cancel.check("fetching")
-
-
-class NullProgress:
-    """A `Progress` that shows nothing."""
-
-    def started(self, label: str, size: int, origin: str = "") -> None: ...
-    def advanced(self, size: int) -> None: ...
-    def note(self, text: str) -> None: ...
-    def finished(self) -> None: ...
-
-
-class NullReport:
-    """A `Report` that shows nothing."""
-
-    def step_started(self, name: str) -> None: ...
-    def step_finished(self, name: str, seconds: float, *, cached: bool) -> None: ...
-    def note(self, text: str) -> None: ...
-    def warn(self, text: str) -> None: ...
-    def close(self) -> None: ...
-
-    def progress(self, verb: str) -> Progress:
-        return NullProgress()

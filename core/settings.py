@@ -32,8 +32,8 @@ class Setting:
     """One thing a user can set: ``--engine``, ``FROMSCRATCH_ENGINE``, ``engine = …``."""
 
     name: str
-    default: str
     help: str
+    default: str = ""
     secret: bool = False
     """Never displayed."""
 
@@ -51,33 +51,23 @@ class Setting:
 
 SETTINGS = (
     Setting(name="engine", default="auto", help="where steps run: auto, docker, sandbox or host"),
-    Setting(name="recipes", default="", help="directories with more recipes, added to our own"),
-    Setting(name="jobs", default="", help="steps at a time; default: one per CPU core"),
-    Setting(
-        name="cache", default="", help="the cache's directory; default: the user's cache directory"
-    ),
-    Setting(
-        name="artifacts", default="", help="where results go; default: artifacts/ of the project"
-    ),
-    Setting(name="mirrors", default="", help="private mirrors, tried first: URLs or templates"),
-    Setting(
-        name="debian_mirror", default="", help="base URL of a Debian mirror; default: apt's own"
-    ),
-    Setting(name="base_image", default="", help="base of the builder image, as name@sha256:..."),
-    Setting(name="offline", default="", help="1: fetch nothing from the network"),
-    Setting(name="source", default="", help="images' source label; default: upstream's archive"),
-    Setting(
-        name="revision", default="", help="images' revision label; default: the last commit to them"
-    ),
-    Setting(name="key", default="", help="the secret key that signs releases, made by inv key new"),
-    Setting(
-        name="key_password", default="", help="that key's password, if it has one", secret=True
-    ),
-    Setting(name="public_key", default="", help="the public key that releases must be signed by"),
-    Setting(name="builder", default="", help="who builds, as a URI in the provenance"),
-    Setting(name="python", default="", help="the Python that ./inv makes its environment with"),
-    Setting(name="debug", default="", help="1: show tracebacks"),
-    Setting(name="test_docker", default="", help="1: tests that need Docker fail without it"),
+    Setting(name="recipes", help="directories with more recipes, added to our own"),
+    Setting(name="jobs", help="steps at a time; default: one per CPU core"),
+    Setting(name="cache", help="the cache's directory; default: the user's cache directory"),
+    Setting(name="artifacts", help="where results go; default: artifacts/ of the project"),
+    Setting(name="mirrors", help="private mirrors, tried first: URLs or templates"),
+    Setting(name="debian_mirror", help="base URL of a Debian mirror; default: apt's own"),
+    Setting(name="base_image", help="base of the builder image, as name@sha256:..."),
+    Setting(name="offline", help="1: fetch nothing from the network"),
+    Setting(name="source", help="images' source label; default: upstream's archive"),
+    Setting(name="revision", help="images' revision label; default: the last commit to them"),
+    Setting(name="key", help="the secret key that signs releases, made by inv key new"),
+    Setting(name="key_password", help="that key's password, if it has one", secret=True),
+    Setting(name="public_key", help="the public key that releases must be signed by"),
+    Setting(name="builder", help="who builds, as a URI in the provenance"),
+    Setting(name="python", help="the Python that ./inv makes its environment with"),
+    Setting(name="debug", help="1: show tracebacks"),
+    Setting(name="test_docker", help="1: tests that need Docker fail without it"),
 )
 
 

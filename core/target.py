@@ -14,7 +14,7 @@ from core.errors import UsageError
 from core.suggest import suggestion
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Machine:
     """All that is known about a target; to build for one more, add a row to `Target`."""
 
@@ -22,18 +22,18 @@ class Machine:
     """The name Docker gives it."""
     uname: tuple[str, ...]
     """What ``uname -m`` says on such a machine."""
-    triple: str
-    """The target triple that zig takes, always against musl."""
+    arch: str = ""
+    """The architecture, as most others call it; what ``uname`` says first, unless told otherwise."""
+    triple: str = ""
+    """The target triple that zig takes, always against musl; begins with ``arch``, unless told otherwise."""
     cpu: str = "baseline"
     """The oldest CPU that the platform promises, as zig's ``-mcpu``."""
-    clang: str
-    """The target as clang's flags: triple, CPU and ABI."""
-    kernel_arch: str
-    """The name of the kernel's architecture, as zig's header directories have it."""
-    musl_arch: str
-    """The name of musl's ``arch/`` directory."""
-    qemu: str
-    """The suffix of qemu-user's program for this machine: ``qemu-<suffix>-static``."""
+    clang: str = ""
+    """The target as clang's flags: triple, CPU and ABI; the triple alone, unless told otherwise."""
+    kernel_arch: str = ""
+    """The name of the kernel's architecture, as zig's header directories have it; ``arch``, unless told otherwise."""
+    musl_arch: str = ""
+    """The name of musl's ``arch/`` directory; ``arch``, unless told otherwise."""
     elf_machine: str
     """``e_machine`` as pyelftools names it."""
     bits: int = 64
@@ -45,51 +45,47 @@ class Machine:
     runs_on: str = ""
     """Another platform whose kernels and CPUs run its files without emulation."""
 
+    def __post_init__(self) -> None:
+        self.arch = self.arch or self.uname[0]
+        self.triple = self.triple or f"{self.arch}-linux-musl"
+        self.clang = self.clang or f"--target={self.triple}"
+        self.kernel_arch = self.kernel_arch or self.arch
+        self.musl_arch = self.musl_arch or self.arch
+
 
 class Target(StrEnum):
     """A Linux platform. The value is the name Docker gives it."""
 
+    machine: Machine
+
     AMD64 = Machine(
         platform="linux/amd64",
         uname=("x86_64", "amd64"),
-        triple="x86_64-linux-musl",
-        clang="--target=x86_64-linux-musl",
         kernel_arch="x86",
-        musl_arch="x86_64",
-        qemu="x86_64",
         elf_machine="EM_X86_64",
     )
     ARM64 = Machine(
         platform="linux/arm64",
         uname=("aarch64", "arm64"),
-        triple="aarch64-linux-musl",
-        clang="--target=aarch64-linux-musl",
-        kernel_arch="aarch64",
-        musl_arch="aarch64",
-        qemu="aarch64",
         elf_machine="EM_AARCH64",
     )
     ARM_V7 = Machine(
         platform="linux/arm/v7",
         uname=("armv7l",),
+        arch="arm",
         triple="arm-linux-musleabihf",
         cpu="generic+v7a+vfp3d16",
         clang="--target=armv7-linux-musleabihf -mfpu=vfpv3-d16",
-        kernel_arch="arm",
-        musl_arch="arm",
-        qemu="arm",
         elf_machine="EM_ARM",
         bits=32,
     )
     ARM_V6 = Machine(
         platform="linux/arm/v6",
         uname=("armv6l",),
+        arch="arm",
         triple="arm-linux-musleabihf",
         cpu="arm1176jzf_s",
         clang="--target=armv6-linux-musleabihf -mcpu=arm1176jzf-s -mfpu=vfpv2 -marm",
-        kernel_arch="arm",
-        musl_arch="arm",
-        qemu="arm",
         elf_machine="EM_ARM",
         bits=32,
         outlines=False,
@@ -101,8 +97,6 @@ class Target(StrEnum):
         cpu="pentium4",
         clang="--target=i686-linux-musl -march=pentium4",
         kernel_arch="x86",
-        musl_arch="i386",
-        qemu="i386",
         elf_machine="EM_386",
         bits=32,
         runs_on="linux/amd64",
@@ -110,11 +104,8 @@ class Target(StrEnum):
     RISCV64 = Machine(
         platform="linux/riscv64",
         uname=("riscv64",),
-        triple="riscv64-linux-musl",
         clang="--target=riscv64-linux-musl -march=rv64gc -mabi=lp64d",
         kernel_arch="riscv",
-        musl_arch="riscv64",
-        qemu="riscv64",
         elf_machine="EM_RISCV",
     )
     PPC64LE = Machine(
@@ -124,30 +115,22 @@ class Target(StrEnum):
         clang="--target=powerpc64le-linux-musl -mcpu=pwr8 -mlong-double-64",
         kernel_arch="powerpc",
         musl_arch="powerpc64",
-        qemu="ppc64le",
         elf_machine="EM_PPC64",
     )
     S390X = Machine(
         platform="linux/s390x",
         uname=("s390x",),
-        triple="s390x-linux-musl",
         cpu="arch8",  # z10, as in `clang`; zig's baseline is the z13
         clang="--target=s390x-linux-musl -march=z10",
-        kernel_arch="s390x",
-        musl_arch="s390x",
-        qemu="s390x",
         elf_machine="EM_S390",
         little_endian=False,
     )
     LOONG64 = Machine(
         platform="linux/loong64",
         uname=("loongarch64",),
-        triple="loongarch64-linux-musl",
         cpu="generic_la64+d+ual",  # zig's baseline has LSX, which `clang` leaves out
         clang="--target=loongarch64-linux-musl -mabi=lp64d -msimd=none",
         kernel_arch="loongarch",
-        musl_arch="loongarch64",
-        qemu="loongarch64",
         elf_machine="EM_LOONGARCH",
     )
 
@@ -156,22 +139,8 @@ class Target(StrEnum):
         assert isinstance(machine, Machine)
         member = str.__new__(cls, machine.platform)
         member._value_ = machine.platform
+        member.machine = machine
         return member
-
-    def __init__(self, machine: Machine | str) -> None:
-        assert isinstance(machine, Machine)
-        self.uname = machine.uname
-        self.triple = machine.triple
-        self.cpu = machine.cpu
-        self.clang = machine.clang
-        self.kernel_arch = machine.kernel_arch
-        self.musl_arch = machine.musl_arch
-        self.qemu = machine.qemu
-        self.elf_machine = machine.elf_machine
-        self.bits = machine.bits
-        self.little_endian = machine.little_endian
-        self.outlines = machine.outlines
-        self.runs_on = machine.runs_on
 
     @classmethod
     def parse(cls, name: str) -> Self:
@@ -185,11 +154,11 @@ class Target(StrEnum):
     @classmethod
     def native(cls) -> Self:
         """Return the target of the machine this runs on."""
-        machine = platform.machine().lower()
+        name = platform.machine().lower()
         for target in cls:
-            if machine in target.uname:
+            if name in target.machine.uname:
                 return target
-        msg = f"This machine ('{machine}') is none of the known targets."
+        msg = f"This machine ('{name}') is none of the known targets."
         raise UsageError(msg, next="name one with --target")
 
     @property
@@ -200,4 +169,4 @@ class Target(StrEnum):
     @property
     def runs_natively(self) -> bool:
         """True when this machine's kernel and CPU run such a file without emulation."""
-        return Target.native() in {self.value, self.runs_on}
+        return Target.native() in {self.value, self.machine.runs_on}

@@ -1,7 +1,6 @@
 """Which products and releases are meant, and their sources in the cache: the newest that can be had."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from builders.sources.client import FailureKind
 from builders.sources.fetch import Fetched, NotCached, Unavailable, fetch
@@ -9,6 +8,7 @@ from builders.timings import EventKind
 from core.errors import UsageError
 from core.progress import CancellableProgress
 from core.retry import ClientOptions
+from core.threads import in_threads
 from flow.context import Context
 from recipes.load import find_product, list_products
 from recipes.model import Product, Recipe, Release
@@ -54,16 +54,14 @@ def fetch_sources(
     ``pins`` are versions by the recipe's name; ``exact`` allows only those, and the newest of the others.
     """
     recipes = list(recipes)
-    with ThreadPoolExecutor(max_workers=4, thread_name_prefix="fetch") as pool:
-        try:
-            found = pool.map(
-                lambda recipe: _fetch(context, recipe, (pins or {}).get(recipe.name), exact=exact),
-                recipes,
-            )
-            return dict(zip([recipe.name for recipe in recipes], found, strict=True))
-        except BaseException:
-            context.cancel.cancel()
-            raise
+    found = in_threads(
+        lambda recipe: _fetch(context, recipe, (pins or {}).get(recipe.name), exact=exact),
+        recipes,
+        jobs=4,
+        name="fetch",
+        cancel=context.cancel,
+    )
+    return dict(zip([recipe.name for recipe in recipes], found, strict=True))
 
 
 def _fetch(

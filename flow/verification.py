@@ -1,7 +1,6 @@
 """Is what was built good? Each file with its verdict and smoke run, as the manifest says it."""
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from builders.key import source_digest
 from builders.plan import Goal, Step
 from builders.timings import EventKind
 from core.target import Target
+from core.threads import in_threads
 from flow.context import Context
 from flow.fetch import Sources
 from publish.manifest import Artifact, Input, Seconds, VerdictSummary
@@ -58,20 +58,13 @@ class BuildRun:
 
 def verify(context: Context, run: BuildRun) -> list[Artifact]:
     """Verify and smoke everything, in the order of the goals whoever is ready first."""
-    with (
-        ServerPool() as servers,
-        ThreadPoolExecutor(max_workers=context.jobs, thread_name_prefix="verify") as pool,
-    ):
+    with ServerPool() as servers:
         results = ResultCache(cache=context.cache)
         verifier = Verifier(context=context, run=run, results=results, servers=servers)
-        try:
-            return [
-                artifact for found in pool.map(verifier.artifacts, run.goals) for artifact in found
-            ]
-        except BaseException:
-            context.cancel.cancel()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+        found = in_threads(
+            verifier.artifacts, run.goals, jobs=context.jobs, name="verify", cancel=context.cancel
+        )
+        return [artifact for artifacts in found for artifact in artifacts]
 
 
 def problems(artifact: Artifact) -> list[str]:

@@ -1,7 +1,6 @@
 """What stands in which image: `recipes/images.toml`, read into values."""
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -82,13 +81,8 @@ def load_images(recipes: Mapping[str, Recipe], directory: Path = HERE) -> tuple[
     Raises RecipeError, always naming the file.
     """
     path = directory / FILE
-    try:
-        tables = tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        msg = f"{path}: {error}"
-        raise RecipeError(msg, why="not a TOML file") from error
     images: list[ImageRecipe] = []
-    for name, value in tables.items():
+    for name, value in (Table.of(path).data if path.is_file() else {}).items():
         if not isinstance(value, dict) or not NAME.fullmatch(name):
             msg = f"{path}: '{name}' is no image: a table named as registries allow."
             raise RecipeError(msg)
@@ -107,15 +101,20 @@ def load_images(recipes: Mapping[str, Recipe], directory: Path = HERE) -> tuple[
 def _images(name: str, table: Table, recipes: Mapping[str, Recipe]) -> list[ImageRecipe]:
     summary = table.take("summary", str)
     if "each" in table.data:
-        recipe = _program(table.take("each", str), recipes, table.where)
-        path = _path(table.take("path", str), table.where)
+        each = table.take("each", str)
+        recipe = recipes.get(each)
+        if recipe is None or recipe.kind is not RecipeKind.PROGRAM:
+            table.refuse(f"'each' names '{each}', which is no program.")
+        path = _path(table, table.take("path", str))
         bare = table.take("bare", str, "")
         latest = table.take("latest", str, bare)
         table.done()
         known = {variant.name for variant in recipe.variants}
         if missing := {bare, latest} - known - {""}:
-            msg = f"{table.where}: '{missing.pop()}' is no variant of {recipe.name}."
-            raise RecipeError(msg, next=f"choose one of: {', '.join(sorted(known))}")
+            table.refuse(
+                f"'{missing.pop()}' is no variant of {recipe.name}.",
+                next=f"choose one of: {', '.join(sorted(known))}",
+            )
         return list(_each(recipe, name, summary, path, bare=bare, latest=latest))
     image = table.read(
         ImageRecipe,
@@ -124,7 +123,7 @@ def _images(name: str, table: Table, recipes: Mapping[str, Recipe]) -> list[Imag
         moving=("latest",),
         environment=table.pairs("environment"),
         directories={
-            _path(path, table.where): _mode(mode, table.where)
+            _path(table, path): _mode(table, mode)
             for path, mode in table.pairs("directories").items()
         },
         contents=tuple(_content(entry, recipes) for entry in table.tables("contents")),
@@ -132,8 +131,7 @@ def _images(name: str, table: Table, recipes: Mapping[str, Recipe]) -> list[Imag
     try:
         image.tagged(dict.fromkeys((file.recipe for file in image.contents), "1"), packed=True)
     except (KeyError, ValueError, IndexError) as error:
-        msg = f"{table.where}: the tag '{image.tag}' names what is not in the image: {error}."
-        raise RecipeError(msg) from error
+        table.refuse(f"the tag '{image.tag}' names what is not in the image: {error}.")
     return [image]
 
 
@@ -161,16 +159,16 @@ def _content(table: Table, recipes: Mapping[str, Recipe]) -> ImageFile:
     known = {product.name for product in list_products(recipes)}
     known |= {recipe.name for recipe in recipes.values() if recipe.kind is RecipeKind.LIBRARY}
     if product not in known:
-        msg = f"{table.where}: '{product}' is no product."
-        raise RecipeError(msg, next=f"choose one of: {', '.join(sorted(known))}")
-    content = ImageFile(
+        table.refuse(
+            f"'{product}' is no product.", next=f"choose one of: {', '.join(sorted(known))}"
+        )
+    return table.read(
+        ImageFile,
         product=product,
-        path=_path(table.take("path", str), table.where),
-        mode=_mode(table.take("mode", str, "0755"), table.where),
+        path=_path(table, table.take("path", str)),
+        mode=_mode(table, table.take("mode", str, "0755")),
         links=_links(table, recipes[product.partition(":")[0]].directory.parent),
     )
-    table.done()
-    return content
 
 
 def _links(table: Table, directory: Path) -> tuple[PurePosixPath, ...]:
@@ -181,28 +179,18 @@ def _links(table: Table, directory: Path) -> tuple[PurePosixPath, ...]:
     try:
         lines = (directory / name).read_text("utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"{table.where}: 'links' cannot be read: {error}"
-        raise RecipeError(msg) from error
-    return tuple(_path(f"/{line.lstrip('/')}", table.where) for line in lines)
+        table.refuse(f"'links' cannot be read: {error}")
+    return tuple(_path(table, f"/{line.lstrip('/')}") for line in lines)
 
 
-def _program(name: str, recipes: Mapping[str, Recipe], where: str) -> Recipe:
-    if name not in recipes or recipes[name].kind is not RecipeKind.PROGRAM:
-        msg = f"{where}: 'each' names '{name}', which is no program."
-        raise RecipeError(msg)
-    return recipes[name]
-
-
-def _path(text: str, where: str) -> PurePosixPath:
+def _path(table: Table, text: str) -> PurePosixPath:
     path = PurePosixPath(text)
     if not path.is_absolute() or ".." in path.parts or str(path) != text or text == "/":
-        msg = f"{where}: '{text}' is no absolute path."
-        raise RecipeError(msg)
+        table.refuse(f"'{text}' is no absolute path.")
     return path
 
 
-def _mode(text: str, where: str) -> int:
+def _mode(table: Table, text: str) -> int:
     if not re.fullmatch(r"[0-7]{3,4}", text):
-        msg = f"{where}: '{text}' is no mode, such as 0755."
-        raise RecipeError(msg)
+        table.refuse(f"'{text}' is no mode, such as 0755.")
     return int(text, 8)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import NoneType
-from typing import Any, TypeVar, assert_never, get_args
+from typing import Any, NoReturn, Self, TypeVar, get_args
 
 from core.errors import RecipeError, UsageError
 from core.suggest import nearest, suggestion
@@ -63,17 +63,25 @@ def load_recipes(directory: Path = HERE, *others: Path) -> dict[str, Recipe]:
                     msg, next="rename one of the two directories, and 'name' in its file"
                 )
     recipes = {name: load_recipe(paths[name]) for name in sorted(paths)}
+    graph: dict[str, set[str]] = {}
     for recipe in recipes.values():
         for variant in recipe.variants:
+            needs = graph[Product(recipe=recipe, variant=variant).name] = set()
             for need in variant.needs:
-                if find_need(need, recipes) is None:
+                found = find_need(need, recipes)
+                if found is None:
                     msg = f"{recipe.directory / 'recipe.toml'}: needs '{need}', which is no recipe."
                     msg += suggestion(need, recipes)
                     raise RecipeError(msg, next=f"choose one of: {', '.join(recipes)}")
+                needs.add(Product(recipe=found[0], variant=found[1]).name)
         if recipe.pack is not PackMethod.NONE and PACKER not in recipes:
             msg = f"{recipe.directory / 'recipe.toml'}: 'pack' needs the recipe '{PACKER}'."
             raise RecipeError(msg)
-    _refuse_cycles(recipes)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        msg = f"Recipes need each other in a circle: {' needs '.join(reversed(error.args[1]))}."
+        raise RecipeError(msg) from error
     return recipes
 
 
@@ -91,29 +99,9 @@ def _recipes_in(directory: Path) -> list[Path]:
     raise RecipeError(msg, why=why, next=guess)
 
 
-def _refuse_cycles(recipes: Mapping[str, Recipe]) -> None:
-    needs: dict[str, set[str]] = {}
-    for recipe in recipes.values():
-        for variant in recipe.variants:
-            found = [find_need(need, recipes) for need in variant.needs]
-            needs[f"{recipe.name}:{variant.name}"] = {
-                f"{recipe.name}:{variant.name}" for recipe, variant in filter(None, found)
-            }
-    try:
-        TopologicalSorter(needs).prepare()
-    except CycleError as error:
-        circle = " needs ".join(name.rstrip(":") for name in reversed(error.args[1]))
-        msg = f"Recipes need each other in a circle: {circle}."
-        raise RecipeError(msg) from error
-
-
 def load_recipe(path: Path) -> Recipe:
     """Read one recipe. Raises RecipeError, always naming the file."""
-    try:
-        table = Table(tomllib.loads(path.read_text("utf-8")), str(path))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        msg = f"{path}: {error}"
-        raise RecipeError(msg, why="not a TOML file") from error
+    table = Table.of(path)
     try:
         return _recipe(table, path.parent)
     except RecipeError as error:
@@ -128,15 +116,10 @@ def find_product(name: str, recipes: Mapping[str, Recipe]) -> Product:
 
     A bare name means the recipe's nameless variant, or its first one.
     """
-    recipe_name, _, variant_name = name.partition(":")
     products = list_products(recipes)
     for product in products:
-        if product.name == name:
+        if product.name == name or product.recipe.name == name.removesuffix(":"):
             return product
-    if not variant_name:
-        for product in products:
-            if product.recipe.name == recipe_name:
-                return product
     names = [product.name for product in products]
     msg = f"Unknown product '{name}'.{suggestion(name, names)}"
     raise UsageError(msg, next=f"choose one of: {', '.join(names)} (see `inv list`)")
@@ -161,31 +144,41 @@ class Table:
         self.where = where
         self.known: set[str] = set()
 
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Read a file."""
+        try:
+            return cls(tomllib.loads(path.read_text("utf-8")), str(path))
+        except (OSError, ValueError) as error:
+            msg = f"{path}: {error}"
+            raise RecipeError(msg, why="not a TOML file") from error
+
+    def refuse(self, what: str, *, why: str = "", next: str = "") -> NoReturn:
+        """Raise RecipeError about this table."""
+        msg = f"{self.where}: {what}"
+        raise RecipeError(msg, why=why, next=next)
+
     def take(self, key: str, kind: type[_T], default: _T | None = None) -> _T:
         """Return the value of ``key``; without a default it must be there."""
         self.known.add(key)
         if key not in self.data:
             if default is None:
-                unread = self.data.keys() - self.known
-                near = nearest(key, unread, cutoff=0.6)
+                near = nearest(key, self.data.keys() - self.known, cutoff=0.6)
                 typo = f" Perhaps '{near}' is meant to be it." if near else ""
-                msg = f"{self.where}: '{key}' is missing.{typo}"
-                raise RecipeError(msg)
+                self.refuse(f"'{key}' is missing.{typo}")
             return default
         value = self.data[key]
         # Subclasses that mean something else: true is no number, a moment is no day.
         odd = isinstance(value, datetime) or (kind is int and isinstance(value, bool))
         if odd or not isinstance(value, kind):
-            msg = f"{self.where}: '{key}' must be {_NOUNS[kind]}, not {value!r}."
-            raise RecipeError(msg)
+            self.refuse(f"'{key}' must be {_NOUNS[kind]}, not {value!r}.")
         return value
 
     def words(self, key: str) -> tuple[str, ...]:
         """Return a list of strings, empty when absent."""
         values = self.take(key, list, [])
         if not all(isinstance(value, str) for value in values):
-            msg = f"{self.where}: '{key}' must be a list of strings, not {values!r}."
-            raise RecipeError(msg)
+            self.refuse(f"'{key}' must be a list of strings, not {values!r}.")
         return tuple(values)
 
     def pairs(self, key: str) -> dict[str, str]:
@@ -193,8 +186,7 @@ class Table:
         values = self.take(key, dict, {})
         for name, value in values.items():
             if not isinstance(value, str):
-                msg = f"{self.where}: '{key}.{name}' must be a string, not {value!r}."
-                raise RecipeError(msg)
+                self.refuse(f"'{key}.{name}' must be a string, not {value!r}.")
         return values
 
     def table(self, key: str) -> "Table":
@@ -211,8 +203,10 @@ class Table:
         word = self.take(key, str, None if default is None else default.value)
         known = [member.value for member in kind]
         if word not in known:
-            msg = f"{self.where}: '{key}' cannot be '{word}'.{suggestion(word, known)}"
-            raise RecipeError(msg, next=f"choose one of: {', '.join(known)}")
+            self.refuse(
+                f"'{key}' cannot be '{word}'.{suggestion(word, known)}",
+                next=f"choose one of: {', '.join(known)}",
+            )
         return kind(word)
 
     def reasons(self, key: str) -> dict[Target, str]:
@@ -220,16 +214,14 @@ class Table:
         try:
             return {Target.parse(name): why for name, why in self.pairs(key).items()}
         except UsageError as error:
-            msg = f"{self.where}: {key}: {error.what}"
-            raise RecipeError(msg, next=error.next) from error
+            self.refuse(f"{key}: {error.what}", next=error.next)
 
     def size(self, key: str) -> int:
         """Return a number of bytes written as ``1500M`` or ``2G``, 0 when absent."""
         text = self.take(key, str, "")
         found = _SIZE.fullmatch(text)
         if text and not found:
-            msg = f'{self.where}: \'{key}\' must be like "1500M" or "2G", not {text!r}.'
-            raise RecipeError(msg)
+            self.refuse(f'\'{key}\' must be like "1500M" or "2G", not {text!r}.')
         return int(found[1]) << {"M": 20, "G": 30}[found[2]] if found else 0
 
     def values(self, cls: type, **given: Any) -> dict[str, Any]:
@@ -261,8 +253,10 @@ class Table:
         """Refuse the keys nobody asked for."""
         for key in self.data:
             if key not in self.known:
-                msg = f"{self.where}: unknown key '{key}'.{suggestion(key, self.known)}"
-                raise RecipeError(msg, next=f"known here: {', '.join(sorted(self.known))}")
+                self.refuse(
+                    f"unknown key '{key}'.{suggestion(key, self.known)}",
+                    next=f"known here: {', '.join(sorted(self.known))}",
+                )
 
 
 def _inner(value: object, where: str) -> Table:
@@ -285,15 +279,13 @@ _NOUNS: Mapping[type, str] = {
 def _recipe(table: Table, directory: Path) -> Recipe:
     name = table.take("name", str)
     if name != directory.name:
-        msg = f"{table.where}: the name '{name}' is not the directory's name '{directory.name}'."
-        raise RecipeError(msg)
+        table.refuse(f"the name '{name}' is not the directory's name '{directory.name}'.")
     kind = table.choice("kind", RecipeKind)
     common = table.pairs("common")
     needs = table.words("needs")
     variants = table.take("variants", dict, {})
     if kind is RecipeKind.PROGRAM and not variants:
-        msg = f"{table.where}: a program needs at least one [variants.NAME]."
-        raise RecipeError(msg)
+        table.refuse("a program needs at least one [variants.NAME].")
     local = _local(table, directory)
     releases = _releases(table, name, local=local is not None)
     named = tuple(
@@ -312,7 +304,17 @@ def _recipe(table: Table, directory: Path) -> Recipe:
         directory=directory,
         releases=releases,
         update=table.table("update").read(Update),
-        variants=named or (_only_variant(table, needs, common),),
+        variants=named
+        or (
+            Variant(
+                name="",
+                summary="",
+                native=table.take("native", bool, False),
+                needs=needs,
+                switches=common,
+                memory=table.size("memory"),
+            ),
+        ),
         local=local,
         unpackable=table.reasons("unpackable"),
         unsupported=table.reasons("unsupported"),
@@ -320,51 +322,34 @@ def _recipe(table: Table, directory: Path) -> Recipe:
         bill=_sbom(table.table("bill")) if "bill" in table.data else SbomInfo(),
     )
     if reason := _dead_end(recipe):
-        msg = f"{table.where}: update: {reason}."
-        raise RecipeError(msg)
+        table.refuse(f"update: {reason}.")
     for script in (recipe.script, *([directory / "checks.sh"] if recipe.checks else [])):
         if not script.is_file():
-            msg = f"{table.where}: {script.name} is missing."
-            raise RecipeError(msg)
+            table.refuse(f"{script.name} is missing.")
     return recipe
 
 
 def _dead_end(recipe: Recipe) -> str:
     """Say why the rule by which a pin moves leads nowhere; empty when it leads somewhere."""
-    source = recipe.releases[0].source
-    match recipe.update.rule:
-        case None:
-            return ""
-        case rule if source is None:
-            return f"the rule '{rule}' is for downloads, and the source is a directory"
-        case UpdateRule.PYPI:
-            return "" if source.pypi else "the newest release has no 'pypi'"
-        case UpdateRule.DEBIAN_OR_UPSTREAM:
-            somewhere = recipe.update.listing or source.debian
-            return (
-                "" if somewhere else "there is no 'listing', and the newest release has no 'debian'"
-            )
-        case rule:
-            assert_never(rule)
+    source, update = recipe.releases[0].source, recipe.update
+    if update.rule is None:
+        return ""
+    if source is None:
+        return f"the rule '{update.rule}' is for downloads, and the source is a directory"
+    if update.rule is UpdateRule.PYPI:
+        return "" if source.pypi else "the newest release has no 'pypi'"
+    somewhere = update.listing or source.debian
+    return "" if somewhere else "there is no 'listing', and the newest release has no 'debian'"
 
 
 def _releases(table: Table, name: str, *, local: bool) -> tuple[Release, ...]:
-    entries = table.tables("releases")
-    releases = tuple(
-        # A directory's release has nothing to pin.
-        entry.read(Release, source=None, signature=None, unsigned="")
-        if local
-        else _release(entry, name)
-        for entry in entries
-    )
+    releases = tuple(_release(entry, name, local=local) for entry in table.tables("releases"))
     if not releases:
-        msg = f"{table.where}: no release is pinned."
-        raise RecipeError(msg)
+        table.refuse("no release is pinned.")
     versions = [release.version for release in releases]
     for version in versions:
         if versions.count(version) > 1:
-            msg = f"{table.where}: the release '{version}' is pinned twice."
-            raise RecipeError(msg)
+            table.refuse(f"the release '{version}' is pinned twice.")
     return releases
 
 
@@ -375,24 +360,23 @@ def _local(table: Table, directory: Path) -> Path | None:
         return None
     path = directory.parent.parent / name
     if "/" in name or not path.is_dir():
-        msg = f"{table.where}: 'local' names '{name}', which is no directory beside recipes/."
-        raise RecipeError(msg)
+        table.refuse(f"'local' names '{name}', which is no directory beside recipes/.")
     return path
 
 
-def _release(table: Table, name: str) -> Release:
+def _release(table: Table, name: str, *, local: bool) -> Release:
     signature, unsigned = None, ""
+    if local:  # there is nothing to pin
+        return table.read(Release, source=None, signature=signature, unsigned=unsigned)
     if "signature" in table.data:
         signature = table.table("signature").read(Signature)
     elif not (unsigned := table.take("unsigned", str)):
-        msg = f"{table.where}: 'unsigned' must say why there is no signature."
-        raise RecipeError(msg)
+        table.refuse("'unsigned' must say why there is no signature.")
     source = Source(**table.values(Source, name=name))
     release = table.read(Release, signature=signature, unsigned=unsigned, source=source)
     if not release.version or release.version not in source.filename:
         # Humans forget to change one of the two.
-        msg = f"{table.where}: the file name '{source.filename}' lacks '{release.version}'."
-        raise RecipeError(msg)
+        table.refuse(f"the file name '{source.filename}' lacks '{release.version}'.")
     return release
 
 
@@ -401,8 +385,10 @@ def _sbom(table: Table) -> SbomInfo:
     info = table.read(SbomInfo, carries=tuple(carries))
     for key, text, form in (("cpe", info.cpe, _CPE), ("purl", info.purl, _PURL)):
         if text and not ("{version}" in text and form.fullmatch(text.replace("{version}", "1"))):
-            msg = f"{table.where}: '{key}' cannot be '{text}'."
-            raise RecipeError(msg, next="a whole one, with {version} where the version stands")
+            table.refuse(
+                f"'{key}' cannot be '{text}'.",
+                next="a whole one, with {version} where the version stands",
+            )
     return info
 
 
@@ -410,8 +396,7 @@ def _smoke_test(table: Table, variants: Mapping[str, object]) -> SmokeTest:
     test = table.read(SmokeTest)
     for name in test.variants:
         if name not in variants:
-            msg = f"{table.where}: '{name}' is no variant.{suggestion(name, variants)}"
-            raise RecipeError(msg)
+            table.refuse(f"'{name}' is no variant.{suggestion(name, variants)}")
     return test
 
 
@@ -426,20 +411,10 @@ def _variant(name: str, table: Table, *, common: Mapping[str, str], program: boo
     )
     for key, value in variant.switches.items():
         if not _WORD.fullmatch(key) or not _WORD.fullmatch(value):
-            msg = f"{table.where}: the switch {key} = {value!r} is not one word."
-            raise RecipeError(msg, why="switches reach the build script as words")
+            table.refuse(
+                f"the switch {key} = {value!r} is not one word.",
+                why="switches reach the build script as words",
+            )
     if missing := set(variant.embeds) - set(variant.needs):
-        msg = f"{table.where}: embeds {', '.join(missing)} without needing it."
-        raise RecipeError(msg)
+        table.refuse(f"embeds {', '.join(missing)} without needing it.")
     return variant
-
-
-def _only_variant(table: Table, needs: tuple[str, ...], switches: Mapping[str, str]) -> Variant:
-    return Variant(
-        name="",
-        summary="",
-        native=table.take("native", bool, False),
-        needs=needs,
-        switches=switches,
-        memory=table.size("memory"),
-    )

@@ -20,7 +20,7 @@ from builders.plan import Goal, Step, plan
 from builders.sources.cache import Cache
 from builders.toolchain import BOX, INSIDE, Toolchain
 from core.cancel import Cancelled, CancelToken
-from core.progress import NullReport
+from core.progress import Report
 from core.target import Target
 from recipes.load import find_product, load_recipes
 from recipes.model import Recipe
@@ -292,7 +292,7 @@ class FakeEngine:
                 self.open_sandboxes -= 1
 
 
-class Lines(NullReport):
+class Lines(Report):
     """A report that keeps what it was told."""
 
     def __init__(self) -> None:

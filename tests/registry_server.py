@@ -28,6 +28,7 @@ import requests
 import urllib3
 
 from core.files import write_file
+from core.progress import Progress
 from core.retry import RetryPolicy
 from core.target import Target
 from publish.oci.attachment import Attachment
@@ -128,11 +129,11 @@ class Store:
             found.append(f"{where}: {digest}")
             return
         content = json.loads(data)
-        for one in content.get("manifests", []):
-            self._walk(repository, one["digest"], f"{where} > {digest}", found)
-        for one in [*content.get("layers", []), *filter(None, [content.get("config")])]:
-            if digest_of(self.blobs.get((repository, one["digest"]), b"?")) != one["digest"]:
-                found.append(f"{where} > {digest} > {one['digest']}")
+        for manifest in content.get("manifests", []):
+            self._walk(repository, manifest["digest"], f"{where} > {digest}", found)
+        for blob in [*content.get("layers", []), *filter(None, [content.get("config")])]:
+            if digest_of(self.blobs.get((repository, blob["digest"]), b"?")) != blob["digest"]:
+                found.append(f"{where} > {digest} > {blob['digest']}")
 
 
 def digest_of(data: bytes) -> str:
@@ -194,12 +195,12 @@ class RegistryServer(ThreadingHTTPServer):
 
     def asked(self, word: str) -> list[str]:
         """Requests whose line has ``word`` in it."""
-        return [str(one) for one in self.log if word in str(one)]
+        return [str(asked) for asked in self.log if word in str(asked)]
 
     @property
     def written(self) -> list[str]:
         """Requests that may have changed something."""
-        return [str(one) for one in self.log if one.method not in {"GET", "HEAD"}]
+        return [str(asked) for asked in self.log if asked.method not in {"GET", "HEAD"}]
 
     def get_request(self) -> tuple[Any, Any]:
         connection, address = super().get_request()
@@ -268,8 +269,8 @@ class Handler(BaseHTTPRequestHandler):
             self.reset()
             return
         self.close_connection = True
-        said = {"Content-Type": "text/html", "Connection": "close"}
-        self.answer(413, b"<html>too large</html>", **said)
+        headers = {"Content-Type": "text/html", "Connection": "close"}
+        self.answer(413, b"<html>too large</html>", **headers)
         # Take the rest, so that the answer is not lost in a reset: the other kind of proxy is `hangs_up`.
         self.rfile.read(int(self.headers["Content-Length"]) - limit)
 
@@ -427,11 +428,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def put_manifest(self, repository: str, word: str, body: bytes) -> None:
         store, content = self.server.store, json.loads(body)
-        children = {one["digest"] for one in content.get("manifests", [])}
-        parts = {one["digest"] for one in content.get("layers", [])}
+        children = {manifest["digest"] for manifest in content.get("manifests", [])}
+        parts = {layer["digest"] for layer in content.get("layers", [])}
         parts |= {content["config"]["digest"]} if "config" in content else set()
-        missing = {(repository, one) for one in children} - set(store.manifests)
-        missing |= {(repository, one) for one in parts} - set(store.blobs)
+        missing = {(repository, digest) for digest in children} - set(store.manifests)
+        missing |= {(repository, digest) for digest in parts} - set(store.blobs)
         if missing and not self.server.lax:
             self.refuse(404, "MANIFEST_BLOB_UNKNOWN")
             return
@@ -443,10 +444,10 @@ class Handler(BaseHTTPRequestHandler):
         store.manifests[repository, digest] = (media_type, self.server.change("manifest", body))
         if ":" not in word:
             store.tags[repository, word] = digest
-        said = {"Docker-Content-Digest": digest}
+        headers = {"Docker-Content-Digest": digest}
         if self.server.referrers and "subject" in content:
-            said["OCI-Subject"] = content["subject"]["digest"]
-        self.answer(201, b"", **{**said, **self.server.says})
+            headers["OCI-Subject"] = content["subject"]["digest"]
+        self.answer(201, b"", **{**headers, **self.server.says})
 
     def tags(self, repository: str, rest: str, query: dict[str, str], body: bytes) -> None:
         names = sorted(tag for name, tag in self.server.store.tags if name == repository)
@@ -477,7 +478,7 @@ class Handler(BaseHTTPRequestHandler):
         index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": found}
         self.answer(200, json.dumps(index).encode(), **{"Content-Type": INDEX})
 
-    # --- how it is said
+    # --- answers
 
     def refuse(self, status: int, code: str, **headers: str) -> None:
         detail = self.server.detail.replace("{auth}", self.headers.get("Authorization", ""))
@@ -511,7 +512,7 @@ class DirectHandler(Handler):
         for name, value in request.headers.items():
             self.headers[name] = value
         body: Any = request.body
-        self.rfile = body if hasattr(body, "read") else io.BytesIO(body or b"")
+        self.rfile = io.BytesIO(body if isinstance(body, bytes) else b"".join(body or ()))
         self.wfile = self.sent = io.BytesIO()
         self.status = 0
         self.fields: dict[str, str] = {}
@@ -615,7 +616,7 @@ def put_blob(directory: Path, data: bytes, media_type: str) -> Descriptor:
     return descriptor
 
 
-def said_about(layout: Layout) -> tuple[Attachment, ...]:
+def attachments_of(layout: Layout) -> tuple[Attachment, ...]:
     """An SBOM for each platform, and a signature of the whole."""
     sboms = [
         Attachment(
@@ -638,8 +639,8 @@ def said_about(layout: Layout) -> tuple[Attachment, ...]:
 
 
 @dataclass
-class Recorder:
-    """A `Progress` that keeps what it is told."""
+class Recorder(Progress):
+    """A `Progress` that keeps everything."""
 
     notes: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)

@@ -119,22 +119,22 @@ def linux_abi(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
 @error
 def machine(facts: ElfFacts, policy: Policy) -> Iterable[str]:
     """A file for another machine ends in 'exec format error' at deployment."""
-    if policy.target and facts.machine != policy.target.elf_machine:
-        yield f"is for {facts.machine}, expected {policy.target.elf_machine}"
+    if policy.target and facts.machine != policy.target.machine.elf_machine:
+        yield f"is for {facts.machine}, expected {policy.target.machine.elf_machine}"
 
 
 @error
 def elf_class(facts: ElfFacts, policy: Policy) -> Iterable[str]:
     """The word size is part of the platform's promise."""
-    if policy.target and facts.bits != policy.target.bits:
-        yield f"has {facts.bits} bits, expected {policy.target.bits}"
+    if policy.target and facts.bits != policy.target.machine.bits:
+        yield f"has {facts.bits} bits, expected {policy.target.machine.bits}"
 
 
 @error
 def endianness(facts: ElfFacts, policy: Policy) -> Iterable[str]:
     """The byte order is part of the platform's promise."""
-    if policy.target and facts.little_endian != policy.target.little_endian:
-        yield f"is {_order(facts.little_endian)}, expected {_order(policy.target.little_endian)}"
+    if policy.target and facts.little_endian != policy.target.machine.little_endian:
+        yield f"is {_order(facts.little_endian)}, expected {_order(policy.target.machine.little_endian)}"
 
 
 @error

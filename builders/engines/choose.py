@@ -67,7 +67,7 @@ class Chooser(EngineSetup):
 
 def find_emulator(target: Target) -> Path | None:
     """Return the static qemu for ``target``, or None when it is not installed."""
-    found = shutil.which(f"qemu-{target.qemu}-static")
+    found = shutil.which(f"qemu-{target.machine.arch}-static")
     return Path(found) if found else None
 
 
@@ -77,9 +77,7 @@ def smoke_environment(target: Target, engine: str, setup: EngineSetup) -> SmokeE
     if not target.runs_natively:
         emulator = find_emulator(target)
         if emulator is None:
-            return (
-                f"qemu-{target.qemu}-static is not installed (apt-get install -y qemu-user-static)"
-            )
+            return f"qemu-{target.machine.arch}-static is not installed (apt-get install -y qemu-user-static)"
     reason = ""
     for name in ENGINES:
         kind = load_engine(name)

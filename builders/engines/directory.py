@@ -51,7 +51,7 @@ class DirectorySandbox(ABC):
         with disk_errors(path):
             shutil.copytree(top, path, dirs_exist_ok=True)
 
-    def run_program(
+    def run_logged(
         self,
         argv: Sequence[str],
         command: Command,

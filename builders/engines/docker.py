@@ -12,16 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from threading import Thread
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
+
+import docker
+import docker.errors
+import requests
 
 from builders.engines.accounting import ACCOUNTED, read_usage
 from builders.engines.engine import Command, Usage, not_a_file, overdue
 from builders.toolchain import BOX, INSIDE
 from core.cancel import CancelToken
 from core.errors import EngineError
-
-if TYPE_CHECKING:
-    import docker
 
 LABEL = "fromscratch"
 """Every container of ours carries it, with the pid of its owner."""
@@ -43,7 +44,7 @@ class DockerSandbox:
     root = BOX
     toolchain = INSIDE
 
-    def __init__(self, client: "docker.DockerClient", image: str, cancel: CancelToken) -> None:
+    def __init__(self, client: docker.DockerClient, image: str, cancel: CancelToken) -> None:
         self.client = client
         self.image = image
         self.cancel = cancel
@@ -84,7 +85,6 @@ class DockerSandbox:
             return code
 
     def _usage(self) -> Usage:
-        import docker.errors  # noqa: PLC0415
 
         # A step that was killed from outside has left nothing to read.
         with suppress(docker.errors.NotFound), self._archive(USAGE) as tar:
@@ -127,7 +127,7 @@ class DockerEngine:
     name = "docker"
     isolated = True
 
-    def __init__(self, client: "docker.DockerClient", image: str, cancel: CancelToken) -> None:
+    def __init__(self, client: docker.DockerClient, image: str, cancel: CancelToken) -> None:
         self.client = client
         self.image = image
         self.cancel = cancel
@@ -141,7 +141,7 @@ class DockerEngine:
             sandbox.remove()
 
 
-def create(client: "docker.DockerClient", image: str, argv: list[str], **options: Any) -> Any:
+def create(client: docker.DockerClient, image: str, argv: list[str], **options: Any) -> Any:
     """Create a container that can change nothing but its volumes, and carries our label."""
     return client.containers.create(
         image,
@@ -156,7 +156,6 @@ def create(client: "docker.DockerClient", image: str, argv: list[str], **options
 
 def wait_for(container: Any, seconds: float, cancel: CancelToken, *, doing: str) -> int | None:
     """Return the container's exit code, None at the deadline. Raises Cancelled, with the words of ``doing``."""
-    import requests  # noqa: PLC0415 - a run that builds nothing does not pay for it
 
     deadline = time.monotonic() + seconds
     while True:
@@ -172,8 +171,6 @@ def wait_for(container: Any, seconds: float, cancel: CancelToken, *, doing: str)
 @contextmanager
 def engine_errors() -> Iterator[None]:
     """Turn the SDK's and the socket's errors into an EngineError."""
-    import docker.errors  # noqa: PLC0415
-    import requests  # noqa: PLC0415
 
     try:
         yield
@@ -220,14 +217,13 @@ def extract(tar: tarfile.TarFile, member: tarfile.TarInfo, top: str, into: Path)
         raise not_a_file(member.name)
 
 
-def is_local(client: "docker.DockerClient") -> bool:
+def is_local(client: docker.DockerClient) -> bool:
     """True when the engine runs on this machine, so that a container can share its loopback network."""
     return str(client.api.base_url).startswith("http+docker://local")
 
 
-def has_image(client: "docker.DockerClient", tag: str) -> bool:
+def has_image(client: docker.DockerClient, tag: str) -> bool:
     """True when the engine knows the image."""
-    import docker.errors  # noqa: PLC0415
 
     with engine_errors():
         try:
@@ -245,10 +241,8 @@ def examine_docker(_setup: object) -> Iterator[tuple[bool, str]]:
         yield False, error.what
 
 
-def connect() -> "docker.DockerClient":
+def connect() -> docker.DockerClient:
     """Return a client of the engine that the environment names. Raises EngineError when none answers."""
-    import docker  # noqa: PLC0415
-    import docker.errors  # noqa: PLC0415
 
     host = os.environ.get("DOCKER_HOST") or DEFAULT_HOST
     try:

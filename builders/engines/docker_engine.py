@@ -10,7 +10,8 @@ import shutil
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import docker
 
 from builders.engines.directory import fresh_directory
 from builders.engines.docker import (
@@ -21,14 +22,11 @@ from builders.engines.docker import (
     examine_docker,
     has_image,
 )
+from builders.engines.docker_root import docker_environment
 from builders.engines.engine import EngineKind, EngineSetup
 from builders.engines.process import run_process
-from builders.engines.scratch_root import docker_environment
 from builders.toolchain import INSIDE
 from core.errors import EngineError, MissingToolError, RecipeError
-
-if TYPE_CHECKING:
-    import docker
 
 REPOSITORY = "fromscratch-builder"
 BOOTSTRAP = "mmdebstrap"
@@ -45,7 +43,7 @@ def make_docker(setup: EngineSetup) -> DockerEngine:
     return DockerEngine(client, builder_image(client, setup), setup.cancel)
 
 
-def builder_image(client: "docker.DockerClient", setup: EngineSetup) -> str:
+def builder_image(client: docker.DockerClient, setup: EngineSetup) -> str:
     """Return the tag of the builder image, making it when it is missing.
 
     Raises EngineError when neither a base image nor a bootstrap tool can be had, RecipeError when
@@ -78,7 +76,7 @@ def _lean(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return None if "__pycache__" in member.name else as_root(member)
 
 
-def _export(client: "docker.DockerClient", base: str, archive: Path) -> None:
+def _export(client: docker.DockerClient, base: str, archive: Path) -> None:
     with engine_errors():
         client.images.pull(base)
         container = client.containers.create(base, ["true"])

@@ -22,7 +22,7 @@ class HostSandbox(DirectorySandbox):
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(path)
         self.directory.mkdir(exist_ok=True)
-        return self.run_program(command.argv, command, env=command.env, cwd=self.directory)
+        return self.run_logged(command.argv, command, env=command.env, cwd=self.directory)
 
 
 class HostEngine(DirectoryEngine):

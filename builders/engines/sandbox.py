@@ -44,7 +44,7 @@ class IsolatedSandbox(DirectorySandbox):
             accounted=True,
             empty=make_empty(self.engine.setup.scratch),
         )
-        return self.run_program(argv, command, env={"PATH": "/usr/bin:/bin", **command.env})
+        return self.run_logged(argv, command, env={"PATH": "/usr/bin:/bin", **command.env})
 
 
 class SandboxEngine(DirectoryEngine):

@@ -1,9 +1,8 @@
 """A mirror over HTTP, and what it means when one is of no use."""
 
-from collections.abc import Mapping
 from enum import StrEnum
 
-from core.http import HttpClient, Response
+from core.http import Headers, HttpClient, Response
 from core.retry import HttpError, InsecureRedirect
 
 
@@ -33,7 +32,7 @@ class MirrorClient(HttpClient):
         kind = FailureKind.WRONG if insecure else FailureKind.GONE
         return MirrorError(self.redacted(error.reason), kind=kind)
 
-    def get(self, url: str, headers: Mapping[str, str] | None = None) -> Response:
+    def get(self, url: str, headers: Headers | None = None) -> Response:
         """Begin to fetch ``url``: the answer's body is as it was stored. Raises Fault and MirrorError."""
         response = self.open("GET", url, headers=headers)
         encoding = response.headers.get("Content-Encoding", "identity").strip().lower()

@@ -10,7 +10,7 @@ from builders.sources.download import PartialFile
 from builders.sources.mirrors import Mirrors
 from builders.sources.transports import from_file
 from core.errors import SourceError, StorageError
-from core.progress import NullProgress, Progress
+from core.progress import Progress
 from core.retry import ClientOptions
 from recipes.model import Source
 
@@ -91,7 +91,7 @@ def fetch(
     if (hit := _hit(source, cache)) is not None:
         return hit
     options = options or ClientOptions()
-    progress = progress or NullProgress()
+    progress = progress or Progress()
     filename = source.filename
 
     def waiting() -> None:

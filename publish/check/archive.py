@@ -21,8 +21,8 @@ BROKEN = (tarfile.TarError, ValueError, KeyError, TypeError, EOFError, OverflowE
 
 
 @dataclass(frozen=True, kw_only=True)
-class InLayer:
-    """A plain file of an image."""
+class FileInLayer:
+    """A regular file of an image."""
 
     path: str
     data: bytes
@@ -34,57 +34,56 @@ class InLayer:
         return hashlib.sha256(self.data).hexdigest()
 
 
-def check_archive(path: Path, claim: Claim) -> Iterator[str]:
+def check_archive(archive: Path, claim: Claim) -> Iterator[str]:
     """Yield what is wrong with an archive that ``publish.oci.archive`` may have written."""
     try:
-        members = _members(path)
+        members = _members(archive)
         yield from _blobs(members)
         (entry,) = _json(members, "index.json")["manifests"]
         manifest = Descriptor.read(entry)
-        saved = _json(members, "manifest.json")
+        (saved,) = _json(members, "manifest.json")
         layout = _json(members, "oci-layout")
         if layout != {"imageLayoutVersion": "1.0.0"} or manifest.media_type != MANIFEST:
-            yield "is no OCI layout of one image"
+            yield "is not an OCI layout of one image"
         if f"sha256:{claim.subjects.get(f'{claim.image}@{manifest.platform}')}" != manifest.digest:
-            yield f"holds the manifest {manifest.digest}, which the provenance does not speak of"
-        content = _json(members, _place(manifest))
+            yield f"holds the manifest {manifest.digest}, which the provenance does not name"
+        content = _json(members, manifest.path)
         config = Descriptor.read(content["config"])
-        layers = [Descriptor.read(one) for one in content["layers"]]
-        places = [_place(one) for one in (manifest, config, *layers)]
-        for place in sorted(set(places) ^ {one for one in members if one.startswith("blobs/")}):
-            yield f"{place} is missing, or belongs to nothing"
-        wanted = {"Config": _place(config), "Layers": [_place(one) for one in layers]}
-        (only,) = saved
-        if {key: only[key] for key in wanted} != wanted:
+        layers = [Descriptor.read(layer) for layer in content["layers"]]
+        paths = {descriptor.path for descriptor in (manifest, config, *layers)}
+        for path in sorted(paths ^ {name for name in members if name.startswith("blobs/")}):
+            yield f"{path} is missing, or belongs to nothing"
+        wanted = {"Config": config.path, "Layers": [layer.path for layer in layers]}
+        if {key: saved[key] for key in wanted} != wanted:
             yield "is one image for an OCI tool, and another one for docker load"
         for layer in layers:
             if layer.media_type != LAYER:
                 yield f"has a layer of another kind: {layer.media_type[:80]}"
-            for file in layer_files(members[_place(layer)]):
+            for file in layer_files(members[layer.path]):
                 if file.sha256 not in claim.subjects.values():
-                    yield f"{file.path} in it is nothing that the provenance speaks of"
+                    yield f"{file.path} in it is not in the provenance"
     except (*BROKEN, PublishError, OSError, RecursionError) as error:
         what = error.what if isinstance(error, PublishError) else repr(error)
-        yield f"is no archive of an image: {what:.200}"
+        yield f"is not an image archive: {what:.200}"
 
 
-def layer_files(data: bytes) -> Iterator[InLayer]:
-    """Yield the plain files of an uncompressed layer. Raises PublishError for what no layer of ours has."""
+def layer_files(data: bytes) -> Iterator[FileInLayer]:
+    """Yield the regular files of an uncompressed layer. Raises PublishError for what no layer of ours has."""
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
             for member in tar:
                 if member.isreg() and not member.issparse() and 0 <= member.size <= len(data):
                     file = tar.extractfile(member)
-                    assert file, "it is a plain file"
+                    assert file, "it is a regular file"
                     content = file.read()
                     if len(content) != member.size:
                         msg = f"{member.name} ends too early"
                         raise PublishError(msg)
-                    yield InLayer(
+                    yield FileInLayer(
                         path=f"/{member.name}", data=content, executable=bool(member.mode & 0o111)
                     )
                 elif not (member.isdir() or member.issym()):
-                    msg = f"{member.name[:80]!r} is no plain file"
+                    msg = f"{member.name[:80]!r} is not a regular file"
                     raise PublishError(msg)
     except BROKEN as error:
         msg = f"a layer is damaged: {error!r:.100}"
@@ -99,10 +98,10 @@ def _members(path: Path) -> dict[str, bytes]:
     with tarfile.open(path, mode="r:") as tar:
         for member in tar:
             if not member.isreg() or member.issparse() or member.name in found:
-                msg = f"{member.name[:80]!r} is no plain file, or is there twice"
+                msg = f"{member.name[:80]!r} is not a regular file, or is there twice"
                 raise PublishError(msg)
             file = tar.extractfile(member)
-            assert file, "it is a plain file"
+            assert file, "it is a regular file"
             found[member.name] = file.read()
     return found
 
@@ -113,12 +112,8 @@ def _blobs(members: Mapping[str, bytes]) -> Iterator[str]:
             if name != f"blobs/sha256/{hashlib.sha256(data).hexdigest()}":
                 yield f"{name[:100]} is not what it is called"
         elif name not in {"oci-layout", "index.json", "manifest.json"}:
-            yield f"{name[:100]} has no place in it"
+            yield f"{name[:100]} does not belong in it"
 
 
 def _json(members: Mapping[str, bytes], name: str) -> Any:
     return json.loads(members[name])
-
-
-def _place(descriptor: Descriptor) -> str:
-    return f"blobs/{descriptor.digest.replace(':', '/', 1)}"

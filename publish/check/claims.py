@@ -17,7 +17,7 @@ class Claim:
     subjects: Mapping[str, str]
     """sha256 by name."""
     sboms: Mapping[str, str]
-    """sha256 by name of the bills made along with them."""
+    """sha256 by name of the SBOMs made along with them."""
     builder: str
     target: Target | None
     """Of a file; None for an image."""
@@ -30,7 +30,7 @@ def read_claim(statement: Mapping[str, Any]) -> Claim:
     """Return what a statement claims. Raises PublishError unless it is one of ours, and says all that ours say."""
     try:
         if (statement["_type"], statement["predicateType"]) != (STATEMENT, PREDICATE):
-            msg = "The statement is no SLSA provenance v1."
+            msg = "The statement is not SLSA provenance v1."
             raise PublishError(msg)
         definition = statement["predicate"]["buildDefinition"]
         details = statement["predicate"]["runDetails"]
@@ -77,6 +77,6 @@ def _digests(values: list[Mapping[str, Any]]) -> dict[str, str]:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        msg = f"{value!r:.80} is no text"
+        msg = f"{value!r:.80} is not text"
         raise TypeError(msg)
     return value

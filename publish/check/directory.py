@@ -1,6 +1,6 @@
 """Is a release whole, signed, and what it says? Everything in it is taken to be hostile.
 
-Sums, signature, bills of materials, provenance, verdicts and image archives, each held against the others.
+Sums, signature, SBOMs, provenance, verdicts and image archives, each held against the others.
 """
 
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from pathlib import Path
 from core.errors import PublishError
 from publish.check.archive import check_archive
 from publish.check.claims import Claim, read_claim
-from publish.check.findings import Checked, Verifier
-from publish.check.scan import ARCHIVE, Inside
+from publish.check.findings import CheckResult, VerifyFile
+from publish.check.scan import ARCHIVE, Scan
 from publish.release.sums import (
     LARGEST,
     NAME,
@@ -25,51 +25,39 @@ from publish.trust.sbom import SUFFIX, described, read_sbom
 from publish.trust.signing import PublicKey
 from verify.facts import Packing
 from verify.rules import verify_file
-from verify.verdict import Policy, Severity
 
 LARGEST_JSON = 64 << 20
-"""Bytes: a bill of materials has 10 kB, a line of provenance 5 kB."""
+"""Bytes: an SBOM has 10 kB, a line of provenance 5 kB."""
 
 
 def check_release(
-    directory: Path, *, public_key: PublicKey | None = None, judge: Verifier = verify_file
-) -> Checked:
+    directory: Path, *, public_key: PublicKey | None = None, judge: VerifyFile = verify_file
+) -> CheckResult:
     """Check a release directory; never raises for what is in it.
 
     ``public_key`` is whom the caller believes; without one the key in the directory is used, which proves no more than
     that the release is whole, and the result says so. ``judge`` judges files, packed ones by what they unpack to.
     """
-    check = _Check(directory=directory, given=public_key, judge=judge)
-    check.look()
+    check = _DirectoryCheck(directory=directory, given=public_key, judge=judge)
+    check.scan()
     check.sums()
     check.signature()
     check.provenance()
-    for name in check.programs():
+    programs = check.programs()
+    for name in programs:
         check.program(name)
     for name in check.names(ARCHIVE):
         check.archive(name)
     for name in check.names(SUFFIX):
-        if name.removesuffix(SUFFIX) not in check.programs():
+        if name.removesuffix(SUFFIX) not in programs:
             check.found(name, "describes a file that is not there")
-    return Checked(
-        label=str(directory),
-        findings=tuple(dict.fromkeys(check.findings)),
-        files=tuple(sorted(check.hashes)),
-        signer=check.signer,
-        pinned=public_key is not None and bool(check.signer),
-        notes=tuple(check.notes),
-    )
+    return check.result(str(directory), sorted(check.hashes))
 
 
 @dataclass(kw_only=True)
-class _Check(Inside):
-    """One check as it goes along."""
-
-    given: PublicKey | None
-    judge: Verifier
+class _DirectoryCheck(Scan):
     claims: list[Claim] = field(default_factory=list)
     key: PublicKey | None = None
-    signer: str = ""
 
     def sums(self) -> None:
         """Hold the list against what is there."""
@@ -88,21 +76,19 @@ class _Check(Inside):
 
     def signature(self) -> None:
         """Find out whose key signed the list."""
-        try:
-            own = (
-                PublicKey.parse(self.text(PUBLIC_KEY, 4096)) if PUBLIC_KEY in self.hashes else None
-            )
-        except PublishError as error:
-            self.found(PUBLIC_KEY, error.what)
-            own = None
+        own = None
+        if PUBLIC_KEY in self.hashes:
+            try:
+                own = PublicKey.parse(self.text(PUBLIC_KEY, 4096))
+            except PublishError as error:
+                self.found(PUBLIC_KEY, error.what)
         if self.given and own and own != self.given:
-            self.found(
-                PUBLIC_KEY, f"is the key {own.name}, not {self.given.name} which was asked for"
-            )
+            asked = self.given.name
+            self.found(PUBLIC_KEY, f"is the key {own.name}, not {asked} which was asked for")
         self.key = self.given or own
         if SIGNATURE not in self.hashes:
             if self.key:
-                self.found(SIGNATURE, f"is missing: nobody can tell that {self.key.name} signed")
+                self.found(SIGNATURE, f"is missing: {self.key.name} may not have signed it")
             else:
                 self.notes.append("not signed: the sums prove that it is whole, not whose it is")
             return
@@ -135,7 +121,7 @@ class _Check(Inside):
             try:
                 opened = open_envelope(line, self.key)
                 if opened.signed and self.key is None:
-                    self.found(PROVENANCE, f"line {number}: signed by nobody that is known")
+                    self.found(PROVENANCE, f"line {number}: signed by an unknown key")
                 self.claims.append(read_claim(opened.statement))
             except PublishError as error:
                 self.found(PROVENANCE, f"line {number}: {error.what}")
@@ -144,60 +130,59 @@ class _Check(Inside):
                 if ":" in name:  # an image, which is in no file of its own
                     continue
                 if name not in self.hashes:
-                    self.found(PROVENANCE, f"speaks of {name}, which is missing")
+                    self.found(PROVENANCE, f"names {name}, which is missing")
                 elif self.hashes[name] != sha256:
-                    self.found(name, "is not what the provenance speaks of")
+                    self.found(name, "is not the file that the provenance names")
 
-    def about(self, name: str) -> list[Claim]:
-        """The statements about a file, by name and by bytes."""
+    def only_claim(self, name: str, *, image: bool) -> Claim | None:
+        """The one statement about a file or an image, by name and by bytes."""
         sha256 = self.hashes[name]
-        return [one for one in self.claims if one.subjects.get(name) == sha256]
+        claims = [
+            claim
+            for claim in self.claims
+            if claim.subjects.get(name) == sha256 and (claim.image if image else claim.target)
+        ]
+        if len(claims) == 1:
+            return claims[0]
+        self.found(name, f"has {len(claims) or 'no'} provenance statements of its own, not one")
+        return None
 
     def program(self, name: str) -> None:
-        """One file: provenance, bill, verdict."""
-        claims = [one for one in self.about(name) if one.target]
-        if len(claims) != 1:
-            self.found(name, f"has {len(claims) or 'no'} provenance of its own, instead of one")
+        """One file: provenance, SBOM, verdict."""
+        claim = self.only_claim(name, image=False)
+        if claim is None or claim.target is None:
             return
-        (claim,) = claims
-        self._bill(name, claim.sboms)
-        assert claim.target, "chosen so"
+        self._sbom(name, claim.sboms)
         if not name.removesuffix(".upx").endswith(f"-{claim.target.slug}"):
-            self.found(
-                name, f"is for {claim.target}, as its provenance says, and is called otherwise"
-            )
+            self.found(name, f"is for {claim.target} by its provenance, but not by its name")
         try:
-            verdict = self.judge(self.directory / name, Policy(target=claim.target))
+            facts = self.verdict(name, self.directory / name, claim.target).facts
         except OSError as error:
             self.found(name, f"cannot be read: {error.strerror}")
             return
-        for one in verdict.findings:
-            if one.severity is Severity.ERROR:
-                self.found(name, f"{one.rule}: {one.message}")
-        packed = verdict.facts is not None and verdict.facts.packing is not Packing.NONE
-        if verdict.facts is not None and (packed, name.endswith(".upx")) != (claim.packed,) * 2:
-            self.found(name, "is packed or not, and its name or its provenance says otherwise")
+        if facts is not None:
+            packed = facts.packing is not Packing.NONE
+            if (packed, name.endswith(".upx")) != (claim.packed,) * 2:
+                self.found(name, "is packed or not, and its name or its provenance says otherwise")
 
-    def _bill(self, name: str, promised: Mapping[str, str]) -> None:
+    def _sbom(self, name: str, promised: Mapping[str, str]) -> None:
         path = name + SUFFIX
         try:
-            bill = read_sbom(self.read(path, LARGEST_JSON))
-            if described(bill) != self.hashes[name]:
-                self.found(path, f"describes other bytes than those of {name}")
-            if promised.get(path) != self.hashes[path]:
-                self.found(path, "is not the one that the provenance speaks of")
-            for part in bill.get("components", []):
-                directory = f"LICENSES/{part['name']}-{part.get('version', '')}/"
-                if not any(one.startswith(directory) for one in self.hashes):
-                    self.found(directory, f"is missing: {name} has {part['name']} in it")
+            sbom = read_sbom(self.read(path, LARGEST_JSON))
         except PublishError as error:
             self.found(path, error.what)
+            return
+        if described(sbom) != self.hashes[name]:
+            self.found(path, f"describes other bytes than those of {name}")
+        if promised.get(path) != self.hashes[path]:
+            self.found(path, "is not the one that the provenance names")
+        for component in sbom.get("components", []):
+            directory = f"LICENSES/{component['name']}-{component.get('version', '')}/"
+            if not any(path.startswith(directory) for path in self.hashes):
+                self.found(directory, f"is missing: {name} has {component['name']} in it")
 
     def archive(self, name: str) -> None:
         """One archive of an image: its own digests, and those of the statement about it."""
-        claims = [one for one in self.about(name) if one.image]
-        if len(claims) != 1:
-            self.found(name, f"has {len(claims) or 'no'} provenance of its own, instead of one")
-            return
-        for what in check_archive(self.directory / name, claims[0]):
-            self.found(name, what)
+        if claim := self.only_claim(name, image=True):
+            for what in check_archive(self.directory / name, claim):
+                self.found(name, what)

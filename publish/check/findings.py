@@ -1,19 +1,21 @@
 """What a check found, as values: never a traceback, and never only the first of several."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.target import Target
+from publish.trust.signing import PublicKey
 from verify.printable import printable
-from verify.verdict import Policy, Verdict
+from verify.verdict import Policy, Severity, Verdict
 
-Verifier = Callable[[Path, Policy], Verdict]
+VerifyFile = Callable[[Path, Policy], Verdict]
 """Judges a file, a packed one by what it unpacks to. `verify.rules.verify_file` refuses packed ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class ReleaseFinding:
     """Something that is wrong, and with which file."""
 
     path: str
@@ -21,12 +23,12 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checked:
+class CheckResult:
     """Truthy when nothing is wrong."""
 
     label: str
     """What was checked: a directory, or an image."""
-    findings: tuple[Finding, ...]
+    findings: tuple[ReleaseFinding, ...]
     files: tuple[str, ...]
     """All that was looked at."""
     signer: str
@@ -41,20 +43,52 @@ class Checked:
 
     def text(self) -> str:
         """One line for each finding and note, and a last one that says how it ended."""
-        label = printable(self.label)
-        lines = [f"{printable(one.path)}: {printable(one.what)}" for one in self.findings]
+        lines = [f"{printable(it.path)}: {printable(it.what)}" for it in self.findings]
         lines += [f"note: {printable(note)}" for note in self.notes]
         end = f"{len(self.findings)} findings" if self.findings else f"ok, {len(self.files)} files"
-        return "\n".join([*lines, f"{label}: {end}"])
+        return "\n".join([*lines, f"{printable(self.label)}: {end}"])
 
     def as_dict(self) -> dict[str, Any]:
         """What ``--json`` prints."""
         return {
             "path": self.label,
             "ok": bool(self),
-            "findings": [{"path": one.path, "what": one.what} for one in self.findings],
+            "findings": [{"path": it.path, "what": it.what} for it in self.findings],
             "files": list(self.files),
             "signer": self.signer,
             "pinned": self.pinned,
             "notes": list(self.notes),
         }
+
+
+@dataclass(kw_only=True)
+class Check:
+    """A check as it goes along."""
+
+    given: PublicKey | None
+    """The key that the caller believes."""
+    judge: VerifyFile
+    findings: list[ReleaseFinding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    signer: str = ""
+
+    def found(self, path: str, what: str) -> None:
+        self.findings.append(ReleaseFinding(path=path, what=what))
+
+    def verdict(self, name: str, path: Path, target: Target) -> Verdict:
+        """Judge a program, and write down what is wrong with it. Raises OSError."""
+        verdict = self.judge(path, Policy(target=target))
+        for finding in verdict.findings:
+            if finding.severity is Severity.ERROR:
+                self.found(name, f"{finding.rule}: {finding.message}")
+        return verdict
+
+    def result(self, label: str, files: list[str]) -> CheckResult:
+        return CheckResult(
+            label=label,
+            findings=tuple(dict.fromkeys(self.findings)),
+            files=tuple(files),
+            signer=self.signer,
+            pinned=self.given is not None and bool(self.signer),
+            notes=tuple(self.notes),
+        )

@@ -1,4 +1,4 @@
-"""What is in a release directory, read with suspicion: every plain file by its hash, and nothing through a link."""
+"""What is in a release directory, read with suspicion: every regular file by its hash, and nothing through a link."""
 
 import stat
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from core.errors import PublishError
 from core.files import hash_file
-from publish.check.findings import Finding
+from publish.check.findings import Check
 from publish.release.release_dir import walk
 from publish.release.sums import NAME, PROVENANCE, PUBLIC_KEY, SIGNATURE, is_plain
 from publish.trust.sbom import SUFFIX
@@ -18,29 +18,23 @@ ARCHIVE = ".tar"
 
 
 @dataclass(kw_only=True)
-class Inside:
-    """The files, and what is wrong with them so far."""
+class Scan(Check):
+    """The files of a release directory."""
 
     directory: Path
     hashes: dict[str, str] = field(default_factory=dict)
-    """sha256 of every plain file."""
-    findings: list[Finding] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def found(self, path: str, what: str) -> None:
-        """Write a finding down."""
-        self.findings.append(Finding(path=path, what=what))
+    """sha256 of every regular file."""
 
     def programs(self) -> list[str]:
         """The files that run."""
-        kept = {NAME, SIGNATURE, PUBLIC_KEY, PROVENANCE}
+        others = {NAME, SIGNATURE, PUBLIC_KEY, PROVENANCE}
         return [
             name
-            for name in sorted(self.hashes)
-            if "/" not in name and name not in kept and not name.endswith((SUFFIX, ARCHIVE))
+            for name in self.names()
+            if name not in others and not name.endswith((SUFFIX, ARCHIVE))
         ]
 
-    def names(self, suffix: str) -> list[str]:
+    def names(self, suffix: str = "") -> list[str]:
         """The files at the top that end with ``suffix``."""
         return [name for name in sorted(self.hashes) if "/" not in name and name.endswith(suffix)]
 
@@ -65,28 +59,27 @@ class Inside:
         try:
             return self.read(name, limit).decode("utf-8")
         except UnicodeDecodeError as error:
-            msg = "is no text"
+            msg = "is not text"
             raise PublishError(msg) from error
 
-    def look(self) -> None:
-        """Hash every plain file; what is no plain file has no place in a release."""
+    def scan(self) -> None:
+        """Hash every regular file; nothing else belongs in a release."""
         try:
-            ones = list(walk(self.directory))
+            entries = list(walk(self.directory))
         except (OSError, RecursionError) as error:
             self.found(str(self.directory), f"cannot be read: {getattr(error, 'strerror', error)}")
             return
-        for name, status in ones:
-            if not stat.S_ISREG(status.st_mode):
-                link = stat.S_ISLNK(status.st_mode)
-                self.found(name, "is a symbolic link" if link else "is no plain file")
-                continue
-            if status.st_size > LARGEST_FILE:
+        for name, status in entries:
+            if stat.S_ISLNK(status.st_mode):
+                self.found(name, "is a symbolic link")
+            elif not stat.S_ISREG(status.st_mode):
+                self.found(name, "is not a regular file")
+            elif status.st_size > LARGEST_FILE:
                 self.found(name, f"is larger than {LARGEST_FILE:,} bytes")
-                continue
-            if not is_plain(name):
+            elif not is_plain(name):
                 self.found(name, "has a name that no file of a release has")
-                continue
-            try:
-                self.hashes[name] = hash_file(self.directory / name)
-            except OSError as error:
-                self.found(name, f"cannot be read: {error.strerror}")
+            else:
+                try:
+                    self.hashes[name] = hash_file(self.directory / name)
+                except OSError as error:
+                    self.found(name, f"cannot be read: {error.strerror}")

@@ -30,37 +30,27 @@ def write_archive(path: Path, layout: Layout, manifest: Descriptor, *, name: str
         **manifest.as_dict(),
         "annotations": {REF_NAME: called.rpartition(":")[2], FULL_NAME: called},
     }
-    saved = [
-        {
-            "Config": _place(config),
-            "RepoTags": [called],
-            "Layers": [_place(layer) for layer in layers],
-        }
-    ]
-    parts = {
+    saved = {
+        "Config": config.path,
+        "RepoTags": [called],
+        "Layers": [layer.path for layer in layers],
+    }
+    members = {
         "oci-layout": canonical({"imageLayoutVersion": "1.0.0"}),
         "index.json": canonical({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}),
-        "manifest.json": canonical(saved),
+        "manifest.json": canonical([saved]),
     }
-    for one in (config, *layers, manifest):
-        layout.check(one)
-        parts[_place(one)] = layout.blob(one.digest).read_bytes()
+    for descriptor in (config, *layers, manifest):
+        layout.check(descriptor)
+        members[descriptor.path] = layout.blob(descriptor.digest).read_bytes()
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for member in sorted(members):
+            info = tarfile.TarInfo(member)
+            info.size = len(members[member])
+            tar.addfile(info, io.BytesIO(members[member]))
     try:
-        _write(path, parts)
+        write_file(path, archive.getvalue())
     except OSError as error:
         msg = f"{path} cannot be written: {error}"
         raise PublishError(msg, next="check free space and permissions of its directory") from error
-
-
-def _place(descriptor: Descriptor) -> str:
-    return f"blobs/{descriptor.digest.replace(':', '/', 1)}"
-
-
-def _write(path: Path, parts: dict[str, bytes]) -> None:
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for part in sorted(parts):
-            member = tarfile.TarInfo(part)
-            member.size = len(parts[part])
-            tar.addfile(member, io.BytesIO(parts[part]))
-    write_file(path, archive.getvalue())

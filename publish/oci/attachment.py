@@ -14,7 +14,7 @@ from publish.oci.layout import EMPTY, MANIFEST, Descriptor, canonical
 
 TITLE = "org.opencontainers.image.title"
 NOTHING = b"{}"
-"""The config of what is no image."""
+"""The config of what is not an image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,6 @@ class Attachment:
 
     @property
     def config(self) -> Descriptor:
-        """The empty one."""
         return Descriptor.of(NOTHING, EMPTY)
 
     @property
@@ -43,9 +42,7 @@ class Attachment:
     @property
     def manifest(self) -> bytes:
         """The same attachment gives the same bytes."""
-        subject = Descriptor(
-            media_type=self.subject.media_type, digest=self.subject.digest, size=self.subject.size
-        )
+        subject = dataclasses.replace(self.subject, platform=None, artifact_type="", annotations={})
         return canonical(
             {
                 "schemaVersion": 2,
@@ -86,6 +83,6 @@ def layer_of(manifest: Mapping[str, Any]) -> Descriptor:
     """Return the only layer of an artifact's manifest. Raises PublishError when it is made otherwise."""
     layers = manifest.get("layers")
     if not isinstance(layers, list) or len(layers) != 1 or not isinstance(layers[0], Mapping):
-        msg = "An attachment has one layer; this one is made otherwise."
+        msg = "An attachment must have one layer."
         raise PublishError(msg)
     return Descriptor.read(layers[0])

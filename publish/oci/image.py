@@ -42,8 +42,6 @@ class Image:
     epoch: int
     """Every time in it: seconds since 1970."""
     labels: Mapping[str, str]
-    artifacts: tuple[Artifact, ...]
-    """Those of the manifest that are in it."""
 
     @property
     def config(self) -> dict[str, Any]:
@@ -59,31 +57,20 @@ class Image:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class MultiArch:
-    """One image for several platforms, under one tag."""
-
-    name: str
-    tag: str
-    moving: tuple[str, ...] = ()
-    """Further tags, for those who want the newest release whatever it is."""
-    images: tuple[Image, ...]
-
-
-def write_layout(directory: Path, wanted: MultiArch) -> Layout:
-    """Write ``wanted`` as a layout into ``directory``: blobs first, then what makes it one.
+def write_layout(directory: Path, name: str, tag: str, images: Iterable[Image]) -> Layout:
+    """Write ``images``, one for each platform, as a layout into ``directory``: blobs first, then what makes it one.
 
     The same images give the same bytes; what is there already is not written again, what belongs to no image
     any more is removed. Raises PublishError when a file is not what the manifest says, or cannot be written.
     """
     try:
-        images = sorted(wanted.images, key=lambda image: list(Target).index(image.target))
-        manifests = [_write_image(directory, image).as_dict() for image in images]
+        by_target = sorted(images, key=lambda image: list(Target).index(image.target))
+        manifests = [_write_image(directory, image).as_dict() for image in by_target]
         index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
         layout = Layout(
             directory=directory,
-            name=wanted.name,
-            tag=wanted.tag,
+            name=name,
+            tag=tag,
             index=_put(directory, canonical(index), INDEX),
         )
         write_index(layout)
@@ -92,7 +79,7 @@ def write_layout(directory: Path, wanted: MultiArch) -> Layout:
             if path not in kept:
                 path.unlink()
     except OSError as error:
-        msg = f"The image {wanted.name}:{wanted.tag} cannot be written: {error}"
+        msg = f"The image {name}:{tag} cannot be written: {error}"
         raise PublishError(msg, next=f"check free space and permissions of {directory}") from error
     return layout
 
@@ -124,7 +111,7 @@ def _write_image(directory: Path, image: Image) -> Descriptor:
 def _put(directory: Path, data: bytes, media_type: str) -> Descriptor:
     """Write a blob, unless it is there already, bytes and all."""
     descriptor = Descriptor.of(data, media_type)
-    write_file(directory / "blobs" / descriptor.digest.replace(":", "/"), data)
+    write_file(directory / descriptor.path, data)
     return descriptor
 
 

@@ -7,6 +7,7 @@ libraries give two digests for one layer, and registries' clients compress in tr
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ LAYER = "application/vnd.oci.image.layer.v1.tar"
 EMPTY = "application/vnd.oci.empty.v1+json"
 
 REF_NAME = "org.opencontainers.image.ref.name"
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
 FULL_NAME = "io.containerd.image.name"
 """Where newer engines look for the name that a loaded image gets."""
 
@@ -51,20 +53,17 @@ class Descriptor:
     annotations: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, data: bytes, media_type: str, *, platform: Target | None = None) -> Self:
-        """Describe ``data``."""
+    def of(cls, data: bytes, media_type: str) -> Self:
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        return cls(media_type=media_type, digest=digest, size=len(data), platform=platform)
+        return cls(media_type=media_type, digest=digest, size=len(data))
 
     @classmethod
     def read(cls, value: Mapping[str, Any]) -> Self:
         """Read one out of an index or manifest. Raises PublishError when it is none."""
         try:
             digest, size = str(value["digest"]), value["size"]
-            algorithm, _, digits = digest.partition(":")
-            whole = algorithm == "sha256" and len(digits) == 64 and not set(digits) - _HEX
-            if not whole or type(size) is not int or size < 0:
-                msg = f"'{digest}' of {size!r} bytes is no descriptor of ours."
+            if not _DIGEST.fullmatch(digest) or type(size) is not int or size < 0:
+                msg = f"'{digest}' of {size!r} bytes is not a descriptor of ours."
                 raise PublishError(msg)
             return cls(
                 media_type=str(value["mediaType"]),
@@ -78,23 +77,20 @@ class Descriptor:
             msg = f"A descriptor lacks what it needs: {error!r}"
             raise PublishError(msg) from error
 
+    @property
+    def path(self) -> str:
+        """Where a layout has the blob."""
+        return f"blobs/{self.digest.replace(':', '/', 1)}"
+
     def as_dict(self) -> dict[str, Any]:
-        """The descriptor as JSON wants it."""
-        made: dict[str, Any] = {
-            "mediaType": self.media_type,
-            "digest": self.digest,
-            "size": self.size,
+        optional = {
+            "platform": platform(self.platform) if self.platform else None,
+            "artifactType": self.artifact_type,
+            "annotations": dict(self.annotations),
         }
-        if self.platform:
-            made["platform"] = platform(self.platform)
-        if self.artifact_type:
-            made["artifactType"] = self.artifact_type
-        if self.annotations:
-            made["annotations"] = dict(self.annotations)
-        return made
-
-
-_HEX = set("0123456789abcdef")
+        return {"mediaType": self.media_type, "digest": self.digest, "size": self.size} | {
+            key: value for key, value in optional.items() if value
+        }
 
 
 def platform(target: Target) -> dict[str, str]:
@@ -126,12 +122,10 @@ class Layout:
 
     @property
     def slug(self) -> str:
-        """The image as a file name."""
         return f"{self.name}-{self.tag}"
 
     @property
     def reference(self) -> str:
-        """The image as people write it."""
         return f"{self.name}:{self.tag}"
 
     @classmethod
@@ -143,11 +137,11 @@ class Layout:
             index = Descriptor.read(entry)
             name, _, tag = index.annotations[FULL_NAME].rpartition(":")
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            msg = f"{directory} is no image layout of ours: {error!r}"
+            msg = f"{directory} is not an image layout of ours: {error!r}"
             raise PublishError(msg, next="inv image makes it anew") from error
         sound = version == "1.0.0" and NAME.fullmatch(name) and TAG.fullmatch(tag)
         if not sound or tag != index.annotations.get(REF_NAME):
-            msg = f"{directory} is no image layout of ours: '{name}:{tag}', version {version}."
+            msg = f"{directory} is not an image layout of ours: '{name}:{tag}', version {version}."
             raise PublishError(msg, next="inv image makes it anew")
         bare = dataclasses.replace(
             index, annotations={}
@@ -169,7 +163,6 @@ class Layout:
         yield self.index
 
     def blob(self, digest: str) -> Path:
-        """Where a blob is."""
         return self.directory / "blobs" / digest.replace(":", "/", 1)
 
     def json(self, descriptor: Descriptor) -> dict[str, Any]:
@@ -181,10 +174,10 @@ class Layout:
         try:
             value = json.loads(self.blob(descriptor.digest).read_bytes())
         except (OSError, ValueError, RecursionError) as error:
-            msg = f"{descriptor.digest} is no JSON: {error}"
+            msg = f"{descriptor.digest} is not JSON: {error}"
             raise PublishError(msg) from error
         if not isinstance(value, dict):
-            msg = f"{descriptor.digest} is no JSON object."
+            msg = f"{descriptor.digest} is not a JSON object."
             raise PublishError(msg)
         return value
 
@@ -193,13 +186,15 @@ class Layout:
         content = self.json(descriptor)
         try:
             values = [content[key] for key in keys]
-            ones = [
-                one for value in values for one in (value if isinstance(value, list) else [value])
+            found = [
+                Descriptor.read(item)
+                for value in values
+                for item in (value if isinstance(value, list) else [value])
             ]
         except (KeyError, TypeError) as error:
-            msg = f"{descriptor.digest} lacks {error}: it is no {descriptor.media_type}."
+            msg = f"{descriptor.digest} lacks {error}: it is not a {descriptor.media_type}."
             raise PublishError(msg) from error
-        return tuple(Descriptor.read(one) for one in ones)
+        return tuple(found)
 
     def check(self, descriptor: Descriptor) -> None:
         """Raise PublishError unless the blob has the size and the digest that it is called by."""

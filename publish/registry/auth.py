@@ -11,12 +11,11 @@ from enum import StrEnum
 from http import HTTPStatus
 from urllib.parse import urlencode, urlsplit
 
-from core.body import Body
 from core.errors import PublishError, UsageError
 from publish.registry.credentials import Login
 from publish.registry.reference import Repository
 
-Ask = Callable[[str, str, Mapping[str, str], Body | None], tuple[int, bytes]]
+Ask = Callable[[str, str, Mapping[str, str], bytes | None], tuple[int, bytes]]
 """Method, URL, headers and body to status and body: one request, nothing retried, nothing added."""
 PARAMETER = re.compile(r'([a-z]+)=(?:"([^"]*)"|([^\s",]+))', re.IGNORECASE)
 
@@ -84,7 +83,7 @@ class RegistryAuth:
             form = {"grant_type": "refresh_token", "client_id": "fromscratch", **query}
             form["refresh_token"] = self._login.identity
             headers["Content-Type"] = "application/x-www-form-urlencoded"
-            status, content = self._ask("POST", realm, headers, Body.of(urlencode(form).encode()))
+            status, content = self._ask("POST", realm, headers, urlencode(form).encode())
         else:
             if self._login:
                 headers |= _basic(self._login)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from core.body import Body
 from core.errors import PublishError
 from core.http import HttpClient, Response, redirected
 from core.progress import Progress
@@ -98,7 +97,7 @@ class RegistryClient(HttpClient):
         return True
 
     def _fetch_token(
-        self, method: str, url: str, headers: Mapping[str, str], body: Body | None
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> tuple[int, bytes]:
         with self.send(method, url, headers, body) as response:
             return response.status, response.read().content

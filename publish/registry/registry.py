@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from core.body import Body
 from core.errors import PublishError
 from core.http import Response
 from core.progress import Progress
@@ -159,7 +158,7 @@ class Registry:
             "PUT",
             self._manifest_url(name),
             headers={"Content-Type": descriptor.media_type},
-            body=Body.of(data),
+            body=data,
         )
         doing = f"put the manifest {name}"
         if response.status in {400, 404} and codes(response) & MISSING_PARTS:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from core.errors import PublishError
 from core.target import Target
@@ -12,7 +13,7 @@ from publish.oci.layout import Descriptor, Layout
 from publish.trust.envelope import MEDIA_TYPE as ENVELOPE
 from publish.trust.envelope import envelope
 from publish.trust.provenance import BuildPlatform, statement_of_image
-from publish.trust.published import PublishedFile
+from publish.trust.published import PublishedFile, require_proven
 from publish.trust.sbom import MEDIA_TYPE as SBOM
 from publish.trust.sbom import SUFFIX, sbom_of_image
 from publish.trust.signing import SecretKey
@@ -22,13 +23,32 @@ SIGNATURE = "application/vnd.fromscratch.minisig.v1"
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedImage:
-    """A layout, and the files that its layers hold."""
+    """A layout of one image for several platforms, and the files that its layers hold."""
 
     layout: Layout
     files: Mapping[Target, tuple[PublishedFile, ...]]
     """For each platform. A file that is no program has no target."""
+    moving: tuple[str, ...] = ()
+    """Further tags, for those who want the newest release whatever it is."""
     archives: tuple[Path, ...] = ()
     """Tars of it that go into the release."""
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of the files in it, by platform: what an engine counts."""
+        return {
+            target.value: sum(file.path.stat().st_size for file in files)
+            for target, files in self.files.items()
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.layout.name,
+            "tag": self.layout.tag,
+            "digest": self.layout.index.digest,
+            "layout": str(self.layout.directory),
+            "bytes": self.sizes,
+        }
 
     @property
     def all_files(self) -> tuple[PublishedFile, ...]:
@@ -46,10 +66,8 @@ class PublishedImage:
                 msg = f"What is in {layout.reference} for {manifest.platform} is not known."
                 raise PublishError(msg, next="inv image makes it anew")
             name = f"{layout.slug}-{manifest.platform.slug}{SUFFIX}"
-            made[name] = (
-                manifest,
-                sbom_of_image(layout.name, layout.tag, manifest.digest, files),
-            )
+            sbom = sbom_of_image(layout.name, layout.tag, manifest.digest, files)
+            made[name] = (manifest, sbom)
         return made
 
     def statement(self, builder: BuildPlatform, archives: Mapping[str, str] | None = None) -> bytes:
@@ -62,14 +80,8 @@ class PublishedImage:
         }
         subjects = {name: digest.partition(":")[2] for name, digest in digests.items()}
         sboms = {name: sha256(data).hexdigest() for name, (_, data) in self.sboms().items()}
-        return statement_of_image(
-            layout.name,
-            layout.tag,
-            {**subjects, **(archives or {})},
-            self.all_files,
-            builder,
-            sboms,
-        )
+        subjects |= archives or {}
+        return statement_of_image(layout.name, layout.tag, subjects, self.all_files, builder, sboms)
 
 
 def attachments(
@@ -77,8 +89,10 @@ def attachments(
 ) -> tuple[Attachment, ...]:
     """Return an SBOM for each platform's manifest; for the index the provenance and, with a key, its signature.
 
-    The same image and key give the same bytes. Raises PublishError when something in the image is not accounted for.
+    The same image and key give the same bytes. Raises PublishError when something in the image is not proven, or not
+    accounted for.
     """
+    require_proven(image.all_files)
     layout = image.layout
     statement = envelope(image.statement(builder), key)
     rows = [(manifest, SBOM, name, data) for name, (manifest, data) in image.sboms().items()]

@@ -33,23 +33,22 @@ class ReleaseFile:
 
     @classmethod
     def of_bytes(cls, data: bytes) -> Self:
-        """A file that we make."""
         return cls(sha256=hashlib.sha256(data).hexdigest(), data=data)
 
     @classmethod
-    def of_file(cls, path: Path, sha256: str, *, mode: int = 0o644) -> Self:
-        """A copy of a file. Raises PublishError unless its bytes are those that were proven."""
+    def of_file(cls, path: Path, sha256: str = "", *, mode: int = 0o644) -> Self:
+        """A copy of a file. Raises PublishError unless its bytes are those that were proven, if ``sha256`` is given."""
         try:
             found = hash_file(path)
         except OSError as error:
             msg = f"{path} cannot be read: {error}"
-            raise PublishError(msg, next="inv build makes it anew") from error
-        if found != sha256:
+            raise PublishError(msg, next="inv build, or inv image, makes it anew") from error
+        if sha256 and found != sha256:
             raise _changed(path, found, sha256)
-        return cls(sha256=sha256, mode=mode, source=path)
+        return cls(sha256=found, mode=mode, source=path)
 
     def chunks(self) -> Iterator[bytes]:
-        """Lend the bytes piece by piece. Raises PublishError when they are others by now."""
+        """Yield the bytes. Raises PublishError when they are others by now."""
         if self.source is None:
             yield self.data or b""
             return
@@ -104,7 +103,8 @@ class ReleaseDir:
                 if stat.S_IMODE(path.stat().st_mode) != content.mode:
                     path.chmod(content.mode)
                 continue
-            _write(path, content)
+            with atomic(path, mode=content.mode) as file:
+                file.writelines(content.chunks())
             written.append(name)
         return written
 
@@ -147,7 +147,7 @@ def _listed(directory: Path) -> dict[str, str]:
             raise PublishError(msg)
         sums = read_sums(path.read_bytes())
     except PublishError as error:
-        msg = f"{directory} is no release of ours: {error.what}"
+        msg = f"{directory} is not a release of ours: {error.what}"
         raise PublishError(msg, next="publish to an empty directory") from error
     provenance = directory / PROVENANCE
     # What somebody else released is not ours to tidy up.
@@ -159,16 +159,10 @@ def _listed(directory: Path) -> dict[str, str]:
 
 
 def _is_leftover(name: str, wanted: Mapping[str, ReleaseFile]) -> bool:
-    """A file that a killed run was writing: a dot, the name, a dot and eight letters; see `_write`."""
+    """A file that a killed run was writing: a dot, the name, a dot and eight letters; see `core.files.atomic`."""
     directory, slash, last = name.rpartition("/")
     found = re.fullmatch(r"\.(.+)\.[a-z0-9_]{8}", last)
     return bool(found) and f"{directory}{slash}{found and found[1]}" in wanted
-
-
-def _write(path: Path, content: ReleaseFile) -> None:
-    with atomic(path, mode=content.mode) as file:
-        for chunk in content.chunks():
-            file.write(chunk)
 
 
 def _changed(path: Path, found: str, wanted: str) -> PublishError:

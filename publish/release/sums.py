@@ -38,12 +38,12 @@ def read_sums(data: bytes) -> dict[str, str]:
     try:
         lines = data.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
-        msg = f"{NAME} is no text."
+        msg = f"{NAME} is not text."
         raise PublishError(msg) from error
     for number, line in enumerate(lines[:-1], 1):
         found = _LINE.fullmatch(line)
         if not found or not is_plain(found[2]):
-            msg = f"{NAME}, line {number}: {line[:120]!r} is no sum of a file of a release."
+            msg = f"{NAME}, line {number}: {line[:120]!r} is not the sum of a file of a release."
             raise PublishError(msg)
         sums[found[2]] = found[1]
     if write_sums(sums) != data:

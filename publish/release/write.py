@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import PublishError
-from core.files import hash_file
 from publish.release.image import PublishedImage
 from publish.release.release_dir import ReleaseDir, ReleaseFile
 from publish.release.sums import NAME, PROVENANCE, PUBLIC_KEY, SIGNATURE, write_sums
@@ -18,11 +17,9 @@ from publish.trust.components import Component
 from publish.trust.envelope import envelope
 from publish.trust.licences import Reader, is_copyleft, licence_texts
 from publish.trust.provenance import BuildPlatform, statement_of_file
-from publish.trust.published import PublishedFile
+from publish.trust.published import PublishedFile, require_proven
 from publish.trust.sbom import SUFFIX, sbom_of_file
 from publish.trust.signing import SecretKey
-
-UNSIGNED = "the release is not signed: nobody can tell whether it is yours (./inv key new)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +35,6 @@ class WrittenRelease:
     """What a former run had left that belongs to it no more."""
     signer: str
     """The id of the key; '' when it is not signed."""
-    warnings: tuple[str, ...]
 
 
 def plan_release(
@@ -53,11 +49,13 @@ def plan_release(
     """Return all that a release holds, by path, without writing anything.
 
     ``reader`` opens the source of a component for its licence texts, ``archive`` says where that source's archive is.
-    Raises PublishError when a file is not what the manifest says, a licence text is missing, or nothing is left.
+    Raises PublishError when a file is not proven, or not what the manifest says, or when a licence text is missing.
     """
     if not files:
         msg = "There is nothing to publish."
         raise PublishError(msg, next="inv build, then inv publish")
+    published = [*files, *(file for image in images for file in image.all_files)]
+    require_proven(published)
     contents: dict[str, ReleaseFile] = {}
     lines: list[bytes] = []
     for file in sorted(files, key=lambda file: file.name):
@@ -68,12 +66,12 @@ def plan_release(
         lines.append(envelope(statement, key))
     for image in sorted(images, key=lambda image: image.layout.slug):
         _refuse_unlisted(image, files)
-        archives = {path.name: _hash(path) for path in sorted(image.archives)}
-        for path in image.archives:
-            _add(contents, path.name, ReleaseFile.of_file(path, archives[path.name]))
-        lines.append(envelope(image.statement(builder, archives), key))
+        archives = {path.name: ReleaseFile.of_file(path) for path in sorted(image.archives)}
+        for name, archived in archives.items():
+            _add(contents, name, archived)
+        sums = {name: archived.sha256 for name, archived in archives.items()}
+        lines.append(envelope(image.statement(builder, sums), key))
     _add(contents, PROVENANCE, ReleaseFile.of_bytes(b"".join(lines)))
-    published = [*files, *(file for image in images for file in image.all_files)]
     components = [component for file in published for component in file.components]
     for name, text in licence_texts(components, reader).items():
         _add(contents, name, ReleaseFile.of_bytes(text))
@@ -129,7 +127,6 @@ def write_release(
         written=tuple(written),
         removed=tuple(removed),
         signer=key.public.name if key else "",
-        warnings=() if key else (UNSIGNED,),
     )
 
 
@@ -159,18 +156,8 @@ def _add(contents: dict[str, ReleaseFile], name: str, content: ReleaseFile) -> N
 def _copyleft(components: Iterable[Component]) -> list[Component]:
     """Those whose source goes along, each once."""
     by_slug = {component.slug: component for component in components}
-    asked = {
-        licence for licence in {item.chosen for item in by_slug.values()} if is_copyleft(licence)
-    }
-    return [by_slug[slug] for slug in sorted(by_slug) if by_slug[slug].chosen in asked]
-
-
-def _hash(path: Path) -> str:
-    try:
-        return hash_file(path)
-    except OSError as error:
-        msg = f"{path} cannot be read: {error}"
-        raise PublishError(msg, next="inv image makes it anew") from error
+    copyleft = {licence: is_copyleft(licence) for licence in {it.chosen for it in by_slug.values()}}
+    return [by_slug[slug] for slug in sorted(by_slug) if copyleft[by_slug[slug].chosen]]
 
 
 def _refuse_unlisted(image: PublishedImage, files: Sequence[PublishedFile]) -> None:

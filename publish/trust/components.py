@@ -61,14 +61,14 @@ class Component:
     """SPDX expression, as its authors declare it."""
     chosen: str
     """The one that is chosen here: the same, where there is no choice."""
-    sha256: str
-    """Of its source archive; '' for what is no archive."""
-    urls: tuple[str, ...]
-    """Where upstream has that archive."""
-    filename: str
-    cpe: str
     purl: str
+    cpe: str = ""
     licence_files: tuple[str, ...]
+    sha256: str = ""
+    """Of its source archive; '' for what is no archive."""
+    urls: tuple[str, ...] = ()
+    """Where upstream has that archive."""
+    filename: str = ""
     needs: tuple[str, ...] = ()
     """Names of the components that it is linked with."""
     wheel: Wheel | None = None
@@ -84,16 +84,17 @@ def linked(
     product: Product,
     versions: Mapping[str, str],
     recipes: Mapping[str, Recipe],
-    wheels: Mapping[str, Wheel],
+    wheels: Sequence[Wheel],
     *,
     packed: bool,
 ) -> tuple[Component, ...]:
     """Return what is in a product's file, by name.
 
-    ``versions`` are the releases that went in, by recipe, ``wheels`` the toolchain's packages by name. Raises
-    PublishError when one of them is not pinned any more.
+    ``versions`` are the releases that went in, by recipe, ``wheels`` the toolchain's packages. Raises PublishError
+    when one of them is not pinned any more.
     """
     found: dict[str, Component] = {}
+    packages = {wheel.name: wheel for wheel in wheels}
 
     def visit(recipe: Recipe, variant: Variant, role: Role) -> list[str]:
         if recipe.kind is RecipeKind.TOOL:
@@ -101,15 +102,14 @@ def linked(
         needs = [
             name
             for need in variant.needs
-            if (one := find_need(need, recipes)) and not _runs(*one, recipe)
-            for name in visit(*one, Role.DATA if need in variant.embeds else Role.LIBRARY)
+            if (found_need := find_need(need, recipes)) and not _runs(*found_need, recipe)
+            for name in visit(*found_need, Role.DATA if need in variant.embeds else Role.LIBRARY)
         ]
-        if (
-            variant.native and variant.name
-        ):  # made once for all targets, and part of the file that needs it
-            return needs
-        needs += [one.name for one in recipe.bill.carries]
-        found.update((one.name, _carried(one, wheels)) for one in recipe.bill.carries)
+        if variant.native and variant.name:
+            return needs  # made once for all targets, and part of the file that needs it
+        for bundled in recipe.bill.carries:
+            needs.append(bundled.name)
+            found[bundled.name] = _bundled(bundled, packages)
         names = tuple(sorted({name for name in needs if name != recipe.name}))
         found[recipe.name] = component_of(recipe, _release(recipe, versions), role, needs=names)
         return [recipe.name]
@@ -150,8 +150,8 @@ def component_of(
 
 def licence_of(components: Iterable[Component]) -> str:
     """Return the licence of the whole: all the chosen ones at once, as an SPDX expression."""
-    ones = sorted({component.chosen for component in components})
-    return " AND ".join(f"({one})" if re.search(r" (AND|OR) ", one) else one for one in ones)
+    licences = sorted({component.chosen for component in components})
+    return " AND ".join(f"({it})" if re.search(r" (AND|OR) ", it) else it for it in licences)
 
 
 def source_purl(source: Source) -> str:
@@ -198,22 +198,18 @@ def _release(recipe: Recipe, versions: Mapping[str, str]) -> Release:
     return release
 
 
-def _carried(one: BundledComponent, wheels: Mapping[str, Wheel]) -> Component:
-    if one.package not in wheels:
-        msg = f"'{one.name}' comes out of the package '{one.package}', which is not locked."
+def _bundled(bundled: BundledComponent, packages: Mapping[str, Wheel]) -> Component:
+    if bundled.package not in packages:
+        msg = f"'{bundled.name}' comes out of the package '{bundled.package}', which is not locked."
         raise PublishError(msg, next="see 'carries' in the recipe, and requirements.txt")
-    wheel = wheels[one.package]
+    wheel = packages[bundled.package]
     return Component(
-        name=one.name,
+        name=bundled.name,
         version=wheel.version,
         role=Role.LIBRARY,
-        licence=one.licence,
-        chosen=one.licence,
-        sha256="",
-        urls=(),
-        filename="",
-        cpe="",
+        licence=bundled.licence,
+        chosen=bundled.licence,
         purl=wheel.purl,
-        licence_files=one.licence_files,
+        licence_files=bundled.licence_files,
         wheel=wheel,
     )

@@ -58,12 +58,12 @@ def open_envelope(line: bytes, key: PublicKey | None) -> Opened:
         raise PublishError(msg)
     if len(made.signatures) > 1:
         msg = "The envelope has more than one signature."
-        raise PublishError(msg, why="ours have one; what nobody checks nobody should carry")
+        raise PublishError(msg, why="ours have one; the others would go unchecked")
     if key is not None:
         try:
             made.verify([SSlibKey.from_crypto(key.crypto())], 1)
         except VerificationError as error:
-            why = "somebody else signed it" if made.signatures else "nobody signed it"
+            why = "it was signed by another key" if made.signatures else "it is not signed"
             msg = f"The envelope is not signed by the key {key.name}."
             raise PublishError(msg, why=why) from error
     return Opened(statement=statement, signed=bool(made.signatures))

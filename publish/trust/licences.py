@@ -32,25 +32,21 @@ FREED = (
 """Exceptions that let what is linked in go along under any terms, as long as it is unchanged."""
 
 
-class Member(Protocol):
+class SourceFile(Protocol):
     """A file in an archive."""
 
     @property
     def name(self) -> str:
-        """Its path below the archive's top directory."""
-        ...
+        """The path below the archive's top directory."""
 
     @property
-    def size(self) -> int:
-        """Bytes."""
-        ...
+    def size(self) -> int: ...
 
     def read(self) -> bytes:
-        """Return its contents. Only before the next member is asked for."""
-        ...
+        """Return the contents; only before the next member is asked for."""
 
 
-Reader = Callable[[Component], AbstractContextManager[Iterator[Member]]]
+Reader = Callable[[Component], AbstractContextManager[Iterator[SourceFile]]]
 """Opens a component's source. For a component out of a wheel: the wheel's installed directory."""
 
 
@@ -60,9 +56,7 @@ def licence_texts(components: Iterable[Component], reader: Reader) -> dict[str, 
     Raises PublishError for a component without any text, or with one that its recipe names and its archive lacks.
     """
     texts: dict[str, bytes] = {}
-    for component in sorted(
-        {one.slug: one for one in components}.values(), key=lambda one: one.slug
-    ):
+    for component in sorted({it.slug: it for it in components}.values(), key=lambda it: it.slug):
         found = _texts(component, reader)
         if not found or not all(text.strip() for text in found.values()):
             msg = f"The source of {component.name} {component.version} has no licence text where it is looked for."
@@ -79,12 +73,12 @@ def is_copyleft(expression: str) -> bool:
     try:
         tree = Licensing().parse(expression)
     except (ExpressionError, ParseError) as error:
-        msg = f"'{expression}' is no SPDX expression: {error}"
+        msg = f"'{expression}' is not an SPDX expression: {error}"
         raise PublishError(msg) from error
     if tree is None or any(
-        " " in str(one) for one in tree.symbols if not hasattr(one, "exception_symbol")
+        " " in str(symbol) for symbol in tree.symbols if not hasattr(symbol, "exception_symbol")
     ):
-        msg = f"'{expression}' is no SPDX expression."
+        msg = f"'{expression}' is not an SPDX expression."
         raise PublishError(msg)
     return _asks(tree)
 
@@ -92,7 +86,7 @@ def is_copyleft(expression: str) -> bool:
 def _asks(tree: object) -> bool:
     operator, arguments = getattr(tree, "operator", ""), getattr(tree, "args", ())
     if arguments:
-        results = [_asks(one) for one in arguments]
+        results = [_asks(argument) for argument in arguments]
         return all(results) if operator.strip() == "OR" else any(results)
     exception = getattr(tree, "exception_symbol", None)
     if exception is not None:
@@ -107,7 +101,7 @@ def _texts(component: Component, reader: Reader) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     with reader(component) as members:
         for member in members:
-            hits = [one for one in patterns or USUAL if _matches(member.name, one)]
+            hits = [it for it in patterns or USUAL if _matches(member.name, it)]
             if not hits or member.size == 0:
                 continue
             if member.size > LARGEST:
@@ -116,7 +110,7 @@ def _texts(component: Component, reader: Reader) -> dict[str, bytes]:
                 )
                 raise PublishError(msg)
             missing -= set(hits)
-            name = _place(member.name, component)
+            name = _safe_path(member.name, component)
             found[name.replace("/", "-") if _last(name) in found else _last(name)] = member.read()
             if patterns and not missing and "*" not in "".join(patterns):
                 break  # nothing more is asked for: an archive takes long to read to its end
@@ -137,7 +131,7 @@ def _matches(name: str, pattern: str) -> bool:
     return len(names) == len(patterns) and all(map(fnmatchcase, names, patterns))
 
 
-def _place(name: str, component: Component) -> str:
+def _safe_path(name: str, component: Component) -> str:
     """The member's path. Raises PublishError for one that no file of ours may have."""
     words = [word for word in name.split("/") if word not in {"", ".", ".."}]
     if not words or any(ord(letter) < 32 or ord(letter) == 127 for letter in name) or "\\" in name:

@@ -174,9 +174,7 @@ def parameters(operations: int, memory: int) -> tuple[int, int]:
 def _decrypt(body: bytes, password: str, salt: bytes, operations: int, memory: int) -> bytes:
     exponent, parallel = parameters(operations, memory)
     if (1 << exponent) * 1024 > MOST_MEMORY or not 1 <= parallel <= MOST_TURNS:
-        msg = (
-            "The secret key asks for more memory or time for its password than minisign ever does."
-        )
+        msg = "The secret key's password costs more memory or time than minisign ever asks for."
         raise PublishError(msg, next="make it anew with minisign -G")
     stream = hashlib.scrypt(
         password.encode(),

@@ -88,22 +88,14 @@ def _statement(
     resolved = [_resolved(sources[key]) for key in sorted(sources)]
     resolved += [_wheel(wheel) for wheel in sorted(builder.wheels, key=lambda wheel: wheel.name)]
     if builder.revision:
-        resolved.append(
-            {
-                "name": "fromscratch",
-                "uri": builder.source or "pkg:generic/fromscratch",
-                "digest": {"gitCommit": builder.revision},
-            }
-        )
+        uri = builder.source or "pkg:generic/fromscratch"
+        digest = {"gitCommit": builder.revision}
+        resolved.append({"name": "fromscratch", "uri": uri, "digest": digest})
     steps = [
-        {
-            "name": file.name,
-            "engine": file.engine,
-            "isolated": file.isolated,
-            "actionKey": file.key,
-        }
-        for file in files
+        {"name": it.name, "engine": it.engine, "isolated": it.isolated, "actionKey": it.key}
+        for it in files
     ]
+    toolchain = {"sha256": builder.toolchain}
     keys = sorted(f"{file.name} {file.key}" for file in files)
     run = hashlib.sha256("\n".join([build_type, builder.toolchain, *keys]).encode()).hexdigest()
     return canonical(
@@ -115,10 +107,7 @@ def _statement(
                 "buildDefinition": {
                     "buildType": build_type,
                     "externalParameters": external,
-                    "internalParameters": {
-                        "files": steps,
-                        "toolchain": {"sha256": builder.toolchain},
-                    },
+                    "internalParameters": {"files": steps, "toolchain": toolchain},
                     "resolvedDependencies": resolved,
                 },
                 "runDetails": {

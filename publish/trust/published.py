@@ -1,6 +1,6 @@
-"""The files that may be published: those of the manifest that are proven, with all that is known of each."""
+"""What is published: the manifest's files, with all that is known of each, and whether each is proven."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -51,44 +51,17 @@ class PublishedFile:
     isolated: bool
     components: tuple[Component, ...]
     sources: tuple[ResolvedDependency, ...] = ()
+    refused: str = ""
+    """Why it may not be published; '' when it is proven."""
 
 
-def published_files(
-    artifacts: Sequence[Artifact],
-    directory: Path,
-    recipes: Mapping[str, Recipe],
-    wheels: Sequence[Wheel],
-) -> tuple[PublishedFile, ...]:
-    """Return the manifest's ``artifacts`` as files to be published; ``directory`` is where it is.
-
-    Raises PublishError naming every file whose verdict or smoke run is not ok: not run is not ok.
-    """
-    refused = [line for artifact in artifacts if (line := _unproven(artifact))]
-    if refused:
-        msg = "Only what is proven can be published:\n" + "\n".join(refused)
-        raise PublishError(
-            msg,
-            why="a smoke run needs an empty root, and qemu for another machine's programs",
-            next="inv build these files again where they can be tried, or publish without them",
-        )
-    by_name = {wheel.name: wheel for wheel in wheels}
-    return tuple(_published(artifact, directory, recipes, by_name) for artifact in artifacts)
-
-
-def _unproven(artifact: Artifact) -> str:
-    if not artifact.verdict.ok:
-        return f"  {artifact.path}: it was refused by verification"
-    if not artifact.smoke.ran:
-        return f"  {artifact.path}: its smoke run was not run: {artifact.smoke.how}"
-    return "" if artifact.smoke.ok else f"  {artifact.path}: its smoke run failed"
-
-
-def _published(
-    artifact: Artifact,
-    directory: Path,
-    recipes: Mapping[str, Recipe],
-    wheels: Mapping[str, Wheel],
+def published_file(
+    artifact: Artifact, directory: Path, recipes: Mapping[str, Recipe], wheels: Sequence[Wheel]
 ) -> PublishedFile:
+    """Return one of the manifest's artifacts as a file to be published; ``directory`` is the manifest's.
+
+    Raises PublishError when the release, or what is linked into it, is not pinned any more.
+    """
     product = find_product(artifact.product, recipes)
     release = product.recipe.release(artifact.release)
     if release is None:
@@ -96,9 +69,14 @@ def _published(
         raise PublishError(msg, why="the recipe changed since the build", next="inv build")
     inputs = sorted(artifact.inputs, key=lambda source: source.name)
     versions = {source.name: source.version for source in inputs}
-    name = product.file_name(release.version, artifact.target, packed=artifact.packed).name
+    refused = _unproven(artifact)
+    sources: tuple[ResolvedDependency, ...] = ()
+    try:
+        sources = tuple(resolve(source, recipes) for source in inputs)
+    except PublishError as error:
+        refused = refused or error.what
     return PublishedFile(
-        name=name,
+        name=product.file_name(release.version, artifact.target, packed=artifact.packed).name,
         path=directory / artifact.path,
         sha256=artifact.sha256,
         product=product.name,
@@ -110,8 +88,29 @@ def _published(
         engine=artifact.engine,
         isolated=artifact.isolated,
         components=linked(product, versions, recipes, wheels, packed=artifact.packed),
-        sources=tuple(resolve(source, recipes) for source in inputs),
+        sources=sources,
+        refused=refused,
     )
+
+
+def require_proven(files: Iterable[PublishedFile]) -> None:
+    """Raise PublishError naming every file whose verdict or smoke run is not ok: not run is not ok."""
+    refused = {file.path: file.refused for file in files if file.refused}
+    if refused:
+        lines = [f"  {path.name}: {reason}" for path, reason in refused.items()]
+        raise PublishError(
+            "\n".join(["Only what is proven can be published:", *lines]),
+            why="a smoke run needs an empty root, and qemu for another machine's programs",
+            next="inv build these files again where they can be tried, or publish without them",
+        )
+
+
+def _unproven(artifact: Artifact) -> str:
+    if not artifact.verdict.ok:
+        return "it was refused by verification"
+    if not artifact.smoke.ran:
+        return f"its smoke run was not run: {artifact.smoke.how}"
+    return "" if artifact.smoke.ok else "its smoke run failed"
 
 
 def resolve(source: Input, recipes: Mapping[str, Recipe]) -> ResolvedDependency:

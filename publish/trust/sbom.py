@@ -79,8 +79,8 @@ def read_sbom(data: bytes) -> dict[str, Any]:
         msg = f"This is not JSON: {type(error).__name__}"
         raise PublishError(msg) from error
     if wrong is not None or not isinstance(value, dict):
-        said = str(wrong.data).splitlines()[0] if wrong is not None else "it is no object"
-        msg = f"This is not an SBOM by CycloneDX 1.6: {said[:200]}"
+        reason = str(wrong.data).splitlines()[0] if wrong is not None else "it is not an object"
+        msg = f"This is not an SBOM by CycloneDX 1.6: {reason[:200]}"
         raise PublishError(msg)
     return value
 

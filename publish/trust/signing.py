@@ -69,7 +69,7 @@ class PublicKey:
         found = minisign.parse_signature(signature)
         if found.id != self.id:
             msg = f"The signature is of the key {minisign.name_of(found.id)}, not of {self.name}."
-            raise PublishError(msg, why="somebody else signed, or the key has changed")
+            raise PublishError(msg, why="another key signed it, or the key has changed")
         self._check(found.signature, _hash(data), "The signature does not fit the file.")
         self._check(found.whole, found.covered, "The signature's trusted comment was changed.")
         if found.text() != signature:
@@ -185,7 +185,7 @@ def _read(path: Path, *, what: str, secret: bool = False) -> str:
             raise PublishError(msg)
         return data.decode("ascii")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         msg = f"The {what} {path} cannot be read: {reason}"
         raise PublishError(msg) from None  # a decoding error would quote it
     finally:
@@ -194,39 +194,39 @@ def _read(path: Path, *, what: str, secret: bool = False) -> str:
 
 def _refuse_shared(path: Path, status: os.stat_result) -> None:
     if status.st_mode & 0o077:
-        msg = (
-            f"The secret key {path} has mode {stat.S_IMODE(status.st_mode):04o}: others may use it."
-        )
+        mode = stat.S_IMODE(status.st_mode)
+        msg = f"The secret key {path} has mode {mode:04o}: others may use it."
         raise PublishError(
             msg,
             why="it was copied or made without care",
             next=f"chmod 600 {path}; if others were on this machine, make a new key",
         )
     if status.st_uid not in {os.geteuid(), 0}:
-        msg = f"The secret key {path} belongs to somebody else (uid {status.st_uid})."
+        msg = f"The secret key {path} belongs to another user (uid {status.st_uid})."
         raise PublishError(msg, next="use a copy of your own, with mode 0600")
 
 
 def _write_new(path: Path, text: str, *, mode: int) -> None:
+    created = False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    except FileExistsError as error:
-        msg = f"{path} exists already; a key is never overwritten."
-        raise PublishError(msg, next="choose another file, or move that one away") from error
-    except OSError as error:
-        msg = f"{path} cannot be written: {error}"
-        raise PublishError(msg, next="check free space and permissions of its directory") from error
-    try:
+        created = True
         with os.fdopen(number, "w", encoding="ascii") as file:
             os.fchmod(file.fileno(), mode)  # whatever the umask
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
     except BaseException as error:
-        with contextlib.suppress(OSError):
-            path.unlink()
+        if created:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        if isinstance(error, FileExistsError):
+            msg = f"{path} exists already; a key is never overwritten."
+            next_step = "choose another file, or move that one away"
+            raise PublishError(msg, next=next_step) from error
         if isinstance(error, OSError):
             msg = f"{path} cannot be written: {error}"
-            raise PublishError(msg, next="check free space of its directory") from error
+            next_step = "check free space and permissions of its directory"
+            raise PublishError(msg, next=next_step) from error
         raise

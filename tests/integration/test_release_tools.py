@@ -15,14 +15,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from commands.release_inputs import ReleaseInputs
 from commands.verify import judge_file
 from core.errors import PublishError
-from core.progress import NullReport
+from core.progress import Report
 from core.settings import Settings
 from flow.context import ROOT, Context
 from publish.check.directory import check_release
-from publish.check.findings import Checked
+from publish.check.findings import CheckResult
 from publish.manifest import read_manifest
 from publish.release.write import write_release
-from publish.trust.published import published_files
+from publish.trust.published import published_file
 from publish.trust.signing import PublicKey, SecretKey, new_key
 from tests.built import Built
 from tests.fakes import below
@@ -141,7 +141,7 @@ class Released:
     def verify(self, path: Path, policy: Policy) -> Verdict:
         return judge_file(self.context, path, policy)
 
-    def check(self, directory: Path) -> Checked:
+    def check(self, directory: Path) -> CheckResult:
         return check_release(directory, public_key=PublicKey.read(self.public), judge=self.verify)
 
 
@@ -155,7 +155,10 @@ def release(
         for artifact in read_manifest(context.artifacts)
         if product in {"", artifact.product}
     ]
-    files = published_files(artifacts, context.artifacts, context.recipes, inputs.wheels)
+    files = [
+        published_file(artifact, context.artifacts, context.recipes, inputs.wheels)
+        for artifact in artifacts
+    ]
     done = write_release(
         directory,
         files,
@@ -177,7 +180,7 @@ def released(built: Built, frozen: Built, tmp_path_factory: pytest.TempPathFacto
     text = json.dumps({"version": 1, "artifacts": entries})
     (artifacts / "manifest.json").write_text(text, "utf-8")
     settings = Settings.read({**built.settings, "artifacts": str(artifacts)}, environment={})
-    context = Context(settings=settings, report=NullReport())
+    context = Context(settings=settings, report=Report())
     key = new_key(directory / "secret.key", directory / "key.pub")
     release(context, directory / "release", key)
     return Released(context=context, directory=directory / "release", public=directory / "key.pub")

@@ -42,7 +42,9 @@ FILES = [(Target.ARM_V6, False), (Target.ARM_V6, True), (Target.S390X, False)]
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """Products for machines that this one is not; skipped where nothing here can run them."""
-    missing = [f"qemu-{target.qemu}-static" for target in TARGETS if not find_emulator(target)]
+    missing = [
+        f"qemu-{target.machine.arch}-static" for target in TARGETS if not find_emulator(target)
+    ]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)} (apt-get install -y qemu-user-static)")
     return Built.once(tmp_path_factory.mktemp("foreign"), *PRODUCTS, targets=TARGETS)

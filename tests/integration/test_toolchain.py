@@ -28,7 +28,7 @@ def build(directory: Path, env: Mapping[str, str], *, target: Target) -> str:
     """Compile and link as `recipes/toolchain/cc` does; return the sha256 of the program."""
     directory.mkdir()
     (directory / "a.c").write_text(SOURCE, "utf-8")
-    flags = [*target.clang.split(), "--no-default-config", "-nostdinc", "-Oz"]
+    flags = [*target.machine.clang.split(), "--no-default-config", "-nostdinc", "-Oz"]
     zig("clang", *flags, "-c", "a.c", "-o", "a.o", cwd=directory, env=env)
     zig("ld.lld", "-static", "-s", "a.o", "-o", "a", cwd=directory, env=env)
     return hashlib.sha256((directory / "a").read_bytes()).hexdigest()
@@ -60,7 +60,11 @@ def test_only_the_sysroot_is_looked_through_for_libraries(tmp_path: Path, target
     (sysroot / "lib").mkdir(parents=True)
     for name in ("crt1.o", "crti.o", "crtn.o", "libc.a", "libcompiler_rt.a", "one.o"):
         (sysroot / "lib" / name).touch()
-    settings = {"TOOLCHAIN": str(toolchain), "SYSROOT": str(sysroot), "CLANG_TARGET": target.clang}
+    settings = {
+        "TOOLCHAIN": str(toolchain),
+        "SYSROOT": str(sysroot),
+        "CLANG_TARGET": target.machine.clang,
+    }
     done = subprocess.run(
         [toolchain / "bin/cc", "-###", sysroot / "lib/one.o", "-lresolv", "-o", "one"],
         env={"PATH": os.defpath, **settings},

@@ -205,7 +205,7 @@ class TestBlocks:
     def test_every_setting_and_exit_code_is_listed(self) -> None:
         found = bodies((ROOT / "docs/settings.md").read_text("utf-8"))
         rows = found["settings"].splitlines()[2:]
-        assert [row.split("`")[1] for row in rows] == [one.variable for one in SETTINGS]
+        assert [row.split("`")[1] for row in rows] == [setting.variable for setting in SETTINGS]
         codes = [int(row.split("|")[1]) for row in found["exit-codes"].splitlines()[2:]]
         assert codes == [int(code) for code in ExitCode]
 
@@ -309,7 +309,7 @@ class TestLinks:
         assert target.exists()
         if anchor:
             titles = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
-            slugs = {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in titles}
+            slugs = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
             assert anchor in slugs
 
 

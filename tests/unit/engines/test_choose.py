@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 import tasks
-from builders.engines import scratch_root
+from builders.engines import docker_root
 from builders.engines.choose import ENGINE_NAMES, ENGINES, Chooser, smoke_environment
 from builders.engines.docker import DockerEngine
 from builders.engines.isolation import Backend, find_backend
@@ -126,7 +126,7 @@ def test_smoke_runs_are_in_containers_of_this_machine_or_in_a_sandbox(
     engine: str,
     how: str,
 ) -> None:
-    monkeypatch.setattr(scratch_root, "connect", lambda: Daemon(url))
+    monkeypatch.setattr(docker_root, "connect", lambda: Daemon(url))
     environment = smoke_environment(Target.native(), engine, chooser)
     assert not isinstance(environment, str)
     assert environment.how == how
@@ -139,8 +139,8 @@ def foreign() -> Target:
 def test_a_foreign_program_runs_in_its_emulator_and_never_in_a_container(
     chooser: Chooser, backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scratch_root, "connect", lambda: Daemon(HERE))
-    qemu = tmp_path / f"qemu-{foreign().qemu}-static"
+    monkeypatch.setattr(docker_root, "connect", lambda: Daemon(HERE))
+    qemu = tmp_path / f"qemu-{foreign().machine.arch}-static"
     qemu.write_text("#!/bin/sh\n", "utf-8")
     qemu.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
@@ -157,5 +157,5 @@ def test_without_an_emulator_or_a_sandbox_the_reason_is_told(
     assert str(reason).startswith("no empty root can be made: No sandbox works here")
     reason = smoke_environment(foreign(), "auto", chooser)
     assert reason == (
-        f"qemu-{foreign().qemu}-static is not installed (apt-get install -y qemu-user-static)"
+        f"qemu-{foreign().machine.arch}-static is not installed (apt-get install -y qemu-user-static)"
     )

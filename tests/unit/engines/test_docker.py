@@ -145,7 +145,7 @@ def test_a_silent_step_is_waited_for(tmp_path: Path) -> None:
 
 def test_cancelling_ends_and_removes_the_container(tmp_path: Path) -> None:
     client, cancel = FakeDocker(waits=-1), CancelToken()
-    cancel.cancel()
+    cancel.set()
     with pytest.raises(Cancelled):
         run(client, tmp_path / "src", cancel=cancel)
     assert only(client).removed == {"force": True, "v": True}

@@ -35,7 +35,7 @@ class Direct(DirectorySandbox):
     """Runs a command as it is, in its directory."""
 
     def run(self, command: Command) -> int:
-        return self.run_program(command.argv, command, env=command.env, cwd=self.directory)
+        return self.run_logged(command.argv, command, env=command.env, cwd=self.directory)
 
 
 def direct(directory: Path, cancel: CancelToken | None = None) -> Direct:
@@ -136,7 +136,7 @@ def test_a_deadline_ends_the_whole_family(tmp_path: Path) -> None:
 
 def test_cancelling_ends_the_whole_family(tmp_path: Path) -> None:
     cancel = CancelToken()
-    threading.Timer(0.3, cancel.cancel).start()
+    threading.Timer(0.3, cancel.set).start()
     began = time.monotonic()
     with pytest.raises(Cancelled):
         run(tmp_path, FAMILY, cancel=cancel)

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from commands.image import ImageMaker, ImageSelection, WrittenImage, describe_images
+from commands.image import ImageMaker, ImageSelection, describe_images
 from core.errors import UsageError
 from core.target import Target
+from publish.check.archive import layer_files
 from publish.oci.layout import Layout
+from publish.release.image import PublishedImage
 from tests.fixtures.make_elf import DIRECTORY
 from tests.unit.flow.conftest import GOOD, PACKED, FakeEnvironment, Harness
 
@@ -38,16 +40,18 @@ def shop(harness: Harness) -> Harness:
     return harness
 
 
-def make(harness: Harness, *words: str, **options: object) -> dict[str, WrittenImage]:
+def make(harness: Harness, *words: str, **options: object) -> dict[str, PublishedImage]:
     made, _ = ImageMaker(context=harness.context()).make(
         ImageSelection(words=words, **options)  # type: ignore[arg-type]
     )
-    return {one.layout.reference: one for one in made}
+    return {image.layout.reference: image for image in made}
 
 
-def files(made: WrittenImage) -> dict[str, bytes]:
-    (image,) = made.image.images
-    return {str(one.path): one.source.read_bytes() for one in image.files}
+def files(made: PublishedImage) -> dict[str, bytes]:
+    (manifest,) = made.layout.manifests()
+    (layer,) = made.layout.entries(manifest, "layers")
+    data = made.layout.blob(layer.digest).read_bytes()
+    return {file.path: file.data for file in layer_files(data)}
 
 
 def test_an_image_of_each_release_and_variant_that_is_built(shop: Harness) -> None:
@@ -64,8 +68,8 @@ def test_an_image_of_each_release_and_variant_that_is_built(shop: Harness) -> No
 def test_moving_tags_follow_the_newest_release_only(shop: Harness) -> None:
     shop.build("hello:plain@1.0")
     made = make(shop, "greeter")
-    assert made["greeter:2.0"].image.moving == ("latest",)
-    assert made["greeter:1.0"].image.moving == ()
+    assert made["greeter:2.0"].moving == ("latest",)
+    assert made["greeter:1.0"].moving == ()
 
 
 def test_plain_and_packed_files_and_data(shop: Harness) -> None:
@@ -80,7 +84,7 @@ def test_plain_and_packed_files_and_data(shop: Harness) -> None:
 def test_what_cannot_be_packed_for_a_target_is_plain_in_a_packed_image(shop: Harness) -> None:
     manifest = shop.artifacts / "manifest.json"
     data = json.loads(manifest.read_text())
-    data["artifacts"] = [one for one in data["artifacts"] if not one["packed"]]
+    data["artifacts"] = [artifact for artifact in data["artifacts"] if not artifact["packed"]]
     manifest.write_text(json.dumps(data))
     assert files(make(shop, "tools")["tools:2.0-tools"])["/bin/hello"] == GOOD
 
@@ -104,8 +108,8 @@ def test_what_is_not_built_is_named_with_how_to_build_it(shop: Harness) -> None:
 def test_a_refused_artifact_is_in_no_image(shop: Harness) -> None:
     manifest = shop.artifacts / "manifest.json"
     data = json.loads(manifest.read_text())
-    for one in data["artifacts"]:
-        one["verdict"]["ok"] = False
+    for artifact in data["artifacts"]:
+        artifact["verdict"]["ok"] = False
     manifest.write_text(json.dumps(data))
     with pytest.raises(UsageError, match="No image can be made"):
         make(shop)
@@ -114,7 +118,7 @@ def test_a_refused_artifact_is_in_no_image(shop: Harness) -> None:
 def test_labels_say_what_it_is_and_where_it_is_from(shop: Harness) -> None:
     maker = ImageMaker(context=shop.context(source="https://example.invalid/repo", revision="f00"))
     (made,), _ = maker.make(ImageSelection(words=("greeter:plain", "greeter")[1:]))
-    labels = made.image.images[0].labels
+    labels = made.layout.json(made.layout.manifests()[0])["annotations"]
     prefix = "org.opencontainers.image."
     assert labels[f"{prefix}title"] == "greeter"
     assert labels[f"{prefix}version"] == "2.0"

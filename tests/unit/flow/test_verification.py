@@ -67,7 +67,7 @@ class Interrupted(Meeting):
         self, files: Mapping[PurePosixPath, Path], *, program: PurePosixPath
     ) -> Iterator["Meeting"]:
         self.came.append(threading.current_thread().name)
-        self.cancel.cancel()
+        self.cancel.set()
         msg = "Cancelled: a smoke run"
         raise Cancelled(msg)
         yield self

@@ -164,7 +164,7 @@ def test_what_was_made_before_the_failure_is_kept(harness: BuildHarness) -> None
     with pytest.raises(StepError):
         build(harness, jobs=1)
     harness.engine.script, harness.engine.ran = make_something, []
-    harness.cancel.event.clear()
+    harness.cancel.clear()
     build(harness)
     assert "musl-1.0-linux-amd64" not in harness.engine.ran
     assert "hello-secure-2.0-linux-amd64" in harness.engine.ran
@@ -283,7 +283,7 @@ def test_who_waits_for_another_run_can_be_stopped(harness: BuildHarness) -> None
     ]
     builder = harness.builder()
     with harness.cache.lock(builder.key(step, {})):
-        threading.Timer(0.2, harness.cancel.cancel).start()
+        threading.Timer(0.2, harness.cancel.set).start()
         began = time.monotonic()
         with pytest.raises(Cancelled):
             builder.run(step, {})
@@ -293,7 +293,7 @@ def test_who_waits_for_another_run_can_be_stopped(harness: BuildHarness) -> None
 
 def test_a_stopped_step_is_no_success(harness: BuildHarness) -> None:
     assert Cancelled("x").code == ExitCode.STEP
-    harness.cancel.cancel()
+    harness.cancel.set()
     with pytest.raises(Cancelled):
         build(harness)
     assert harness.engine.ran == []

@@ -11,10 +11,10 @@ from typing import Any
 from core.files import hash_file
 from core.target import Target
 from publish.check.directory import check_release
-from publish.check.findings import Checked
+from publish.check.findings import CheckResult
 from publish.manifest import Artifact, Input, Seconds, VerdictSummary
 from publish.oci.archive import archive_name, write_archive
-from publish.oci.image import Image, MultiArch, write_layout
+from publish.oci.image import Image, write_layout
 from publish.oci.layer import LayerFile
 from publish.oci.layout import Layout
 from publish.release.image import PublishedImage
@@ -22,7 +22,7 @@ from publish.release.sums import write_sums
 from publish.release.write import WrittenRelease, write_release
 from publish.trust.components import Component, Role, Wheel, component_of
 from publish.trust.provenance import BuildPlatform
-from publish.trust.published import PublishedFile, published_files
+from publish.trust.published import PublishedFile, published_file
 from publish.trust.signing import PublicKey, SecretKey
 from recipes.images import ImageFile, ImageRecipe
 from recipes.model import Recipe
@@ -163,8 +163,11 @@ class Bench:
         return replace(artifact, **changes)
 
     def files(self, *entries: Artifact) -> tuple[PublishedFile, ...]:
-        ones = entries or (self.entry(), self.entry(packed=True))
-        return published_files(ones, self.artifacts, self.recipes, WHEELS)
+        artifacts = entries or (self.entry(), self.entry(packed=True))
+        recipes = self.recipes
+        return tuple(
+            published_file(artifact, self.artifacts, recipes, WHEELS) for artifact in artifacts
+        )
 
     @contextmanager
     def reader(self, component: Component) -> Iterator[Iterator[Text]]:
@@ -212,8 +215,8 @@ class Bench:
         )
         inside = program if evil is None else replace(program, path=evil, sha256=hash_file(evil))
         files = tuple(
-            LayerFile(path=PurePosixPath(path), source=one.path, sha256=one.sha256, mode=mode)
-            for path, one, mode in (("/hello", inside, 0o755), ("/data.pem", data, 0o644))
+            LayerFile(path=PurePosixPath(path), source=file.path, sha256=file.sha256, mode=mode)
+            for path, file, mode in (("/hello", inside, 0o755), ("/data.pem", data, 0o644))
         )
         image = Image(
             recipe=recipe,
@@ -221,10 +224,8 @@ class Bench:
             files=files,
             epoch=program.epoch,
             labels={},
-            artifacts=(),
         )
-        wanted = MultiArch(name="static-hello", tag="2.0", images=(image,))
-        layout = write_layout(self.directory / "oci", wanted)
+        layout = write_layout(self.directory / "oci", "static-hello", "2.0", [image])
         return PublishedImage(layout=layout, files={Target.AMD64: (program, data)})
 
     def image(self, **changes: Any) -> PublishedImage:
@@ -253,7 +254,7 @@ class Bench:
             key=self.key,
         )
 
-    def check(self, public_key: PublicKey | None = None) -> Checked:
+    def check(self, public_key: PublicKey | None = None) -> CheckResult:
         return check_release(self.release, public_key=public_key, judge=unpacking)
 
     def sum_again(self) -> None:
@@ -272,16 +273,17 @@ def unpacking(path: Path, policy: Policy) -> Verdict:
     return verify_file(path, replace(policy, unpacked_verified=True))
 
 
-def whats(checked: Checked) -> str:
+def whats(checked: CheckResult) -> str:
     """All findings as text."""
-    return "\n".join(f"{one.path}: {one.what}" for one in checked.findings)
+    return "\n".join(f"{finding.path}: {finding.what}" for finding in checked.findings)
 
 
 def retar(path: Path, change: Mapping[str, bytes | None]) -> None:
     """Write an archive anew with members changed, added or left out."""
     with tarfile.open(path) as tar:
         members = {
-            one.name: (file.read() if (file := tar.extractfile(one)) else b"") for one in tar
+            member.name: (file.read() if (file := tar.extractfile(member)) else b"")
+            for member in tar
         }
     for name, data in change.items():
         if data is None:

@@ -13,7 +13,7 @@ import pytest
 from core.errors import PublishError
 from core.target import Target
 from publish.oci.archive import archive_name, write_archive
-from publish.oci.image import Image, MultiArch, write_layout
+from publish.oci.image import Image, write_layout
 from publish.oci.layer import LayerFile, layer_tar
 from publish.oci.layout import FULL_NAME, REF_NAME, Descriptor, Layout
 from recipes.images import ImageFile, ImageRecipe
@@ -42,24 +42,26 @@ def file(directory: Path, name: str, data: bytes, inside: str, **more: Any) -> L
     return LayerFile(path=PurePosixPath(inside), source=path, sha256=sha256, **options)
 
 
-def curl(directory: Path, targets: tuple[Target, ...] = TWO) -> MultiArch:
+def curl(directory: Path, targets: tuple[Target, ...] = TWO) -> tuple[Image, ...]:
     """An image of a small file that says which machine it is for."""
-    images = tuple(
+    return tuple(
         Image(
             recipe=RECIPE,
             target=target,
             files=(file(directory / "files", target.slug, target.encode(), "/curl"),),
             epoch=EPOCH,
             labels={"org.opencontainers.image.title": "static-curl"},
-            artifacts=(),
         )
         for target in targets
     )
-    return MultiArch(name="static-curl", tag="8.21.0-http", images=images)
+
+
+def write(directory: Path, images: tuple[Image, ...]) -> Layout:
+    return write_layout(directory, "static-curl", "8.21.0-http", images)
 
 
 def layout(directory: Path, targets: tuple[Target, ...] = TWO) -> Layout:
-    return write_layout(directory / "oci", curl(directory, targets))
+    return write(directory / "oci", curl(directory, targets))
 
 
 def bytes_below(directory: Path) -> dict[str, bytes]:
@@ -79,13 +81,13 @@ def members(made: Layout, manifest: Descriptor) -> list[tarfile.TarInfo]:
 def test_the_same_files_give_the_same_bytes_elsewhere_and_later(tmp_path: Path) -> None:
     first = layout(tmp_path / "a")
     other = tmp_path / "somewhere" / "else"
-    image = curl(other, TWO[::-1])  # asked for the other way round
-    for one in image.images:
-        os.utime(one.files[0].source, (1, 1))
-        one.files[0].source.chmod(0o600)
+    images = curl(other, TWO[::-1])  # asked for the other way round
+    for image in images:
+        os.utime(image.files[0].source, (1, 1))
+        image.files[0].source.chmod(0o600)
     old = os.umask(0o077)
     try:
-        second = write_layout(other / "oci", image)
+        second = write(other / "oci", images)
     finally:
         os.umask(old)
     assert first.index == second.index
@@ -99,7 +101,7 @@ def test_other_bytes_give_another_digest(tmp_path: Path) -> None:
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     made = layout(tmp_path)
     assert Layout.read(made.directory) == made
-    assert [one.platform for one in made.manifests()] == list(TWO)
+    assert [manifest.platform for manifest in made.manifests()] == list(TWO)
     (entry,) = json.loads((made.directory / "index.json").read_bytes())["manifests"]
     assert entry["annotations"] == {
         REF_NAME: "8.21.0-http",
@@ -137,7 +139,7 @@ def test_directories_links_and_modes_of_a_composed_image(tmp_path: Path) -> None
     )
     layer = layer_tar(files, {PurePosixPath("/tmp"): 0o1777}, epoch=EPOCH)
     with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
-        found = {one.name: one for one in tar}
+        found = {member.name: member for member in tar}
     assert list(found) == sorted(found)
     assert found["tmp"].mode == 0o1777
     assert found["tmp"].isdir()
@@ -157,7 +159,7 @@ def test_writing_again_touches_nothing(tmp_path: Path) -> None:
 def test_blobs_of_a_former_image_go(tmp_path: Path) -> None:
     layout(tmp_path)
     made = layout(tmp_path, (Target.ARM64,))
-    reachable = {one.digest.partition(":")[2] for one in made.reachable()}
+    reachable = {descriptor.digest.partition(":")[2] for descriptor in made.reachable()}
     assert {path.name for path in (made.directory / "blobs" / "sha256").iterdir()} == reachable
 
 
@@ -172,10 +174,10 @@ def test_a_half_written_layout_is_completed(tmp_path: Path) -> None:
 
 
 def test_a_file_that_was_changed_since_it_was_proven_is_refused(tmp_path: Path) -> None:
-    image = curl(tmp_path)
-    image.images[0].files[0].source.write_bytes(b"other")
+    images = curl(tmp_path)
+    images[0].files[0].source.write_bytes(b"other")
     with pytest.raises(PublishError, match="is not what was proven"):
-        write_layout(tmp_path / "oci", image)
+        write(tmp_path / "oci", images)
     assert not (tmp_path / "oci" / "index.json").exists()
 
 
@@ -237,7 +239,7 @@ def test_an_archive_is_a_layout_and_what_docker_save_writes(tmp_path: Path) -> N
     stamp = path.stat().st_mtime_ns
     write_archive(path, made, manifest)
     assert (path.read_bytes(), path.stat().st_mtime_ns) == (first, stamp)
-    assert [one.name for one in tmp_path.glob(".*")] == []
+    assert [path.name for path in tmp_path.glob(".*")] == []
 
 
 def test_a_directory_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ from tests.registry_server import (
     RegistryServer,
     ServerFault,
     Store,
+    attachments_of,
     registry_server,
-    said_about,
     tiny_layout,
 )
 
@@ -51,7 +51,7 @@ def server() -> Iterator[RegistryServer]:
 @pytest.fixture
 def client(server: RegistryServer, tmp_path: Path) -> Client:
     layout = tiny_layout(tmp_path / "oci")
-    return Client(server=server, layout=layout, attachments=said_about(layout))
+    return Client(server=server, layout=layout, attachments=attachments_of(layout))
 
 
 @pytest.fixture
@@ -254,7 +254,7 @@ def test_a_proxy_that_takes_no_large_bodies_is_sent_pieces(heavy: Client) -> Non
     heavy.server.body_limit = 1 << 20
     heavy.push()
     assert heavy.server.store.incomplete() == []
-    pieces = [one.size for one in heavy.server.log if one.method == "PATCH"]
+    pieces = [asked.size for asked in heavy.server.log if asked.method == "PATCH"]
     assert max(pieces) == 512 << 10
     assert sum(pieces) > BULK
     assert heavy.slept == []
@@ -273,7 +273,7 @@ def test_pieces_get_smaller_until_they_pass(heavy: Client) -> None:
     heavy.server.body_limit = 200 << 10
     heavy.push()
     assert heavy.server.store.incomplete() == []
-    assert {one.size for one in heavy.server.log if one.method == "PATCH"} >= {
+    assert {asked.size for asked in heavy.server.log if asked.method == "PATCH"} >= {
         512 << 10,
         256 << 10,
         128 << 10,
@@ -292,7 +292,7 @@ def test_a_registrys_smallest_piece_is_respected(heavy: Client) -> None:
     heavy.server.body_limit = 1 << 20
     heavy.server.piece_minimum = 700 << 10
     heavy.push()
-    sizes = [one.size for one in heavy.server.log if one.method == "PATCH"]
+    sizes = [asked.size for asked in heavy.server.log if asked.method == "PATCH"]
     assert sizes[:-1] == [700 << 10] * (len(sizes) - 1)
     assert heavy.server.store.incomplete() == []
 
@@ -402,7 +402,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         yield Client(
             server=running,
             layout=layout,
-            attachments=said_about(layout)[:1],
+            attachments=attachments_of(layout)[:1],
             login=Login(user="robin", secret="s3cret-pa55word"),
             direct=True,
             policy=dataclasses.replace(POLICY, tries=2, connect=0.1, read=0.1),

@@ -21,8 +21,8 @@ from tests.registry_server import (
     Auth,
     Client,
     RegistryServer,
+    attachments_of,
     registry_server,
-    said_about,
     tiny_layout,
 )
 
@@ -38,7 +38,7 @@ def server() -> Iterator[RegistryServer]:
 @pytest.fixture
 def client(server: RegistryServer, tmp_path: Path) -> Client:
     layout = tiny_layout(tmp_path / "oci")
-    return Client(server=server, layout=layout, attachments=said_about(layout), login=ROBIN)
+    return Client(server=server, layout=layout, attachments=attachments_of(layout), login=ROBIN)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_nobody_is_asked_for_a_login_that_is_not_needed(client: Client) -> None:
         raise AssertionError(host)
 
     push(client.layout, client.repository, options=dataclasses.replace(client.options, login=never))
-    assert not any("Authorization" in one.headers for one in client.server.log)
+    assert not any("Authorization" in asked.headers for asked in client.server.log)
 
 
 def test_one_token_for_reading_and_writing_is_enough(client: Client) -> None:
@@ -163,7 +163,7 @@ def test_a_token_goes_to_no_other_host(client: Client, tmp_path: Path) -> None:
         client.server.redirects = f"http://{other.host}"
         client.pull(tmp_path / "pulled")
         assert other.asked("/blobs/")
-        assert not any("Authorization" in one.headers for one in other.log)
+        assert not any("Authorization" in asked.headers for asked in other.log)
 
 
 def test_nothing_secret_is_ever_told(

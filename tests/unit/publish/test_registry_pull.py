@@ -17,8 +17,8 @@ from tests.registry_server import (
     Client,
     RegistryServer,
     ServerFault,
+    attachments_of,
     registry_server,
-    said_about,
     tiny_layout,
 )
 
@@ -34,10 +34,10 @@ def server() -> Iterator[RegistryServer]:
 @pytest.fixture
 def client(server: RegistryServer, tmp_path: Path) -> Client:
     layout = tiny_layout(tmp_path / "oci")
-    one = Client(server=server, layout=layout, attachments=said_about(layout))
-    one.push()
+    client = Client(server=server, layout=layout, attachments=attachments_of(layout))
+    client.push()
     server.log.clear()
-    return one
+    return client
 
 
 def bytes_below(directory: Path) -> dict[str, bytes]:
@@ -98,11 +98,11 @@ def test_pulling_again_fetches_no_blob_of_the_image(client: Client, tmp_path: Pa
     client.server.log.clear()
     client.pull(tmp_path / "pulled")
     layers = [
-        one
+        layer
         for manifest in client.layout.manifests()
-        for one in client.layout.entries(manifest, "config", "layers")
+        for layer in client.layout.entries(manifest, "config", "layers")
     ]
-    assert not any(client.server.asked(one.digest) for one in layers)
+    assert not any(client.server.asked(layer.digest) for layer in layers)
 
 
 def test_an_image_that_is_not_there_is_said_as_it_is(client: Client, tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from tests.registry_server import (
     Client,
     LocationForm,
     RegistryServer,
+    attachments_of,
     registry_server,
-    said_about,
     tiny_layout,
 )
 
@@ -35,7 +35,7 @@ def server() -> Iterator[RegistryServer]:
 @pytest.fixture
 def client(server: RegistryServer, tmp_path: Path) -> Client:
     layout = tiny_layout(tmp_path / "oci")
-    return Client(server=server, layout=layout, attachments=said_about(layout))
+    return Client(server=server, layout=layout, attachments=attachments_of(layout))
 
 
 def bare(client: Client) -> Client:
@@ -65,7 +65,7 @@ def put_list(client: Client, *entries: dict[str, Any]) -> str:
 def listed_digests(client: Client, tag: str) -> set[str]:
     store = client.server.store
     listed = json.loads(store.manifests[REPOSITORY, store.tags[REPOSITORY, tag]][1])["manifests"]
-    return {one["digest"] for one in listed}
+    return {entry["digest"] for entry in listed}
 
 
 def test_blobs_then_manifests_then_the_index_then_what_is_said_then_the_tags(
@@ -73,17 +73,19 @@ def test_blobs_then_manifests_then_the_index_then_what_is_said_then_the_tags(
 ) -> None:
     done = client.push("8.21.0-http", "latest")
     index = client.layout.index.digest
-    manifests = [one.digest for one in client.layout.manifests()]
+    manifests = [manifest.digest for manifest in client.layout.manifests()]
     puts = put_paths(client.server)
     assert puts[:3] == [*manifests, index]
     assert puts[-2:] == ["8.21.0-http", "latest"]
-    said = puts[3:-2]
-    assert {one.descriptor.digest for one in client.attachments} <= set(said)
+    digests = puts[3:-2]
+    assert {attachment.descriptor.digest for attachment in client.attachments} <= set(digests)
     for subject in (index, *manifests):  # each list after what is on it
-        about = [one for one in client.attachments if one.subject.digest == subject]
-        assert max(said.index(one.descriptor.digest) for one in about) < said.index(
-            fallback_tag(subject)
-        )
+        about = [
+            attachment for attachment in client.attachments if attachment.subject.digest == subject
+        ]
+        assert max(
+            digests.index(attachment.descriptor.digest) for attachment in about
+        ) < digests.index(fallback_tag(subject))
     assert done.reference == f"{client.server.host}/{REPOSITORY}:8.21.0-http"
     assert done.digest == index
     assert client.tagged == {"8.21.0-http": index, "latest": index}
@@ -97,7 +99,7 @@ def test_a_platforms_blobs_are_there_before_its_manifest(client: Client) -> None
         if kind == "manifest":
             content = json.loads(data)
             parts = [*content.get("layers", []), *filter(None, [content.get("config")])]
-            seen.extend((REPOSITORY, one["digest"]) in client.server.store.blobs for one in parts)
+            seen.extend((REPOSITORY, part["digest"]) in client.server.store.blobs for part in parts)
         return data
 
     client.server.change = watch
@@ -131,7 +133,7 @@ def test_pushing_again_sends_nothing_and_moves_nothing(client: Client) -> None:
 
 def test_a_missing_blob_alone_is_sent_again(client: Client) -> None:
     first = client.push()
-    item = next(one for one in first.items if one.label == "linux/arm/v7 layer")
+    item = next(item for item in first.items if item.label == "linux/arm/v7 layer")
     del client.server.store.blobs[REPOSITORY, item.digest]
     second = client.push()
     assert second.uploaded == item.size
@@ -144,7 +146,7 @@ def test_a_tag_is_moved_to_another_image_and_says_from_where(
     first = bare(client).push("latest")
     other = dataclasses.replace(client, layout=tiny_layout(tmp_path / "other", word="!"))
     planned = other.push("latest", dry=True)
-    (tag,) = [one for one in planned.items if one.kind is ItemKind.TAG]
+    (tag,) = [item for item in planned.items if item.kind is ItemKind.TAG]
     assert tag.before == first.digest
     assert client.tagged == {"latest": first.digest}
     other.push("latest")
@@ -155,20 +157,20 @@ def test_what_would_be_pushed_is_told_without_writing(client: Client) -> None:
     planned = client.push("8.21.0-http", "latest", dry=True)
     assert client.server.written == []
     done = client.push("8.21.0-http", "latest")
-    assert [dataclasses.replace(one, size=0) for one in planned.items] == [
-        dataclasses.replace(one, size=0) for one in done.items
+    assert [dataclasses.replace(item, size=0) for item in planned.items] == [
+        dataclasses.replace(item, size=0) for item in done.items
     ]
     assert planned.uploaded == done.uploaded
     again = client.push("8.21.0-http", "latest", dry=True)
-    assert all(one.present for one in again.items)
-    assert {one.kind for one in again.items} == set(ItemKind)
+    assert all(item.present for item in again.items)
+    assert {item.kind for item in again.items} == set(ItemKind)
 
 
 def test_progress_counts_every_byte_of_every_blob(client: Client) -> None:
     done = client.push()
-    blobs = [one for one in done.items if one.kind is ItemKind.BLOB]
-    assert client.recorder.bytes == sum(one.size for one in blobs)
-    assert client.recorder.labels == [one.label for one in blobs]
+    blobs = [item for item in done.items if item.kind is ItemKind.BLOB]
+    assert client.recorder.bytes == sum(item.size for item in blobs)
+    assert client.recorder.labels == [item.label for item in blobs]
     assert not client.recorder.running
 
 
@@ -190,17 +192,19 @@ def test_an_upload_goes_on_where_the_registry_says(client: Client, form: Locatio
 def test_an_attachment_refers_to_its_subject_and_is_found_by_the_tag(client: Client) -> None:
     client.push()
     store = client.server.store
-    for one in client.attachments:
+    for attachment in client.attachments:
         listed = json.loads(
-            store.manifests[REPOSITORY, store.tags[REPOSITORY, fallback_tag(one.subject.digest)]][1]
+            store.manifests[
+                REPOSITORY, store.tags[REPOSITORY, fallback_tag(attachment.subject.digest)]
+            ][1]
         )["manifests"]
         (entry,) = listed
-        assert entry["artifactType"] == one.artifact_type
+        assert entry["artifactType"] == attachment.artifact_type
         manifest = json.loads(store.manifests[REPOSITORY, entry["digest"]][1])
-        assert manifest["subject"]["digest"] == one.subject.digest
+        assert manifest["subject"]["digest"] == attachment.subject.digest
         (layer,) = manifest["layers"]
-        assert store.blobs[REPOSITORY, layer["digest"]] == one.data
-        assert layer["annotations"] == {"org.opencontainers.image.title": one.filename}
+        assert store.blobs[REPOSITORY, layer["digest"]] == attachment.data
+        assert layer["annotations"] == {"org.opencontainers.image.title": attachment.filename}
 
 
 def test_a_registry_that_lists_referrers_gets_no_tag_for_them(client: Client) -> None:
@@ -220,7 +224,7 @@ def test_what_others_have_said_about_the_image_stays(client: Client, tmp_path: P
     store = client.server.store
     listed = json.loads(store.manifests[REPOSITORY, store.tags[REPOSITORY, tag]][1])["manifests"]
     assert theirs in listed
-    digests = [one["digest"] for one in listed]
+    digests = [entry["digest"] for entry in listed]
     assert digests == sorted({str(theirs["digest"]), client.attachments[0].descriptor.digest})
 
 

@@ -55,32 +55,32 @@ def test_another_machine_is_spoken_to_in_tls(
 ) -> None:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
-    one = client(secure, tmp_path)
-    push(one.layout, there(secure), options=one.options)
+    pusher = client(secure, tmp_path)
+    push(pusher.layout, there(secure), options=pusher.options)
     assert secure.store.incomplete() == []
-    assert one.tagged == {"8.21.0-http": one.layout.index.digest}
+    assert pusher.tagged == {"8.21.0-http": pusher.layout.index.digest}
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(
     secure: RegistryServer, tmp_path: Path
 ) -> None:
-    one = client(secure, tmp_path)
+    pusher = client(secure, tmp_path)
     with pytest.raises(PublishError, match="TLS failed") as caught:
-        push(one.layout, there(secure), options=one.options)
+        push(pusher.layout, there(secure), options=pusher.options)
     assert "certificate verify failed" in caught.value.what.lower()
-    assert one.slept == []
+    assert pusher.slept == []
     assert secure.log == []
 
 
 def test_plain_http_of_another_machine_is_only_spoken_when_told_to(
     plain: RegistryServer, tmp_path: Path
 ) -> None:
-    one = client(plain, tmp_path)
+    pusher = client(plain, tmp_path)
     with pytest.raises(PublishError, match="TLS failed") as caught:
-        push(one.layout, there(plain), options=one.options)
+        push(pusher.layout, there(plain), options=pusher.options)
     assert "--insecure" in caught.value.next
     assert plain.store.blobs == {}
-    push(one.layout, there(plain, insecure=True), options=one.options)
+    push(pusher.layout, there(plain, insecure=True), options=pusher.options)
     assert plain.store.incomplete() == []
     assert plain.store.tags
 

@@ -13,7 +13,9 @@ import pytest
 
 from core.errors import PublishError
 from core.files import hash_file
+from core.target import Target
 from publish.manifest import VerdictSummary
+from publish.release.image import attachments
 from publish.release.release_dir import ReleaseFile
 from publish.release.sums import read_sums, write_sums
 from publish.trust.envelope import payloads
@@ -57,8 +59,8 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def times(directory: Path) -> dict[str, tuple[int, int]]:
-    ones = [directory, *directory.rglob("*")]
-    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in ones}
+    paths = [directory, *directory.rglob("*")]
+    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
 
 
 class TestWhatIsInIt:
@@ -72,7 +74,6 @@ class TestWhatIsInIt:
         assert all(hash_file(bench.release / name) == sha256 for name, sha256 in sums.items())
         assert bench.key
         assert done.signer == bench.key.public.name
-        assert done.warnings == ()
         assert found["minisign.pub"].decode() == bench.key.public.text
         text = found["SHA256SUMS.minisig"].decode()
         said = bench.key.public.verify(found["SHA256SUMS"], text)
@@ -83,7 +84,6 @@ class TestWhatIsInIt:
         done = bench.write()
         assert set(below(bench.release)) == OF_FILES
         assert done.signer == ""
-        assert "not signed" in done.warnings[0]
         lines = (bench.release / "provenance.intoto.jsonl").read_bytes().splitlines()
         assert [json.loads(line)["signatures"] for line in lines] == [[], []]
 
@@ -189,6 +189,16 @@ class TestOnlyWhatIsProven:
             plan_release(
                 [], reader=bench.reader, archive=bench.archive, builder=bench.builder, key=None
             )
+
+    def test_an_image_of_files_that_are_not_proven(self, bench: Bench) -> None:
+        image = bench.contents()
+        program, data = image.files[Target.AMD64]
+        refused = replace(program, refused="its smoke run failed")
+        unproven = replace(image, files={Target.AMD64: (refused, data)})
+        with pytest.raises(PublishError, match=f"{PLAIN}: its smoke run failed"):
+            attachments(unproven, builder=bench.builder, key=None)
+        with pytest.raises(PublishError, match=f"{PLAIN}: its smoke run failed"):
+            bench.write(images=(unproven,))
 
     def test_an_image_of_other_files(self, bench: Bench) -> None:
         image = bench.image()
@@ -308,7 +318,7 @@ class TestOtherPeoplesFiles:
             with pytest.raises(PublishError, match="not ours"):
                 bench.write()
             return
-        with pytest.raises(PublishError, match="no release of ours"):
+        with pytest.raises(PublishError, match="not a release of ours"):
             bench.write()
         assert below(bench.release) == {"SHA256SUMS": text}
 
@@ -395,8 +405,8 @@ class TestWhatItSays:
     def test_the_statement_about_a_file(self, bench: Bench) -> None:
         bench.write()
         statements = [
-            json.loads(one)
-            for one in payloads((bench.release / "provenance.intoto.jsonl").read_bytes())
+            json.loads(payload)
+            for payload in payloads((bench.release / "provenance.intoto.jsonl").read_bytes())
         ]
         plain, packed = statements
         assert plain["_type"] == "https://in-toto.io/Statement/v1"
@@ -417,7 +427,9 @@ class TestWhatItSays:
             ],
             "toolchain": {"sha256": "d" * 64},
         }
-        by_name = {one["name"]: one for one in definition["resolvedDependencies"]}
+        by_name = {
+            dependency["name"]: dependency for dependency in definition["resolvedDependencies"]
+        }
         assert list(by_name) == ["data", "hello", "musl", "tls", "compiler", "ninja", "fromscratch"]
         musl = by_name["musl"]
         assert musl["digest"] == {"sha256": bench.recipes["musl"].releases[0].archive.sha256}
@@ -434,36 +446,40 @@ class TestWhatItSays:
         assert run.startswith("urn:fromscratch:invocation:")
         assert run != packed["predicate"]["runDetails"]["metadata"]["invocationId"]
         assert "upx" in {
-            one["name"] for one in packed["predicate"]["buildDefinition"]["resolvedDependencies"]
+            dependency["name"]
+            for dependency in packed["predicate"]["buildDefinition"]["resolvedDependencies"]
         }
 
-    def test_the_bill_of_a_packed_file(self, bench: Bench) -> None:
+    def test_the_sbom_of_a_packed_file(self, bench: Bench) -> None:
         bench.write()
-        bill = json.loads((bench.release / f"{PACKED}.cdx.json").read_bytes())
-        assert bill["specVersion"] == "1.6"
-        root = bill["metadata"]["component"]
+        sbom = json.loads((bench.release / f"{PACKED}.cdx.json").read_bytes())
+        assert sbom["specVersion"] == "1.6"
+        root = sbom["metadata"]["component"]
         assert (root["name"], root["version"]) == (PACKED, "2.0")
         assert root["hashes"] == [{"alg": "SHA-256", "content": hash_file(bench.release / PACKED)}]
         assert root["licenses"] == [{"expression": "Apache-2.0 AND MIT AND MPL-2.0"}]
-        assert bill["metadata"]["timestamp"] == "2026-01-02T00:00:00+00:00"
-        parts = {one["name"]: one for one in bill["components"]}
-        assert set(parts) == {"arithmetic", "data", "hello", "musl", "tls", "upx"}
-        assert parts["musl"]["cpe"] == "cpe:2.3:a:musl-libc:musl:1.0:*:*:*:*:*:*:*"
-        assert parts["tls"]["purl"] == "pkg:github/tls/tls@v1.0"
-        assert parts["tls"]["licenses"][0]["expression"] == "Apache-2.0 OR GPL-2.0-or-later"
-        assert {"name": "fromscratch:licence:chosen", "value": "Apache-2.0"} in parts["tls"][
+        assert sbom["metadata"]["timestamp"] == "2026-01-02T00:00:00+00:00"
+        components = {component["name"]: component for component in sbom["components"]}
+        assert set(components) == {"arithmetic", "data", "hello", "musl", "tls", "upx"}
+        assert components["musl"]["cpe"] == "cpe:2.3:a:musl-libc:musl:1.0:*:*:*:*:*:*:*"
+        assert components["tls"]["purl"] == "pkg:github/tls/tls@v1.0"
+        assert components["tls"]["licenses"][0]["expression"] == "Apache-2.0 OR GPL-2.0-or-later"
+        assert {"name": "fromscratch:licence:chosen", "value": "Apache-2.0"} in components["tls"][
             "properties"
         ]
-        assert parts["data"]["type"] == "data"
+        assert components["data"]["type"] == "data"
         archive = bench.recipes["tls"].releases[0].archive
-        assert parts["tls"]["externalReferences"] == [
+        assert components["tls"]["externalReferences"] == [
             {
                 "type": "distribution",
                 "url": archive.urls[0],
                 "hashes": [{"alg": "SHA-256", "content": archive.sha256}],
             }
         ]
-        needs = {one["ref"]: set(one.get("dependsOn", ())) for one in bill["dependencies"]}
+        needs = {
+            dependency["ref"]: set(dependency.get("dependsOn", ()))
+            for dependency in sbom["dependencies"]
+        }
         assert needs == {
             root["bom-ref"]: {"hello-2.0", "upx-1.0"},
             "hello-2.0": {"data-1.0", "musl-1.0", "tls-1.0"},
@@ -480,7 +496,9 @@ class TestWhatItSays:
         said = json.loads(payloads((bench.release / "provenance.intoto.jsonl").read_bytes())[-1])
         layout = image.layout
         (manifest,) = layout.manifests()
-        digests = {one["name"]: "sha256:" + one["digest"]["sha256"] for one in said["subject"]}
+        digests = {
+            subject["name"]: "sha256:" + subject["digest"]["sha256"] for subject in said["subject"]
+        }
         assert digests["static-hello:2.0"] == layout.index.digest
         assert digests["static-hello:2.0@linux/amd64"] == manifest.digest
         assert set(digests) == {

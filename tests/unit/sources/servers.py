@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import requests
 
+from core.progress import Progress
 from core.retry import ClientOptions, RetryPolicy
 from recipes.model import Source
 
@@ -172,7 +173,7 @@ class Waits:
 
 
 @dataclass
-class Listener:
+class Listener(Progress):
     """A progress that remembers; ``interrupt`` raises at the first bytes, as Ctrl-C would."""
 
     interrupt: bool = False

@@ -33,12 +33,12 @@ def stanza(version: str, upstream: str, directory: str = "pool/main/c/curl", **m
 
 def test_upstreams_part_of_a_source_package() -> None:
     text = stanza("8.21.0-2", "8.21.0") + "\n" + stanza("1:8.23.0~rc3-1", "8.23.0~rc3")
-    one, other = read_stanzas(text, "curl")
-    assert (one.version, other.version) == ("8.21.0", "8.23.0~rc3")
-    assert one.archive.path == "pool/main/c/curl/curl_8.21.0.orig.tar.gz"
-    assert (one.archive.size, one.archive.sha256) == (4298225, "b" * 64)
-    assert one.signature
-    assert (one.signature.path, one.signature.size) == (f"{one.archive.path}.asc", 488)
+    first, other = read_stanzas(text, "curl")
+    assert (first.version, other.version) == ("8.21.0", "8.23.0~rc3")
+    assert first.archive.path == "pool/main/c/curl/curl_8.21.0.orig.tar.gz"
+    assert (first.archive.size, first.archive.sha256) == (4298225, "b" * 64)
+    assert first.signature
+    assert (first.signature.path, first.signature.size) == (f"{first.archive.path}.asc", 488)
 
 
 def test_without_a_signature() -> None:

@@ -52,8 +52,8 @@ def test_the_key_is_found_among_others(tmp_path: Path, signer: Signer) -> None:
 
 
 def test_one_bit_more_is_bad(tmp_path: Path, signer: Signer) -> None:
-    said = refusal(tmp_path, signer.sign(DATA + b"x"), signer.fingerprint, signer.certificate)
-    assert "it is not of this file" in said
+    reason = refusal(tmp_path, signer.sign(DATA + b"x"), signer.fingerprint, signer.certificate)
+    assert "it is not of this file" in reason
 
 
 def test_another_signer_is_bad_even_when_the_file_has_its_key(
@@ -62,8 +62,8 @@ def test_another_signer_is_bad_even_when_the_file_has_its_key(
     other = Signer.new("mallory")
     signature = other.sign(DATA)
     for certificates in ([signer.certificate], [other.certificate, signer.certificate]):
-        said = refusal(tmp_path, signature, signer.fingerprint, *certificates)
-        assert "not by the recipe's key" in said
+        reason = refusal(tmp_path, signature, signer.fingerprint, *certificates)
+        assert "not by the recipe's key" in reason
 
 
 def test_a_revoked_key_is_bad(tmp_path: Path, signer: Signer) -> None:
@@ -73,8 +73,8 @@ def test_a_revoked_key_is_bad(tmp_path: Path, signer: Signer) -> None:
 
 
 def test_a_key_that_had_expired_is_bad(tmp_path: Path, signer: Signer) -> None:
-    said = refusal(tmp_path, signer.sign(DATA), signer.fingerprint, signer.expired())
-    assert "after the key in upstream.asc expired" in said
+    reason = refusal(tmp_path, signer.sign(DATA), signer.fingerprint, signer.expired())
+    assert "after the key in upstream.asc expired" in reason
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\0" * 50, b"<html>404</html>", b"-----BEGIN PGP"])

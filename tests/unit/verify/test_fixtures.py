@@ -34,9 +34,11 @@ def test_fixtures_stay_tiny() -> None:
 def test_good_fixtures_run_on_the_machine_they_are_for(
     tmp_path: Path, name: str, target: Target
 ) -> None:
-    emulator = shutil.which(f"qemu-{target.qemu}-static")
+    emulator = shutil.which(f"qemu-{target.machine.arch}-static")
     if not (target.runs_natively or emulator):
-        pytest.skip(f"{target} does not run here, and qemu-{target.qemu}-static is not installed")
+        pytest.skip(
+            f"{target} does not run here, and qemu-{target.machine.arch}-static is not installed"
+        )
     program = tmp_path / name
     shutil.copyfile(DIRECTORY / name, program)
     program.chmod(0o755)
