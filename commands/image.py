@@ -19,12 +19,13 @@ from core.target import Target
 from flow.build import lone_step, parse_targets
 from flow.context import ROOT, Context
 from flow.fetch import fetch_sources
-from publish.manifest import Artifact, Input, read_manifest
+from flow.verification import BuildRun
+from publish.manifest import Artifact, read_manifest
 from publish.oci.archive import archive_name, write_archive
 from publish.oci.image import Image, MultiArch, choose, write_layout
 from publish.oci.layer import LayerFile
 from publish.oci.layout import Layout
-from publish.trust.components import Component, Role, Wheel, component_of, licence_of, linked
+from publish.trust.components import Component, Role, component_of, licence_of, linked
 from publish.trust.published import PublishedFile, resolve
 from recipes.images import ImageFile, ImageRecipe, load_images
 from recipes.load import find_product
@@ -111,10 +112,9 @@ class ImageMaker:
     def images(self) -> tuple[ImageRecipe, ...]:
         return load_images(self.context.recipes, self.context.recipes_directory)
 
-    @property
-    def directory(self) -> Path:
-        """Where image layouts go."""
-        return self.context.artifacts / "oci"
+    @cached_property
+    def inputs(self) -> ReleaseInputs:
+        return ReleaseInputs(context=self.context)
 
     def make(self, selection: ImageSelection) -> tuple[list[WrittenImage], list[str]]:
         """Write layouts; return them, and a line for each image that lacks something.
@@ -131,7 +131,7 @@ class ImageMaker:
                     f"{recipe.label}: not built for one target in common: inv build {products}"
                 )
             for image in found:
-                directory = self.directory / f"{image.name}-{image.tag}"
+                directory = self.context.artifacts / "oci" / f"{image.name}-{image.tag}"
                 made.append(WrittenImage(layout=write_layout(directory, image), image=image))
         if not made:
             msg = "No image can be made:\n" + "\n".join(f"  {line}" for line in lacking)
@@ -142,7 +142,7 @@ class ImageMaker:
         """Write one tar for each platform of an image; return their paths."""
         paths = []
         for manifest in made.layout.manifests():
-            path = self.directory / archive_name(made.layout, manifest)
+            path = made.layout.directory.with_name(archive_name(made.layout, manifest))
             write_archive(path, made.layout, manifest)
             paths.append(path)
         return paths
@@ -201,15 +201,11 @@ class ImageMaker:
             )
             if chosen:
                 tag = recipe.tagged(versions, packed=packed)
-                images = [
-                    self._image(recipe, target, artifacts, tag)
-                    for target, artifacts in chosen.items()
-                ]
-                newest = versions == self._newest(recipe)
-                moving = recipe.moved(packed=packed) if newest else ()
-                planned.append(
-                    MultiArch(name=recipe.name, tag=tag, moving=moving, images=tuple(images))
-                )
+                images = tuple(self._image(recipe, tag, *each) for each in chosen.items())
+                # Moving tags follow no release but the newest that is pinned, or they would move back.
+                newest = {name: self.context.recipes[name].releases[0].version for name in versions}
+                moving = recipe.moved(packed=packed) if versions == newest else ()
+                planned.append(MultiArch(name=recipe.name, tag=tag, moving=moving, images=images))
         return planned
 
     def _versions(self, recipe: ImageRecipe) -> list[dict[str, str]]:
@@ -227,13 +223,6 @@ class ImageMaker:
             return [{name: version} for version in versions]
         return [{name: versions[0] for name, versions in built.items()}]
 
-    def _newest(self, recipe: ImageRecipe) -> dict[str, str]:
-        """The newest releases that are pinned: moving tags follow no other, or they would move back."""
-        return {
-            content.recipe: self.context.recipes[content.recipe].releases[0].version
-            for content in self._programs(recipe)
-        }
-
     def _programs(self, recipe: ImageRecipe) -> list[ImageFile]:
         return [content for content in recipe.contents if self._is_program(content.product)]
 
@@ -241,11 +230,7 @@ class ImageMaker:
         return bool(self.context.recipes[product.partition(":")[0]].variants[0].expect)
 
     def _image(
-        self,
-        recipe: ImageRecipe,
-        target: Target,
-        artifacts: Mapping[str, Artifact],
-        tag: str,
+        self, recipe: ImageRecipe, tag: str, target: Target, artifacts: Mapping[str, Artifact]
     ) -> Image:
         files: list[LayerFile] = []
         epochs: list[int] = []
@@ -274,12 +259,12 @@ class ImageMaker:
             target=target,
             files=tuple(files),
             epoch=epoch,
-            labels=self._labels(recipe, tuple(artifacts.values()), tag, epoch),
+            labels=self._labels(recipe, artifacts.values(), tag, epoch),
             artifacts=tuple(artifacts.values()),
         )
 
     def _labels(
-        self, recipe: ImageRecipe, artifacts: tuple[Artifact, ...], tag: str, epoch: int
+        self, recipe: ImageRecipe, artifacts: Iterable[Artifact], tag: str, epoch: int
     ) -> dict[str, str]:
         """https://github.com/opencontainers/image-spec/blob/main/annotations.md."""
         first = self.context.recipes[recipe.contents[0].recipe]
@@ -303,25 +288,22 @@ class ImageMaker:
     def _licence(self, recipe: ImageRecipe, artifacts: Iterable[Artifact]) -> str:
         """The licence of everything in an image at once, as an SPDX expression."""
         recipes = self.context.recipes
+        wheels = {wheel.name: wheel for wheel in self.inputs.wheels}
         components: list[Component] = []
         for artifact in artifacts:
             versions = {source.name: source.version for source in artifact.inputs}
             product = find_product(artifact.product, recipes)
-            components += linked(product, versions, recipes, self._wheels, packed=artifact.packed)
+            components += linked(product, versions, recipes, wheels, packed=artifact.packed)
         for content in recipe.contents:
             if data := self.data.get(content.product):
                 components += data.components
         return licence_of(components)
 
     @cached_property
-    def _wheels(self) -> dict[str, Wheel]:
-        return {wheel.name: wheel for wheel in ReleaseInputs(context=self.context).wheels}
-
-    @cached_property
     def revision(self) -> str:
         """The commit of what makes images; '' outside a checkout. `FROMSCRATCH_REVISION` wins."""
-        if self.context.settings["revision"]:
-            return self.context.settings["revision"]
+        if named := self.context.settings["revision"]:
+            return named
         words = ["git", "-C", str(ROOT), "log", "-1", "--format=%H", "--", *SOURCES]
         try:
             done = run_program(words, seconds=30, package="git", purpose="name the revision")
@@ -337,16 +319,12 @@ class ImageMaker:
 
     def _make(self, name: str) -> PublishedFile:
         context, recipe = self.context, self.context.recipes[name]
-        ((release, fetched),) = fetch_sources(context, [recipe]).values()
+        sources = fetch_sources(context, [recipe])
+        release, _ = sources[name]
         step = lone_step(recipe, release)
-        outcome = run_plan([step], context.builder(), jobs=1, cancel=context.cancel)[step]
-        source = Input(
-            name=name,
-            version=release.version,
-            sha256=release.archive.sha256,
-            url=fetched.url,
-            licence=release.licence,
-        )
+        outcomes = run_plan([step], context.builder(), jobs=1, cancel=context.cancel)
+        inputs = BuildRun(goals=(), outcomes=outcomes, sources=sources).inputs(step)
+        outcome = outcomes[step]
         sha256 = outcome.product(step)
         return PublishedFile(
             name=f"{name}-{release.version}",
@@ -360,5 +338,5 @@ class ImageMaker:
             engine=outcome.engine,
             isolated=outcome.isolated,
             components=(component_of(recipe, release, Role.DATA),),
-            sources=(resolve(source, context.recipes),),
+            sources=tuple(resolve(source, context.recipes) for source in inputs),
         )

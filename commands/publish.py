@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from commands.image import ImageMaker, ImageSelection, WrittenImage
-from commands.release_inputs import ReleaseInputs
 from flow.context import Context
 from publish.manifest import Artifact
 from publish.registry.push import push
@@ -38,14 +37,10 @@ class Publisher:
         return ImageMaker(context=self.context)
 
     @cached_property
-    def inputs(self) -> ReleaseInputs:
-        return ReleaseInputs(context=self.context)
-
-    @cached_property
     def builder(self) -> BuildPlatform:
         """Who builds here, and with what."""
         settings = self.context.settings
-        return self.inputs.builder(
+        return self.maker.inputs.builder(
             id=settings["builder"], source=settings["source"], revision=self.maker.revision
         )
 
@@ -55,7 +50,14 @@ class Publisher:
         """Publish to a directory or to ``oci://HOST/REPO``; return what to print, as JSON and as text."""
         if not to.startswith(SCHEME):
             release = self.to_directory(Path(to), selection, dry=dry)
-            return release_as_dict(release), describe_release(release, dry=dry)
+            value = {
+                "directory": str(release.directory),
+                "sha256": release.sums,
+                "written": release.written,
+                "removed": release.removed,
+                "signer": release.signer,
+            }
+            return value, describe_release(release, dry=dry)
         repository = Repository.parse(to, insecure=insecure)
         pushed = self.to_registry(repository, selection, latest=latest, dry=dry)
         return [pushed_as_dict(image) for image in pushed], describe_pushed(pushed, dry=dry)
@@ -75,8 +77,8 @@ class Publisher:
             directory,
             self.files(selection, made),
             images=images,
-            reader=self.inputs.reader,
-            archive=self.inputs.archive,
+            reader=self.maker.inputs.reader,
+            archive=self.maker.inputs.archive,
             builder=self.builder,
             key=self.key,
             dry=dry,
@@ -131,24 +133,24 @@ class Publisher:
 
     def contents(self, made: WrittenImage, archives: tuple[Path, ...] = ()) -> PublishedImage:
         """An image with all that is known of the files in it."""
-        files = {}
-        for image in made.image.images:
-            data = [
-                self.maker.data[content.product]
-                for content in image.recipe.contents
-                if content.product in self.maker.data
-            ]
-            files[image.target] = (*self._published(image.artifacts), *data)
+        data = self.maker.data
+        files = {
+            image.target: (
+                *self._published(image.artifacts),
+                *(data[item.product] for item in image.recipe.contents if item.product in data),
+            )
+            for image in made.image.images
+        }
         return PublishedImage(layout=made.layout, files=files, archives=archives)
 
     def _published(self, artifacts: Sequence[Artifact]) -> tuple[PublishedFile, ...]:
-        context = self.context
-        return published_files(artifacts, context.artifacts, context.recipes, self.inputs.wheels)
+        context, wheels = self.context, self.maker.inputs.wheels
+        return published_files(artifacts, context.artifacts, context.recipes, wheels)
 
 
 def describe_pushed(pushed: Sequence[Pushed], *, dry: bool) -> str:
     """Return one line for each image; of a push that is only planned every digest and tag before it."""
-    lines: list[str] = []
+    lines = []
     for image in pushed:
         if dry:
             lines += [
@@ -178,17 +180,6 @@ def describe_release(release: WrittenRelease, *, dry: bool) -> str:
     written = "none written yet" if dry else f"{len(release.written)} written"
     lines.append(f"{release.directory}: {len(release.sums)} files, {written}, {signed}")
     return "\n".join(lines)
-
-
-def release_as_dict(release: WrittenRelease) -> dict[str, Any]:
-    """The same as JSON wants it."""
-    return {
-        "directory": str(release.directory),
-        "sha256": dict(release.sums),
-        "written": list(release.written),
-        "removed": list(release.removed),
-        "signer": release.signer,
-    }
 
 
 def pushed_as_dict(pushed: Pushed) -> dict[str, Any]:
