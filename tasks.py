@@ -3,7 +3,8 @@
 import json as json_text
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,27 @@ from publish.manifest import read_manifest
 from recipes.load import load_recipes
 
 ENGINE = "where steps run: auto, docker, sandbox or host (default: auto)"
-TARGET = "platforms as Docker names them, e.g. linux/arm64,linux/amd64, or 'all' (default: this machine's)"
-RECIPES = "a directory with more recipes, added to our own (several: with commas between them)"
-JSON = "print JSON instead of text"
+COMMON = {
+    "image": "static-curl, static-curl:http, static-tools … also as bare words (default: all that can be made)",
+    "recipes": "a directory with more recipes, added to our own (several: with commas between them)",
+    "json": "print JSON instead of text",
+}
+"""Flags that say the same in every command that has them."""
+
+
+def _task(*, optional: Sequence[str] = (), **texts: str) -> Callable[[Callable[..., None]], Any]:
+    """Make a function a command: bare words go to its list, if it has one; ``texts`` say what its flags are for."""
+
+    def make(body: Callable[..., None]) -> Any:
+        flags = signature(body).parameters
+        return task(
+            name=body.__name__.rstrip("_"),
+            iterable=[name for name, flag in flags.items() if flag.annotation == list[str]],
+            optional=optional,
+            help={**{name: COMMON[name] for name in COMMON if name in flags}, **texts},
+        )(body)
+
+    return make
 
 
 def _show(value: object, text: str, *, json: bool) -> None:
@@ -37,22 +56,17 @@ def _refuse_unless(good: object, message: str = "") -> None:
         raise Exit(message, code=ExitCode.REFUSED)
 
 
-@task(
-    iterable=["product"],
+@_task(
     optional=["timings"],
-    help={
-        "product": "PRODUCT or PRODUCT@VERSION, also as a bare word; none: the default products",
-        "target": TARGET,
-        "engine": ENGINE,
-        "jobs": "steps at a time (default: one per CPU core)",
-        "offline": "fetch nothing from the network",
-        "exact": "only the newest release, or the one named, will do",
-        "rebuild": "look at no cached result of these products",
-        "rebuild-and-compare": "build again elsewhere, compare byte for byte; exit code 1 when a file differs",
-        "timings": "write a trace of every step for ui.perfetto.dev: --timings=FILE (default: artifacts/timings.json)",
-        "recipes": RECIPES,
-        "json": JSON,
-    },
+    product="PRODUCT or PRODUCT@VERSION, also as a bare word; none: the default products",
+    target="platforms as Docker names them, e.g. linux/arm64,linux/amd64, or 'all' (default: this machine's)",
+    engine=ENGINE,
+    jobs="steps at a time (default: one per CPU core)",
+    offline="fetch nothing from the network",
+    exact="only the newest release, or the one named, will do",
+    rebuild="look at no cached result of these products",
+    rebuild_and_compare="build again elsewhere, compare byte for byte; exit code 1 when a file differs",
+    timings="write a trace of every step for ui.perfetto.dev: --timings=FILE (default: artifacts/timings.json)",
 )
 def build(
     _: Context,
@@ -90,14 +104,9 @@ def build(
     _refuse_unless(compared)
 
 
-@task(
-    iterable=["product"],
-    help={
-        "product": "only these products' sources",
-        "offline": "only look",
-        "recipes": RECIPES,
-        "json": JSON,
-    },
+@_task(
+    product="only these products' sources",
+    offline="only look",
 )
 def fetch(
     _: Context, product: list[str], offline: bool = False, recipes: str = "", json: bool = False
@@ -108,14 +117,7 @@ def fetch(
     _show([vars(source) for source in sources], source_table(sources), json=json)
 
 
-@task(
-    name="list",
-    help={
-        "target": "exact sizes and states for these platforms, or 'all'",
-        "recipes": RECIPES,
-        "json": JSON,
-    },
-)
+@_task(target="exact sizes and states for these platforms, or 'all'")
 def list_(_: Context, target: str = "", recipes: str = "", json: bool = False) -> None:
     """List products, their releases, and what is built for which target."""
     targets = parse_targets(target)
@@ -124,16 +126,12 @@ def list_(_: Context, target: str = "", recipes: str = "", json: bool = False) -
     _show(rows, details(rows, targets) if target else summary(rows), json=json)
 
 
-@task(
-    iterable=["path"],
-    help={
-        "path": "files to judge, also as bare words",
-        "target": "the platform they must be for",
-        "release": "check a release instead: its directory, or oci://HOST/REPO[/NAME[:TAG]]",
-        "key": "the public key file that the release must be signed by",
-        "insecure": "plain http also to a registry on another machine",
-        "json": JSON,
-    },
+@_task(
+    path="files to judge, also as bare words",
+    target="the platform they must be for",
+    release="check a release instead: its directory, or oci://HOST/REPO[/NAME[:TAG]]",
+    key="the public key file that the release must be signed by",
+    insecure="plain http also to a registry on another machine",
 )
 def verify(
     _: Context,
@@ -163,13 +161,7 @@ def verify(
     _refuse_unless(all(found))
 
 
-@task(
-    help={
-        "engine": "docker: in scratch containers; sandbox: in an empty root (default: auto)",
-        "recipes": RECIPES,
-        "json": JSON,
-    }
-)
+@_task(engine="docker: in scratch containers; sandbox: in an empty root (default: auto)")
 def smoke(_: Context, engine: str = "", recipes: str = "", json: bool = False) -> None:
     """Try out everything in artifacts/ in an empty root. Exit code 1 when something fails."""
     from commands.smoke import describe_smoke, smoke_artifacts
@@ -182,17 +174,12 @@ def smoke(_: Context, engine: str = "", recipes: str = "", json: bool = False) -
     _refuse_unless(all(result.ok for _, result in results))
 
 
-@task(
-    iterable=["image"],
-    help={
-        "image": "static-curl, static-curl:http, static-tools … also as bare words (default: all that can be made)",
-        "target": "only these platforms of what is built (default: all of them)",
-        "packed": "the files that UPX packed",
-        "plain": "the files as they were linked (default, but for static-tools)",
-        "tar": "also one tar for each platform, for docker load and skopeo oci-archive:",
-        "load": "also put them into the Docker engine",
-        "json": JSON,
-    },
+@_task(
+    target="only these platforms of what is built (default: all of them)",
+    packed="the files that UPX packed",
+    plain="the files as they were linked (default, but for static-tools)",
+    tar="also one tar for each platform, for docker load and skopeo oci-archive:",
+    load="also put them into the Docker engine",
 )
 def image(
     _: Context,
@@ -221,20 +208,15 @@ def image(
     )
 
 
-@task(
-    iterable=["image"],
-    help={
-        "image": "static-curl, static-curl:http, static-tools … also as bare words (default: all that can be made)",
-        "to": "a directory, which becomes a release ready to upload; or oci://HOST/REPO, a registry",
-        "target": "only these platforms of what is built (default: all of them)",
-        "key": "the secret key file to sign with (default: the one that inv key new made, if it did)",
-        "packed": "images with the files that UPX packed",
-        "plain": "images with the files as they were linked (default, but for static-tools)",
-        "latest": "registry: also move the tags latest, http, … to what is pushed",
-        "insecure": "registry: plain http also to another machine",
-        "dry_run": "publish nothing; print every digest and tag",
-        "json": JSON,
-    },
+@_task(
+    to="a directory, which becomes a release ready to upload; or oci://HOST/REPO, a registry",
+    target="only these platforms of what is built (default: all of them)",
+    key="the secret key file to sign with (default: the one that inv key new made, if it did)",
+    packed="images with the files that UPX packed",
+    plain="images with the files as they were linked (default, but for static-tools)",
+    latest="registry: also move the tags latest, http, … to what is pushed",
+    insecure="registry: plain http also to another machine",
+    dry_run="publish nothing; print every digest and tag",
 )
 def publish(
     _: Context,
@@ -266,12 +248,8 @@ def publish(
     _show(value, text, json=json)
 
 
-@task(
-    iterable=["what"],
-    help={
-        "what": "new [FILE]: make a key pair, FILE and FILE.pub; show: print the public key; also as bare words",
-        "json": JSON,
-    },
+@_task(
+    what="new [FILE]: make a key pair, FILE and FILE.pub; show: print the public key; also as bare words"
 )
 def key(_: Context, what: list[str], json: bool = False) -> None:
     """Make the key pair that signs releases (Ed25519, minisign's format): key new | show."""
@@ -282,7 +260,7 @@ def key(_: Context, what: list[str], json: bool = False) -> None:
     _show(lines, "\n".join(lines), json=json)
 
 
-@task(help={"json": JSON})
+@_task()
 def doctor(_: Context, json: bool = False) -> None:
     """Explain this machine: which engines work, which settings won, what is missing."""
     from commands.doctor import describe, examine
@@ -292,14 +270,9 @@ def doctor(_: Context, json: bool = False) -> None:
     _show(report, describe(report), json=json)
 
 
-@task(
-    iterable=["what"],
-    help={
-        "what": "list (default), verify, prune, or mirror DIR; also as bare words",
-        "older": "prune: what was not used for this many days (default: 30; 0: everything)",
-        "recipes": RECIPES,
-        "json": JSON,
-    },
+@_task(
+    what="list (default), verify, prune, or mirror DIR; also as bare words",
+    older="prune: what was not used for this many days (default: 30; 0: everything)",
 )
 def cache(
     _: Context, what: list[str], older: str = "30", recipes: str = "", json: bool = False
@@ -310,7 +283,7 @@ def cache(
     _show(lines, "\n".join(lines), json=json)
 
 
-@task(help={"cache": "the cache too: the next build starts from nothing"})
+@_task(cache="the cache too: the next build starts from nothing")
 def clean(_: Context, cache: bool = False) -> None:
     """Remove what was built, and what a killed run left behind."""
     from commands.clean import clean as remove
@@ -319,14 +292,9 @@ def clean(_: Context, cache: bool = False) -> None:
         print("\n".join(remove(context, cache=cache)))
 
 
-@task(
-    iterable=["recipe"],
-    help={
-        "recipe": "only these recipes, also as bare words (default: all)",
-        "check": "write nothing; exit code 1 when something would move",
-        "recipes": RECIPES,
-        "json": JSON,
-    },
+@_task(
+    recipe="only these recipes, also as bare words (default: all)",
+    check="write nothing; exit code 1 when something would move",
 )
 def bump(
     _: Context, recipe: list[str], check: bool = False, recipes: str = "", json: bool = False
@@ -345,13 +313,10 @@ def bump(
         raise Exit(msg, code=ExitCode.SOURCE)
 
 
-@task(
-    iterable=["only"],
-    help={
-        "only": "directories or files below tests/, also as bare words (default: all)",
-        "match": "only tests whose name matches (pytest -k)",
-        "fast": "only what needs no build, no engine and no network",
-    },
+@_task(
+    only="directories or files below tests/, also as bare words (default: all)",
+    match="only tests whose name matches (pytest -k)",
+    fast="only what needs no build, no engine and no network",
 )
 def test(context: Context, only: list[str], match: str = "", fast: bool = False) -> None:
     """Run the tests: unit tests, then the real thing in the engines that work here."""
@@ -360,7 +325,7 @@ def test(context: Context, only: list[str], match: str = "", fast: bool = False)
     _run(context, words)
 
 
-@task(help={"check": "change nothing; exit code 1 when something is stale"})
+@_task(check="change nothing; exit code 1 when something is stale")
 def docs(_: Context, check: bool = False) -> None:
     """Make the tables of README.md and docs/ anew from recipes, rules, settings and artifacts/."""
     from commands.docs import rewrite
@@ -375,7 +340,7 @@ def docs(_: Context, check: bool = False) -> None:
     _refuse_unless(not (check and done.stale))
 
 
-@task(help={"fix": "mend what can be mended"})
+@_task(fix="mend what can be mended")
 def check(context: Context, fix: bool = False) -> None:
     """Lint, format, types, direction of imports, generated pages: what a change must pass."""
     python = [sys.executable, "-m"]
@@ -387,13 +352,10 @@ def check(context: Context, fix: bool = False) -> None:
     docs(context, check=not fix)
 
 
-@task(
-    help={
-        "json": JSON,
-        "rounds": "runs per file and figure (default: 200)",
-        "quick": "no timed builds",
-        "cold": "also time the probe's builds from its sources: minutes",
-    }
+@_task(
+    rounds="runs per file and figure (default: 200)",
+    quick="no timed builds",
+    cold="also time the probe's builds from its sources: minutes",
 )
 def bench(
     context: Context,
@@ -415,24 +377,7 @@ def _run(context: Context, words: list[str]) -> None:
         raise Exit(code=done.exited if done else ExitCode.REFUSED)
 
 
-namespace = Collection(
-    build,
-    fetch,
-    list_,
-    verify,
-    smoke,
-    image,
-    publish,
-    key,
-    doctor,
-    cache,
-    bump,
-    clean,
-    test,
-    check,
-    docs,
-    bench,
-)
+namespace = Collection.from_module(sys.modules[__name__])
 program = Inv(
     name="inv",
     binary="inv",

@@ -18,7 +18,8 @@ from core.target import Target
 from flow.build import lone_step, parse_targets
 from flow.context import ROOT, Context
 from flow.fetch import fetch_sources
-from publish.manifest import Artifact, Input, read_manifest
+from flow.verification import BuildRun
+from publish.manifest import Artifact, read_manifest
 from publish.oci.archive import archive_name, write_archive
 from publish.oci.image import Image, choose, write_layout
 from publish.oci.layer import LayerFile
@@ -92,11 +93,6 @@ class ImageMaker:
     def images(self) -> tuple[ImageRecipe, ...]:
         return load_images(self.context.recipes, self.context.recipes_directory)
 
-    @property
-    def directory(self) -> Path:
-        """Where image layouts go."""
-        return self.context.artifacts / "oci"
-
     @cached_property
     def inputs(self) -> ReleaseInputs:
         return ReleaseInputs(context=self.context)
@@ -125,7 +121,7 @@ class ImageMaker:
         """Write one tar for each platform of an image; return their paths."""
         paths = []
         for manifest in made.layout.manifests():
-            path = self.directory / archive_name(made.layout, manifest)
+            path = made.layout.directory.with_name(archive_name(made.layout, manifest))
             write_archive(path, made.layout, manifest)
             paths.append(path)
         return paths
@@ -185,13 +181,14 @@ class ImageMaker:
                 tag = recipe.tagged(versions, packed=packed)
                 files = {target: self._files(recipe, chosen[target]) for target in chosen}
                 layout = write_layout(
-                    self.directory / f"{recipe.name}-{tag}",
+                    self.context.artifacts / "oci" / f"{recipe.name}-{tag}",
                     recipe.name,
                     tag,
                     [self._image(recipe, target, files[target], tag) for target in files],
                 )
-                newest = versions == self._newest(recipe)
-                moving = recipe.moved(packed=packed) if newest else ()
+                # Moving tags follow no release but the newest that is pinned, or they would move back.
+                newest = {name: self.context.recipes[name].releases[0].version for name in versions}
+                moving = recipe.moved(packed=packed) if versions == newest else ()
                 yield PublishedImage(layout=layout, files=files, moving=moving)
 
     def _versions(self, recipe: ImageRecipe) -> list[dict[str, str]]:
@@ -208,13 +205,6 @@ class ImageMaker:
             ((name, versions),) = built.items()
             return [{name: version} for version in versions]
         return [{name: versions[0] for name, versions in built.items()}]
-
-    def _newest(self, recipe: ImageRecipe) -> dict[str, str]:
-        """The newest releases that are pinned: moving tags follow no other, or they would move back."""
-        return {
-            content.recipe: self.context.recipes[content.recipe].releases[0].version
-            for content in self._programs(recipe)
-        }
 
     def _programs(self, recipe: ImageRecipe) -> list[ImageFile]:
         return [content for content in recipe.contents if self._is_program(content.product)]
@@ -283,8 +273,8 @@ class ImageMaker:
     @cached_property
     def revision(self) -> str:
         """The commit of what makes images; '' outside a checkout. `FROMSCRATCH_REVISION` wins."""
-        if self.context.settings["revision"]:
-            return self.context.settings["revision"]
+        if named := self.context.settings["revision"]:
+            return named
         words = ["git", "-C", str(ROOT), "log", "-1", "--format=%H", "--", *SOURCES]
         try:
             done = run_program(words, seconds=30, package="git", purpose="name the revision")
@@ -300,16 +290,12 @@ class ImageMaker:
 
     def _data(self, name: str) -> PublishedFile:
         context, recipe = self.context, self.context.recipes[name]
-        ((release, fetched),) = fetch_sources(context, [recipe]).values()
+        sources = fetch_sources(context, [recipe])
+        release, _ = sources[name]
         step = lone_step(recipe, release)
-        outcome = run_plan([step], context.builder(), jobs=1, cancel=context.cancel)[step]
-        source = Input(
-            name=name,
-            version=release.version,
-            sha256=release.archive.sha256,
-            url=fetched.url,
-            licence=release.licence,
-        )
+        outcomes = run_plan([step], context.builder(), jobs=1, cancel=context.cancel)
+        inputs = BuildRun(goals=(), outcomes=outcomes, sources=sources).inputs(step)
+        outcome = outcomes[step]
         sha256 = outcome.product(step)
         return PublishedFile(
             name=f"{name}-{release.version}",
@@ -323,5 +309,5 @@ class ImageMaker:
             engine=outcome.engine,
             isolated=outcome.isolated,
             components=(component_of(recipe, release, Role.DATA),),
-            sources=(resolve(source, context.recipes),),
+            sources=tuple(resolve(source, context.recipes) for source in inputs),
         )

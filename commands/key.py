@@ -10,16 +10,15 @@ from flow.context import Context
 from publish.trust.signing import PublicKey, SecretKey, new_key
 
 
-def key_files(context: Context) -> tuple[Path, Path]:
-    """Where the secret and the public key are, or would be: `FROMSCRATCH_KEY`, else the user's configuration."""
+def secret_file(context: Context) -> Path:
+    """Where the secret key is, or would be: `FROMSCRATCH_KEY`, else the user's configuration."""
     named = context.settings["key"]
-    path = Path(named).expanduser() if named else user_config_path("fromscratch") / "minisign.key"
-    return path, path.with_name(f"{path.name}.pub")
+    return Path(named).expanduser() if named else user_config_path("fromscratch") / "minisign.key"
 
 
 def secret_key(context: Context) -> SecretKey | None:
     """Return the key to sign with; None when none is named and none was made. Raises PublishError."""
-    path, _ = key_files(context)
+    path = secret_file(context)
     if not context.settings["key"] and not path.exists():
         return None
     return SecretKey.read(path, password=context.settings["key_password"] or None)
@@ -36,12 +35,10 @@ def public_key(context: Context) -> PublicKey | None:
 
 def manage_keys(context: Context, words: Sequence[str]) -> list[str]:
     """Do what ``key WORD`` says; return what to print: never the secret half."""
-    path, public = key_files(context)
+    path = Path(words[1]) if len(words) == 2 else secret_file(context)
+    public = path.with_name(f"{path.name}.pub")
     match list(words):
         case ["new"] | ["new", _]:
-            if len(words) > 1:
-                path = Path(words[1])
-                public = path.with_name(f"{path.name}.pub")
             key = new_key(path, public)
             return [
                 f"secret key: {path} (keep it, and keep it to yourself)",

@@ -49,7 +49,14 @@ class Publisher:
         """Publish to a directory or to ``oci://HOST/REPO``; return what to print, as JSON and as text."""
         if not to.startswith(SCHEME):
             release = self.to_directory(Path(to), selection, dry=dry)
-            return release_as_dict(release), describe_release(release, dry=dry)
+            value = {
+                "directory": str(release.directory),
+                "sha256": release.sums,
+                "written": release.written,
+                "removed": release.removed,
+                "signer": release.signer,
+            }
+            return value, describe_release(release, dry=dry)
         repository = Repository.parse(to, insecure=insecure)
         pushed = self.to_registry(repository, selection, latest=latest, dry=dry)
         return [pushed_as_dict(image) for image in pushed], describe_pushed(pushed, dry=dry)
@@ -116,7 +123,7 @@ class Publisher:
 
 def describe_pushed(pushed: Sequence[Pushed], *, dry: bool) -> str:
     """Return one line for each image; of a push that is only planned every digest and tag before it."""
-    lines: list[str] = []
+    lines = []
     for image in pushed:
         if dry:
             lines += [
@@ -146,17 +153,6 @@ def describe_release(release: WrittenRelease, *, dry: bool) -> str:
     written = "none written yet" if dry else f"{len(release.written)} written"
     lines.append(f"{release.directory}: {len(release.sums)} files, {written}, {signed}")
     return "\n".join(lines)
-
-
-def release_as_dict(release: WrittenRelease) -> dict[str, Any]:
-    """The same as JSON wants it."""
-    return {
-        "directory": str(release.directory),
-        "sha256": dict(release.sums),
-        "written": list(release.written),
-        "removed": list(release.removed),
-        "signer": release.signer,
-    }
 
 
 def pushed_as_dict(pushed: Pushed) -> dict[str, Any]:

@@ -19,16 +19,7 @@ from typing import Any
 from builders.engines.engine import Engine
 from builders.engines.varied import Clock, VariedEngine
 from console.progress import make_report
-from core.errors import (
-    EngineError,
-    ExitCode,
-    FromscratchError,
-    RecipeError,
-    SourceError,
-    StepError,
-    UsageError,
-    VerdictError,
-)
+from core.errors import ExitCode, FromscratchError, StepError
 from core.settings import Settings
 from core.target import Target
 from flow.build import Request, run_steps
@@ -91,8 +82,8 @@ def run_worker(spec: BuildSpec, directory: Path) -> dict[str, Path]:
 
 def error_of(answer: Mapping[str, Any]) -> FromscratchError:
     """Return the error that ended the second build, of the same kind and with the same code."""
-    kinds = (VerdictError, UsageError, RecipeError, SourceError, StepError, EngineError)
-    (kind,) = [kind for kind in kinds if kind.code == answer["code"]]
+    kinds = FromscratchError.__subclasses__()
+    kind = next(kind for kind in kinds if kind.code == answer["code"])
     return kind(f"The second build: {answer['what']}", why=answer["why"], next=answer["next"])
 
 
