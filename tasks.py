@@ -1,7 +1,8 @@
 """What can I do? Every command of ``./inv``; thin on purpose, the work is in `commands` and the packages below."""
 
 import json as json_text
-import shlex
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from inspect import signature
@@ -318,11 +319,11 @@ def bump(
     match="only tests whose name matches (pytest -k)",
     fast="only what needs no build, no engine and no network",
 )
-def test(context: Context, only: list[str], match: str = "", fast: bool = False) -> None:
+def test(_: Context, only: list[str], match: str = "", fast: bool = False) -> None:
     """Run the tests: unit tests, then the real thing in the engines that work here."""
     words = [sys.executable, "-m", "pytest", *(only or (["tests/unit"] if fast else ["tests"]))]
     words += ["-k", match] if match else []
-    _run(context, words)
+    _run(words)
 
 
 @_task(check="change nothing; exit code 1 when something is stale")
@@ -341,15 +342,15 @@ def docs(_: Context, check: bool = False) -> None:
 
 
 @_task(fix="mend what can be mended")
-def check(context: Context, fix: bool = False) -> None:
+def check(_: Context, fix: bool = False) -> None:
     """Lint, format, types, direction of imports, generated pages: what a change must pass."""
     python = [sys.executable, "-m"]
-    _run(context, [*python, "ruff", "check", *(["--fix"] if fix else []), "."])
-    _run(context, [*python, "ruff", "format", *([] if fix else ["--check"]), "."])
-    _run(context, [*python, "mypy", "."])
+    _run([*python, "ruff", "check", *(["--fix"] if fix else []), "."])
+    _run([*python, "ruff", "format", *([] if fix else ["--check"]), "."])
+    _run([*python, "mypy", "."])
     linter = Path(sys.executable).with_name("lint-imports")
-    _run(context, [str(linter), "--no-cache", "--no-logo"])
-    docs(context, check=not fix)
+    _run([str(linter), "--no-cache", "--no-logo"])
+    docs(_, check=not fix)
 
 
 @_task(
@@ -358,7 +359,7 @@ def check(context: Context, fix: bool = False) -> None:
     cold="also time the probe's builds from its sources: minutes",
 )
 def bench(
-    context: Context,
+    _: Context,
     json: bool = False,
     rounds: str = "200",
     quick: bool = False,
@@ -367,14 +368,23 @@ def bench(
     """Measure sizes, times and memory beside the reference figures."""
     words = [sys.executable, "-m", "bench", "--rounds", rounds]
     flags = {"--json": json, "--quick": quick, "--cold": cold}
-    _run(context, words + [flag for flag, given in flags.items() if given])
+    _run(words + [flag for flag, given in flags.items() if given])
 
 
-def _run(context: Context, words: list[str]) -> None:
-    with context.cd(str(ROOT)):
-        done = context.run(shlex.join(words), warn=True, pty=False, in_stream=False)
-    if not done:
-        raise Exit(code=done.exited if done else ExitCode.REFUSED)
+def _run(words: list[str]) -> None:
+    # Not `context.run`, which obeys settings of invoke that would run nothing, and outlives SIGTERM. In a session of
+    # its own, the program is interrupted once, whether a terminal or somebody's `kill` interrupts us.
+    with subprocess.Popen(
+        words, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            raise
+    if code:
+        raise Exit(code=code if code > 0 else ExitCode.REFUSED)
 
 
 namespace = Collection.from_module(sys.modules[__name__])
