@@ -2,8 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from threading import Lock
@@ -18,7 +17,7 @@ from builders.sources.unpack import unpack
 from builders.timings import EventKind, Timings
 from builders.toolchain import Toolchain
 from builders.tree import pack_tree, unpack_tree
-from core.cancel import Cancelled, CancelToken
+from core.cancel import CancelToken
 from core.errors import FromscratchError, StepError
 from core.progress import Report
 from recipes.model import NOT_IN_KEY
@@ -38,9 +37,6 @@ SECONDS = 3600.0
 
 UNKNOWN = 10.0
 """Seconds that a step is expected to take when no target's was ever run here."""
-
-PAUSE = 0.1
-"""Seconds between two looks at a step that another run is at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +58,7 @@ class Outcome:
     @classmethod
     def read(cls, key: str, entry: Mapping[str, Any]) -> "Outcome":
         """Return what the cache remembers."""
-        names = ("output", "files", "engine", "isolated", "seconds")
-        kept = {name: entry[name] for name in names}
+        kept = {name: entry[name] for name in ("output", "files", "engine", "isolated", "seconds")}
         return cls(key=key, cached=True, usage=Usage.read(entry.get("usage", {})), **kept)
 
     def entry(self, step: Step) -> dict[str, object]:
@@ -114,30 +109,19 @@ class LazyEngine:
             return self._engine
 
 
+@dataclass(frozen=True, kw_only=True)
 class StepRunner:
     """All that running a step takes."""
 
-    def __init__(
-        self,
-        *,
-        cache: Cache,
-        toolchain: Toolchain,
-        engine: LazyEngine,
-        report: Report,
-        logs: Path,
-        cancel: CancelToken | None = None,
-        rebuild: frozenset[str] = frozenset(),
-        timings: Timings | None = None,
-    ) -> None:
-        """``rebuild`` names the recipes whose cached results are not looked at."""
-        self.cache = cache
-        self.toolchain = toolchain
-        self.engine = engine
-        self.report = report
-        self.logs = logs
-        self.cancel = CancelToken() if cancel is None else cancel
-        self.rebuild = rebuild
-        self.timings = Timings() if timings is None else timings
+    cache: Cache
+    toolchain: Toolchain
+    engine: LazyEngine
+    report: Report
+    logs: Path
+    cancel: CancelToken = field(default_factory=CancelToken)
+    rebuild: frozenset[str] = frozenset()
+    """The recipes whose cached results are not looked at."""
+    timings: Timings = field(default_factory=Timings)
 
     def look_up(self, step: Step, inputs: Mapping[str, Outcome]) -> Outcome | None:
         """Return the remembered outcome, if its bytes are still good."""
@@ -148,8 +132,7 @@ class StepRunner:
         if entry is None:
             return None
         outcome = Outcome.read(key, entry)
-        blobs = (outcome.output, *outcome.files.values())
-        if not all(self.cache.blob(blob) for blob in blobs):
+        if not all(map(self.cache.blob, (outcome.output, *outcome.files.values()))):
             return None
         self.timings.cached(step.name, EventKind.STEP, outcome.facts(step))
         return outcome
@@ -159,16 +142,22 @@ class StepRunner:
 
         Raises StepError with the end of the log when the script fails.
         """
+
+        def waiting() -> None:
+            self.report.note(f"wait    {step.name}: another run is at it")
+
         key = self.key(step, inputs)
         # Two runs that want the same step: the second waits, then finds the result.
-        with self._alone(step, key):
-            if step.recipe.name not in self.rebuild and (found := self.look_up(step, inputs)):
+        with self.cache.lock(key, waiting=waiting, cancel=self.cancel):
+            if found := self.look_up(step, inputs):
                 return found
             engine = self.engine.get()
             self.report.step_started(step.name)
             with self.timings.measure(step.name, EventKind.STEP) as facts:
                 outcome = self._make(step, inputs, key, engine)
                 facts.update(outcome.facts(step))
+            self.cache.put_action(key, outcome.entry(step))
+            self.cache.put_action(_last_run(step), {"seconds": outcome.seconds})
             self.report.step_finished(step.name, outcome.seconds, cached=False)
             return outcome
 
@@ -177,42 +166,37 @@ class StepRunner:
         log = self.logs / f"{step.slug}-{key[:8]}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
+        script = f"{step.stage.value}.sh"
         with self.cache.scratch() as scratch, engine.sandbox() as sandbox:
             self._put(step, inputs, sandbox, scratch)
+            root, tools = sandbox.root, sandbox.toolchain
             command = Command(
-                argv=("sh", "-c", f'umask 022; exec sh "$RECIPE/{_script(step)}"'),
-                env=environment(
-                    step, self.toolchain, inputs, root=sandbox.root, tools=sandbox.toolchain
-                ),
+                argv=("sh", "-c", f'umask 022; exec sh "$RECIPE/{script}"'),
+                env=environment(step, self.toolchain, inputs, root=root, tools=tools),
                 log=log,
                 seconds=SECONDS,
             )
             if code := sandbox.run(command):
                 raise _failed(step, code, log)
-            made = scratch / "made"
+            made, archive = scratch / "made", scratch / "made.tar"
             sandbox.get(PurePosixPath("out"), made)
-            seconds = time.monotonic() - began
-            return self._keep(step, key, made, scratch, engine, seconds, sandbox.usage)
-
-    @contextmanager
-    def _alone(self, step: Step, key: str) -> Iterator[None]:
-        """Keep every other run away from this step. Waits for it, unless everything is to stop."""
-        noted = False
-        while not self.cancel:
-            with ExitStack() as stack:
-                try:
-                    stack.enter_context(self.cache.lock(key, waiting=_busy))
-                except _Busy:
-                    pass
-                else:
-                    yield
-                    return
-            if not noted:
-                self.report.note(f"wait    {step.name}: another run is at it")
-                noted = True
-            self.cancel.wait(PAUSE)
-        msg = f"Cancelled: {step.name}"
-        raise Cancelled(msg)
+            seconds = round(time.monotonic() - began, 3)
+            files = sorted(path for path in made.rglob("*") if path.is_file())
+            if not files:
+                msg = f"{step.name} ended well but made nothing."
+                raise StepError(msg, why=f"{script} wrote no file to $OUT")
+            pack_tree(made, archive)
+            few = files if len(files) <= FEW else []
+            return Outcome(
+                key=key,
+                output=self.cache.put_file(archive, move=True),
+                files={str(path.relative_to(made)): self.cache.put_file(path) for path in few},
+                engine=engine.name,
+                isolated=engine.isolated,
+                seconds=seconds,
+                cached=False,
+                usage=sandbox.usage,
+            )
 
     def expected(self, step: Step) -> float:
         """Seconds that the step will take, as its last run here did, whatever target and version that was for."""
@@ -241,84 +225,32 @@ class StepRunner:
             sandbox.put(scratch / "recipe", PurePosixPath("recipe"))
             self._put_source(step, sandbox, scratch)
         for name, outcome in inputs.items():
-            blob = self.cache.blob(outcome.output)
-            if blob is None:
-                msg = f"What '{name}' made is not in the cache any more."
-                raise StepError(msg, why="it was removed during the build", next="run again")
             directory = need_directory(name)
-            unpack_tree(blob, scratch / directory)
+            unpack_tree(self._blob(outcome.output, f"What '{name}' made"), scratch / directory)
             sandbox.put(scratch / directory, directory)
 
     def _put_source(self, step: Step, sandbox: Sandbox, scratch: Path) -> None:
-        source = step.release.source
+        source, epoch = step.release.source, step.release.epoch
         if source is None:
             for path in step.recipe.local_files:
-                sandbox.put(
-                    path, "src" / PurePosixPath(path.relative_to(step.recipe.local or path))
-                )
+                below = path.relative_to(step.recipe.local or path)
+                sandbox.put(path, PurePosixPath("src") / below)
             return
-        archive = self.cache.blob(source.sha256)
-        if archive is None:
-            msg = f"The source {source.filename} is not in the cache any more."
-            raise StepError(msg, why="it was removed during the build", next="run again")
-        top = unpack(archive, scratch / "source", epoch=step.release.epoch, label=source.filename)
+        archive = self._blob(source.sha256, f"The source {source.filename}")
+        top = unpack(archive, scratch / "source", epoch=epoch, label=source.filename)
         sandbox.put(top, PurePosixPath("src"))
 
-    def _keep(
-        self,
-        step: Step,
-        key: str,
-        made: Path,
-        scratch: Path,
-        engine: Engine,
-        seconds: float,
-        usage: Usage,
-    ) -> Outcome:
-        files = sorted(path for path in made.rglob("*") if path.is_file())
-        if not files:
-            msg = f"{step.name} ended well but made nothing."
-            raise StepError(msg, why=f"{_script(step)} wrote no file to $OUT")
-        archive = scratch / "made.tar"
-        pack_tree(made, archive)
-        few = files if len(files) <= FEW else []
-        outcome = Outcome(
-            key=key,
-            output=self.cache.put_file(archive, move=True).sha256,
-            files={
-                path.relative_to(made).as_posix(): self.cache.put_file(path).sha256 for path in few
-            },
-            engine=engine.name,
-            isolated=engine.isolated,
-            seconds=round(seconds, 3),
-            cached=False,
-            usage=usage,
-        )
-        self.cache.put_action(key, outcome.entry(step))
-        self.cache.put_action(_last_run(step), {"seconds": outcome.seconds})
-        return outcome
-
-
-class _Busy(Exception):
-    """Somebody else holds the lock."""
-
-
-def _busy() -> None:
-    raise _Busy
+    def _blob(self, sha256: str, what: str) -> Path:
+        blob = self.cache.blob(sha256)
+        if blob is None:
+            msg = f"{what} is not in the cache any more."
+            raise StepError(msg, why="it was removed during the build", next="run again")
+        return blob
 
 
 def _last_run(step: Step) -> str:
     """The cache's name for how long such a step takes."""
     return f"took-{step.product.replace(':', '-')}-{step.stage.value}"
-
-
-def _script(step: Step) -> str:
-    match step.stage:
-        case Stage.BUILD:
-            return "build.sh"
-        case Stage.CHECKS:
-            return "checks.sh"
-        case Stage.PACK:
-            return PACK_SCRIPT.name
 
 
 def _failed(step: Step, code: int, log: Path) -> FromscratchError:

@@ -54,7 +54,7 @@ def environment(
         "SWITCHES": " ".join(
             f"-D{key}={value}" for key, value in sorted(step.variant.switches.items())
         ),
-        "METHOD": step.method.value if step.stage is Stage.PACK else "",
+        "METHOD": step.recipe.pack.value if step.stage is Stage.PACK else "",
         "SYSROOT": str(root / need_directory("musl")) if "musl" in needs else "",
         **{f"NEED_{variable(name)}": str(root / need_directory(name)) for name in needs},
     }

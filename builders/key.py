@@ -47,7 +47,7 @@ def action_key(step: Step, inputs: Mapping[str, str], toolchain: Toolchain) -> s
                 for path in step.recipe.files
             ]
         case Stage.PACK:
-            facts["method"] = step.method
+            facts["method"] = step.recipe.pack
             facts["script"] = _sha256(PACK_SCRIPT.read_bytes())
             del facts["source"], facts["toolchain"]
     return _sha256(json.dumps(facts, sort_keys=True).encode())

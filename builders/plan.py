@@ -47,11 +47,6 @@ class Step:
         """The name as a file name."""
         return self.name.replace("/", "-").replace(":", "-").replace(" ", "-")
 
-    @property
-    def method(self) -> PackMethod:
-        """How a pack step packs."""
-        return self.recipe.pack
-
     def __hash__(self) -> int:
         return hash(self.name)
 

@@ -27,23 +27,11 @@ class EventKind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Span:
-    """One thing that was done. Times are in seconds since the run began."""
-
-    name: str
-    kind: EventKind
-    lane: str
-    """The thread that did it: spans of one lane do not overlap."""
-    began: float
-    ended: float
-    facts: Mapping[str, object]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Timings:
-    """The spans of one run. Thread-safe."""
+    """What was done in one run, when and by which thread. Thread-safe."""
 
-    spans: list[Span] = field(default_factory=list)
+    spans: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    """The thread, the spans of which do not overlap, and the trace's event without the thread's number."""
     zero: float = field(default_factory=time.monotonic)
     """When the run began, on the clock of ``time.monotonic``."""
 
@@ -52,15 +40,10 @@ class Timings:
     ) -> None:
         """Remember what this thread did between two moments of ``time.monotonic``."""
         main = threading.current_thread() is threading.main_thread()
-        span = Span(
-            name=name,
-            kind=kind,
-            lane=MAIN if main else threading.current_thread().name,
-            began=began - self.zero,
-            ended=ended - self.zero,
-            facts=facts,
-        )
-        self.spans.append(span)  # atomic
+        start, end = (round((moment - self.zero) * 1e6) for moment in (began, ended))
+        event = {"name": name, "cat": kind.value, "ph": "X", "ts": start, "dur": end - start}
+        lane = MAIN if main else threading.current_thread().name
+        self.spans.append((lane, {**event, "pid": 1, "args": dict(facts)}))  # atomic
 
     def cached(self, name: str, kind: EventKind, facts: Mapping[str, object]) -> None:
         """Remember what did not have to be done."""
@@ -85,26 +68,14 @@ class Timings:
 
     def trace(self, **about: object) -> dict[str, Any]:
         """The whole as a JSON object; ``about`` is said of the run, beside its cores and seconds."""
-        spans = sorted(self.spans, key=lambda span: (span.began, span.name))
-        lanes = sorted({span.lane for span in spans} - {MAIN}, key=_natural)
+        spans = sorted(self.spans, key=lambda span: (span[1]["ts"], span[1]["name"]))
+        lanes = sorted({lane for lane, _ in spans} - {MAIN}, key=_natural)
         numbers = {MAIN: 0} | {lane: number for number, lane in enumerate(lanes, 1)}
         names = [
             {"name": "thread_name", "ph": "M", "pid": 1, "tid": number, "args": {"name": lane}}
             for lane, number in numbers.items()
         ]
-        events = [
-            {
-                "name": span.name,
-                "cat": span.kind.value,
-                "ph": "X",
-                "ts": round(span.began * 1e6),
-                "dur": round(span.ended * 1e6) - round(span.began * 1e6),
-                "pid": 1,
-                "tid": numbers[span.lane],
-                "args": dict(span.facts),
-            }
-            for span in spans
-        ]
+        events = [{**event, "tid": numbers[lane]} for lane, event in spans]
         cores, seconds = os.cpu_count() or 1, round(time.monotonic() - self.zero, 6)
         return {
             "traceEvents": [*names, *events],

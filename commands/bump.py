@@ -183,15 +183,14 @@ class _Search:
             for version in {*(listed or ()), *debian}
         }
 
-    def _listed(self) -> frozenset[str] | None:
+    def _listed(self) -> set[str] | None:
         listing = self.recipe.update.listing
         if not listing:
             return None
-        listed = upstream(listing, self.recipe.releases[0].archive, self.finder.options)
         try:
-            return listed.versions()
+            return upstream(listing, self.recipe.releases[0].archive, self.finder.options)
         except MirrorError as error:
-            self.notes.append(f"could not look at {listed.where}: {error.reason}")
+            self.notes.append(f"could not look at {listing}: {error.reason}")
             return None
 
     def _packaged(self) -> dict[str, DebianRelease] | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from builders.sources.client import FailureKind
 from builders.sources.fetch import Fetched, NotCached, Unavailable, fetch
 from builders.timings import EventKind
 from core.errors import UsageError
@@ -87,8 +86,7 @@ def _fetch(
                 facts |= {"cached": fetched.cached, "url": fetched.url}
                 facts |= {"key": release.archive.sha256, "size": release.archive.size}
         except (Unavailable, NotCached) as error:
-            gone = all(failure.kind is FailureKind.GONE for failure in error.failures)
-            if exact or not gone or older is None:
+            if exact or not error.gone or older is None:
                 raise
             context.report.warn(f"{error.what}\n  BUILDING {older.version} INSTEAD.")
         else:

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import tarfile
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -345,6 +346,14 @@ class BuildHarness:
             cancel=self.cancel,
             rebuild=frozenset(rebuild),
         )
+
+
+def put_bytes(cache: Cache, data: bytes) -> str:
+    """Store ``data`` as a file's bytes are stored; return its sha256."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        return cache.put_file(Path(file.name))
 
 
 def names(steps: Sequence[Step]) -> list[str]:

@@ -4,8 +4,10 @@ apt knows the mirror, the proxies and the keys of this machine; nothing of it is
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.message import Message
+from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 from threading import Lock
 
@@ -115,37 +117,20 @@ class Apt:
 
 def read_stanzas(text: str, package: str) -> list[DebianRelease]:
     """Read what ``apt-cache showsrc`` prints; what is not as it should be is left out."""
-    found = []
-    for stanza in re.split(r"\n\s*\n", text):
-        fields = _fields(stanza)
-        if fields.get("Package", "").strip() == package:
-            release = _release(fields, package)
-            found += [release] if release else []
-    return found
+    stanzas = map(HeaderParser().parsestr, re.split(r"\n\s*\n", text.strip()))
+    found = (_release(fields, package) for fields in stanzas if fields.get("Package") == package)
+    return [release for release in found if release]
 
 
-def _fields(stanza: str) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    name = ""
-    for line in stanza.splitlines():
-        if line[:1].isspace():
-            fields[name] = fields.get(name, "") + line + "\n"
-        else:
-            name, _, value = line.partition(":")
-            fields[name] = value.strip()
-    return fields
-
-
-def _release(fields: Mapping[str, str], package: str) -> DebianRelease | None:
-    directory = fields.get("Directory", "").strip()
-    version = (
-        fields.get("Version", "").strip().partition(":")[2] or fields.get("Version", "").strip()
-    )
+def _release(fields: Message, package: str) -> DebianRelease | None:
+    directory = str(fields.get("Directory", "")).strip()
+    version = str(fields.get("Version", "")).strip()
+    version = version.partition(":")[2] or version
     version = version.rpartition("-")[0] or version
     if not _DIRECTORY.fullmatch(directory) or ".." in directory:
         return None
     files = {}
-    for line in fields.get("Checksums-Sha256", "").splitlines():
+    for line in str(fields.get("Checksums-Sha256", "")).splitlines():
         match line.split():
             case [sha256, size, name] if (
                 SHA256.fullmatch(sha256) and size.isdecimal() and _NAME.fullmatch(name)

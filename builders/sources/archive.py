@@ -31,7 +31,7 @@ XZ_MEMORY = 256 << 20
 BROKEN = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, OverflowError, RecursionError, NotImplementedError, LookupError, ValueError),
-    *(gzip.BadGzipFile, RuntimeError),
+    RuntimeError,
 )
 """All that the standard library raises for a damaged or hostile archive."""
 
@@ -48,6 +48,13 @@ class MemberKind(StrEnum):
     SYMLINK = "symbolic link"
     HARDLINK = "hard link"
     OTHER = "device or pipe"
+
+
+_KINDS = {
+    tarfile.DIRTYPE: MemberKind.DIRECTORY,
+    tarfile.SYMTYPE: MemberKind.SYMLINK,
+    tarfile.LNKTYPE: MemberKind.HARDLINK,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +90,10 @@ def members(archive: Path, *, max_read: int) -> Iterator[Iterator[ArchiveMember]
                 # Only read, seek and tell are used of it, and all three are checked.
                 with tarfile.open(fileobj=cast("IO[bytes]", bounded), mode="r:") as archive_tar:
                     yield _tar_members(archive_tar, bounded)
-        except BROKEN as error:
-            msg = f"damaged archive: {error}"
-            raise Unreadable(msg) from error
-        except OSError as error:
-            if error.errno is not None:
+        except (*BROKEN, OSError) as error:
+            # bz2 has no error of its own, only one of the system without a number.
+            if isinstance(error, OSError) and error.errno is not None:
                 raise
-            # bz2 has no error of its own.
             msg = f"damaged archive: {error}"
             raise Unreadable(msg) from error
 
@@ -117,21 +121,16 @@ class _Xz(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         while True:
+            rest = b""
             if self._stream.eof:
                 rest = self._stream.unused_data.lstrip(b"\0") or self._raw.read(CHUNK).lstrip(b"\0")
                 if not rest:
                     return 0
                 self._stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
-                data = self._stream.decompress(rest, len(buffer))
-            elif self._stream.needs_input:
-                rest = self._raw.read(CHUNK)
-                if not rest:
-                    msg = "the stream ends too early"
-                    raise EOFError(msg)
-                data = self._stream.decompress(rest, len(buffer))
-            else:
-                data = self._stream.decompress(b"", len(buffer))
-            if data:
+            elif self._stream.needs_input and not (rest := self._raw.read(CHUNK)):
+                msg = "the stream ends too early"
+                raise EOFError(msg)
+            if data := self._stream.decompress(rest, len(buffer)):
                 buffer[: len(data)] = data
                 return len(data)
 
@@ -182,7 +181,7 @@ def _tar_members(archive: tarfile.TarFile, stream: _Forward) -> Iterator[Archive
             raise Unreadable(msg)
         yield ArchiveMember(
             name=info.name,
-            kind=_tar_kind(info),
+            kind=MemberKind.FILE if info.isreg() else _KINDS.get(info.type, MemberKind.OTHER),
             size=info.size if info.isreg() else 0,
             executable=bool(info.mode & 0o111),
             mtime=int(info.mtime),
@@ -196,16 +195,6 @@ def _tar_members(archive: tarfile.TarFile, stream: _Forward) -> Iterator[Archive
     # The compressed stream's own checksum stands at its end.
     while stream.read(CHUNK):
         pass
-
-
-def _tar_kind(info: tarfile.TarInfo) -> MemberKind:
-    if info.isreg():
-        return MemberKind.FILE
-    if info.isdir():
-        return MemberKind.DIRECTORY
-    if info.issym():
-        return MemberKind.SYMLINK
-    return MemberKind.HARDLINK if info.islnk() else MemberKind.OTHER
 
 
 def _stretch(stream: _Forward, info: tarfile.TarInfo) -> Iterator[bytes]:

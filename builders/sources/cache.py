@@ -25,8 +25,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from core.cancel import CancelToken
 from core.errors import SourceError
 from core.files import SHA256, atomic, copy_hashed, disk_errors, hash_file, install, temporary_file
 
@@ -40,20 +41,12 @@ class WrongBytesError(SourceError):
 
     def __init__(self, subject: str, *, expected: str, actual: str) -> None:
         super().__init__(
-            f"{subject} is not what was pinned.\n"
+            f"'{subject}' is not what was pinned.\n"
             f"    expected sha256 {expected}\n"
             f"    actual sha256   {actual}"
         )
         self.expected = expected
         self.actual = actual
-
-
-@dataclass(frozen=True, kw_only=True)
-class Digest:
-    """The name of some bytes: sha256 in lower-case hex, and how many there are."""
-
-    sha256: str
-    size: int
 
 
 class EntryKind(StrEnum):
@@ -119,35 +112,22 @@ class Cache:
                 return path
             return path if self._rehash(path) is None else None
 
-    def put_file(self, path: Path, *, move: bool = False, expect: str | None = None) -> Digest:
-        """Store a file's bytes; with ``move`` the file is gone afterwards.
+    def put_file(self, path: Path, *, move: bool = False, expect: str | None = None) -> str:
+        """Store a file's bytes and return their sha256; with ``move`` the file is gone afterwards.
 
         Raises WrongBytesError, and leaves the file where it is, when ``expect`` is not its sha256.
         """
         with disk_errors(self.root):
             scratch = self._directory("tmp")
             if move and path.lstat().st_dev == scratch.stat().st_dev:
-                digest = Digest(sha256=hash_file(path), size=path.stat().st_size)
-                _compare(path, digest, expect)
-                self._install(path, digest)
-                return digest
-            with self._temporary() as (copy, temporary):
-                digest = Digest(sha256=copy_hashed(path, copy), size=copy.tell())
+                return self._install(path, hash_file(path), expect, path.name)
+            with temporary_file(scratch, prefix=f"{os.getpid()}-") as (copy, temporary):
+                sha256 = copy_hashed(path, copy)
                 copy.close()
-                _compare(path, digest, expect)
-                self._install(temporary, digest)
+                self._install(temporary, sha256, expect, path.name)
             if move:
                 path.unlink()
-            return digest
-
-    def put_bytes(self, data: bytes) -> Digest:
-        """Store ``data``."""
-        digest = Digest(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
-        with disk_errors(self.root), self._temporary() as (file, temporary):
-            file.write(data)
-            file.close()
-            self._install(temporary, digest)
-        return digest
+            return sha256
 
     def get_action(self, key: str) -> dict[str, Any] | None:
         """Return what `put_action` stored under ``key``, or None.
@@ -174,12 +154,19 @@ class Cache:
             file.write(_encode(key, value))
 
     @contextlib.contextmanager
-    def lock(self, name: str, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    def lock(
+        self,
+        name: str,
+        *,
+        waiting: Callable[[], None] = lambda: None,
+        cancel: CancelToken | None = None,
+    ) -> Iterator[None]:
         """Keep every other holder of this name, in any thread or process, outside the block.
 
         ``waiting`` is called once when there is somebody to wait for. The kernel holds the lock:
-        it ends with its process, however that ends. Not reentrant.
+        it ends with its process, however that ends. Not reentrant. Raises Cancelled.
         """
+        cancel = CancelToken() if cancel is None else cancel  # one that is not set is false
         # Imported here: it is slow, and a warm run needs no lock.
         from filelock import FileLock, Timeout  # noqa: PLC0415
 
@@ -188,10 +175,11 @@ class Cache:
             try:
                 lock.acquire(blocking=False)
             except Timeout:
-                if waiting is not None:
-                    waiting()
-                lock.acquire()
+                waiting()
+                with contextlib.suppress(Timeout):
+                    lock.acquire(cancel_check=cancel.event.is_set)
         try:
+            cancel.check(name)
             yield
         finally:
             lock.release()
@@ -213,8 +201,17 @@ class Cache:
 
     def entries(self) -> list[Entry]:
         """Return all entries, blobs first, by name. Nothing is hashed."""
+        found = []
         with disk_errors(self.root):
-            return [*self._blobs(), *self._actions()]
+            for kind, path in self._paths():
+                with contextlib.suppress(FileNotFoundError):
+                    state = path.lstat()
+                    used = state.st_mtime
+                    with contextlib.suppress(FileNotFoundError):
+                        if kind is EntryKind.BLOB:
+                            used = self._seen_path(path.name).lstat().st_mtime
+                    found.append(Entry(kind=kind, name=path.name, size=state.st_size, used=used))
+        return found
 
     def prune(self, *, max_age: float, now: float | None = None) -> Pruned:
         """Remove what was not used for ``max_age`` seconds; 0 removes everything.
@@ -232,7 +229,7 @@ class Cache:
                     case EntryKind.BLOB:
                         self._forget(entry.name)
             self._prune_parts(limit)
-            for path in _files(self.root / "tmp", "*"):
+            for path in (self.root / "tmp").glob("*"):
                 if path.lstat().st_mtime <= min(limit, time.time() - STALE):
                     _remove(path)
         return Pruned(entries=len(old), size=sum(entry.size for entry in old))
@@ -241,20 +238,22 @@ class Cache:
         """Hash everything, remove what is damaged and return it."""
         damaged = []
         with disk_errors(self.root):
-            for path in _files(self.root / "cas", "*/*"):
-                if (reason := self._rehash(path)) is not None:
-                    damaged.append(Damaged(kind=EntryKind.BLOB, name=path.name, reason=reason))
-            for path in _files(self.root / "ac", "*"):
-                try:
-                    _decode(path.read_bytes(), path.name)
-                except FileNotFoundError:
-                    continue
-                except ValueError as error:
-                    _remove(path)
-                    damaged.append(
-                        Damaged(kind=EntryKind.ACTION, name=path.name, reason=str(error))
-                    )
+            for kind, path in self._paths():
+                if reason := self._damage(kind, path):
+                    damaged.append(Damaged(kind=kind, name=path.name, reason=reason))
         return damaged
+
+    def _damage(self, kind: EntryKind, path: Path) -> str | None:
+        if kind is EntryKind.BLOB:
+            return self._rehash(path)
+        try:
+            _decode(path.read_bytes(), path.name)
+        except FileNotFoundError:
+            pass
+        except ValueError as error:
+            _remove(path)
+            return str(error)
+        return None
 
     def _blob_path(self, sha256: str) -> Path:
         return self.root / "cas" / _checked(SHA256, sha256)[:2] / sha256
@@ -270,16 +269,16 @@ class Cache:
         directory.mkdir(parents=True, exist_ok=True)
         return directory
 
-    def _temporary(self) -> contextlib.AbstractContextManager[tuple[BinaryIO, Path]]:
-        return temporary_file(self.root / "tmp", prefix=f"{os.getpid()}-")
-
-    def _install(self, path: Path, digest: Digest) -> None:
-        target = self._blob_path(digest.sha256)
-        if self.blob(digest.sha256) is not None:
+    def _install(self, path: Path, sha256: str, expect: str | None, name: str) -> str:
+        if expect is not None and expect != sha256:
+            raise WrongBytesError(name, expected=expect, actual=sha256)
+        if self.blob(sha256) is not None:
             path.unlink()
-            return
-        install(path, target, mode=0o444)
-        self._remember(digest.sha256, _stamp(target.lstat()))
+        else:
+            target = self._blob_path(sha256)
+            install(path, target, mode=0o444)
+            self._remember(sha256, _stamp(target.lstat()))
+        return sha256
 
     def _rehash(self, path: Path) -> str | None:
         """Hash a blob. None: it is good, and remembered. Else it was removed, for this reason."""
@@ -317,30 +316,15 @@ class Cache:
         _remove(self.root / "cas" / sha256[:2] / sha256)
         _remove(self._seen_path(sha256))
 
-    def _blobs(self) -> Iterator[Entry]:
-        for path in _files(self.root / "cas", "*/*"):
-            with contextlib.suppress(FileNotFoundError):
-                state = path.lstat()
-                used = state.st_mtime
-                with contextlib.suppress(FileNotFoundError):
-                    used = self._seen_path(path.name).lstat().st_mtime
-                yield Entry(kind=EntryKind.BLOB, name=path.name, size=state.st_size, used=used)
-
-    def _actions(self) -> Iterator[Entry]:
-        for path in _files(self.root / "ac", "*"):
-            with contextlib.suppress(FileNotFoundError):
-                state = path.lstat()
-                yield Entry(
-                    kind=EntryKind.ACTION,
-                    name=path.name,
-                    size=state.st_size,
-                    used=state.st_mtime,
-                )
+    def _paths(self) -> Iterator[tuple[EntryKind, Path]]:
+        for kind, pattern in ((EntryKind.BLOB, "cas/*/*"), (EntryKind.ACTION, "ac/*")):
+            for path in sorted(self.root.glob(pattern)):
+                yield kind, path
 
     def _prune_parts(self, limit: float) -> None:
         from filelock import FileLock, Timeout  # noqa: PLC0415
 
-        for path in _files(self.root / "part", "*"):
+        for path in (self.root / "part").glob("*"):
             lock = self._directory("locks") / f"fetch-{path.name.partition('.')[0]}.lock"
             with contextlib.suppress(Timeout, FileNotFoundError), FileLock(lock, blocking=False):
                 if path.lstat().st_mtime <= limit:
@@ -358,21 +342,11 @@ def _stamp(state: os.stat_result) -> list[int]:
     return [state.st_size, state.st_mtime_ns, state.st_ino, state.st_ctime_ns]
 
 
-def _compare(path: Path, digest: Digest, expect: str | None) -> None:
-    if expect is not None and digest.sha256 != expect:
-        subject = f"'{path.name}'"
-        raise WrongBytesError(subject, expected=expect, actual=digest.sha256)
-
-
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def _files(directory: Path, pattern: str) -> list[Path]:
-    return sorted(directory.glob(pattern))
 
 
 def _canonical(value: object) -> bytes:

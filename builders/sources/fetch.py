@@ -1,6 +1,7 @@
 """Have a pinned source's bytes in the cache, whatever it takes; never anybody else's bytes."""
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,38 +37,43 @@ class Failure:
     reason: str
 
 
-class Unavailable(SourceError):
-    """No mirror had the source. ``gone``: an older release may be tried instead, loudly."""
+class _Missing(SourceError):
+    """A source could not be had; ``failures`` are those of the mirrors that were asked."""
 
-    def __init__(self, source: Source, failures: tuple[Failure, ...]) -> None:
-        self.source = source
+    def __init__(self, what: str, failures: Sequence[Failure], *, why: str, next: str) -> None:
+        super().__init__("\n".join([what, *map(_line, failures)]), why=why, next=next)
         self.failures = failures
         self.gone = all(failure.kind is FailureKind.GONE for failure in failures)
-        what = f"No mirror has {source.filename} ({source.name} {source.version})."
-        why = "the machine has no way out, or upstream moved the file"
+        """An older release may be tried instead, loudly."""
+
+
+class Unavailable(_Missing):
+    """No mirror had the source."""
+
+    def __init__(self, source: Source, failures: Sequence[Failure]) -> None:
+        why = "a mirror serves other bytes than were pinned: a mistake there, or an attack"
         if not failures:
             why = (
                 "its only mirror is Debian's pool, and apt names no Debian archive on this machine"
             )
-        elif not self.gone:
-            why = "a mirror serves other bytes than were pinned: a mistake there, or an attack"
+        elif all(failure.kind is FailureKind.GONE for failure in failures):
+            why = "the machine has no way out, or upstream moved the file"
         super().__init__(
-            "\n".join([what, *map(_line, failures)]),
+            f"No mirror has {source.filename} ({source.name} {source.version}).",
+            failures,
             why=why,
             next="name a mirror that has it in FROMSCRATCH_MIRRORS (file:///directory works), or run "
             "'inv fetch' where the network is better and then build with --offline",
         )
 
 
-class NotCached(SourceError):
+class NotCached(_Missing):
     """The source is not in the cache, and the network may not be asked."""
 
-    def __init__(self, source: Source, failures: tuple[Failure, ...]) -> None:
-        self.source = source
-        self.failures = failures
-        what = f"{source.filename} ({source.name} {source.version}) is not in the cache."
+    def __init__(self, source: Source, failures: Sequence[Failure]) -> None:
         super().__init__(
-            "\n".join([what, *map(_line, failures)]),
+            f"{source.filename} ({source.name} {source.version}) is not in the cache.",
+            failures,
             why="--offline, and it was never fetched on this machine",
             next="run 'inv fetch' with a network, or name a directory that has it: "
             "FROMSCRATCH_MIRRORS=file:///directory",
@@ -146,9 +152,7 @@ def _first(
         seconds = round(options.monotonic() - began, 3)
         cache.put_action(_origin(source), {"url": mirror.redacted, "seconds": seconds})
         return Fetched(path=path, url=mirror.redacted, seconds=seconds, cached=False)
-    if offline:
-        raise NotCached(source, tuple(failures))
-    raise Unavailable(source, tuple(failures))
+    raise (NotCached if offline else Unavailable)(source, failures)
 
 
 def _origin(source: Source) -> str:

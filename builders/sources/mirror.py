@@ -60,5 +60,4 @@ def _copy(file: Path, path: Path, source: Source) -> None:
     with atomic(path) as copy:
         actual = copy_hashed(file, copy)
         if actual != source.sha256:
-            subject = f"'{file}'"
-            raise WrongBytesError(subject, expected=source.sha256, actual=actual)
+            raise WrongBytesError(str(file), expected=source.sha256, actual=actual)

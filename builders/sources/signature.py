@@ -46,11 +46,8 @@ def check_signature(
     if not _is_usable(certificate):
         return _ask_gpgv(file, signature, certificate, fingerprint, subject=subject)
 
-    def store(_: list[str]) -> list[Cert]:
-        return [certificate]
-
     try:
-        found = verify(file=str(file), store=store, signature=read)
+        found = verify(file=str(file), store=lambda _: [certificate], signature=read)
     except (RuntimeError, ValueError) as error:
         raise BadSignatureError(subject, _reason(read, certificate)) from error
     if not any(valid.certificate.upper() == fingerprint for valid in found.valid_sigs):
@@ -106,18 +103,10 @@ def _ask_gpgv(
         directory = Path(name)
         (directory / "keys").write_bytes(bytes(certificate))
         (directory / "signature").write_bytes(signature)
-        words = [
-            "gpgv",
-            "--status-fd",
-            "1",
-            "--homedir",
-            name,
-            "--keyring",
-            str(directory / "keys"),
-        ]
+        words = ["gpgv", "--status-fd", "1", "--homedir", name, "--keyring", f"{name}/keys"]
         try:
             done = run_program(
-                [*words, str(directory / "signature"), str(file.absolute())],
+                [*words, f"{name}/signature", str(file.absolute())],
                 seconds=GPGV_SECONDS,
                 package="gpgv",
                 purpose=f"check a signature by {fingerprint}",

@@ -14,6 +14,7 @@ from bench.server import serving
 from bench.sizes import bundle_in
 from builders.sources.cache import Cache
 from recipes.load import load_recipes
+from tests.fakes import put_bytes
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_the_ca_bundle_is_found_in_a_file() -> None:
 
 def test_seed_for_a_cold_build_takes_sources_alone(tmp_path: Path) -> None:
     old, new = Cache(tmp_path / "old"), Cache(tmp_path / "new")
-    sha256 = old.put_bytes(b"musl").sha256
+    sha256 = put_bytes(old, b"musl")
     old.put_action("key-musl", {"step": "musl 1 linux/amd64", "output": sha256, "files": {}})
     old.put_action("origin-x", {"url": "https://x.example/"})
     seed(old, new, load_recipes(), steps=())
@@ -57,7 +58,7 @@ def test_seed_for_a_cold_build_takes_sources_alone(tmp_path: Path) -> None:
 
 def test_seed_takes_sources_and_sysroot_and_nothing_of_curl(tmp_path: Path) -> None:
     old, new = Cache(tmp_path / "old"), Cache(tmp_path / "new")
-    blobs = {name: old.put_bytes(name.encode()).sha256 for name in ("musl", "upx", "curl")}
+    blobs = {name: put_bytes(old, name.encode()) for name in ("musl", "upx", "curl")}
     for name, sha256 in blobs.items():
         step = f"{name} 1 linux/amd64"
         old.put_action(f"key-{name}", {"step": step, "output": sha256, "files": {}})

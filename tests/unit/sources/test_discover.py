@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from builders.sources import discover
 from builders.sources.client import MirrorError
-from builders.sources.discover import GitHubDiscovery, HtmlDiscovery, upstream
+from builders.sources.discover import upstream
 from builders.sources.versions import Version
 from recipes.model import Source
 from tests.unit.sources.servers import Waits, answer, serving, source_of
@@ -20,7 +21,7 @@ PINNED = source_of(
 
 def read(waits: Waits, page: str, pinned: Source = PINNED) -> set[str]:
     with serving(answer(page.encode())) as server:
-        found = HtmlDiscovery(listing=server.url, pinned=pinned, options=waits.options()).versions()
+        found = upstream(server.url, pinned, waits.options())
     return {version for version in found if Version.parse(version)}
 
 
@@ -60,11 +61,12 @@ def test_nothing_but_numbers_gets_out_of_a_page(waits: Waits) -> None:
 def github(waits: Waits, body: object, kind: str = "releases") -> tuple[set[str], str]:
     text = body if isinstance(body, str) else json.dumps(body)
     with serving(answer(text.encode())) as server:
-        found = GitHubDiscovery(
-            listing=f"https://github.com/Mbed-TLS/mbedtls/{kind}",
-            options=waits.options(),
+        found = upstream(
+            f"https://github.com/Mbed-TLS/mbedtls/{kind}",
+            PINNED,
+            waits.options(),
             api=f"http://127.0.0.1:{server.server_port}",
-        ).versions()
+        )
         return {version for version in found if Version.parse(version)}, server.requests[0].path
 
 
@@ -100,16 +102,31 @@ def test_github_that_answers_something_else(waits: Waits, body: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("listing", "kind"),
+    ("listing", "asked"),
     [
-        ("https://github.com/a/b/releases", GitHubDiscovery),
-        ("https://github.com/a/b/tags/", GitHubDiscovery),
-        ("https://github.com/a/b", HtmlDiscovery),
-        ("https://github.com.evil.invalid/a/b/releases", HtmlDiscovery),
-        ("https://curl.se/download/", HtmlDiscovery),
+        (
+            "https://github.com/a/b/releases",
+            "https://api.github.com/repos/a/b/releases?per_page=100",
+        ),
+        ("https://github.com/a/b/tags/", "https://api.github.com/repos/a/b/tags?per_page=100"),
+        ("https://github.com/a/b", "https://github.com/a/b"),
+        (
+            "https://github.com.evil.invalid/a/b/releases",
+            "https://github.com.evil.invalid/a/b/releases",
+        ),
+        ("https://curl.se/download/", "https://curl.se/download/"),
     ],
 )
-def test_the_listing_says_who_reads_it(waits: Waits, listing: str, kind: type[object]) -> None:
-    place = upstream(listing, PINNED, waits.options())
-    assert type(place) is kind
-    assert place.where == listing
+def test_the_listing_says_who_is_asked(
+    waits: Waits, monkeypatch: pytest.MonkeyPatch, listing: str, asked: str
+) -> None:
+    pages: list[str] = []
+
+    def read_page(url: str, **_: object) -> bytes:
+        pages.append(url)
+        return b""
+
+    monkeypatch.setattr(discover, "read_page", read_page)
+    with pytest.raises(MirrorError):
+        upstream(listing, PINNED, waits.options())
+    assert pages == [asked]
