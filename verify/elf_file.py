@@ -64,45 +64,31 @@ class Segment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Header:
-    """The ELF header. ``machine``, ``type`` and ``os_abi`` as pyelftools names them."""
-
-    type: str
-    machine: str
-    os_abi: str
-    bits: int
-    little_endian: bool
-    entry: int
-    size: int
-    segments_offset: int
-    segments_count: int
-    segments_entry_size: int
-    sections_offset: int
-    sections_count: int
-    sections_entry_size: int
-    section_names_index: int
-
-    @property
-    def segments_end(self) -> int:
-        """The first file offset after the program header table."""
-        return self.segments_offset + self.segments_count * self.segments_entry_size
-
-    @property
-    def sections_end(self) -> int:
-        """The first file offset after the section header table."""
-        return self.sections_offset + self.sections_count * self.sections_entry_size
-
-
-@dataclass(frozen=True, kw_only=True)
 class ElfFile:
     """An open ELF file, valid inside ``open_elf``."""
 
     path: Path
     size: int
     sha256: str
-    header: Header
+    header: Mapping[str, Any]
+    """The fields of ``Elf_Ehdr`` under their own names, beginning with ``e_``; see `named`."""
     file: BufferedReader
     structs: ELFStructs
+
+    @property
+    def segments_end(self) -> int:
+        """The first file offset after the program header table."""
+        return self._table_end("ph")
+
+    @property
+    def sections_end(self) -> int:
+        """The first file offset after the section header table."""
+        return self._table_end("sh")
+
+    def _table_end(self, table: str) -> int:
+        header = self.header
+        end: int = header[f"e_{table}off"] + header[f"e_{table}num"] * header[f"e_{table}entsize"]
+        return end
 
     def at(self, offset: int, size: int) -> bytes:
         """Return the bytes at ``offset``: up to ``size``, fewer where the file ends."""
@@ -130,25 +116,25 @@ class ElfFile:
 
     def segments(self) -> tuple[Segment, ...]:
         """Return the program headers in file order; raises MalformedElfError."""
-        header = self.header
-        if header.segments_count == 0:
+        count, entry_size = self.header["e_phnum"], self.header["e_phentsize"]
+        if count == 0:
             return ()
         size = self.entry_size("Elf_Phdr")
-        if header.segments_entry_size != size:
-            wrong = header.segments_entry_size
-            msg = f"{_show(self.path)}: has program headers of {wrong} B, not {size} B."
-            raise MalformedElfError(msg, why="the file is damaged; no kernel would start it")
+        damaged = "the file is damaged; no kernel would start it"
+        if entry_size != size:
+            msg = f"{_show(self.path)}: has program headers of {entry_size} B, not {size} B."
+            raise MalformedElfError(msg, why=damaged)
         # 0xffff (PN_XNUM) means "more than fit": Linux does not run such files.
-        if size * header.segments_count > MAX_SEGMENT_TABLE:
-            msg = f"{_show(self.path)}: claims {header.segments_count} program headers."
-            raise MalformedElfError(msg, why="the file is damaged; no kernel would start it")
-        if header.segments_end > self.size:
+        if size * count > MAX_SEGMENT_TABLE:
+            msg = f"{_show(self.path)}: claims {count} program headers."
+            raise MalformedElfError(msg, why=damaged)
+        if self.segments_end > self.size:
             msg = f"{_show(self.path)}: the program header table lies outside the file."
             raise MalformedElfError(msg, why="the file is truncated", next="build or copy it again")
-        table = self.at(header.segments_offset, size * header.segments_count)
+        table = self.at(self.header["e_phoff"], size * count)
         return tuple(
             Segment(
-                type=_name("PT", row["p_type"]),
+                type=named("PT", row["p_type"]),
                 offset=row["p_offset"],
                 vaddr=row["p_vaddr"],
                 file_size=row["p_filesz"],
@@ -186,7 +172,7 @@ def open_elf(path: Path) -> Iterator[ElfFile]:
                 path=path,
                 size=size,
                 sha256=sha256,
-                header=_header(parsed),
+                header=parsed.header,
                 file=file,
                 structs=parsed.structs,
             )
@@ -261,27 +247,7 @@ def _fence(path: Path) -> Iterator[None]:
         raise MalformedElfError(msg, why="the file is truncated or damaged") from error
 
 
-def _header(parsed: ELFFile) -> Header:
-    raw: Mapping[str, Any] = parsed.header
-    return Header(
-        type=_name("ET", raw["e_type"]),
-        machine=_name("EM", raw["e_machine"]),
-        os_abi=_name("ELFOSABI", raw["e_ident"]["EI_OSABI"]),
-        bits=parsed.elfclass,
-        little_endian=parsed.little_endian,
-        entry=raw["e_entry"],
-        size=parsed.structs.Elf_Ehdr.sizeof(),
-        segments_offset=raw["e_phoff"],
-        segments_count=raw["e_phnum"],
-        segments_entry_size=raw["e_phentsize"],
-        sections_offset=raw["e_shoff"],
-        sections_count=raw["e_shnum"],
-        sections_entry_size=raw["e_shentsize"],
-        section_names_index=raw["e_shstrndx"],
-    )
-
-
-def _name(prefix: str, value: object) -> str:
+def named(prefix: str, value: object) -> str:
     """Return the name that pyelftools knows for ``value``, else one made of its number."""
     return f"{prefix}_{value:#x}" if isinstance(value, int) else str(value)
 

@@ -11,13 +11,15 @@ from typing import Final, Literal
 
 from verify.build_paths import compile_build_paths, find_build_paths
 from verify.dynamic import read_dynamic
-from verify.elf_file import ElfFile, MalformedElfError, NotElfError, Segment, open_elf
+from verify.elf_file import ElfFile, MalformedElfError, NotElfError, Segment, named, open_elf
 from verify.printable import printable
-from verify.sections import SectionFacts, read_section_facts
+from verify.sections import read_sections
 
 __all__ = ["ElfFacts", "MalformedElfError", "NotElfError", "Packing", "Segment", "read_facts"]
 
 _PATH_MAX: Final = 4096
+# ".gnu_debuglink" is not among them: it only names a separate file, and makes this one no bigger.
+_DEBUG: Final = (".debug", ".zdebug", ".stab", ".gdb_index", ".gnu_debugdata")
 _UPX_MAGIC: Final = b"UPX!"
 _INFO_SIZE: Final = 12
 _PACK_HEADER_SIZE: Final = 32
@@ -93,20 +95,35 @@ def read_facts(path: Path, *, build_paths: tuple[str, ...] = ()) -> ElfFacts:
     with open_elf(path) as elf:
         segments = elf.segments()
         dynamic = read_dynamic(elf, segments)
-        sections = read_section_facts(elf)
+        sections = read_sections(elf)
+        problem = sections if isinstance(sections, str) else None
+        known = () if isinstance(sections, str) else sections
+        if any(section.file_end > elf.size for section in known):
+            problem = "a section lies outside the file"
         packing = _packing(elf)
         interpreter = _interpreter(elf, segments)
+        # UPX puts packed data that is never mapped, then its trailer, after the last segment.
+        # That nothing follows the trailer was seen when it was found at the very end.
+        appended = 0 if packing is Packing.UPX else None
+        if appended is None and not problem:
+            ends = [elf.structs.Elf_Ehdr.sizeof(), *(section.file_end for section in known)]
+            ends += [s.file_end for s in segments if s.file_size > 0]
+            ends += [elf.sections_end] if known else []
+            ends += [elf.segments_end] if segments else []
+            appended = max(0, elf.size - max(ends))
+        stack = [segment.executable for segment in segments if segment.type == "PT_GNU_STACK"]
         header = elf.header
+        elf_type = named("ET", header["e_type"])
         return ElfFacts(
             path=path,
             size=elf.size,
             sha256=elf.sha256,
-            machine=header.machine,
-            bits=header.bits,
-            little_endian=header.little_endian,
-            os_abi=header.os_abi,
-            elf_type=header.type,
-            entry=header.entry,
+            machine=named("EM", header["e_machine"]),
+            bits=elf.structs.elfclass,
+            little_endian=elf.structs.little_endian,
+            os_abi=named("ELFOSABI", header["e_ident"]["EI_OSABI"]),
+            elf_type=elf_type,
+            entry=header["e_entry"],
             segments=segments,
             interpreter=interpreter,
             dynamic_present=dynamic.present,
@@ -116,31 +133,33 @@ def read_facts(path: Path, *, build_paths: tuple[str, ...] = ()) -> ElfFacts:
             runpath=dynamic.runpath,
             # A shared library also lacks an interpreter, yet never the dynamic segment;
             # UPX leaves none, so in a packed file its absence is all there is to see.
-            is_static_pie=header.type == "ET_DYN"
+            is_static_pie=elf_type == "ET_DYN"
             and interpreter is None
             and not dynamic.needed
             and (dynamic.pie_flag or not dynamic.present),
-            stack_executable=_stack_executable(segments),
+            stack_executable=any(stack) if stack else None,
             relro=any(s.type == "PT_GNU_RELRO" for s in segments),
-            section_problem=sections.problem,
-            symbol_table=sections.symbol_table,
-            debug_sections=sections.debug,
+            section_problem=problem,
+            symbol_table=None if problem else any(s.type == "SHT_SYMTAB" for s in known),
+            debug_sections=None
+            if problem
+            else tuple(s.name for s in known if s.name.startswith(_DEBUG)),
             build_paths=find_build_paths(elf, segments, pattern),
             build_paths_sought=build_paths,
             packing=packing,
-            appended=_appended(elf, segments, sections, packing),
+            appended=appended,
         )
 
 
 def _packing(elf: ElfFile) -> Packing:
     """Return DAMAGED when one of UPX's two marks is there without the other."""
-    info = elf.header.segments_end
+    info = elf.segments_end
     trailer = elf.at(elf.size - _TRAILER_SIZE, _TRAILER_SIZE)
     has_info = elf.at(info + 4, len(_UPX_MAGIC)) == _UPX_MAGIC
     has_trailer = trailer.startswith(_UPX_MAGIC)
     if not has_info and not has_trailer:
         return Packing.NONE
-    order: Literal["little", "big"] = "little" if elf.header.little_endian else "big"
+    order: Literal["little", "big"] = "little" if elf.structs.little_endian else "big"
     intact = (
         has_info
         and has_trailer
@@ -157,24 +176,3 @@ def _interpreter(elf: ElfFile, segments: tuple[Segment, ...]) -> str | None:
             raw = elf.at(segment.offset, min(segment.file_size, _PATH_MAX))
             return printable(raw.partition(b"\0")[0])
     return None
-
-
-def _stack_executable(segments: tuple[Segment, ...]) -> bool | None:
-    flags = [segment.executable for segment in segments if segment.type == "PT_GNU_STACK"]
-    return any(flags) if flags else None
-
-
-def _appended(
-    elf: ElfFile, segments: tuple[Segment, ...], sections: SectionFacts, packing: Packing
-) -> int | None:
-    # UPX puts packed data that is never mapped, then its trailer, after the last segment.
-    # That nothing follows the trailer was seen when it was found at the very end.
-    if packing is Packing.UPX:
-        return 0
-    if sections.problem:
-        return None
-    ends = [s.file_end for s in segments if s.file_size > 0]
-    if segments:
-        ends.append(elf.header.segments_end)
-    described = max(elf.header.size, sections.end, *ends)
-    return max(0, elf.size - described)

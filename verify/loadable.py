@@ -5,7 +5,7 @@ import struct
 from pathlib import Path
 from typing import Final
 
-from verify.elf_file import MAX_FILE_SIZE, ElfFile, MalformedElfError, Segment, open_elf
+from verify.elf_file import MAX_FILE_SIZE, ElfFile, MalformedElfError, Segment, named, open_elf
 from verify.printable import printable
 
 _CHUNK: Final = 1024 * 1024
@@ -24,13 +24,14 @@ def loadable_bytes_digest(path: Path) -> str:
     """
     digest = hashlib.sha256()
     with open_elf(path) as elf:
-        header = elf.header
+        raw = elf.header
+        what = (named("EM", raw["e_machine"]), named("ET", raw["e_type"]), raw["e_entry"])
         loads = [segment for segment in elf.segments() if segment.type == "PT_LOAD"]
         # The sum is bounded as well: many segments may claim the same bytes.
         if not loads or sum(segment.file_size for segment in loads) > MAX_FILE_SIZE:
             msg = f"{printable(str(path))}: has nothing to load, or more than {MAX_FILE_SIZE} B."
             raise MalformedElfError(msg)
-        digest.update(f"{header.bits} {header.machine} {header.type} {header.entry}\n".encode())
+        digest.update("{} {} {} {}\n".format(elf.structs.elfclass, *what).encode())
         for segment in loads:
             if segment.file_end > elf.size:
                 msg = f"{printable(str(path))}: a segment lies outside the file."
@@ -46,7 +47,7 @@ def loadable_bytes_digest(path: Path) -> str:
 def _contents(elf: ElfFile, segment: Segment, offset: int) -> bytes:
     """Return the next chunk of ``segment`` with the section fields of the ELF header zeroed."""
     chunk = bytearray(elf.at(offset, min(_CHUNK, segment.file_end - offset)))
-    for field, width in _SECTION_FIELDS[elf.header.bits]:
+    for field, width in _SECTION_FIELDS[elf.structs.elfclass]:
         for position in range(field - offset, field - offset + width):
             if 0 <= position < len(chunk):
                 chunk[position] = 0
