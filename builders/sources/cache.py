@@ -177,7 +177,7 @@ class Cache:
             except Timeout:
                 waiting()
                 with contextlib.suppress(Timeout):
-                    lock.acquire(cancel_check=cancel.event.is_set)
+                    lock.acquire(cancel_check=cancel.is_set)
         try:
             cancel.check(name)
             yield

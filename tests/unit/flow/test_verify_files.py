@@ -35,7 +35,7 @@ def build(context: Context, upx: Path) -> None:
         target=Target.native(),
         needs=(),
     )
-    blob = context.cache.put_file(upx).sha256
+    blob = context.cache.put_file(upx)
     key = action_key(step, {}, context.toolchain)
     context.cache.put_action(key, {"files": {"upx": blob}})
 
