@@ -104,8 +104,7 @@ class LazyEngine:
     def get(self) -> Engine:
         """Return the engine, making it once. Raises EngineError when there is none."""
         with self._lock:
-            if self._engine is None:
-                self._engine = self._make()
+            self._engine = self._engine or self._make()
             return self._engine
 
 

@@ -151,9 +151,8 @@ def topological_order(goals: Iterable[Goal]) -> tuple[Step, ...]:
             add(need)
 
     for goal in goals:
-        add(goal.build)
-        if goal.pack:
-            add(goal.pack)
+        for step in filter(None, (goal.build, goal.pack)):
+            add(step)
     return tuple(sorter.static_order())
 
 

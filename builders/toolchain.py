@@ -31,12 +31,8 @@ class Toolchain:
     @classmethod
     def installed(cls, recipes: Path) -> "Toolchain":
         """Return the toolchain beside the running Python."""
-        paths = sysconfig.get_paths()
-        return cls(
-            packages=Path(paths["purelib"]),
-            programs=Path(paths["scripts"]),
-            scripts=recipes / "toolchain",
-        )
+        packages, programs = (Path(sysconfig.get_path(name)) for name in ("purelib", "scripts"))
+        return cls(packages=packages, programs=programs, scripts=recipes / "toolchain")
 
     def parts(self) -> Iterator[tuple[PurePosixPath, Path]]:
         """Yield (path below the toolchain's directory, file or directory of this machine).
