@@ -27,12 +27,10 @@ class MemoryBudget:
 
 def needed(step: Step) -> int:
     """Return the bytes that a step is taken to need at its worst moment."""
-    match step.stage:
-        case Stage.BUILD:
-            # One link or whole-program compilation, or as many compilers as `JOBS` tells the script.
-            return max(step.variant.memory, COMPILER * (os.cpu_count() or 1))
-        case Stage.CHECKS | Stage.PACK:
-            return COMPILER
+    if step.stage is not Stage.BUILD:
+        return COMPILER
+    # One link or whole-program compilation, or as many compilers as `JOBS` tells the script.
+    return max(step.variant.memory, COMPILER * (os.cpu_count() or 1))
 
 
 def available(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int | None:

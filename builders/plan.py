@@ -44,7 +44,6 @@ class Step:
 
     @property
     def slug(self) -> str:
-        """The name as a file name."""
         return self.name.replace("/", "-").replace(":", "-").replace(" ", "-")
 
     def __hash__(self) -> int:

@@ -47,7 +47,6 @@ class Mirror:
 
     @property
     def transport(self) -> Transport:
-        """How to fetch from it."""
         return TRANSPORTS.get(self.url.partition(":")[0].lower(), over_http)
 
     @property

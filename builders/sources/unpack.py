@@ -79,7 +79,6 @@ class _Tree:
         self._links: dict[PurePosixPath, str] = {}
 
     def take(self, found: Iterable[ArchiveMember]) -> None:
-        """Unpack everything."""
         for member in found:
             path = _path(member.name)
             self._times[path] = member.mtime
