@@ -57,12 +57,10 @@ class Outcome:
 
     @classmethod
     def read(cls, key: str, entry: Mapping[str, Any]) -> "Outcome":
-        """Return what the cache remembers."""
         kept = {name: entry[name] for name in ("output", "files", "engine", "isolated", "seconds")}
         return cls(key=key, cached=True, usage=Usage.read(entry.get("usage", {})), **kept)
 
     def entry(self, step: Step) -> dict[str, object]:
-        """What the cache is to remember."""
         kept = asdict(self)
         del kept["key"], kept["cached"]
         return {"step": step.name, **kept}
@@ -104,8 +102,7 @@ class LazyEngine:
     def get(self) -> Engine:
         """Return the engine, making it once. Raises EngineError when there is none."""
         with self._lock:
-            if self._engine is None:
-                self._engine = self._make()
+            self._engine = self._engine or self._make()
             return self._engine
 
 
@@ -142,13 +139,9 @@ class StepRunner:
 
         Raises StepError with the end of the log when the script fails.
         """
-
-        def waiting() -> None:
-            self.report.note(f"wait    {step.name}: another run is at it")
-
-        key = self.key(step, inputs)
+        key, busy = self.key(step, inputs), f"wait    {step.name}: another run is at it"
         # Two runs that want the same step: the second waits, then finds the result.
-        with self.cache.lock(key, waiting=waiting, cancel=self.cancel):
+        with self.cache.lock(key, waiting=lambda: self.report.note(busy), cancel=self.cancel):
             if found := self.look_up(step, inputs):
                 return found
             engine = self.engine.get()
@@ -204,14 +197,12 @@ class StepRunner:
         return float(known["seconds"]) if known else UNKNOWN
 
     def key(self, step: Step, inputs: Mapping[str, Outcome]) -> str:
-        """The step's action key."""
         digests = {name: outcome.output for name, outcome in inputs.items()}
         return action_key(step, digests, self.toolchain)
 
     def _put(
         self, step: Step, inputs: Mapping[str, Outcome], sandbox: Sandbox, scratch: Path
     ) -> None:
-        """Put everything into the sandbox."""
         directories = scratch / "directories"
         for name in ("work", "out"):
             (directories / name).mkdir(parents=True)

@@ -1,12 +1,12 @@
 """The whole environment of a step: all that a build script is told."""
 
 import os
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection
 from pathlib import PurePosixPath
 
 from builders.plan import Stage, Step
 from builders.toolchain import BOX, INSIDE, Toolchain
-from core.target import Target
 
 
 def environment(
@@ -25,6 +25,9 @@ def environment(
     target = step.target
     # A no-op where paths are fixed already; what makes the host engine's bytes the same.
     maps = f"-ffile-prefix-map={root}={BOX} -ffile-prefix-map={tools}={INSIDE}"
+    link = " ".join(toolchain.link_flags)
+    if not target.machine.outlines:  # the machine outliner is not good for it
+        link = link.replace("machine-outliner=always", "machine-outliner=never")
     return {
         "PATH": f"{tools}/bin:/usr/bin:/bin",
         "HOME": f"{root}/work",
@@ -50,28 +53,20 @@ def environment(
         "MUSL_ARCH": target.machine.musl_arch,
         "KERNEL_ARCH": target.machine.kernel_arch,
         "CFLAGS": " ".join([*toolchain.compile_flags, maps]),
-        "LDFLAGS": " ".join(_outline(toolchain.link_flags, target)),
+        "LDFLAGS": link,
         "SWITCHES": " ".join(
             f"-D{key}={value}" for key, value in sorted(step.variant.switches.items())
         ),
         "METHOD": step.recipe.pack.value if step.stage is Stage.PACK else "",
         "SYSROOT": str(root / need_directory("musl")) if "musl" in needs else "",
-        **{f"NEED_{variable(name)}": str(root / need_directory(name)) for name in needs},
+        # No more than letters and digits: ``NEED_CPYTHON_HOST`` for ``cpython:host``.
+        **{
+            f"NEED_{re.sub('[^A-Za-z0-9]', '_', name).upper()}": str(root / need_directory(name))
+            for name in needs
+        },
     }
-
-
-def _outline(flags: Sequence[str], target: Target) -> list[str]:
-    """Take the machine outliner away from targets that it is not good for."""
-    if target.machine.outlines:
-        return list(flags)
-    return [flag.replace("machine-outliner=always", "machine-outliner=never") for flag in flags]
 
 
 def need_directory(name: str) -> PurePosixPath:
     """Where in its sandbox a step finds what it needs. No colon: it would end a path in PATH."""
     return PurePosixPath("needs", name.replace(":", "-"))
-
-
-def variable(name: str) -> str:
-    """The part of a variable's name that stands for a need: ``CPYTHON_HOST`` for ``cpython:host``."""
-    return "".join(letter if letter.isalnum() else "_" for letter in name).upper()

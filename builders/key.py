@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from builders.environment import environment
 from builders.plan import Stage, Step
@@ -40,10 +40,7 @@ def action_key(step: Step, inputs: Mapping[str, str], toolchain: Toolchain) -> s
             variables = environment(step, toolchain, inputs)
             facts["environment"] = {k: v for k, v in variables.items() if k != "JOBS"}
             facts["files"] = [
-                [
-                    str(PurePosixPath(path.relative_to(step.recipe.directory))),
-                    _sha256(path.read_bytes()),
-                ]
+                [path.relative_to(step.recipe.directory).as_posix(), _sha256(path.read_bytes())]
                 for path in step.recipe.files
             ]
         case Stage.PACK:

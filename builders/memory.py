@@ -4,7 +4,6 @@ import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Self
 
 from builders.plan import Stage, Step
 
@@ -19,11 +18,6 @@ class MemoryBudget:
     budget: int | None
     """Bytes for all steps together; None when nobody knows."""
 
-    @classmethod
-    def of_this_machine(cls) -> Self:
-        """Look now, before any step runs."""
-        return cls(budget=available())
-
     def admits(self, step: Step, running: Collection[Step]) -> bool:
         """True when the step can run beside those that run; alone it always can."""
         if not running or self.budget is None:
@@ -33,12 +27,10 @@ class MemoryBudget:
 
 def needed(step: Step) -> int:
     """Return the bytes that a step is taken to need at its worst moment."""
-    match step.stage:
-        case Stage.BUILD:
-            # One link or whole-program compilation, or as many compilers as `JOBS` tells the script.
-            return max(step.variant.memory, COMPILER * (os.cpu_count() or 1))
-        case Stage.CHECKS | Stage.PACK:
-            return COMPILER
+    if step.stage is not Stage.BUILD:
+        return COMPILER
+    # One link or whole-program compilation, or as many compilers as `JOBS` tells the script.
+    return max(step.variant.memory, COMPILER * (os.cpu_count() or 1))
 
 
 def available(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int | None:
@@ -46,14 +38,8 @@ def available(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup"))
 
     See MemAvailable in https://man7.org/linux/man-pages/man5/proc_meminfo.5.html.
     """
-    found = [*_machine(proc), *_confined(proc, groups)]
-    return min(found) if found else None
-
-
-def _machine(proc: Path) -> Iterator[int]:
-    for words in _lines(proc / "meminfo"):
-        if words[0] == "MemAvailable:":
-            yield int(words[1]) * 1024
+    machine = [line[1] for line in _lines(proc / "meminfo") if line[0] == "MemAvailable:"]
+    return min([*(int(kib) * 1024 for kib in machine), *_confined(proc, groups)], default=None)
 
 
 def _confined(proc: Path, groups: Path) -> Iterator[int]:

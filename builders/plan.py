@@ -44,7 +44,6 @@ class Step:
 
     @property
     def slug(self) -> str:
-        """The name as a file name."""
         return self.name.replace("/", "-").replace(":", "-").replace(" ", "-")
 
     def __hash__(self) -> int:
@@ -151,9 +150,8 @@ def topological_order(goals: Iterable[Goal]) -> tuple[Step, ...]:
             add(need)
 
     for goal in goals:
-        add(goal.build)
-        if goal.pack:
-            add(goal.pack)
+        for step in filter(None, (goal.build, goal.pack)):
+            add(step)
     return tuple(sorter.static_order())
 
 

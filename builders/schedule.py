@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
 from builders.build import Outcome, StepRunner
-from builders.memory import MemoryBudget
+from builders.memory import MemoryBudget, available
 from builders.plan import Step
 from core.cancel import Cancelled, CancelToken
 from core.threads import GLANCE
@@ -49,14 +49,13 @@ def run_plan(
     done: dict[Step, Outcome] = {}
     missing: list[Step] = []
     for step in steps:
-        if all(need in done for _, need in step.needs):
-            found = builder.look_up(step, _inputs(step, done))
-            if found:
-                done[step] = found
-                continue
-        missing.append(step)
+        ready = all(need in done for _, need in step.needs)
+        if ready and (found := builder.look_up(step, _inputs(step, done))):
+            done[step] = found
+        else:
+            missing.append(step)
     if missing:
-        memory = memory or MemoryBudget.of_this_machine()
+        memory = memory or MemoryBudget(budget=available())
         urgency = critical_paths(missing, {step: builder.expected(step) for step in missing})
         waiting = sorted(missing, key=lambda step: -urgency[step])
         with nullcontext(submit) if submit else local_threads(builder, jobs) as begin:
@@ -103,12 +102,8 @@ def _run_missing(
         while not finished:
             finished, _ = wait(running, timeout=GLANCE, return_when=FIRST_COMPLETED)
         # A real failure before the steps that it stopped.
-        for future in sorted(finished, key=_cancelled):
+        for future in sorted(finished, key=lambda one: isinstance(one.exception(), Cancelled)):
             done[running.pop(future)] = future.result()
-
-
-def _cancelled(future: Future[Outcome]) -> bool:
-    return isinstance(future.exception(), Cancelled)
 
 
 def _inputs(step: Step, done: Mapping[Step, Outcome]) -> dict[str, Outcome]:

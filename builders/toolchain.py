@@ -30,13 +30,8 @@ class Toolchain:
 
     @classmethod
     def installed(cls, recipes: Path) -> "Toolchain":
-        """Return the toolchain beside the running Python."""
-        paths = sysconfig.get_paths()
-        return cls(
-            packages=Path(paths["purelib"]),
-            programs=Path(paths["scripts"]),
-            scripts=recipes / "toolchain",
-        )
+        packages, programs = (Path(sysconfig.get_path(name)) for name in ("purelib", "scripts"))
+        return cls(packages=packages, programs=programs, scripts=recipes / "toolchain")
 
     def parts(self) -> Iterator[tuple[PurePosixPath, Path]]:
         """Yield (path below the toolchain's directory, file or directory of this machine).
@@ -81,12 +76,10 @@ class Toolchain:
 
     @cached_property
     def compile_flags(self) -> tuple[str, ...]:
-        """What every compilation gets."""
         return tuple(self._settings["compile"]["flags"])
 
     @cached_property
     def link_flags(self) -> tuple[str, ...]:
-        """What every link gets."""
         return tuple(self._settings["link"]["flags"])
 
     @cached_property

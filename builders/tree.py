@@ -18,8 +18,7 @@ def pack_tree(directory: Path, archive: Path) -> None:
             if path.is_symlink() or not (path.is_file() or path.is_dir()):
                 raise not_a_file(member.name)
             if path.is_dir():
-                member.type = tarfile.DIRTYPE
-                member.mode = 0o755
+                member.type, member.mode = tarfile.DIRTYPE, 0o755
                 tar.addfile(member)
             else:
                 state = path.stat()

@@ -223,11 +223,10 @@ class Cache:
         with disk_errors(self.root):
             # Actions first: an action without blobs is a lie, a blob without action only waste.
             for entry in sorted(old, key=lambda entry: entry.kind):
-                match entry.kind:
-                    case EntryKind.ACTION:
-                        _remove(self._action_path(entry.name))
-                    case EntryKind.BLOB:
-                        self._forget(entry.name)
+                if entry.kind is EntryKind.ACTION:
+                    _remove(self._action_path(entry.name))
+                else:
+                    self._forget(entry.name)
             self._prune_parts(limit)
             for path in (self.root / "tmp").glob("*"):
                 if path.lstat().st_mtime <= min(limit, time.time() - STALE):

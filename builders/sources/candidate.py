@@ -76,17 +76,16 @@ class CandidateFinder:
 
     def wheel(self, recipe: Recipe, version: str) -> CandidateRelease:
         """Return a version from Python's package index. Raises MirrorError."""
-        old = recipe.releases[0]
-        filename = replaced(old.archive.filename, old.version, version)
-        requirement = replaced(old.archive.pypi or "", old.version, version)
-        is_wheel = filename.endswith(".whl")
+        job = _Job(recipe=recipe, version=version, availability=Availability())
+        old, filename = job.old, job.move(job.old.archive.filename)
+        requirement, is_wheel = job.move(old.archive.pypi or ""), filename.endswith(".whl")
         with self.cache.scratch() as scratch:
             sha256 = pip_sha256(requirement, scratch, wheel=is_wheel, options=self.options)
             source = replace(
                 old.archive,
                 version=version,
                 filename=filename,
-                urls=tuple(replaced(url, old.version, version) for url in old.archive.urls),
+                urls=tuple(map(job.move, old.archive.urls)),
                 pypi=requirement,
                 size=self.max_bytes,  # not known yet: the time that it may take
                 sha256=sha256,
@@ -97,8 +96,7 @@ class CandidateFinder:
             if file.name != filename:
                 msg = f"the index has it as {file.name}, not as {filename}"
                 raise MirrorError(msg)
-            subject = f"{recipe.name} {version}"
-            day = release_date(file, subject, version, old.date, now=self.options.now())
+            day = release_date(file, job.subject, version, old.date, now=self.options.now())
             source = replace(source, size=file.stat().st_size)
             self.cache.put_file(file, expect=sha256)
         return CandidateRelease(release=replace(old, version=version, date=day, source=source))
@@ -134,35 +132,28 @@ class CandidateFinder:
                 except MirrorError as error:
                     reasons.append(error.reason)
                 else:
-                    alone = (
-                        ""
-                        if job.old.signature
-                        else ", and nobody signs it: compare it with upstream's"
-                    )
-                    job.notes.append(f"the archive is from Debian's pool{alone}")
+                    alone = ", and nobody signs it: compare it with upstream's"
+                    signed = "" if job.old.signature else alone
+                    job.notes.append(f"the archive is from Debian's pool{signed}")
                     return path
         raise MirrorError("; ".join(reasons) or "nobody has it")
 
     def _check(self, job: "_Job", file: Path, signed: Signature) -> None:
-        reasons = []
-        signature = b""
+        reasons, signature, debian = [], b"", job.availability.debian
         url = job.move(signed.url)
         if job.availability.upstream:
             try:
                 signature = read_page(url, limit=SIGNATURE_MAX, options=self.options)
             except MirrorError as error:
                 reasons.append(f"{url}: {error.reason}")
-        if (
-            not signature
-            and job.availability.debian
-            and (found := job.availability.debian.signature)
-        ):
+        if not signature and debian and debian.signature:
             try:
-                path = self._from_pool(job, found, f"{job.move(job.old.archive.filename)}.asc")
+                name = f"{job.move(job.old.archive.filename)}.asc"
+                path = self._from_pool(job, debian.signature, name)
                 signature = path.read_bytes()[:SIGNATURE_MAX]
             except MirrorError as error:
                 reasons.append(error.reason)
-        elif not signature and job.availability.debian:
+        elif not signature and debian:
             reasons.append("Debian carries none")
         if not signature:
             msg = f"its signature could not be had: {'; '.join(reasons)}"
@@ -191,10 +182,9 @@ class CandidateFinder:
             sha256=file.sha256,
         )
         pool = Mirrors(debian=self.mirrors.debian)
+        options, progress = self.options, self.progress
         try:
-            return fetch(
-                source, self.cache, pool, options=self.options, progress=self.progress
-            ).path
+            return fetch(source, self.cache, pool, options=options, progress=progress).path
         except Unavailable as error:
             if not error.gone:
                 raise

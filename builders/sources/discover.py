@@ -1,6 +1,7 @@
 """Which releases does upstream have? Only version numbers are taken from what others wrote: where a release is,
 follows from where the pinned one is."""
 
+import contextlib
 import html
 import json
 import re
@@ -50,14 +51,8 @@ def _in_page(listing: str, pinned: Source, options: ClientOptions) -> set[str]:
 
 def _links(text: str) -> Iterator[str]:
     for groups in HREF.findall(text):
-        yield unquote(_path(html.unescape("".join(groups))))
-
-
-def _path(link: str) -> str:
-    try:
-        return urlsplit(link).path
-    except ValueError:
-        return ""
+        with contextlib.suppress(ValueError):
+            yield unquote(urlsplit(html.unescape("".join(groups))).path)
 
 
 def _in_project(url: str, kind: str, options: ClientOptions) -> set[str]:

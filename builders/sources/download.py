@@ -38,12 +38,10 @@ class PartialFile:
 
     @property
     def size(self) -> int:
-        """How many bytes there are so far."""
         with disk_errors(self.data):
             return self.data.stat().st_size if self.data.exists() else 0
 
     def came_from(self, url: str) -> bool:
-        """Tell whether the bytes so far are from ``url``."""
         return self._origin_data().get("url") == _fingerprint(url)
 
     def validator(self, url: str) -> str | None:
@@ -67,7 +65,6 @@ class PartialFile:
         return origin if isinstance(origin, dict) else {}
 
     def discard(self) -> None:
-        """Forget the bytes so far."""
         with disk_errors(self.data):
             self._origin.unlink(missing_ok=True)
             self.data.unlink(missing_ok=True)
@@ -93,11 +90,10 @@ def download(
 
 def _attempt(client: MirrorClient, url: str, source: Source, part: PartialFile) -> None:
     offset, headers = part.size, {}
-    validator = part.validator(url)
-    if validator is None or not 0 < offset < source.size:
-        offset = 0
-    else:
+    if (validator := part.validator(url)) and 0 < offset < source.size:
         headers = {"Range": f"bytes={offset}-", "If-Range": validator}
+    else:
+        offset = 0
     with client.get(url, headers) as response:
         offset = _agreed_offset(response, offset, source, part)
         _check_length(response, source.size - offset, source)

@@ -98,12 +98,8 @@ def fetch(
         return hit
     options = options or ClientOptions()
     progress = progress or Progress()
-    filename = source.filename
-
-    def waiting() -> None:
-        progress.note(f"{filename}: another run is fetching it; waiting")
-
-    with cache.lock(f"fetch-{source.sha256}", waiting=waiting):
+    busy = f"{source.filename}: another run is fetching it; waiting"
+    with cache.lock(f"fetch-{source.sha256}", waiting=lambda: progress.note(busy)):
         if (hit := _hit(source, cache)) is not None:
             return hit
         try:

@@ -46,16 +46,14 @@ def save_page(
             if (response.length or 0) > limit:
                 msg = f"sends more than {limit} bytes"
                 raise MirrorError(msg)
-            if label:
-                client.progress.started(label, response.length or limit, url)
+            shown.started(label, response.length or limit, url)
             for chunk in response.chunks(limit=limit):
                 file.write(chunk)
-                if label:
-                    client.progress.advanced(len(chunk))
+                shown.advanced(len(chunk))
 
     with MirrorClient(options, name=url, progress=progress) as client:
+        shown = client.progress if label else Progress()
         try:
             client.with_retries(attempt)
         finally:
-            if label:
-                client.progress.finished()
+            shown.finished()

@@ -39,25 +39,17 @@ def mirror(sources: Iterable[Source], into: Path, *, get: Callable[[Source], Pat
         into.mkdir(parents=True, exist_ok=True)
     written = 0
     for filename, source in sorted(wanted.items()):
+        path = into / filename
         with disk_errors(into):
-            there = _has(into / filename, source)
-        if not there:
-            file = get(source)
-            with disk_errors(into):
-                _copy(file, into / filename, source)
-            written += 1
+            sized = path.is_file() and path.stat().st_size == source.size
+            if sized and hash_file(path) == source.sha256:
+                continue
+        file = get(source)
+        with disk_errors(into), atomic(path) as copy:
+            actual = copy_hashed(file, copy)
+            if actual != source.sha256:
+                raise WrongBytesError(str(file), expected=source.sha256, actual=actual)
+        written += 1
     return Mirrored(
         files=len(wanted), written=written, size=sum(source.size for source in wanted.values())
     )
-
-
-def _has(path: Path, source: Source) -> bool:
-    sized = path.is_file() and path.stat().st_size == source.size
-    return sized and hash_file(path) == source.sha256
-
-
-def _copy(file: Path, path: Path, source: Source) -> None:
-    with atomic(path) as copy:
-        actual = copy_hashed(file, copy)
-        if actual != source.sha256:
-            raise WrongBytesError(str(file), expected=source.sha256, actual=actual)

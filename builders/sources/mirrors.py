@@ -47,7 +47,6 @@ class Mirror:
 
     @property
     def transport(self) -> Transport:
-        """How to fetch from it."""
         return TRANSPORTS.get(self.url.partition(":")[0].lower(), over_http)
 
     @property
@@ -74,11 +73,13 @@ class Mirrors:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Read both settings; without a Debian mirror, apt is asked when it comes to that."""
-        named = tuple(_split(environment.get(DEBIAN, "")))
+        private, named = (
+            tuple(environment.get(name, "").replace(",", " ").split()) for name in (PRIVATE, DEBIAN)
+        )
         for base in named:
             _check_scheme(base, DEBIAN)
         return cls(
-            private=tuple(_split(environment.get(PRIVATE, ""))),
+            private=private,
             debian=(lambda: named) if named else functools.cache(apt_bases),
         )
 
@@ -118,18 +119,9 @@ def apt_bases(apt_get: str = "apt-get") -> tuple[str, ...]:
         ).stdout
     except EngineError:
         return ()
-    bases = []
-    for line in answer.splitlines():
-        match line.split():
-            case ["Packages", "Debian", uri] if urlsplit(uri).scheme in SCHEMES:
-                bases.append(uri)
-            case _:
-                pass
-    return tuple(dict.fromkeys(bases))
-
-
-def _split(setting: str) -> list[str]:
-    return setting.replace(",", " ").split()
+    found = (line.rpartition(" ") for line in answer.splitlines())
+    bases = [uri for what, _, uri in found if what == "Packages Debian"]
+    return tuple(dict.fromkeys(uri for uri in bases if urlsplit(uri).scheme in SCHEMES))
 
 
 def _join(base: str, path: str) -> str:
@@ -139,13 +131,8 @@ def _join(base: str, path: str) -> str:
 def _fill(template: str, source: Source) -> str:
     if "{" not in template:
         return _join(template, source.filename)
-    values = {
-        "sha256": source.sha256,
-        "name": source.name,
-        "version": source.version,
-        "filename": source.filename,
-    }
-    return template.format_map({key: quote(value, safe="~+") for key, value in values.items()})
+    values = {name: quote(getattr(source, name), safe="~+") for name in PLACEHOLDERS}
+    return template.format_map(values)
 
 
 def _check_scheme(url: str, setting: str) -> None:

@@ -52,7 +52,7 @@ def check_signature(
         raise BadSignatureError(subject, _reason(read, certificate)) from error
     if not any(valid.certificate.upper() == fingerprint for valid in found.valid_sigs):
         raise BadSignatureError(subject, _reason(read, certificate))
-    return _created(read)
+    return read.created or datetime.fromtimestamp(0, UTC)
 
 
 def _certificate(path: Path, fingerprint: str) -> Cert:
@@ -90,10 +90,6 @@ def _reason(signature: Sig, certificate: Cert) -> str:
         )
     by = (signature.issuer_fingerprint or signature.issuer_key_id or "").upper()
     return f"it is not of this file, or not by the recipe's key (it names {by or 'none'})"
-
-
-def _created(signature: Sig) -> datetime:
-    return signature.created or datetime.fromtimestamp(0, UTC)
 
 
 def _ask_gpgv(

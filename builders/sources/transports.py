@@ -22,13 +22,6 @@ Transport = Callable[[str, str, Source, Cache, ClientOptions, Progress], Path]
 """A mirror's URL, what it is called in messages, and what is wanted to the file in the cache."""
 
 
-class _WrongBytes(MirrorError):
-    """A whole file came, and it is not what was pinned."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason, kind=FailureKind.WRONG)
-
-
 def over_http(
     url: str, label: str, source: Source, cache: Cache, options: ClientOptions, progress: Progress
 ) -> Path:
@@ -37,9 +30,9 @@ def over_http(
     if part.came_from(url) and part.size:
         # What ended the earlier run may have damaged its bytes too: a power cut leaves zeros.
         # So wrong bytes that are partly its own do not yet mean that the mirror lied.
-        with contextlib.suppress(_WrongBytes):
-            if part.size < source.size:
-                download(url, label, source, part, options=options, progress=progress)
+        if part.size < source.size:
+            download(url, label, source, part, options=options, progress=progress)
+        with contextlib.suppress(MirrorError):
             return _take(part, source, cache)
         progress.note(f"{label}: what an earlier run left is damaged; starting from zero")
     download(url, label, source, part, options=options, progress=progress)
@@ -79,12 +72,12 @@ def _store(file: Path, source: Source, cache: Cache, *, move: bool) -> Path:
     size = file.stat().st_size
     if size != source.size:
         msg = f"has {size} bytes where {source.size} were pinned"
-        raise _WrongBytes(msg)
+        raise MirrorError(msg, kind=FailureKind.WRONG)
     try:
         cache.put_file(file, move=move, expect=source.sha256)
     except WrongBytesError as error:
         msg = f"wrong bytes\n  expected sha256 {error.expected}\n  actual sha256   {error.actual}"
-        raise _WrongBytes(msg) from error
+        raise MirrorError(msg, kind=FailureKind.WRONG) from error
     path = cache.blob(source.sha256)
     if path is None:
         msg = f"'{source.sha256}' vanished from the cache while it was being stored."

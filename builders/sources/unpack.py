@@ -79,7 +79,6 @@ class _Tree:
         self._links: dict[PurePosixPath, str] = {}
 
     def take(self, found: Iterable[ArchiveMember]) -> None:
-        """Unpack everything."""
         for member in found:
             path = _path(member.name)
             self._times[path] = member.mtime
@@ -139,10 +138,9 @@ class _Tree:
         original = _path(target)
         if self._kinds.get(original) is not MemberKind.FILE:
             raise _refused(path, f"is a hard link to '{target}', which is no file before it")
-        source = self._root / original
-        state = source.stat()
         self._declare(path, MemberKind.FILE)
-        with source.open("rb") as file:
+        with (self._root / original).open("rb") as file:
+            state = os.fstat(file.fileno())
             chunks = iter(lambda: file.read(OVERHEAD), b"")
             self._write(path, chunks, state.st_size, executable=bool(state.st_mode & 0o111))
 
