@@ -48,11 +48,9 @@ class Inv(Program):
             self.execute()
             sys.stdout.flush()  # a reader that has gone away is found out here, not at exit
         except FromscratchError as error:
-            _explain(error)
-            return error.code
+            return _explain(error)
         except ParseError as error:
-            _explain(UsageError(f"{error}", next="inv --list, or inv COMMAND --help"))
-            return ExitCode.USAGE
+            return _explain(UsageError(f"{error}", next="inv --list, or inv COMMAND --help"))
         except UnexpectedExit as error:
             return int(error.result.exited)
         except Exit as end:
@@ -65,11 +63,8 @@ class Inv(Program):
         except BrokenPipeError:
             # Whoever read our output has seen enough: `inv list | head`.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return ExitCode.DONE
         except OSError as error:
-            storage = storage_error(error, Path.cwd())
-            _explain(storage)
-            return storage.code
+            return _explain(storage_error(error, Path.cwd()))
         return ExitCode.DONE
 
     def core_args(self) -> list[Argument]:
@@ -230,13 +225,14 @@ def _no_flag(
     return UsageError(msg, next=f"choose one of: {', '.join(own)}")
 
 
-def _explain(error: FromscratchError) -> None:
+def _explain(error: FromscratchError) -> ExitCode:
     if _tracebacks():
         traceback.print_exception(error)
     print(
         f"error: {error}\n  exit code:    {int(error.code)} ({error.code.name.lower()})",
         file=sys.stderr,
     )
+    return error.code
 
 
 def _tracebacks() -> bool:

@@ -4,7 +4,6 @@ Retried with growing waits: what can heal (connection faults, silence, 408, 425,
 off). Everything else is an answer, or fails at once. No header can raise anything but Fault or HttpError.
 """
 
-import itertools
 import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -213,18 +212,19 @@ class HttpClient:
     def with_retries(self, attempt: Callable[[int], _T]) -> _T:
         """Return what ``attempt`` does, called with 1, 2 … until it raises no Fault. Raises `failure`."""
         try:
-            for number in itertools.count(1):
+            number = 0
+            while True:
+                number += 1
                 try:
                     return attempt(number)
                 except Fault as fault:
                     wait = fault.delay(number, self.options)
-                    reason = self.redacted(fault.reason)
+                    reason = self.redacted(str(fault))
                     self.progress.note(f"{self.name}: {reason}; trying again in {wait:.1f} s")
                     self.options.sleep(wait)
         except HttpError as error:
             # Not `from error`: its causes hold the whole URL, which may hold a signature.
             raise self.failure(error) from None
-        raise AssertionError
 
     def request_once(
         self, method: str, url: str, *, headers: Headers | None = None, body: Content | None = None

@@ -111,10 +111,8 @@ def _images(name: str, table: Table, recipes: Mapping[str, Recipe]) -> list[Imag
         table.done()
         known = {variant.name for variant in recipe.variants}
         if missing := {bare, latest} - known - {""}:
-            table.refuse(
-                f"'{missing.pop()}' is no variant of {recipe.name}.",
-                next=f"choose one of: {', '.join(sorted(known))}",
-            )
+            what = f"'{missing.pop()}' is no variant of {recipe.name}."
+            table.refuse(what, next=f"choose one of: {', '.join(sorted(known))}")
         return list(_each(recipe, name, summary, path, bare=bare, latest=latest))
     image = table.read(
         ImageRecipe,
@@ -159,9 +157,8 @@ def _content(table: Table, recipes: Mapping[str, Recipe]) -> ImageFile:
     known = {product.name for product in list_products(recipes)}
     known |= {recipe.name for recipe in recipes.values() if recipe.kind is RecipeKind.LIBRARY}
     if product not in known:
-        table.refuse(
-            f"'{product}' is no product.", next=f"choose one of: {', '.join(sorted(known))}"
-        )
+        what = f"'{product}' is no product."
+        table.refuse(what, next=f"choose one of: {', '.join(sorted(known))}")
     return table.read(
         ImageFile,
         product=product,

@@ -203,10 +203,8 @@ class Table:
         word = self.take(key, str, None if default is None else default.value)
         known = [member.value for member in kind]
         if word not in known:
-            self.refuse(
-                f"'{key}' cannot be '{word}'.{suggestion(word, known)}",
-                next=f"choose one of: {', '.join(known)}",
-            )
+            what = f"'{key}' cannot be '{word}'.{suggestion(word, known)}"
+            self.refuse(what, next=f"choose one of: {', '.join(known)}")
         return kind(word)
 
     def reasons(self, key: str) -> dict[Target, str]:
@@ -253,10 +251,8 @@ class Table:
         """Refuse the keys nobody asked for."""
         for key in self.data:
             if key not in self.known:
-                self.refuse(
-                    f"unknown key '{key}'.{suggestion(key, self.known)}",
-                    next=f"known here: {', '.join(sorted(self.known))}",
-                )
+                what = f"unknown key '{key}'.{suggestion(key, self.known)}"
+                self.refuse(what, next=f"known here: {', '.join(sorted(self.known))}")
 
 
 def _inner(value: object, where: str) -> Table:
@@ -385,10 +381,8 @@ def _sbom(table: Table) -> SbomInfo:
     info = table.read(SbomInfo, carries=tuple(carries))
     for key, text, form in (("cpe", info.cpe, _CPE), ("purl", info.purl, _PURL)):
         if text and not ("{version}" in text and form.fullmatch(text.replace("{version}", "1"))):
-            table.refuse(
-                f"'{key}' cannot be '{text}'.",
-                next="a whole one, with {version} where the version stands",
-            )
+            what = f"'{key}' cannot be '{text}'."
+            table.refuse(what, next="a whole one, with {version} where the version stands")
     return info
 
 
@@ -411,10 +405,8 @@ def _variant(name: str, table: Table, *, common: Mapping[str, str], program: boo
     )
     for key, value in variant.switches.items():
         if not _WORD.fullmatch(key) or not _WORD.fullmatch(value):
-            table.refuse(
-                f"the switch {key} = {value!r} is not one word.",
-                why="switches reach the build script as words",
-            )
+            what = f"the switch {key} = {value!r} is not one word."
+            table.refuse(what, why="switches reach the build script as words")
     if missing := set(variant.embeds) - set(variant.needs):
         table.refuse(f"embeds {', '.join(missing)} without needing it.")
     return variant

@@ -70,7 +70,6 @@ class Source:
     sha256: str
 
     def __post_init__(self) -> None:
-        """Refuse what is not fully pinned."""
         where = f"{self.name} {self.version}"
         if not SHA256.fullmatch(self.sha256):
             msg = f"{where}: sha256 must be 64 lower-case hex digits, not '{self.sha256}'."
@@ -95,7 +94,7 @@ class Signature:
     """OpenPGP fingerprint of the primary key, 40 upper-case hex digits."""
 
     def __post_init__(self) -> None:
-        """Refuse key ids and other abbreviations: they can be collided."""
+        # Key ids and other abbreviations can be collided.
         if not FINGERPRINT.fullmatch(self.key):
             msg = f"'{self.key}' is not an OpenPGP fingerprint (40 upper-case hex digits)."
             raise RecipeError(msg)
@@ -114,7 +113,6 @@ class Update:
     """Why the pin stays."""
 
     def __post_init__(self) -> None:
-        """Refuse what nobody could follow."""
         if bool(self.rule) == bool(self.frozen):
             msg = "'update' must say by which rule the pin moves, or why it is frozen."
             raise RecipeError(msg, next=f"the rules: {', '.join(UpdateRule)}")
@@ -256,7 +254,6 @@ class Recipe:
 
     @property
     def script(self) -> Path:
-        """The build script."""
         return self.directory / "build.sh"
 
     @property

@@ -68,7 +68,7 @@ class RegistryClient(HttpClient):
             raise self.failure(error) from None
 
     def failure(self, error: HttpError) -> PublishError:
-        reason = self.redacted(error.reason)
+        reason = self.redacted(str(error))
         match error:
             case RetriesExhausted():
                 hint = "run it again: what has arrived is not sent again"
