@@ -103,22 +103,17 @@ class Inv(Program):
 
     def parse_cleanup(self) -> None:
         """Answer what asks for an answer and not for work."""
-        args = self.args
+        args, names = self.args, self.binary_names
         shell, command = args["print-completion-script"].value, args.help.value
         if shell is not None:
-            print_completion_script(shell, self.binary_names)
+            print_completion_script(shell, names)
         elif args.version.value:
             self.print_version()
         elif args.list.value:
             self.list_tasks()
         elif args.complete.value:
-            complete(
-                self.binary_names,
-                self.core,
-                self.initial_context,
-                self.collection,
-                self._make_parser(),
-            )
+            parser = self._make_parser()
+            complete(names, self.core, self.initial_context, self.collection, parser)
         elif command is True or (command is None and not self.tasks):
             self.print_help()
         elif command is None:
@@ -226,20 +221,17 @@ def _no_flag(
 
 
 def _explain(error: FromscratchError) -> ExitCode:
-    if _tracebacks():
+    try:
+        debug = Settings.read({}).flag("debug")
+    except FromscratchError:  # it is the settings that are wrong
+        debug = bool(os.environ.get("FROMSCRATCH_DEBUG"))
+    if debug:
         traceback.print_exception(error)
     print(
         f"error: {error}\n  exit code:    {int(error.code)} ({error.code.name.lower()})",
         file=sys.stderr,
     )
     return error.code
-
-
-def _tracebacks() -> bool:
-    try:
-        return Settings.read({}).flag("debug")
-    except FromscratchError:  # it is the settings that are wrong
-        return bool(os.environ.get("FROMSCRATCH_DEBUG"))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -111,10 +111,8 @@ class Response:
         self._response.close()
 
     def __str__(self) -> str:
-        try:
-            return f"HTTP {self.status} {HTTPStatus(self.status).phrase}"
-        except ValueError:
-            return f"HTTP {self.status}"
+        phrases = {status.value: status.phrase for status in HTTPStatus}
+        return f"HTTP {self.status} {phrases.get(self.status, '')}".rstrip()
 
     @property
     def length(self) -> int | None:
@@ -126,8 +124,9 @@ class Response:
         return redirected(self.url, self.headers.get("Location", ""))
 
     def read(self, limit: int = LARGEST_TEXT) -> Self:
-        """Read the whole body into `content`. Raises Fault, and HttpError when it has more than ``limit`` bytes."""
-        self.content = b"".join(self.chunks(limit=limit))
+        """Read the whole body into `content`, and close. Raises Fault, and HttpError for more than ``limit`` bytes."""
+        with self:
+            self.content = b"".join(self.chunks(limit=limit))
         return self
 
     def chunks(self, *, expected: int | None = None, limit: int | None = None) -> Iterator[bytes]:
@@ -206,7 +205,7 @@ class HttpClient:
     ) -> Response:
         """Return the answer with its body, whatever it is, once there is one. Raises `failure` when there is none."""
         return self.with_retries(
-            lambda _: self.request_once(method, url, headers=headers, body=body)
+            lambda _: self.open(method, url, headers=headers, body=body).read()
         )
 
     def with_retries(self, attempt: Callable[[int], _T]) -> _T:
@@ -225,13 +224,6 @@ class HttpClient:
         except HttpError as error:
             # Not `from error`: its causes hold the whole URL, which may hold a signature.
             raise self.failure(error) from None
-
-    def request_once(
-        self, method: str, url: str, *, headers: Headers | None = None, body: Content | None = None
-    ) -> Response:
-        """As `request`, without retries. Raises Fault and HttpError."""
-        with self.open(method, url, headers=headers, body=body) as response:
-            return response.read()
 
     def open(
         self, method: str, url: str, *, headers: Headers | None = None, body: Content | None = None

@@ -29,7 +29,6 @@ class ImageFile:
 
     @property
     def recipe(self) -> str:
-        """The recipe that makes it."""
         return self.product.partition(":")[0]
 
 
@@ -68,7 +67,6 @@ class ImageRecipe:
         return tag
 
     def moved(self, *, packed: bool) -> tuple[str, ...]:
-        """The moving tags."""
         return tuple(tag + self._form(packed=packed) for tag in self.moving)
 
     def _form(self, *, packed: bool) -> str:
@@ -91,10 +89,8 @@ def load_images(recipes: Mapping[str, Recipe], directory: Path = HERE) -> tuple[
     for recipe in recipes.values():
         if recipe.kind is RecipeKind.PROGRAM and recipe.name not in named:
             first = recipe.variants[0].name
-            path_inside = PurePosixPath("/") / recipe.name
-            images += _each(
-                recipe, recipe.name, recipe.summary, path_inside, bare=first, latest=first
-            )
+            inside = PurePosixPath("/", recipe.name)
+            images += _each(recipe, recipe.name, recipe.summary, inside, bare=first, latest=first)
     return tuple(images)
 
 

@@ -92,10 +92,10 @@ def _recipes_in(directory: Path) -> list[Path]:
         return paths
     msg = f"'{directory}' holds no recipe: there is no {directory / 'NAME' / 'recipe.toml'}."
     why = "" if directory.is_dir() else "there is no such directory"
-    above = directory.parent
+    guess = "see docs/add-a-recipe.md"
     if (directory / "recipe.toml").is_file():
         why = "it is a recipe itself: what is asked for is the directory that recipes are in"
-    guess = f"name '{above}' instead" if why and directory.is_dir() else "see docs/add-a-recipe.md"
+        guess = f"name '{directory.parent}' instead"
     raise RecipeError(msg, why=why, next=guess)
 
 
@@ -139,14 +139,16 @@ def list_products(recipes: Mapping[str, Recipe]) -> tuple[Product, ...]:
 class Table:
     """A TOML table that remembers what was read, so that the rest is an error."""
 
-    def __init__(self, data: dict[str, Any], where: str) -> None:
-        self.data = data
+    def __init__(self, data: object, where: str) -> None:
+        if not isinstance(data, dict):
+            msg = f"{where} must be a table, not {data!r}."
+            raise RecipeError(msg)
+        self.data: dict[str, Any] = data
         self.where = where
         self.known: set[str] = set()
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Read a file."""
         try:
             return cls(tomllib.loads(path.read_text("utf-8")), str(path))
         except (OSError, ValueError) as error:
@@ -190,13 +192,11 @@ class Table:
         return values
 
     def table(self, key: str) -> "Table":
-        """Return a table inside this one."""
         return Table(self.take(key, dict), f"{self.where}: {key}")
 
     def tables(self, key: str, *, optional: bool = False) -> list["Table"]:
-        """Return a list of tables."""
         entries = self.take(key, list, [] if optional else None)
-        return [_inner(entry, f"{self.where}: {key}[{i}]") for i, entry in enumerate(entries)]
+        return [Table(entry, f"{self.where}: {key}[{i}]") for i, entry in enumerate(entries)]
 
     def choice(self, key: str, kind: type[_E], default: _E | None = None) -> _E:
         """Return one word out of a closed set."""
@@ -255,13 +255,6 @@ class Table:
                 self.refuse(what, next=f"known here: {', '.join(sorted(self.known))}")
 
 
-def _inner(value: object, where: str) -> Table:
-    if not isinstance(value, dict):
-        msg = f"{where} must be a table, not {value!r}."
-        raise RecipeError(msg)
-    return Table(value, where)
-
-
 _NOUNS: Mapping[type, str] = {
     str: "a string",
     int: "a whole number",
@@ -287,7 +280,7 @@ def _recipe(table: Table, directory: Path) -> Recipe:
     named = tuple(
         _variant(
             key,
-            _inner(value, f"{table.where}: variants.{key}"),
+            Table(value, f"{table.where}: variants.{key}"),
             common=common,
             program=kind is RecipeKind.PROGRAM,
         )

@@ -272,22 +272,18 @@ class Recipe:
         """The Python modules of a local source."""
         return tuple(sorted(self.local.rglob("*.py"))) if self.local else ()
 
-    def variant(self, name: str) -> Variant | None:
-        """Return the variant called ``name``."""
-        return next((variant for variant in self.variants if variant.name == name), None)
-
     def release(self, version: str) -> Release | None:
-        """Return the pinned release ``version``."""
         return next((release for release in self.releases if release.version == version), None)
 
 
 def find_need(name: str, recipes: Mapping[str, Recipe]) -> tuple[Recipe, Variant] | None:
     """Return what a `Variant.needs` word names: a recipe, and the variant named or its first."""
-    recipe = recipes.get(name.partition(":")[0])
-    if recipe is None:
-        return None
-    variant = recipe.variant(name.partition(":")[2]) if ":" in name else recipe.variants[0]
-    return (recipe, variant) if variant else None
+    recipe_name, colon, variant_name = name.partition(":")
+    if recipe := recipes.get(recipe_name):
+        for variant in recipe.variants:
+            if variant.name == variant_name or not colon:
+                return recipe, variant
+    return None
 
 
 def unsupported(

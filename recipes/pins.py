@@ -63,7 +63,7 @@ def _filled(block: str, release: Release) -> str:
     document = tomlkit.parse(block)
     table: Any = document["releases"][0]
     expected = as_table(release)
-    for key in [key for key in table if key not in expected]:
+    for key in table.keys() - expected.keys():
         del table[key]
     for key, value in expected.items():
         old = table.get(key)
@@ -71,8 +71,7 @@ def _filled(block: str, release: Release) -> str:
             for index, item in enumerate(value):
                 old[index] = item
         elif isinstance(old, dict) and isinstance(value, dict):
-            for inner, item in value.items():
-                old[inner] = item
+            old.update(value)
         elif old is None or old != value:
             table[key] = value
     return tomlkit.dumps(document)

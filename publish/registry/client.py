@@ -99,8 +99,8 @@ class RegistryClient(HttpClient):
     def _fetch_token(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> tuple[int, bytes]:
-        with self.send(method, url, headers, body) as response:
-            return response.status, response.read().content
+        response = self.send(method, url, headers, body).read()
+        return response.status, response.content
 
 
 def _origin(url: str) -> tuple[str, str | None, int]:
