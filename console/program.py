@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-from invoke import Collection, Exit, ParseError, Program, UnexpectedExit
+from invoke import Collection, Exit, ParseError, Program
 from invoke.completion.complete import complete, print_completion_script
 from invoke.parser import Argument, Parser, ParserContext
 from invoke.parser.context import to_flag
@@ -51,8 +51,6 @@ class Inv(Program):
             return _explain(error)
         except ParseError as error:
             return _explain(UsageError(f"{error}", next="inv --list, or inv COMMAND --help"))
-        except UnexpectedExit as error:
-            return int(error.result.exited)
         except Exit as end:
             if end.message:
                 print(end.message, file=sys.stderr)
@@ -158,13 +156,12 @@ def spread(
     while rest:
         word = rest.pop()
         if not word.startswith("-") or word == "-":
-            lists = [argument for argument in context.args.values() if argument.kind is list]
-            if lists:
-                result += [to_flag(lists[0].names[0]), word]
-                continue
-            if word not in contexts:
+            if lists := [argument for argument in context.args.values() if argument.kind is list]:
+                result.append(to_flag(lists[0].names[0]))
+            elif word in contexts:
+                context, given = contexts[word], set()
+            else:
                 raise _no_command(word, contexts)
-            context, given = contexts[word], set()
             result.append(word)
             continue
         result.append(word)

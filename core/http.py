@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from errno import EHOSTUNREACH, ENETUNREACH
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from core.body import Body, Content
@@ -261,15 +261,9 @@ class HttpClient:
             request = session.prepare_request(
                 requests.Request(method, url, headers={**fixed, **headers}, data=body)
             )
-            settings = session.merge_environment_settings(url, {}, True, session.verify, None)
-            answer = session.get_adapter(url).send(
-                request,
-                stream=True,
-                timeout=(policy.connect, policy.read),
-                verify=settings["verify"] or False,
-                cert=settings["cert"],
-                proxies=settings["proxies"],
-            )
+            settings: Any = session.merge_environment_settings(url, {}, True, session.verify, None)
+            timeout = (policy.connect, policy.read)
+            answer = session.get_adapter(url).send(request, timeout=timeout, **settings)
         except (requests.RequestException, ValueError) as error:
             raise explain(error, policy, body.sent if isinstance(body, Body) else 0) from None
         status = answer.status_code

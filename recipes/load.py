@@ -64,18 +64,18 @@ def load_recipes(directory: Path = HERE, *others: Path) -> dict[str, Recipe]:
                 )
     recipes = {name: load_recipe(paths[name]) for name in sorted(paths)}
     graph: dict[str, set[str]] = {}
-    for recipe in recipes.values():
+    for name, recipe in recipes.items():
         for variant in recipe.variants:
             needs = graph[Product(recipe=recipe, variant=variant).name] = set()
             for need in variant.needs:
                 found = find_need(need, recipes)
                 if found is None:
-                    msg = f"{recipe.directory / 'recipe.toml'}: needs '{need}', which is no recipe."
-                    msg += suggestion(need, recipes)
+                    guess = suggestion(need, recipes)
+                    msg = f"{paths[name]}: needs '{need}', which is no recipe.{guess}"
                     raise RecipeError(msg, next=f"choose one of: {', '.join(recipes)}")
                 needs.add(Product(recipe=found[0], variant=found[1]).name)
         if recipe.pack is not PackMethod.NONE and PACKER not in recipes:
-            msg = f"{recipe.directory / 'recipe.toml'}: 'pack' needs the recipe '{PACKER}'."
+            msg = f"{paths[name]}: 'pack' needs the recipe '{PACKER}'."
             raise RecipeError(msg)
     try:
         TopologicalSorter(graph).prepare()
