@@ -88,12 +88,12 @@ class Bump:
             if row.candidate:
                 path = recipe.directory / "recipe.toml"
                 try:
-                    new = add_release(path.read_bytes().decode(), row.candidate.release)
+                    new, dropped = add_release(path.read_bytes().decode(), row.candidate.release)
                 except RecipeError as error:
                     msg = f"{path}: {error.what}"
                     raise RecipeError(msg, next=error.next) from error
-                texts.append((path, new.text))
-                rows[index] = replace(row, dropped=new.dropped)
+                texts.append((path, new))
+                rows[index] = replace(row, dropped=dropped)
         for path, text in [] if check else texts:
             write_file(path, text.encode())
         return rows

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-from invoke import Collection, Exit, ParseError, Program, UnexpectedExit
+from invoke import Collection, Exit, ParseError, Program
 from invoke.completion.complete import complete, print_completion_script
 from invoke.parser import Argument, Parser, ParserContext
 from invoke.parser.context import to_flag
@@ -48,13 +48,9 @@ class Inv(Program):
             self.execute()
             sys.stdout.flush()  # a reader that has gone away is found out here, not at exit
         except FromscratchError as error:
-            _explain(error)
-            return error.code
+            return _explain(error)
         except ParseError as error:
-            _explain(UsageError(f"{error}", next="inv --list, or inv COMMAND --help"))
-            return ExitCode.USAGE
-        except UnexpectedExit as error:
-            return int(error.result.exited)
+            return _explain(UsageError(f"{error}", next="inv --list, or inv COMMAND --help"))
         except Exit as end:
             if end.message:
                 print(end.message, file=sys.stderr)
@@ -65,11 +61,8 @@ class Inv(Program):
         except BrokenPipeError:
             # Whoever read our output has seen enough: `inv list | head`.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return ExitCode.DONE
         except OSError as error:
-            storage = storage_error(error, Path.cwd())
-            _explain(storage)
-            return storage.code
+            return _explain(storage_error(error, Path.cwd()))
         return ExitCode.DONE
 
     def core_args(self) -> list[Argument]:
@@ -108,22 +101,17 @@ class Inv(Program):
 
     def parse_cleanup(self) -> None:
         """Answer what asks for an answer and not for work."""
-        args = self.args
+        args, names = self.args, self.binary_names
         shell, command = args["print-completion-script"].value, args.help.value
         if shell is not None:
-            print_completion_script(shell, self.binary_names)
+            print_completion_script(shell, names)
         elif args.version.value:
             self.print_version()
         elif args.list.value:
             self.list_tasks()
         elif args.complete.value:
-            complete(
-                self.binary_names,
-                self.core,
-                self.initial_context,
-                self.collection,
-                self._make_parser(),
-            )
+            parser = self._make_parser()
+            complete(names, self.core, self.initial_context, self.collection, parser)
         elif command is True or (command is None and not self.tasks):
             self.print_help()
         elif command is None:
@@ -168,13 +156,12 @@ def spread(
     while rest:
         word = rest.pop()
         if not word.startswith("-") or word == "-":
-            lists = [argument for argument in context.args.values() if argument.kind is list]
-            if lists:
-                result += [to_flag(lists[0].names[0]), word]
-                continue
-            if word not in contexts:
+            if lists := [argument for argument in context.args.values() if argument.kind is list]:
+                result.append(to_flag(lists[0].names[0]))
+            elif word in contexts:
+                context, given = contexts[word], set()
+            else:
                 raise _no_command(word, contexts)
-            context, given = contexts[word], set()
             result.append(word)
             continue
         result.append(word)
@@ -230,20 +217,18 @@ def _no_flag(
     return UsageError(msg, next=f"choose one of: {', '.join(own)}")
 
 
-def _explain(error: FromscratchError) -> None:
-    if _tracebacks():
+def _explain(error: FromscratchError) -> ExitCode:
+    try:
+        debug = Settings.read({}).flag("debug")
+    except FromscratchError:  # it is the settings that are wrong
+        debug = bool(os.environ.get("FROMSCRATCH_DEBUG"))
+    if debug:
         traceback.print_exception(error)
     print(
         f"error: {error}\n  exit code:    {int(error.code)} ({error.code.name.lower()})",
         file=sys.stderr,
     )
-
-
-def _tracebacks() -> bool:
-    try:
-        return Settings.read({}).flag("debug")
-    except FromscratchError:  # it is the settings that are wrong
-        return bool(os.environ.get("FROMSCRATCH_DEBUG"))
+    return error.code
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -117,14 +117,10 @@ class LiveReport(Report):
             return self._bars
 
     def step_started(self, name: str) -> None:
-        task = self.bars.add_task(name, total=None, what="")
-        with self.lock:
-            self.tasks[name] = task
+        self.tasks[name] = self.bars.add_task(name, total=None, what="")
 
     def step_finished(self, name: str, seconds: float, *, cached: bool) -> None:
-        with self.lock:
-            task = self.tasks.pop(name, None)
-        if task is not None:
+        if (task := self.tasks.pop(name, None)) is not None:
             self.bars.remove_task(task)
         self.bars.print(f"[green]✓[/] {name} [dim]{'cached' if cached else f'{seconds:.1f} s'}[/]")
 

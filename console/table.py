@@ -9,8 +9,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [list(head), *body]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     right = [
-        bool(body)
-        and all(line[column].replace(",", "").replace(".", "").isdecimal() for line in body)
+        all(line[column].replace(",", "").replace(".", "").isdecimal() for line in body)
         for column in range(len(head))
     ]
 

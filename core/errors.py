@@ -35,12 +35,8 @@ class FromscratchError(Exception):
         self.next = next
 
     def __str__(self) -> str:
-        lines = [self.what]
-        if self.why:
-            lines.append(f"  likely cause: {self.why}")
-        if self.next:
-            lines.append(f"  next step:    {self.next}")
-        return "\n".join(lines)
+        cause = f"\n  likely cause: {self.why}" if self.why else ""
+        return self.what + cause + (f"\n  next step:    {self.next}" if self.next else "")
 
 
 class VerdictError(FromscratchError):

@@ -42,11 +42,8 @@ def install(temporary: Path, path: Path, *, mode: int = 0o644, sync: bool = True
     """
     temporary.chmod(mode)
     if sync:
-        number = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary.replace(path)
 

@@ -4,13 +4,12 @@ Retried with growing waits: what can heal (connection faults, silence, 408, 425,
 off). Everything else is an answer, or fails at once. No header can raise anything but Fault or HttpError.
 """
 
-import itertools
 import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from errno import EHOSTUNREACH, ENETUNREACH
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from core.body import Body, Content
@@ -112,10 +111,8 @@ class Response:
         self._response.close()
 
     def __str__(self) -> str:
-        try:
-            return f"HTTP {self.status} {HTTPStatus(self.status).phrase}"
-        except ValueError:
-            return f"HTTP {self.status}"
+        phrases = {status.value: status.phrase for status in HTTPStatus}
+        return f"HTTP {self.status} {phrases.get(self.status, '')}".rstrip()
 
     @property
     def length(self) -> int | None:
@@ -127,8 +124,9 @@ class Response:
         return redirected(self.url, self.headers.get("Location", ""))
 
     def read(self, limit: int = LARGEST_TEXT) -> Self:
-        """Read the whole body into `content`. Raises Fault, and HttpError when it has more than ``limit`` bytes."""
-        self.content = b"".join(self.chunks(limit=limit))
+        """Read the whole body into `content`, and close. Raises Fault, and HttpError for more than ``limit`` bytes."""
+        with self:
+            self.content = b"".join(self.chunks(limit=limit))
         return self
 
     def chunks(self, *, expected: int | None = None, limit: int | None = None) -> Iterator[bytes]:
@@ -207,31 +205,25 @@ class HttpClient:
     ) -> Response:
         """Return the answer with its body, whatever it is, once there is one. Raises `failure` when there is none."""
         return self.with_retries(
-            lambda _: self.request_once(method, url, headers=headers, body=body)
+            lambda _: self.open(method, url, headers=headers, body=body).read()
         )
 
     def with_retries(self, attempt: Callable[[int], _T]) -> _T:
         """Return what ``attempt`` does, called with 1, 2 … until it raises no Fault. Raises `failure`."""
         try:
-            for number in itertools.count(1):
+            number = 0
+            while True:
+                number += 1
                 try:
                     return attempt(number)
                 except Fault as fault:
                     wait = fault.delay(number, self.options)
-                    reason = self.redacted(fault.reason)
+                    reason = self.redacted(str(fault))
                     self.progress.note(f"{self.name}: {reason}; trying again in {wait:.1f} s")
                     self.options.sleep(wait)
         except HttpError as error:
             # Not `from error`: its causes hold the whole URL, which may hold a signature.
             raise self.failure(error) from None
-        raise AssertionError
-
-    def request_once(
-        self, method: str, url: str, *, headers: Headers | None = None, body: Content | None = None
-    ) -> Response:
-        """As `request`, without retries. Raises Fault and HttpError."""
-        with self.open(method, url, headers=headers, body=body) as response:
-            return response.read()
 
     def open(
         self, method: str, url: str, *, headers: Headers | None = None, body: Content | None = None
@@ -269,15 +261,9 @@ class HttpClient:
             request = session.prepare_request(
                 requests.Request(method, url, headers={**fixed, **headers}, data=body)
             )
-            settings = session.merge_environment_settings(url, {}, True, session.verify, None)
-            answer = session.get_adapter(url).send(
-                request,
-                stream=True,
-                timeout=(policy.connect, policy.read),
-                verify=settings["verify"] or False,
-                cert=settings["cert"],
-                proxies=settings["proxies"],
-            )
+            settings: Any = session.merge_environment_settings(url, {}, True, session.verify, None)
+            timeout = (policy.connect, policy.read)
+            answer = session.get_adapter(url).send(request, timeout=timeout, **settings)
         except (requests.RequestException, ValueError) as error:
             raise explain(error, policy, body.sent if isinstance(body, Body) else 0) from None
         status = answer.status_code

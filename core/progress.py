@@ -1,5 +1,7 @@
 """Somebody who is told how a run comes along: a terminal, a log, nobody."""
 
+from dataclasses import dataclass
+
 from core.cancel import CancelToken
 
 
@@ -42,12 +44,12 @@ class Report:
         """The run is over: put the display away."""
 
 
+@dataclass(frozen=True)
 class CancellableProgress(Progress):
     """A `Progress` that ends what it shows when the run is cancelled."""
 
-    def __init__(self, progress: Progress, cancel: CancelToken) -> None:
-        self.progress = progress
-        self.cancel = cancel
+    progress: Progress
+    cancel: CancelToken
 
     def started(self, label: str, size: int, origin: str = "") -> None:
         self.cancel.check("fetching")

@@ -57,11 +57,7 @@ class ClientOptions:
 
 
 class HttpError(Exception):
-    """The server will not help, however often it is asked. ``reason`` is for people, without any secret."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """The server will not help, however often it is asked. What it says is for people, without any secret."""
 
 
 class RetriesExhausted(HttpError):
@@ -87,7 +83,6 @@ class Fault(Exception):
         self, reason: str, *, wait: float | None = None, tries: int | None = None, sent: int = 0
     ) -> None:
         super().__init__(reason)
-        self.reason = reason
         self.wait = wait
         """Seconds, if the server names them."""
         self.tries = tries
@@ -100,13 +95,13 @@ class Fault(Exception):
         policy = options.policy
         if number >= min(policy.tries, self.tries or policy.tries):
             tried = f" (tried {number} times)" if number > 1 else ""
-            msg = f"{self.reason}{tried}"
+            msg = f"{self}{tried}"
             raise RetriesExhausted(msg)
         if self.wait is None:
             longest = min(policy.backoff_cap, policy.backoff * 2.0 ** (number - 1))
             return longest * (0.5 + options.random() / 2)
         if self.wait > policy.retry_after_cap:
-            msg = f"{self.reason}, and asks to come back in {self.wait:.0f} s"
+            msg = f"{self}, and asks to come back in {self.wait:.0f} s"
             raise RetriesExhausted(msg)
         return self.wait
 

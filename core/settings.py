@@ -45,7 +45,6 @@ class Setting:
 
     @property
     def variable(self) -> str:
-        """The environment variable."""
         return PREFIX + self.name.upper()
 
 
@@ -82,24 +81,21 @@ class Settings:
         cls,
         flags: Mapping[str, str | None],
         *,
-        environment: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] = os.environ,
         directory: Path | None = None,
     ) -> "Settings":
         """Resolve all settings. Raises RecipeError for unknown names in the file or the environment."""
-        environ = os.environ if environment is None else environment
-        path = (directory or Path.cwd()) / FILE
-        written = _read_file(path)
+        written = _read_file((directory or Path.cwd()) / FILE)
         _refuse_unknown(
-            {name.removeprefix(PREFIX).lower() for name in environ if name.startswith(PREFIX)},
+            {name.removeprefix(PREFIX).lower() for name in environment if name.startswith(PREFIX)},
             where="the environment",
         )
         values: dict[str, tuple[str, Origin]] = {}
         for setting in SETTINGS:
-            flag = flags.get(setting.name)
-            if flag is not None and flag != "":
-                values[setting.name] = (flag, Origin.FLAG)
-            elif environ.get(setting.variable):
-                values[setting.name] = (environ[setting.variable], Origin.ENVIRONMENT)
+            if value := flags.get(setting.name):
+                values[setting.name] = (value, Origin.FLAG)
+            elif value := environment.get(setting.variable):
+                values[setting.name] = (value, Origin.ENVIRONMENT)
             elif setting.name in written:
                 values[setting.name] = (written[setting.name], Origin.FILE)
             else:

@@ -145,9 +145,8 @@ class Target(StrEnum):
     @classmethod
     def parse(cls, name: str) -> Self:
         """Return the target called ``name``; raises UsageError with a guess when there is none."""
-        for target in cls:
-            if target.value == name:
-                return target
+        if name in list(cls):
+            return cls(name)
         msg = f"Unknown target '{name}'.{suggestion(name, cls, cutoff=0.4)}"
         raise UsageError(msg, next=f"choose one of: {', '.join(cls)}, or 'all'")
 

@@ -29,7 +29,6 @@ class ImageFile:
 
     @property
     def recipe(self) -> str:
-        """The recipe that makes it."""
         return self.product.partition(":")[0]
 
 
@@ -68,7 +67,6 @@ class ImageRecipe:
         return tag
 
     def moved(self, *, packed: bool) -> tuple[str, ...]:
-        """The moving tags."""
         return tuple(tag + self._form(packed=packed) for tag in self.moving)
 
     def _form(self, *, packed: bool) -> str:
@@ -91,10 +89,8 @@ def load_images(recipes: Mapping[str, Recipe], directory: Path = HERE) -> tuple[
     for recipe in recipes.values():
         if recipe.kind is RecipeKind.PROGRAM and recipe.name not in named:
             first = recipe.variants[0].name
-            path_inside = PurePosixPath("/") / recipe.name
-            images += _each(
-                recipe, recipe.name, recipe.summary, path_inside, bare=first, latest=first
-            )
+            inside = PurePosixPath("/", recipe.name)
+            images += _each(recipe, recipe.name, recipe.summary, inside, bare=first, latest=first)
     return tuple(images)
 
 
@@ -111,10 +107,8 @@ def _images(name: str, table: Table, recipes: Mapping[str, Recipe]) -> list[Imag
         table.done()
         known = {variant.name for variant in recipe.variants}
         if missing := {bare, latest} - known - {""}:
-            table.refuse(
-                f"'{missing.pop()}' is no variant of {recipe.name}.",
-                next=f"choose one of: {', '.join(sorted(known))}",
-            )
+            what = f"'{missing.pop()}' is no variant of {recipe.name}."
+            table.refuse(what, next=f"choose one of: {', '.join(sorted(known))}")
         return list(_each(recipe, name, summary, path, bare=bare, latest=latest))
     image = table.read(
         ImageRecipe,
@@ -159,9 +153,8 @@ def _content(table: Table, recipes: Mapping[str, Recipe]) -> ImageFile:
     known = {product.name for product in list_products(recipes)}
     known |= {recipe.name for recipe in recipes.values() if recipe.kind is RecipeKind.LIBRARY}
     if product not in known:
-        table.refuse(
-            f"'{product}' is no product.", next=f"choose one of: {', '.join(sorted(known))}"
-        )
+        what = f"'{product}' is no product."
+        table.refuse(what, next=f"choose one of: {', '.join(sorted(known))}")
     return table.read(
         ImageFile,
         product=product,

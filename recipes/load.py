@@ -64,18 +64,18 @@ def load_recipes(directory: Path = HERE, *others: Path) -> dict[str, Recipe]:
                 )
     recipes = {name: load_recipe(paths[name]) for name in sorted(paths)}
     graph: dict[str, set[str]] = {}
-    for recipe in recipes.values():
+    for name, recipe in recipes.items():
         for variant in recipe.variants:
             needs = graph[Product(recipe=recipe, variant=variant).name] = set()
             for need in variant.needs:
                 found = find_need(need, recipes)
                 if found is None:
-                    msg = f"{recipe.directory / 'recipe.toml'}: needs '{need}', which is no recipe."
-                    msg += suggestion(need, recipes)
+                    guess = suggestion(need, recipes)
+                    msg = f"{paths[name]}: needs '{need}', which is no recipe.{guess}"
                     raise RecipeError(msg, next=f"choose one of: {', '.join(recipes)}")
                 needs.add(Product(recipe=found[0], variant=found[1]).name)
         if recipe.pack is not PackMethod.NONE and PACKER not in recipes:
-            msg = f"{recipe.directory / 'recipe.toml'}: 'pack' needs the recipe '{PACKER}'."
+            msg = f"{paths[name]}: 'pack' needs the recipe '{PACKER}'."
             raise RecipeError(msg)
     try:
         TopologicalSorter(graph).prepare()
@@ -92,10 +92,10 @@ def _recipes_in(directory: Path) -> list[Path]:
         return paths
     msg = f"'{directory}' holds no recipe: there is no {directory / 'NAME' / 'recipe.toml'}."
     why = "" if directory.is_dir() else "there is no such directory"
-    above = directory.parent
+    guess = "see docs/add-a-recipe.md"
     if (directory / "recipe.toml").is_file():
         why = "it is a recipe itself: what is asked for is the directory that recipes are in"
-    guess = f"name '{above}' instead" if why and directory.is_dir() else "see docs/add-a-recipe.md"
+        guess = f"name '{directory.parent}' instead"
     raise RecipeError(msg, why=why, next=guess)
 
 
@@ -139,14 +139,16 @@ def list_products(recipes: Mapping[str, Recipe]) -> tuple[Product, ...]:
 class Table:
     """A TOML table that remembers what was read, so that the rest is an error."""
 
-    def __init__(self, data: dict[str, Any], where: str) -> None:
-        self.data = data
+    def __init__(self, data: object, where: str) -> None:
+        if not isinstance(data, dict):
+            msg = f"{where} must be a table, not {data!r}."
+            raise RecipeError(msg)
+        self.data: dict[str, Any] = data
         self.where = where
         self.known: set[str] = set()
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Read a file."""
         try:
             return cls(tomllib.loads(path.read_text("utf-8")), str(path))
         except (OSError, ValueError) as error:
@@ -190,23 +192,19 @@ class Table:
         return values
 
     def table(self, key: str) -> "Table":
-        """Return a table inside this one."""
         return Table(self.take(key, dict), f"{self.where}: {key}")
 
     def tables(self, key: str, *, optional: bool = False) -> list["Table"]:
-        """Return a list of tables."""
         entries = self.take(key, list, [] if optional else None)
-        return [_inner(entry, f"{self.where}: {key}[{i}]") for i, entry in enumerate(entries)]
+        return [Table(entry, f"{self.where}: {key}[{i}]") for i, entry in enumerate(entries)]
 
     def choice(self, key: str, kind: type[_E], default: _E | None = None) -> _E:
         """Return one word out of a closed set."""
         word = self.take(key, str, None if default is None else default.value)
         known = [member.value for member in kind]
         if word not in known:
-            self.refuse(
-                f"'{key}' cannot be '{word}'.{suggestion(word, known)}",
-                next=f"choose one of: {', '.join(known)}",
-            )
+            what = f"'{key}' cannot be '{word}'.{suggestion(word, known)}"
+            self.refuse(what, next=f"choose one of: {', '.join(known)}")
         return kind(word)
 
     def reasons(self, key: str) -> dict[Target, str]:
@@ -253,17 +251,8 @@ class Table:
         """Refuse the keys nobody asked for."""
         for key in self.data:
             if key not in self.known:
-                self.refuse(
-                    f"unknown key '{key}'.{suggestion(key, self.known)}",
-                    next=f"known here: {', '.join(sorted(self.known))}",
-                )
-
-
-def _inner(value: object, where: str) -> Table:
-    if not isinstance(value, dict):
-        msg = f"{where} must be a table, not {value!r}."
-        raise RecipeError(msg)
-    return Table(value, where)
+                what = f"unknown key '{key}'.{suggestion(key, self.known)}"
+                self.refuse(what, next=f"known here: {', '.join(sorted(self.known))}")
 
 
 _NOUNS: Mapping[type, str] = {
@@ -291,7 +280,7 @@ def _recipe(table: Table, directory: Path) -> Recipe:
     named = tuple(
         _variant(
             key,
-            _inner(value, f"{table.where}: variants.{key}"),
+            Table(value, f"{table.where}: variants.{key}"),
             common=common,
             program=kind is RecipeKind.PROGRAM,
         )
@@ -385,10 +374,8 @@ def _sbom(table: Table) -> SbomInfo:
     info = table.read(SbomInfo, carries=tuple(carries))
     for key, text, form in (("cpe", info.cpe, _CPE), ("purl", info.purl, _PURL)):
         if text and not ("{version}" in text and form.fullmatch(text.replace("{version}", "1"))):
-            table.refuse(
-                f"'{key}' cannot be '{text}'.",
-                next="a whole one, with {version} where the version stands",
-            )
+            what = f"'{key}' cannot be '{text}'."
+            table.refuse(what, next="a whole one, with {version} where the version stands")
     return info
 
 
@@ -411,10 +398,8 @@ def _variant(name: str, table: Table, *, common: Mapping[str, str], program: boo
     )
     for key, value in variant.switches.items():
         if not _WORD.fullmatch(key) or not _WORD.fullmatch(value):
-            table.refuse(
-                f"the switch {key} = {value!r} is not one word.",
-                why="switches reach the build script as words",
-            )
+            what = f"the switch {key} = {value!r} is not one word."
+            table.refuse(what, why="switches reach the build script as words")
     if missing := set(variant.embeds) - set(variant.needs):
         table.refuse(f"embeds {', '.join(missing)} without needing it.")
     return variant

@@ -70,7 +70,6 @@ class Source:
     sha256: str
 
     def __post_init__(self) -> None:
-        """Refuse what is not fully pinned."""
         where = f"{self.name} {self.version}"
         if not SHA256.fullmatch(self.sha256):
             msg = f"{where}: sha256 must be 64 lower-case hex digits, not '{self.sha256}'."
@@ -95,7 +94,7 @@ class Signature:
     """OpenPGP fingerprint of the primary key, 40 upper-case hex digits."""
 
     def __post_init__(self) -> None:
-        """Refuse key ids and other abbreviations: they can be collided."""
+        # Key ids and other abbreviations can be collided.
         if not FINGERPRINT.fullmatch(self.key):
             msg = f"'{self.key}' is not an OpenPGP fingerprint (40 upper-case hex digits)."
             raise RecipeError(msg)
@@ -114,7 +113,6 @@ class Update:
     """Why the pin stays."""
 
     def __post_init__(self) -> None:
-        """Refuse what nobody could follow."""
         if bool(self.rule) == bool(self.frozen):
             msg = "'update' must say by which rule the pin moves, or why it is frozen."
             raise RecipeError(msg, next=f"the rules: {', '.join(UpdateRule)}")
@@ -256,7 +254,6 @@ class Recipe:
 
     @property
     def script(self) -> Path:
-        """The build script."""
         return self.directory / "build.sh"
 
     @property
@@ -275,22 +272,18 @@ class Recipe:
         """The Python modules of a local source."""
         return tuple(sorted(self.local.rglob("*.py"))) if self.local else ()
 
-    def variant(self, name: str) -> Variant | None:
-        """Return the variant called ``name``."""
-        return next((variant for variant in self.variants if variant.name == name), None)
-
     def release(self, version: str) -> Release | None:
-        """Return the pinned release ``version``."""
         return next((release for release in self.releases if release.version == version), None)
 
 
 def find_need(name: str, recipes: Mapping[str, Recipe]) -> tuple[Recipe, Variant] | None:
     """Return what a `Variant.needs` word names: a recipe, and the variant named or its first."""
-    recipe = recipes.get(name.partition(":")[0])
-    if recipe is None:
-        return None
-    variant = recipe.variant(name.partition(":")[2]) if ":" in name else recipe.variants[0]
-    return (recipe, variant) if variant else None
+    recipe_name, colon, variant_name = name.partition(":")
+    if recipe := recipes.get(recipe_name):
+        for variant in recipe.variants:
+            if variant.name == variant_name or not colon:
+                return recipe, variant
+    return None
 
 
 def unsupported(

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import Any
 
 import tomlkit
@@ -19,19 +19,11 @@ _OTHER = re.compile(r"\s*\[(?!\s*releases\s*\.)")
 _IDLE = re.compile(r"\s*(?:#.*)?$")
 
 
-@dataclass(frozen=True, kw_only=True)
-class RewrittenRecipe:
-    """The new text, and the versions that are no longer in it."""
-
-    text: str
-    dropped: tuple[str, ...]
-
-
-def add_release(text: str, release: Release, *, keep: int = KEEP) -> RewrittenRecipe:
+def add_release(text: str, release: Release) -> tuple[str, tuple[str, ...]]:
     """Return a recipe's text with ``release`` as its first one, laid out and commented as the one that was first.
 
-    The oldest are dropped until ``keep`` are left. Raises RecipeError, naming no file, when the text is laid out in a
-    way that cannot be followed: then nothing but a person can change it.
+    The oldest are dropped until `KEEP` are left; their versions are returned too. Raises RecipeError, naming no file,
+    when the text is laid out in a way that cannot be followed: then nothing but a person can change it.
     """
     lines = text.splitlines(keepends=True)
     before = tomllib.loads(text)
@@ -41,7 +33,7 @@ def add_release(text: str, release: Release, *, keep: int = KEEP) -> RewrittenRe
         raise _unclear()
     first = "".join(lines[slice(*spans[0])])
     ending = "\r\n" if lines[starts[0]].endswith("\r\n") else "\n"
-    dropped = spans[keep - 1 :]
+    dropped = spans[KEEP - 1 :]
     for begin, end in reversed(dropped):
         # The blank line that stood between it and what follows goes too.
         more = end + 1 if end < len(lines) and not lines[end].strip() else end
@@ -52,9 +44,8 @@ def add_release(text: str, release: Release, *, keep: int = KEEP) -> RewrittenRe
         del lines[-1]
     lines.insert(starts[0], _filled(first, release).rstrip() + ending + ending)
     new = "".join(lines)
-    _compare(before, new, release, keep)
-    versions = [str(old["version"]) for old in before["releases"]]
-    return RewrittenRecipe(text=new, dropped=tuple(versions[keep - 1 :]))
+    _compare(before, new, release)
+    return new, tuple(str(old["version"]) for old in before["releases"][KEEP - 1 :])
 
 
 def _end(lines: list[str], start: int) -> int:
@@ -72,7 +63,7 @@ def _filled(block: str, release: Release) -> str:
     document = tomlkit.parse(block)
     table: Any = document["releases"][0]
     expected = as_table(release)
-    for key in [key for key in table if key not in expected]:
+    for key in table.keys() - expected.keys():
         del table[key]
     for key, value in expected.items():
         old = table.get(key)
@@ -80,8 +71,7 @@ def _filled(block: str, release: Release) -> str:
             for index, item in enumerate(value):
                 old[index] = item
         elif isinstance(old, dict) and isinstance(value, dict):
-            for inner, item in value.items():
-                old[inner] = item
+            old.update(value)
         elif old is None or old != value:
             table[key] = value
     return tomlkit.dumps(document)
@@ -90,26 +80,15 @@ def _filled(block: str, release: Release) -> str:
 def as_table(release: Release) -> dict[str, Any]:
     """Return a release as the keys of ``[[releases]]``; those that say nothing are left out, but for ``urls``."""
     source = release.archive
-    table: dict[str, Any] = {
-        "version": release.version,
-        "date": release.date,
-        "licence": release.licence,
-        "filename": source.filename,
-        "urls": list(source.urls),
-        "debian": source.debian,
-        "pypi": source.pypi,
-        "size": source.size,
-        "sha256": source.sha256,
-        "unsigned": release.unsigned,
-    }
-    if release.signature:
-        table["signature"] = {"url": release.signature.url, "key": release.signature.key}
-    return {key: value for key, value in table.items() if value is not None and value != ""}
+    table = {**asdict(release), **asdict(source), "urls": list(source.urls)}
+    table["signature"] = table.pop("signature")  # a table of its own: the last one
+    unwritten = {"name", "source"}
+    return {k: v for k, v in table.items() if k not in unwritten and v is not None and v != ""}
 
 
-def _compare(before: dict[str, Any], new: str, release: Release, keep: int) -> None:
+def _compare(before: dict[str, Any], new: str, release: Release) -> None:
     """Make sure that the new text says what it should, and nothing else."""
-    expected = {**before, "releases": [as_table(release), *before["releases"][: keep - 1]]}
+    expected = {**before, "releases": [as_table(release), *before["releases"][: KEEP - 1]]}
     try:
         found = tomllib.loads(new)
     except tomllib.TOMLDecodeError as error:

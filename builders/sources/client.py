@@ -30,7 +30,7 @@ class MirrorClient(HttpClient):
     def failure(self, error: HttpError) -> MirrorError:
         insecure = isinstance(error, InsecureRedirect)
         kind = FailureKind.WRONG if insecure else FailureKind.GONE
-        return MirrorError(self.redacted(error.reason), kind=kind)
+        return MirrorError(self.redacted(str(error)), kind=kind)
 
     def get(self, url: str, headers: Headers | None = None) -> Response:
         """Begin to fetch ``url``: the answer's body is as it was stored. Raises Fault and MirrorError."""

@@ -68,7 +68,7 @@ class RegistryClient(HttpClient):
             raise self.failure(error) from None
 
     def failure(self, error: HttpError) -> PublishError:
-        reason = self.redacted(error.reason)
+        reason = self.redacted(str(error))
         match error:
             case RetriesExhausted():
                 hint = "run it again: what has arrived is not sent again"
@@ -99,8 +99,8 @@ class RegistryClient(HttpClient):
     def _fetch_token(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> tuple[int, bytes]:
-        with self.send(method, url, headers, body) as response:
-            return response.status, response.read().content
+        response = self.send(method, url, headers, body).read()
+        return response.status, response.content
 
 
 def _origin(url: str) -> tuple[str, str | None, int]:

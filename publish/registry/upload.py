@@ -88,9 +88,9 @@ class _Upload:
             size = min(piece, self.descriptor.size - offset)
             last = offset + size - 1
             headers = {**OCTETS, "Content-Range": f"{offset}-{last}"}
-            response = self.client.request_once(
+            response = self.client.open(
                 "PATCH", response.location(), headers=headers, body=self._body(offset, size)
-            )
+            ).read()
             self._check_known(response)
             if response.status not in {201, 202, 204}:
                 return response
@@ -100,14 +100,14 @@ class _Upload:
         return self._finish(response, None)
 
     def _begin(self) -> Response:
-        return self.client.request_once("POST", self.client.url("blobs/uploads/"))
+        return self.client.open("POST", self.client.url("blobs/uploads/")).read()
 
     def _finish(self, before: Response, body: Body | None) -> Response:
         # Added to whatever query the registry wrote, as it wrote it: it may be signed.
         url = before.location()
         join = "&" if urlsplit(url).query else "?"
         url = f"{url}{join}digest={quote(self.descriptor.digest, safe=':')}"
-        response = self.client.request_once("PUT", url, headers=OCTETS, body=body)
+        response = self.client.open("PUT", url, headers=OCTETS, body=body).read()
         self._check_known(response)
         if response.status == 400 and b"DIGEST_INVALID" in response.content:
             msg = f"received other bytes than were sent ({self.label})"

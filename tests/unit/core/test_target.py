@@ -10,8 +10,7 @@ import pytest
 
 from core.errors import UsageError
 from core.target import Machine, Target
-from recipes.load import load_recipes
-from recipes.model import Product
+from recipes.load import find_product, load_recipes
 
 ROOT = Path(__file__).parents[3]
 FACTS = [field.name for field in dataclasses.fields(Machine) if field.name != "platform"]
@@ -105,9 +104,6 @@ def test_this_machine_runs_its_own_programs() -> None:
 
 def test_the_names_of_artifacts_are_the_contract() -> None:
     recipes = load_recipes()
-    curl = recipes["curl"]
-    https = curl.variant("https")
-    assert https is not None
-    product = Product(recipe=curl, variant=https)
+    product = find_product("curl:https", recipes)
     name = product.file_name("8.21.0", Target.ARM_V7, packed=True)
     assert str(name) == "files/curl-https-8.21.0-linux-arm-v7.upx"
