@@ -56,8 +56,7 @@ class ResultCache:
             known = _verify(file, policy, unpacked=unpacked, original=original)
             self.cache.put_action(key, known)
         # In one order, cached or not: the manifest's bytes must not tell.
-        names = ("rule", "severity", "message")
-        findings = [{name: finding[name] for name in names} for finding in known["findings"]]
+        findings = [asdict(Finding(**finding)) for finding in known["findings"]]
         return {"ok": known["ok"], "findings": findings}
 
     def smoke(
@@ -104,5 +103,5 @@ def _verify(file: Path, policy: Policy, *, unpacked: Path | None, original: Path
     findings += verify_file(file, policy).findings
     return {
         "ok": not any(finding.severity is Severity.ERROR for finding in findings),
-        "findings": [finding.as_dict() for finding in findings],
+        "findings": [asdict(finding) for finding in findings],
     }

@@ -4,6 +4,7 @@ No bind mounts, so a remote engine works as well as a local one; no image build,
 """
 
 import os
+import shutil
 import socket
 import tarfile
 import tempfile
@@ -85,7 +86,6 @@ class DockerSandbox:
             return code
 
     def _usage(self) -> Usage:
-
         # A step that was killed from outside has left nothing to read.
         with suppress(docker.errors.NotFound), self._archive(USAGE) as tar:
             member = tar.next()
@@ -107,13 +107,6 @@ class DockerSandbox:
             archive.seek(0)
             with tarfile.open(fileobj=archive) as tar:
                 yield tar
-
-    def remove(self) -> None:
-        """Remove the container and its volume, running or not."""
-        if self.container is not None:
-            # A dead engine has nothing to remove; whatever it left is found by its label.
-            with suppress(Exception):
-                self.container.remove(force=True, v=True)
 
     def _follow(self, log: Path) -> None:
         with suppress(Exception), log.open("ab", buffering=0) as file:
@@ -138,7 +131,10 @@ class DockerEngine:
         try:
             yield sandbox
         finally:
-            sandbox.remove()
+            if sandbox.container is not None:
+                # A dead engine has nothing to remove; whatever it left is found by its label.
+                with suppress(Exception):
+                    sandbox.container.remove(force=True, v=True)
 
 
 def create(client: docker.DockerClient, image: str, argv: list[str], **options: Any) -> Any:
@@ -156,7 +152,6 @@ def create(client: docker.DockerClient, image: str, argv: list[str], **options: 
 
 def wait_for(container: Any, seconds: float, cancel: CancelToken, *, doing: str) -> int | None:
     """Return the container's exit code, None at the deadline. Raises Cancelled, with the words of ``doing``."""
-
     deadline = time.monotonic() + seconds
     while True:
         # A silent container outlives the client's own timeout, so ask again and again.
@@ -171,7 +166,6 @@ def wait_for(container: Any, seconds: float, cancel: CancelToken, *, doing: str)
 @contextmanager
 def engine_errors() -> Iterator[None]:
     """Turn the SDK's and the socket's errors into an EngineError."""
-
     try:
         yield
     except docker.errors.APIError as error:
@@ -179,9 +173,8 @@ def engine_errors() -> Iterator[None]:
         raise EngineError(msg, next="docker info; or --engine sandbox") from error
     except (docker.errors.DockerException, requests.RequestException, ConnectionError) as error:
         msg = f"The Docker engine stopped answering: {error}"
-        raise EngineError(
-            msg, why="the daemon ended or was restarted", next="docker info; or --engine sandbox"
-        ) from error
+        why = "the daemon ended or was restarted"
+        raise EngineError(msg, why=why, next="docker info; or --engine sandbox") from error
 
 
 def as_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -210,27 +203,10 @@ def extract(tar: tarfile.TarFile, member: tarfile.TarInfo, top: str, into: Path)
     elif member.isfile() and (content := tar.extractfile(member)):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
-            while piece := content.read(CHUNK):
-                file.write(piece)
+            shutil.copyfileobj(content, file)
         path.chmod(member.mode & 0o777)
     else:
         raise not_a_file(member.name)
-
-
-def is_local(client: docker.DockerClient) -> bool:
-    """True when the engine runs on this machine, so that a container can share its loopback network."""
-    return str(client.api.base_url).startswith("http+docker://local")
-
-
-def has_image(client: docker.DockerClient, tag: str) -> bool:
-    """True when the engine knows the image."""
-
-    with engine_errors():
-        try:
-            client.images.get(tag)
-        except docker.errors.ImageNotFound:
-            return False
-        return True
 
 
 def examine_docker(_setup: object) -> Iterator[tuple[bool, str]]:
@@ -243,12 +219,10 @@ def examine_docker(_setup: object) -> Iterator[tuple[bool, str]]:
 
 def connect() -> docker.DockerClient:
     """Return a client of the engine that the environment names. Raises EngineError when none answers."""
-
     host = os.environ.get("DOCKER_HOST") or DEFAULT_HOST
     try:
-        if host.startswith(
-            "unix://"
-        ):  # where nobody listens, the SDK leaks the socket that it failed with
+        if host.startswith("unix://"):
+            # Where nobody listens, the SDK leaks the socket that it failed with.
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.settimeout(10)
                 probe.connect(host.removeprefix("unix://"))

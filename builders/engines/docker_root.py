@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import docker
 
 from builders.engines.directory import fresh_directory
-from builders.engines.docker import connect, create, engine_errors, is_local, wait_for, write_tar
+from builders.engines.docker import connect, create, engine_errors, wait_for, write_tar
 from builders.engines.engine import EngineSetup
 from builders.engines.scratch_root import DOING, LATE, PROGRAM, USER, executable_copy
 from core.cancel import CancelToken
@@ -86,7 +86,8 @@ def docker_environment(setup: EngineSetup, emulator: Path | None) -> DockerEnvir
         msg = "Containers hold no emulator."
         raise EngineError(msg)
     client = connect()
-    if not is_local(client):
+    # Else the container does not share this machine's loopback network.
+    if not str(client.api.base_url).startswith("http+docker://local"):
         msg = "The Docker engine is on another machine: its containers do not reach servers on this one."
         raise EngineError(msg)
     return DockerEnvironment(client=client, scratch=setup.scratch, cancel=setup.cancel)
