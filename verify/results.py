@@ -13,8 +13,6 @@ from recipes.model import Product, Release
 from verify.smoke import Smoke
 from verify.verdict import Finding, Policy, Severity
 
-HERE = Path(__file__).parent
-
 
 class ActionCache(Protocol):
     """Keeps results by the sha256 of what they depend on."""
@@ -36,7 +34,7 @@ class ResultCache:
     def code(self) -> str:
         """sha256 over verify's own modules."""
         digest = hashlib.sha256()
-        for path in sorted(HERE.glob("*.py")):
+        for path in sorted(Path(__file__).parent.glob("*.py")):
             digest.update(path.read_bytes())
         return digest.hexdigest()
 

@@ -31,7 +31,6 @@ class Rule:
     check: Check
 
     def finding(self, message: str) -> Finding:
-        """Return a finding of this rule."""
         return Finding(rule=self.name, severity=self.severity, message=message)
 
 
@@ -129,7 +128,8 @@ def elf_class(facts: ElfFacts, policy: Policy) -> Iterable[str]:
 def endianness(facts: ElfFacts, policy: Policy) -> Iterable[str]:
     """The byte order is part of the platform's promise."""
     if policy.target and facts.little_endian != policy.target.machine.little_endian:
-        yield f"is {_order(facts.little_endian)}, expected {_order(policy.target.machine.little_endian)}"
+        order = ("little-endian", "big-endian")
+        yield "is {}, expected {}".format(*(order if facts.little_endian else reversed(order)))
 
 
 @error
@@ -260,10 +260,6 @@ def _some(names: Iterable[str]) -> str:
     listed = list(names)
     rest = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
     return ", ".join(listed[:_SHOWN]) + rest
-
-
-def _order(little_endian: bool) -> str:
-    return "little-endian" if little_endian else "big-endian"
 
 
 RULES: Final = tuple(_rules)

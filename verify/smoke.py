@@ -33,16 +33,13 @@ class Smoke:
 
     @property
     def state(self) -> str:
-        """One word or two for a table."""
         return ("ok" if self.ok else "FAILED") if self.ran else "not run"
 
     def as_dict(self) -> dict[str, object]:
-        """What the manifest says."""
         return {name: value for name, value in asdict(self).items() if value or name in _ALWAYS}
 
     @classmethod
     def not_run(cls, reason: str) -> "Smoke":
-        """Neither good nor bad."""
         return cls(ran=False, ok=False, how=reason)
 
 

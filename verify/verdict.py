@@ -57,7 +57,6 @@ class Verdict:
 
     @property
     def ok(self) -> bool:
-        """The same as truth, for where a name reads better."""
         return bool(self)
 
     def text(self) -> str:

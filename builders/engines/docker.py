@@ -45,10 +45,8 @@ class DockerSandbox:
     root = BOX
     toolchain = INSIDE
 
-    def __init__(self, client: docker.DockerClient, image: str, cancel: CancelToken) -> None:
-        self.client = client
-        self.image = image
-        self.cancel = cancel
+    def __init__(self, engine: "DockerEngine") -> None:
+        self.engine = engine
         self.usage = Usage()
         self.inputs: list[tuple[Path, PurePosixPath]] = []
         self.container: Any = None
@@ -60,8 +58,8 @@ class DockerSandbox:
         command.log.parent.mkdir(parents=True, exist_ok=True)
         with engine_errors():
             self.container = create(
-                self.client,
-                self.image,
+                self.engine.client,
+                self.engine.image,
                 ["sh", "-c", ACCOUNTED, str(USAGE), *command.argv],
                 environment=dict(command.env),
                 working_dir=str(BOX),
@@ -78,7 +76,7 @@ class DockerSandbox:
             self.container.start()
             follower = Thread(target=self._follow, args=(command.log,), daemon=True)
             follower.start()
-            code = wait_for(self.container, command.seconds, self.cancel, doing=str(command))
+            code = wait_for(self.container, command.seconds, self.engine.cancel, doing=str(command))
             if code is None:
                 raise overdue(command)
             follower.join(timeout=30)
@@ -127,7 +125,7 @@ class DockerEngine:
 
     @contextmanager
     def sandbox(self) -> Iterator[DockerSandbox]:
-        sandbox = DockerSandbox(self.client, self.image, self.cancel)
+        sandbox = DockerSandbox(self)
         try:
             yield sandbox
         finally:

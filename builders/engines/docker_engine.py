@@ -5,6 +5,7 @@ else Debian's own packages by mmdebstrap.
 """
 
 import hashlib
+import platform
 import re
 import shutil
 import tarfile
@@ -89,7 +90,9 @@ def _bootstrap(archive: Path, setup: EngineSetup) -> None:
         purpose = "make the base of the builder image (or name one: FROMSCRATCH_BASE_IMAGE)"
         raise MissingToolError(program=BOOTSTRAP, package=BOOTSTRAP, purpose=purpose)
     argv = [BOOTSTRAP, "--quiet", "--variant=essential", f"--include={PACKAGES}", "--format=tar"]
-    argv += [_suite(), str(archive), *(mirror for mirror in setup.mirrors[:1] if mirror)]
+    # The machine's own suite, since its mirror surely has it.
+    suite = platform.freedesktop_os_release().get("VERSION_CODENAME", "stable")
+    argv += [suite, str(archive), *(mirror for mirror in setup.mirrors[:1] if mirror)]
     doing = f"the base of the builder image, by {BOOTSTRAP}"
     with tempfile.TemporaryFile() as errors:
         ended = run_process(
@@ -105,15 +108,6 @@ def _bootstrap(archive: Path, setup: EngineSetup) -> None:
         raise EngineError(
             msg, why="the Debian mirror is out of reach", next="--engine sandbox needs no base"
         )
-
-
-def _suite() -> str:
-    """The suite of the machine, since its mirror surely has it."""
-    with Path("/etc/os-release").open(encoding="utf-8") as lines:
-        for line in lines:
-            if line.startswith("VERSION_CODENAME="):
-                return line.partition("=")[2].strip().strip('"')
-    return "stable"
 
 
 ENGINE = EngineKind(make=make_docker, examine=examine_docker, smoke=docker_environment)

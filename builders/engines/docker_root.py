@@ -26,7 +26,6 @@ class DockerRoot:
     program: PurePosixPath
 
     def run(self, args: Sequence[str], *, seconds: float) -> RunResult:
-        """Run the program in a fresh container."""
         with engine_errors():
             container = create(
                 self.environment.client,
@@ -59,7 +58,8 @@ class DockerEnvironment:
         self, files: Mapping[PurePosixPath, Path], *, program: PurePosixPath = PROGRAM
     ) -> Iterator[DockerRoot]:
         """Make a scratch image with these files; it is removed at the end."""
-        tag = f"smoke-{os.getpid()}-{os.urandom(4).hex()}"
+        repository, tag = "fromscratch-smoke", f"smoke-{os.getpid()}-{os.urandom(4).hex()}"
+        image = f"{repository}:{tag}"
         with fresh_directory(self.scratch, "room") as directory:
             copies = [
                 (executable_copy(path, directory, inside.name), PurePosixPath(inside.name))
@@ -69,10 +69,7 @@ class DockerEnvironment:
             with archive.open("wb") as file:
                 write_tar(file, copies)
             with engine_errors():
-                self.client.api.import_image_from_file(
-                    str(archive), repository="fromscratch-smoke", tag=tag
-                )
-        image = f"fromscratch-smoke:{tag}"
+                self.client.api.import_image_from_file(str(archive), repository=repository, tag=tag)
         try:
             yield DockerRoot(environment=self, image=image, program=program)
         finally:
