@@ -42,10 +42,7 @@ def examine(context: Context) -> dict[str, Any]:
         }
     )
     return {
-        "engines": [
-            {"name": engine.name, "works": engine.works, "reason": engine.reason}
-            for engine in candidates
-        ],
+        "engines": [engine._asdict() for engine in candidates],
         "auto": next(engine.name for engine in candidates if engine.works),
         "tools": tools,
         "settings": [

@@ -83,7 +83,6 @@ class Difference:
         return bool(self.count)
 
     def text(self) -> str:
-        """Lines for people."""
         sizes = f"{self.sizes[0]:,} and {self.sizes[1]:,} bytes"
         lines = [f"{self.count} places differ ({sizes})"]
         lines += [f"  {name}: {one:,} and {two:,} bytes" for name, one, two in self.resized]
@@ -95,7 +94,6 @@ class Difference:
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, object]:
-        """The same for programs."""
         return {
             "sizes": self.sizes,
             "resized": self.resized,

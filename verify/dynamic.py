@@ -5,6 +5,7 @@ Layout: https://refspecs.linuxfoundation.org/elf/gabi4+/ch5.dynamic.html
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final
 
 from verify.elf_file import ElfFile, Segment
@@ -33,14 +34,11 @@ def read_dynamic(elf: ElfFile, segments: tuple[Segment, ...]) -> Dynamic:
     problems: list[str] = []
     tables = [segment for segment in segments if segment.type == "PT_DYNAMIC"]
     for segment in tables:
-        ended = False
         size = min(segment.file_size, MAX_ENTRIES * elf.entry_size("Elf_Dyn"))
-        for row in elf.entries("Elf_Dyn", elf.at(segment.offset, size)):
-            if row["d_tag"] == "DT_NULL":
-                ended = True
-                break
-            entries.append((str(row["d_tag"]), row["d_val"]))
-        if not ended:
+        rows = elf.entries("Elf_Dyn", elf.at(segment.offset, size))
+        used = list(takewhile(lambda row: row["d_tag"] != "DT_NULL", rows))
+        entries += [(str(row["d_tag"]), row["d_val"]) for row in used]
+        if len(used) == len(rows):
             problems.append(f"the dynamic segment at {segment.offset:#x} does not end")
     if len(tables) > 1:
         problems.append("there is more than one dynamic segment")

@@ -28,6 +28,13 @@ MAX_SEGMENT_TABLE: Final = 64 * 1024
 _MAGIC: Final = b"\x7fELF"
 _LARGEST_HEADER: Final = 64
 _PREFIX_SEARCH: Final = 1024 * 1024
+_KINDS: Final = {
+    stat.S_IFDIR: "directory",
+    stat.S_IFIFO: "FIFO",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+}
 
 
 class NotElfError(VerdictError):
@@ -59,7 +66,6 @@ class Segment:
 
     @property
     def vaddr_end(self) -> int:
-        """The first address after the segment."""
         return self.vaddr + self.mem_size
 
 
@@ -190,10 +196,8 @@ def _open_regular(path: Path) -> Iterator[BufferedReader]:
     """
     try:
         mode = path.stat().st_mode
-        if stat.S_ISREG(mode):
-            number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        else:
-            number = -1
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        number = os.open(path, flags) if stat.S_ISREG(mode) else -1
     except (OSError, ValueError) as error:
         # Python's words for a NUL in a path are not the same in every version.
         reason = error.strerror if isinstance(error, OSError) else "its name has a NUL byte in it"
@@ -205,19 +209,9 @@ def _open_regular(path: Path) -> Iterator[BufferedReader]:
             if stat.S_ISREG(mode):
                 yield file
                 return
-    msg = f"{_show(path)}: is a {_kind(mode)}, not a regular file."
+    kind = _KINDS.get(stat.S_IFMT(mode), "special file")
+    msg = f"{_show(path)}: is a {kind}, not a regular file."
     raise NotElfError(msg, next="name the file itself")
-
-
-def _kind(mode: int) -> str:
-    kinds = {
-        stat.S_IFDIR: "directory",
-        stat.S_IFIFO: "FIFO",
-        stat.S_IFSOCK: "socket",
-        stat.S_IFCHR: "device",
-        stat.S_IFBLK: "device",
-    }
-    return kinds.get(stat.S_IFMT(mode), "special file")
 
 
 def _not_elf(path: Path, start: bytes) -> NotElfError:

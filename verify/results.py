@@ -13,8 +13,6 @@ from recipes.model import Product, Release
 from verify.smoke import Smoke
 from verify.verdict import Finding, Policy, Severity
 
-HERE = Path(__file__).parent
-
 
 class ActionCache(Protocol):
     """Keeps results by the sha256 of what they depend on."""
@@ -36,7 +34,7 @@ class ResultCache:
     def code(self) -> str:
         """sha256 over verify's own modules."""
         digest = hashlib.sha256()
-        for path in sorted(HERE.glob("*.py")):
+        for path in sorted(Path(__file__).parent.glob("*.py")):
             digest.update(path.read_bytes())
         return digest.hexdigest()
 
@@ -56,8 +54,7 @@ class ResultCache:
             known = _verify(file, policy, unpacked=unpacked, original=original)
             self.cache.put_action(key, known)
         # In one order, cached or not: the manifest's bytes must not tell.
-        names = ("rule", "severity", "message")
-        findings = [{name: finding[name] for name in names} for finding in known["findings"]]
+        findings = [asdict(Finding(**finding)) for finding in known["findings"]]
         return {"ok": known["ok"], "findings": findings}
 
     def smoke(
@@ -104,5 +101,5 @@ def _verify(file: Path, policy: Policy, *, unpacked: Path | None, original: Path
     findings += verify_file(file, policy).findings
     return {
         "ok": not any(finding.severity is Severity.ERROR for finding in findings),
-        "findings": [finding.as_dict() for finding in findings],
+        "findings": [asdict(finding) for finding in findings],
     }

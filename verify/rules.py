@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, assert_never
+from typing import Final
 
 from recipes.model import Linkage
 from verify.facts import ElfFacts, MalformedElfError, NotElfError, Packing, read_facts
@@ -31,7 +31,6 @@ class Rule:
     check: Check
 
     def finding(self, message: str) -> Finding:
-        """Return a finding of this rule."""
         return Finding(rule=self.name, severity=self.severity, message=message)
 
 
@@ -96,17 +95,12 @@ def elf_type(facts: ElfFacts, policy: Policy) -> Iterable[str]:
         }
         yield f"is {kinds.get(facts.elf_type, facts.elf_type)}, not a static executable"
         return
-    match policy.linkage:
-        case None:
-            return
-        case Linkage.STATIC:
-            if not fixed:
-                yield "is position independent, expected a fixed address"
-        case Linkage.STATIC_PIE:
-            if fixed:
-                yield "has a fixed address, expected static-pie"
-        case _:
-            assert_never(policy.linkage)
+    if policy.linkage not in (None, Linkage.STATIC if fixed else Linkage.STATIC_PIE):
+        yield (
+            "has a fixed address, expected static-pie"
+            if fixed
+            else "is position independent, expected a fixed address"
+        )
 
 
 @error
@@ -134,7 +128,8 @@ def elf_class(facts: ElfFacts, policy: Policy) -> Iterable[str]:
 def endianness(facts: ElfFacts, policy: Policy) -> Iterable[str]:
     """The byte order is part of the platform's promise."""
     if policy.target and facts.little_endian != policy.target.machine.little_endian:
-        yield f"is {_order(facts.little_endian)}, expected {_order(policy.target.machine.little_endian)}"
+        order = ("little-endian", "big-endian")
+        yield "is {}, expected {}".format(*(order if facts.little_endian else reversed(order)))
 
 
 @error
@@ -177,13 +172,10 @@ def entry_point(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
 @error
 def stack_not_executable(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
     """An executable stack turns an overflow into code of the attacker's choice."""
-    match facts.stack_executable:
-        case True:
-            yield "PT_GNU_STACK asks for an executable stack"
-        case None:
-            yield "PT_GNU_STACK is missing: whether the stack is executable is up to the kernel"
-        case False:
-            return
+    if facts.stack_executable is None:
+        yield "PT_GNU_STACK is missing: whether the stack is executable is up to the kernel"
+    elif facts.stack_executable:
+        yield "PT_GNU_STACK asks for an executable stack"
 
 
 @error
@@ -241,17 +233,12 @@ def no_appended_data(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
 @error
 def packed_as_expected(facts: ElfFacts, policy: Policy) -> Iterable[str]:
     """A file that changed after packing cannot be unpacked and checked any more."""
-    match facts.packing:
-        case Packing.DAMAGED:
-            yield "one of UPX's two marks is missing or wrong: was it changed after packing?"
-        case Packing.UPX:
-            if policy.packed is False:
-                yield "is packed by UPX, expected a plain file"
-        case Packing.NONE:
-            if policy.packed:
-                yield "is not packed, expected a file packed by UPX"
-        case _:
-            assert_never(facts.packing)
+    if facts.packing is Packing.DAMAGED:
+        yield "one of UPX's two marks is missing or wrong: was it changed after packing?"
+    elif facts.packing is Packing.UPX and policy.packed is False:
+        yield "is packed by UPX, expected a plain file"
+    elif facts.packing is Packing.NONE and policy.packed:
+        yield "is not packed, expected a file packed by UPX"
 
 
 @error
@@ -273,10 +260,6 @@ def _some(names: Iterable[str]) -> str:
     listed = list(names)
     rest = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
     return ", ".join(listed[:_SHOWN]) + rest
-
-
-def _order(little_endian: bool) -> str:
-    return "little-endian" if little_endian else "big-endian"
 
 
 RULES: Final = tuple(_rules)

@@ -131,7 +131,6 @@ class _SmokeHandler(LoopbackHandler):
         self.close_connection = True
 
     def do_POST(self) -> None:
-        """Swallow the body, then answer as to GET."""
         self.rfile.read(int(self.headers.get("Content-Length", "0")))
         self.do_GET()
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 CA = PurePosixPath("/ca.pem")
 SECONDS = 20.0
+_ALWAYS = ("ran", "ok", "how")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,22 +33,13 @@ class Smoke:
 
     @property
     def state(self) -> str:
-        """One word or two for a table."""
         return ("ok" if self.ok else "FAILED") if self.ran else "not run"
 
     def as_dict(self) -> dict[str, object]:
-        """What the manifest says."""
-        lists = {"failures": list(self.failures), "skipped": list(self.skipped)}
-        return {
-            "ran": self.ran,
-            "ok": self.ok,
-            "how": self.how,
-            **{name: texts for name, texts in lists.items() if texts},
-        }
+        return {name: value for name, value in asdict(self).items() if value or name in _ALWAYS}
 
     @classmethod
     def not_run(cls, reason: str) -> "Smoke":
-        """Neither good nor bad."""
         return cls(ran=False, ok=False, how=reason)
 
 

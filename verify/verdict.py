@@ -43,10 +43,6 @@ class Finding:
     severity: Severity
     message: str
 
-    def as_dict(self) -> dict[str, str]:
-        """What ``--json`` and the manifest say."""
-        return {"rule": self.rule, "severity": self.severity.value, "message": self.message}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -61,7 +57,6 @@ class Verdict:
 
     @property
     def ok(self) -> bool:
-        """The same as truth, for where a name reads better."""
         return bool(self)
 
     def text(self) -> str:
@@ -74,11 +69,6 @@ class Verdict:
 
     def as_dict(self) -> dict[str, object]:
         """Return what ``--json`` prints; ``facts`` is null when the file could not be read."""
-        return {
-            "path": str(self.path),
-            "ok": self.ok,
-            "findings": [finding.as_dict() for finding in self.findings],
-            "facts": None
-            if self.facts is None
-            else {**asdict(self.facts), "path": str(self.facts.path)},
-        }
+        facts = self.facts and {**asdict(self.facts), "path": str(self.facts.path)}
+        findings = [asdict(finding) for finding in self.findings]
+        return {"path": str(self.path), "ok": self.ok, "findings": findings, "facts": facts}

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
 from builders.engines.engine import Engine, EngineKind, EngineSetup
 from core.errors import EngineError
@@ -13,7 +14,6 @@ from core.target import Target
 
 AUTO = "auto"
 """What ``--engine`` calls the first engine that works."""
-
 
 ENGINES = {
     "docker": "builders.engines.docker_engine",
@@ -32,8 +32,7 @@ def load_engine(name: str) -> EngineKind:
     return kind
 
 
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One engine, looked at."""
 
     name: str
@@ -62,7 +61,7 @@ class Chooser(EngineSetup):
         """Look at every engine, without making anything."""
         for name in ENGINES:
             for works, reason in load_engine(name).examine(self):
-                yield Candidate(name=name, works=works, reason=reason)
+                yield Candidate(name, works, reason)
 
 
 def find_emulator(target: Target) -> Path | None:

@@ -4,6 +4,7 @@ No bind mounts, so a remote engine works as well as a local one; no image build,
 """
 
 import os
+import shutil
 import socket
 import tarfile
 import tempfile
@@ -44,10 +45,8 @@ class DockerSandbox:
     root = BOX
     toolchain = INSIDE
 
-    def __init__(self, client: docker.DockerClient, image: str, cancel: CancelToken) -> None:
-        self.client = client
-        self.image = image
-        self.cancel = cancel
+    def __init__(self, engine: "DockerEngine") -> None:
+        self.engine = engine
         self.usage = Usage()
         self.inputs: list[tuple[Path, PurePosixPath]] = []
         self.container: Any = None
@@ -59,8 +58,8 @@ class DockerSandbox:
         command.log.parent.mkdir(parents=True, exist_ok=True)
         with engine_errors():
             self.container = create(
-                self.client,
-                self.image,
+                self.engine.client,
+                self.engine.image,
                 ["sh", "-c", ACCOUNTED, str(USAGE), *command.argv],
                 environment=dict(command.env),
                 working_dir=str(BOX),
@@ -77,7 +76,7 @@ class DockerSandbox:
             self.container.start()
             follower = Thread(target=self._follow, args=(command.log,), daemon=True)
             follower.start()
-            code = wait_for(self.container, command.seconds, self.cancel, doing=str(command))
+            code = wait_for(self.container, command.seconds, self.engine.cancel, doing=str(command))
             if code is None:
                 raise overdue(command)
             follower.join(timeout=30)
@@ -85,7 +84,6 @@ class DockerSandbox:
             return code
 
     def _usage(self) -> Usage:
-
         # A step that was killed from outside has left nothing to read.
         with suppress(docker.errors.NotFound), self._archive(USAGE) as tar:
             member = tar.next()
@@ -108,13 +106,6 @@ class DockerSandbox:
             with tarfile.open(fileobj=archive) as tar:
                 yield tar
 
-    def remove(self) -> None:
-        """Remove the container and its volume, running or not."""
-        if self.container is not None:
-            # A dead engine has nothing to remove; whatever it left is found by its label.
-            with suppress(Exception):
-                self.container.remove(force=True, v=True)
-
     def _follow(self, log: Path) -> None:
         with suppress(Exception), log.open("ab", buffering=0) as file:
             for piece in self.container.logs(stream=True, follow=True):
@@ -134,11 +125,14 @@ class DockerEngine:
 
     @contextmanager
     def sandbox(self) -> Iterator[DockerSandbox]:
-        sandbox = DockerSandbox(self.client, self.image, self.cancel)
+        sandbox = DockerSandbox(self)
         try:
             yield sandbox
         finally:
-            sandbox.remove()
+            if sandbox.container is not None:
+                # A dead engine has nothing to remove; whatever it left is found by its label.
+                with suppress(Exception):
+                    sandbox.container.remove(force=True, v=True)
 
 
 def create(client: docker.DockerClient, image: str, argv: list[str], **options: Any) -> Any:
@@ -156,7 +150,6 @@ def create(client: docker.DockerClient, image: str, argv: list[str], **options: 
 
 def wait_for(container: Any, seconds: float, cancel: CancelToken, *, doing: str) -> int | None:
     """Return the container's exit code, None at the deadline. Raises Cancelled, with the words of ``doing``."""
-
     deadline = time.monotonic() + seconds
     while True:
         # A silent container outlives the client's own timeout, so ask again and again.
@@ -171,7 +164,6 @@ def wait_for(container: Any, seconds: float, cancel: CancelToken, *, doing: str)
 @contextmanager
 def engine_errors() -> Iterator[None]:
     """Turn the SDK's and the socket's errors into an EngineError."""
-
     try:
         yield
     except docker.errors.APIError as error:
@@ -179,9 +171,8 @@ def engine_errors() -> Iterator[None]:
         raise EngineError(msg, next="docker info; or --engine sandbox") from error
     except (docker.errors.DockerException, requests.RequestException, ConnectionError) as error:
         msg = f"The Docker engine stopped answering: {error}"
-        raise EngineError(
-            msg, why="the daemon ended or was restarted", next="docker info; or --engine sandbox"
-        ) from error
+        why = "the daemon ended or was restarted"
+        raise EngineError(msg, why=why, next="docker info; or --engine sandbox") from error
 
 
 def as_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -210,27 +201,10 @@ def extract(tar: tarfile.TarFile, member: tarfile.TarInfo, top: str, into: Path)
     elif member.isfile() and (content := tar.extractfile(member)):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
-            while piece := content.read(CHUNK):
-                file.write(piece)
+            shutil.copyfileobj(content, file)
         path.chmod(member.mode & 0o777)
     else:
         raise not_a_file(member.name)
-
-
-def is_local(client: docker.DockerClient) -> bool:
-    """True when the engine runs on this machine, so that a container can share its loopback network."""
-    return str(client.api.base_url).startswith("http+docker://local")
-
-
-def has_image(client: docker.DockerClient, tag: str) -> bool:
-    """True when the engine knows the image."""
-
-    with engine_errors():
-        try:
-            client.images.get(tag)
-        except docker.errors.ImageNotFound:
-            return False
-        return True
 
 
 def examine_docker(_setup: object) -> Iterator[tuple[bool, str]]:
@@ -243,12 +217,10 @@ def examine_docker(_setup: object) -> Iterator[tuple[bool, str]]:
 
 def connect() -> docker.DockerClient:
     """Return a client of the engine that the environment names. Raises EngineError when none answers."""
-
     host = os.environ.get("DOCKER_HOST") or DEFAULT_HOST
     try:
-        if host.startswith(
-            "unix://"
-        ):  # where nobody listens, the SDK leaks the socket that it failed with
+        if host.startswith("unix://"):
+            # Where nobody listens, the SDK leaks the socket that it failed with.
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.settimeout(10)
                 probe.connect(host.removeprefix("unix://"))

@@ -5,23 +5,19 @@ else Debian's own packages by mmdebstrap.
 """
 
 import hashlib
+import platform
 import re
 import shutil
 import tarfile
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import docker
+import docker.errors
 
 from builders.engines.directory import fresh_directory
-from builders.engines.docker import (
-    DockerEngine,
-    as_root,
-    connect,
-    engine_errors,
-    examine_docker,
-    has_image,
-)
+from builders.engines.docker import DockerEngine, as_root, connect, engine_errors, examine_docker
 from builders.engines.docker_root import docker_environment
 from builders.engines.engine import EngineKind, EngineSetup
 from builders.engines.process import run_process
@@ -53,26 +49,28 @@ def builder_image(client: docker.DockerClient, setup: EngineSetup) -> str:
     if base and not BY_DIGEST.fullmatch(base):
         msg = f"The base image '{base}' is not named by its digest."
         raise RecipeError(msg, next="write it as name@sha256:<64 hex digits>")
-    identity = hashlib.sha256(f"{toolchain.digest} {base} {PACKAGES}".encode()).hexdigest()
-    tag = f"{REPOSITORY}:{identity[:16]}"
-    if not has_image(client, tag):
-        with fresh_directory(setup.scratch, "base") as directory:
-            archive = directory / "base.tar"
-            if base:
-                _export(client, base, archive)
-            else:
-                _bootstrap(archive, setup)
-            with tarfile.open(archive, "a") as tar:
-                for inside, path in toolchain.parts():
-                    tar.add(path, arcname=str(INSIDE / inside).lstrip("/"), filter=_lean)
-            with engine_errors():
-                repository, _, name = tag.partition(":")
-                client.api.import_image_from_file(str(archive), repository=repository, tag=name)
+    digest = hashlib.sha256(f"{toolchain.digest} {base} {PACKAGES}".encode()).hexdigest()
+    name = digest[:16]
+    tag = f"{REPOSITORY}:{name}"
+    with engine_errors(), suppress(docker.errors.ImageNotFound):
+        client.images.get(tag)
+        return tag
+    with fresh_directory(setup.scratch, "base") as directory:
+        archive = directory / "base.tar"
+        if base:
+            _export(client, base, archive)
+        else:
+            _bootstrap(archive, setup)
+        with tarfile.open(archive, "a") as tar:
+            for inside, path in toolchain.parts():
+                tar.add(path, arcname=str(INSIDE / inside).lstrip("/"), filter=_lean)
+        with engine_errors():
+            client.api.import_image_from_file(str(archive), repository=REPOSITORY, tag=name)
     return tag
 
 
 def _lean(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Leave out what no step reads: bytecode, CMake's manual."""
+    """Leave out what no step reads: bytecode."""
     return None if "__pycache__" in member.name else as_root(member)
 
 
@@ -92,7 +90,9 @@ def _bootstrap(archive: Path, setup: EngineSetup) -> None:
         purpose = "make the base of the builder image (or name one: FROMSCRATCH_BASE_IMAGE)"
         raise MissingToolError(program=BOOTSTRAP, package=BOOTSTRAP, purpose=purpose)
     argv = [BOOTSTRAP, "--quiet", "--variant=essential", f"--include={PACKAGES}", "--format=tar"]
-    argv += [_suite(), str(archive), *(mirror for mirror in setup.mirrors[:1] if mirror)]
+    # The machine's own suite, since its mirror surely has it.
+    suite = platform.freedesktop_os_release().get("VERSION_CODENAME", "stable")
+    argv += [suite, str(archive), *(mirror for mirror in setup.mirrors[:1] if mirror)]
     doing = f"the base of the builder image, by {BOOTSTRAP}"
     with tempfile.TemporaryFile() as errors:
         ended = run_process(
@@ -108,15 +108,6 @@ def _bootstrap(archive: Path, setup: EngineSetup) -> None:
         raise EngineError(
             msg, why="the Debian mirror is out of reach", next="--engine sandbox needs no base"
         )
-
-
-def _suite() -> str:
-    """The suite of the machine, since its mirror surely has it."""
-    with Path("/etc/os-release").open(encoding="utf-8") as lines:
-        for line in lines:
-            if line.startswith("VERSION_CODENAME="):
-                return line.partition("=")[2].strip().strip('"')
-    return "stable"
 
 
 ENGINE = EngineKind(make=make_docker, examine=examine_docker, smoke=docker_environment)

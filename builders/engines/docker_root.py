@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import docker
 
 from builders.engines.directory import fresh_directory
-from builders.engines.docker import connect, create, engine_errors, is_local, wait_for, write_tar
+from builders.engines.docker import connect, create, engine_errors, wait_for, write_tar
 from builders.engines.engine import EngineSetup
 from builders.engines.scratch_root import DOING, LATE, PROGRAM, USER, executable_copy
 from core.cancel import CancelToken
@@ -26,7 +26,6 @@ class DockerRoot:
     program: PurePosixPath
 
     def run(self, args: Sequence[str], *, seconds: float) -> RunResult:
-        """Run the program in a fresh container."""
         with engine_errors():
             container = create(
                 self.environment.client,
@@ -59,7 +58,8 @@ class DockerEnvironment:
         self, files: Mapping[PurePosixPath, Path], *, program: PurePosixPath = PROGRAM
     ) -> Iterator[DockerRoot]:
         """Make a scratch image with these files; it is removed at the end."""
-        tag = f"smoke-{os.getpid()}-{os.urandom(4).hex()}"
+        repository, tag = "fromscratch-smoke", f"smoke-{os.getpid()}-{os.urandom(4).hex()}"
+        image = f"{repository}:{tag}"
         with fresh_directory(self.scratch, "room") as directory:
             copies = [
                 (executable_copy(path, directory, inside.name), PurePosixPath(inside.name))
@@ -69,10 +69,7 @@ class DockerEnvironment:
             with archive.open("wb") as file:
                 write_tar(file, copies)
             with engine_errors():
-                self.client.api.import_image_from_file(
-                    str(archive), repository="fromscratch-smoke", tag=tag
-                )
-        image = f"fromscratch-smoke:{tag}"
+                self.client.api.import_image_from_file(str(archive), repository=repository, tag=tag)
         try:
             yield DockerRoot(environment=self, image=image, program=program)
         finally:
@@ -86,7 +83,8 @@ def docker_environment(setup: EngineSetup, emulator: Path | None) -> DockerEnvir
         msg = "Containers hold no emulator."
         raise EngineError(msg)
     client = connect()
-    if not is_local(client):
+    # Else the container does not share this machine's loopback network.
+    if not str(client.api.base_url).startswith("http+docker://local"):
         msg = "The Docker engine is on another machine: its containers do not reach servers on this one."
         raise EngineError(msg)
     return DockerEnvironment(client=client, scratch=setup.scratch, cancel=setup.cancel)

@@ -61,32 +61,21 @@ class Command:
 class Sandbox(Protocol):
     """A fresh directory for one step, and what runs in it."""
 
-    @property
-    def root(self) -> PurePosixPath:
-        """The step's own directory as the step sees it."""
-        ...
-
-    @property
-    def toolchain(self) -> PurePosixPath:
-        """The toolchain as the step sees it."""
-        ...
-
-    @property
-    def usage(self) -> Usage:
-        """What `run` took; nothing is known before it has ended."""
-        ...
+    root: PurePosixPath
+    """The step's own directory as the step sees it."""
+    toolchain: PurePosixPath
+    """The toolchain as the step sees it."""
+    usage: Usage
+    """What `run` took; nothing is known before it has ended."""
 
     def put(self, path: Path, inside: PurePosixPath) -> None:
         """Copy a file or a directory in, to ``inside`` below the root. Before `run` only."""
-        ...
 
     def run(self, command: Command) -> int:
         """Run once and return the exit code. Raises Cancelled or StepError (deadline)."""
-        ...
 
     def get(self, inside: PurePosixPath, path: Path) -> None:
         """Copy a directory below the root out, to ``path``. After `run` only."""
-        ...
 
 
 class Engine(Protocol):
@@ -95,16 +84,13 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """What ``--engine`` and the manifest call it."""
-        ...
 
     @property
     def isolated(self) -> bool:
         """False when a step could see the network or change the machine."""
-        ...
 
     def sandbox(self) -> AbstractContextManager[Sandbox]:
         """Open a fresh sandbox; leaving it removes everything, whatever happened."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

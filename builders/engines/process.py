@@ -65,7 +65,10 @@ def run_process(
             if time.monotonic() > deadline:
                 return None
     finally:
-        end_family(process)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=10)
 
 
 def _usage(usage: resource.struct_rusage) -> Usage:
@@ -74,11 +77,3 @@ def _usage(usage: resource.struct_rusage) -> Usage:
     ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     rss = usage.ru_maxrss * 1024 if usage.ru_maxrss > ours else None
     return Usage(cpu=round(usage.ru_utime + usage.ru_stime, 3), rss=rss)
-
-
-def end_family(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a session's every process and reap its leader."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=10)

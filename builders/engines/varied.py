@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from builders.engines.engine import Command, Engine, Sandbox, Usage
+from builders.engines.engine import Command, Engine, Sandbox
 from core.errors import EngineError
 
 INSIDE = PurePosixPath("clock")
@@ -51,24 +51,8 @@ class VariedSandbox:
     def __init__(self, sandbox: Sandbox, engine: "VariedEngine") -> None:
         self.sandbox = sandbox
         self.engine = engine
-
-    @property
-    def root(self) -> PurePosixPath:
-        return self.sandbox.root
-
-    @property
-    def toolchain(self) -> PurePosixPath:
-        return self.sandbox.toolchain
-
-    @property
-    def usage(self) -> Usage:
-        return self.sandbox.usage
-
-    def put(self, path: Path, inside: PurePosixPath) -> None:
-        self.sandbox.put(path, inside)
-
-    def get(self, inside: PurePosixPath, path: Path) -> None:
-        self.sandbox.get(inside, path)
+        self.root, self.toolchain, self.usage = sandbox.root, sandbox.toolchain, sandbox.usage
+        self.put, self.get = sandbox.put, sandbox.get
 
     def run(self, command: Command) -> int:
         """Run with other surroundings. Raises EngineError when the clock does not move in there."""
@@ -78,6 +62,7 @@ class VariedSandbox:
             self.sandbox.put(clock.library, INSIDE / clock.library.name)
             command = clock.applied(command, self.root, self.engine.now)
         code = self.sandbox.run(command)
+        self.usage = self.sandbox.usage
         if clock and code == UNMOVED:
             msg = f"{clock.library} does not move the clock of a step."
             raise EngineError(
