@@ -74,12 +74,12 @@ def test_an_unknown_key_in_a_recipe(spoilt: Inv, project: Path) -> None:
 
 
 def test_a_target_that_a_recipe_calls_unsupported(spoilt: Inv, project: Path) -> None:
-    recipe = project / "recipes/zlib/recipe.toml"
+    recipe = project / "recipes/mbedtls/recipe.toml"
     unsupported = '\n[unsupported]\n"linux/s390x" = "nobody has shown that it runs"\n'
     recipe.write_text(recipe.read_text("utf-8") + unsupported, "utf-8")
-    done = spoilt("build", "curl:http", "--target", "linux/s390x")
+    done = spoilt("build", "curl:https", "--target", "linux/s390x")
     assert done.code == 2
-    assert "zlib cannot be built for linux/s390x: nobody has shown that it runs" in done.stderr
+    assert "mbedtls cannot be built for linux/s390x: nobody has shown that it runs" in done.stderr
 
 
 def test_a_mirror_with_wrong_bytes(inv: Inv, mirror: Path, tmp_path: Path) -> None:
