@@ -124,7 +124,8 @@ def list_(_: Context, target: str = "", recipes: str = "", json: bool = False) -
     targets = parse_targets(target)
     with command(recipes=recipes) as context:
         rows = overview(context)
-    _show(rows, details(rows, targets) if target else summary(rows), json=json)
+    text = details(rows, targets) if target else summary(rows)
+    _show([row.as_dict() for row in rows], text, json=json)
 
 
 @_task(

@@ -1,7 +1,7 @@
 """What is there for which target, and in what state: `inv list`."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
 
 from console.table import table
 from core.target import Target
@@ -11,77 +11,100 @@ from recipes.load import list_products
 from recipes.model import PackMethod, Product, Recipe, unsupported
 
 FORMS = ("plain", "packed")
+"""By whether a file is packed."""
 
 WIDTH = 6
 """Of a figure in the matrix: nine targets fit into 100 columns."""
 
 
-def overview(context: Context) -> list[dict[str, Any]]:
-    """Every product with its newest release, and what is built of it for each target."""
-    recipes = context.recipes
-    built = read_manifest(context.artifacts)
-    rows: list[dict[str, Any]] = []
-    for product in list_products(recipes):
-        release = product.recipe.releases[0].version
-        own = [
-            artifact
-            for artifact in built
-            if (artifact.product, artifact.release) == (product.name, release)
-        ]
-        rows.append(
-            {
-                "product": product.name,
-                "default": product.variant.default,
-                "release": release,
-                "releases": [pinned.version for pinned in product.recipe.releases],
-                "built": " ".join(sorted({artifact.target.value for artifact in own})),
-                "summary": product.variant.summary,
-                "unsupported": {key.value: why for key, why in product.recipe.unsupported.items()},
-                "targets": {at.value: _cell(product, at, own, recipes) for at in Target},
-            }
-        )
-    return rows
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A product for one target: what is built, by form, and why a form cannot be."""
 
+    reasons: Mapping[str, str]
+    built: dict[str, Artifact] = field(default_factory=dict)
 
-def _cell(
-    product: Product,
-    target: Target,
-    built: Iterable[Artifact],
-    recipes: Mapping[str, Recipe],
-) -> dict[str, Any]:
-    """Both forms of a product for one target: what is built, null when nothing is, and why nothing can be."""
-    recipe = product.recipe
-    reason = unsupported(recipe, product.variant, target, recipes)
-    packs = recipe.pack is not PackMethod.NONE
-    cell: dict[str, Any] = {
-        "unsupported": reason,
-        "unpackable": reason or recipe.unpackable.get(target, "" if packs else "never packed"),
-        **dict.fromkeys(FORMS),
-    }
-    for artifact in built:
-        if artifact.target == target:
-            cell[FORMS[artifact.packed]] = {
+    def as_dict(self) -> dict[str, object]:
+        files = {
+            form: {
                 "size": artifact.size,
                 "verdict": artifact.verdict.ok,
                 "smoke": artifact.smoke.as_dict(),
             }
-    return cell
+            for form, artifact in self.built.items()
+        }
+        why = {"unsupported": self.reasons["plain"], "unpackable": self.reasons["packed"]}
+        return {**why, **dict.fromkeys(FORMS), **files}
 
 
-def summary(rows: Sequence[Mapping[str, Any]]) -> str:
+@dataclass(frozen=True, kw_only=True)
+class ProductRow:
+    """A product with its newest release, and what is built of that for each target."""
+
+    product: Product
+    cells: Mapping[Target, Cell]
+
+    @property
+    def release(self) -> str:
+        return self.product.recipe.releases[0].version
+
+    def as_dict(self) -> dict[str, object]:
+        """For ``--json``."""
+        recipe = self.product.recipe
+        return {
+            "product": self.product.name,
+            "default": self.product.variant.default,
+            "release": self.release,
+            "releases": [pinned.version for pinned in recipe.releases],
+            "built": " ".join(sorted(at.value for at, cell in self.cells.items() if cell.built)),
+            "summary": self.product.variant.summary,
+            "unsupported": {target.value: why for target, why in recipe.unsupported.items()},
+            "targets": {at.value: cell.as_dict() for at, cell in self.cells.items()},
+        }
+
+
+def overview(context: Context) -> list[ProductRow]:
+    """Every product, and what is built of its newest release for each target."""
+    rows = [
+        ProductRow(
+            product=product, cells={at: _cell(product, at, context.recipes) for at in Target}
+        )
+        for product in list_products(context.recipes)
+    ]
+    known = {(row.product.name, row.release): row for row in rows}
+    for artifact in read_manifest(context.artifacts):
+        if row := known.get((artifact.product, artifact.release)):
+            row.cells[artifact.target].built[FORMS[artifact.packed]] = artifact
+    return rows
+
+
+def _cell(product: Product, target: Target, recipes: Mapping[str, Recipe]) -> Cell:
+    recipe = product.recipe
+    reason = unsupported(recipe, product.variant, target, recipes)
+    never = "never packed" if recipe.pack is PackMethod.NONE else ""
+    return Cell(reasons={"plain": reason, "packed": reason or recipe.unpackable.get(target, never)})
+
+
+def summary(rows: Sequence[ProductRow]) -> str:
     """What a user sees first: the products, and below them a matrix of sizes in 1,000 bytes."""
-    columns = [at for at in Target if not all(row["targets"][at]["unsupported"] for row in rows)]
+    columns = [at for at in Target if not all(row.cells[at].reasons["plain"] for row in rows)]
     names = [
-        (f"{row['product']}{'*' if row['default'] else ''}", row["release"], row["summary"])
+        (
+            f"{row.product.name}{'*' if row.product.variant.default else ''}",
+            row.release,
+            row.product.variant.summary,
+        )
         for row in rows
     ]
     lines = [
-        [row["product"], form, *(_short(row["targets"][at], form).rjust(WIDTH) for at in columns)]
+        [
+            "" if form == "packed" else row.product.name,
+            form,
+            *(_short(row.cells[at], form).rjust(WIDTH) for at in columns),
+        ]
         for row in rows
         for form in FORMS
     ]
-    for line in lines[1::2]:
-        line[0] = ""
     return "\n".join(
         [
             table(("product", "release", "what"), names),
@@ -97,28 +120,27 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _short(cell: Mapping[str, Any], form: str) -> str:
-    if cell["unsupported" if form == "plain" else "unpackable"]:
+def _short(cell: Cell, form: str) -> str:
+    if cell.reasons[form]:
         return "no"
-    file = cell[form]
-    if file is None:
+    if not (artifact := cell.built.get(form)):
         return "-"
-    good = file["verdict"] and (file["smoke"]["ok"] or not file["smoke"]["ran"])
-    mark = "" if good and file["smoke"]["ran"] else "?" if good else "!"
-    return f"{file['size'] / 1000:,.0f}{mark}"
+    smoke = artifact.smoke
+    good = artifact.verdict.ok and (smoke.ok or not smoke.ran)
+    mark = "" if good and smoke.ran else "?" if good else "!"
+    return f"{artifact.size / 1000:,.0f}{mark}"
 
 
-def _reasons(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+def _reasons(rows: Iterable[ProductRow]) -> list[str]:
     """Why the matrix says no, each reason once."""
     builds: dict[str, None] = {}
     packs: dict[tuple[str, str], dict[str, None]] = {}
     for row in rows:
-        for at, cell in row["targets"].items():
-            if cell["unsupported"]:
-                builds[cell["unsupported"]] = None
-            elif cell["unpackable"]:
-                recipe = row["product"].partition(":")[0]
-                packs.setdefault((at, cell["unpackable"]), {})[recipe] = None
+        for at, cell in row.cells.items():
+            if cell.reasons["plain"]:
+                builds[cell.reasons["plain"]] = None
+            elif why := cell.reasons["packed"]:
+                packs.setdefault((at, why), {})[row.product.recipe.name] = None
     lines = [f"no: {reason}" for reason in builds]
     return lines + [
         f"no: {' and '.join(names)} cannot be packed for {at}: {reason}"
@@ -126,26 +148,23 @@ def _reasons(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def details(rows: Iterable[Mapping[str, Any]], targets: Iterable[Target]) -> str:
+def details(rows: Iterable[ProductRow], targets: Iterable[Target]) -> str:
     """One line for every product, target and form, with its exact size and state, or why there is none."""
     lines = []
     for row in rows:
         for at in targets:
-            cell = row["targets"][at]
-            for form in FORMS:
-                file = cell[form]
-                reason = cell["unsupported" if form == "plain" else "unpackable"]
-                state = ("-", "-", reason or "not built") if file is None else _state(file)
-                size = "-" if file is None else f"{file['size']:,}"
-                lines.append((row["product"], at, form, size, *state))
-                if cell["unsupported"]:
-                    break
+            cell = row.cells[at]
+            for form in FORMS[:1] if cell.reasons["plain"] else FORMS:
+                state = ("-", "-", "-", cell.reasons[form] or "not built")
+                if artifact := cell.built.get(form):
+                    state = _state(artifact)
+                lines.append((row.product.name, at, form, *state))
     return table(
         ("product", "target", "form", "bytes", "verdict", "smoke", "how, or why not"), lines
     )
 
 
-def _state(file: Mapping[str, Any]) -> tuple[str, str, str]:
-    smoke = file["smoke"]
-    tried = ("ok" if smoke["ok"] else "FAILED") if smoke["ran"] else "not run"
-    return "ok" if file["verdict"] else "REFUSED", tried, smoke["how"]
+def _state(artifact: Artifact) -> tuple[str, str, str, str]:
+    smoke = artifact.smoke
+    tried = ("ok" if smoke.ok else "FAILED") if smoke.ran else "not run"
+    return f"{artifact.size:,}", "ok" if artifact.verdict.ok else "REFUSED", tried, smoke.how

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 
@@ -71,10 +72,15 @@ def test_a_target_that_is_named_must_be_supported(unpacked: Harness) -> None:
     assert unpacked.files() == []
 
 
+def listed(harness: Harness) -> dict[str, Any]:
+    """What ``inv list --json`` says of each product."""
+    return {row.product.name: row.as_dict() for row in overview(harness.context())}
+
+
 def test_the_overview_tells_what_is_built(harness: Harness) -> None:
     harness.environment = FakeEnvironment()
     harness.build()
-    rows = {row["product"]: row for row in overview(harness.context())}
+    rows = listed(harness)
     assert rows["hello:plain"]["built"] == "linux/amd64"
     assert rows["hello:secure"]["built"] == ""
     assert rows["hello:plain"]["releases"] == ["2.0", "1.0"]
@@ -103,7 +109,7 @@ def test_the_overview_tells_what_is_built(harness: Harness) -> None:
 def test_a_reason_of_a_library_counts_for_those_who_need_it(harness: Harness) -> None:
     path = harness.world.recipes / "tls" / "recipe.toml"
     path.write_text(path.read_text() + '\n[unsupported]\n"linux/386" = "too small"\n')
-    rows = {row["product"]: row for row in overview(harness.context())}
+    rows = listed(harness)
     reasons = {name: row["targets"]["linux/386"]["unsupported"] for name, row in rows.items()}
     assert reasons == {
         "hello:plain": "",
