@@ -114,8 +114,7 @@ class TestMinisign:
         script = """if True:
             import sys
             from pathlib import Path
-            from publish.trust.published import published_files
-from publish.trust.signing import SecretKey
+            from publish.trust.signing import SecretKey
             from core.errors import PublishError
             try:
                 key = SecretKey.read(Path(sys.argv[1]), password=sys.argv[2])
