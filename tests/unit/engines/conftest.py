@@ -30,3 +30,12 @@ def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if reason := try_backend(request.param, tmp_path_factory.mktemp("try")):
         pytest.skip(reason)
     return Backend(request.param)
+
+
+@pytest.fixture(autouse=True)
+def own_peak() -> None:
+    """Forget what this process took at its worst: a step that took less would be said to have taken nothing known.
+
+    https://www.kernel.org/doc/html/latest/filesystems/proc.html (clear_refs)
+    """
+    Path("/proc/self/clear_refs").write_text("5", "ascii")
