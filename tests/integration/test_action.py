@@ -229,7 +229,7 @@ def flip(path: Path, position: int) -> None:
     path.write_bytes(data)
 
 
-class NullReport(http.server.SimpleHTTPRequestHandler):
+class SilentHandler(http.server.SimpleHTTPRequestHandler):
     """A release's server."""
 
     def log_message(self, format: str, *args: object) -> None:
@@ -238,7 +238,7 @@ class NullReport(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def address(store: Store) -> Iterator[str]:
-    handler = functools.partial(NullReport, directory=str(store.directory))
+    handler = functools.partial(SilentHandler, directory=str(store.directory))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
