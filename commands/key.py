@@ -7,7 +7,7 @@ from platformdirs import user_config_path
 
 from core.errors import UsageError
 from flow.context import Context
-from publish.trust.signing import PublicKey, SecretKey, new_key
+from core.signing import PublicKey, SecretKey, new_key
 
 
 def secret_file(context: Context) -> Path:

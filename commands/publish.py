@@ -15,7 +15,7 @@ from publish.release.image import PublishedImage, attachments
 from publish.release.write import WrittenRelease, write_release
 from publish.trust.provenance import BuildPlatform
 from publish.trust.published import PublishedFile
-from publish.trust.signing import SecretKey
+from core.signing import SecretKey
 
 UNSIGNED = "nothing is signed: users cannot check who published it (./inv key new makes a key)"
 

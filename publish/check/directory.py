@@ -22,7 +22,7 @@ from publish.release.sums import (
 )
 from publish.trust.envelope import open_envelope
 from publish.trust.sbom import SUFFIX, described, read_sbom
-from publish.trust.signing import PublicKey
+from core.signing import PublicKey
 from verify.facts import Packing
 from verify.rules import verify_file
 

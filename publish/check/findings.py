@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from core.target import Target
-from publish.trust.signing import PublicKey
+from core.signing import PublicKey
 from verify.printable import printable
 from verify.verdict import Policy, Severity, Verdict
 

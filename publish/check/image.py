@@ -20,7 +20,7 @@ from publish.trust.envelope import MEDIA_TYPE as ENVELOPE
 from publish.trust.envelope import open_envelope
 from publish.trust.sbom import MEDIA_TYPE as SBOM
 from publish.trust.sbom import described, read_sbom
-from publish.trust.signing import PublicKey
+from core.signing import PublicKey
 from verify.rules import verify_file
 
 

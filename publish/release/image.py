@@ -16,7 +16,7 @@ from publish.trust.provenance import BuildPlatform, statement_of_image
 from publish.trust.published import PublishedFile, require_proven
 from publish.trust.sbom import MEDIA_TYPE as SBOM
 from publish.trust.sbom import SUFFIX, sbom_of_image
-from publish.trust.signing import SecretKey
+from core.signing import SecretKey
 
 SIGNATURE = "application/vnd.fromscratch.minisig.v1"
 

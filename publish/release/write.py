@@ -19,7 +19,7 @@ from publish.trust.licences import Reader, is_copyleft, licence_texts
 from publish.trust.provenance import BuildPlatform, statement_of_file
 from publish.trust.published import PublishedFile, require_proven
 from publish.trust.sbom import SUFFIX, sbom_of_file
-from publish.trust.signing import SecretKey
+from core.signing import SecretKey
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ import pytest
 
 from core.files import hash_file
 from publish.release.sums import NAME, SIGNATURE, write_sums
-from publish.trust.signing import SecretKey
+from core.signing import SecretKey
 from tests.integration.command import ROOT
 
 SCRIPT = ROOT / ".github" / "action.sh"

@@ -23,7 +23,7 @@ from publish.release.write import WrittenRelease, write_release
 from publish.trust.components import Component, Role, Wheel, component_of
 from publish.trust.provenance import BuildPlatform
 from publish.trust.published import PublishedFile, published_file
-from publish.trust.signing import PublicKey, SecretKey
+from core.signing import PublicKey, SecretKey
 from recipes.images import ImageFile, ImageRecipe
 from recipes.model import Recipe
 from tests.fakes import HELLO, World

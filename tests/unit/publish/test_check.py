@@ -18,7 +18,7 @@ from publish.check.image import check_image
 from publish.oci.layout import Layout
 from publish.release.image import attachments
 from publish.trust.envelope import envelope, open_envelope
-from publish.trust.signing import PublicKey, SecretKey
+from core.signing import PublicKey, SecretKey
 from tests.fakes import below
 from tests.fixtures.make_elf import DIRECTORY
 from tests.unit.publish.releases import Bench, retar, unpacking, whats

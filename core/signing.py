@@ -16,8 +16,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from core.errors import PublishError
-from publish.trust import minisign
-from publish.trust.minisign import SignatureFile
+from core import minisign
+from core.minisign import SignatureFile
 
 LARGEST = 4096
 """Bytes: key and signature files have 400 at most."""
