@@ -17,9 +17,10 @@ from bench.sizes import INV, PROBES, open_context
 from builders.build import Outcome
 from builders.engines.isolation import find_backend
 from builders.plan import Step, needed_recipes, topological_order
-from builders.sources.cache import Cache, EntryKind
+from builders.sources.cache import Cache
 from builders.sources.fetch import NotCached
 from core.errors import FromscratchError
+from core.kinds import EntryKind
 from flow.build import ALL, Request, parse_targets, plan_goals
 from flow.context import Context
 from flow.fetch import fetch_sources, select
@@ -141,8 +142,8 @@ def seed(
     """Copy the sources and what ``steps`` made; nothing of curl, no remembered proof."""
     for entry in old.entries():
         value: dict[str, Any] | None = None
-        if entry.kind is EntryKind.ACTION:
-            value = old.get_action(entry.name)
+        if entry.kind in {EntryKind.ACTION, EntryKind.ORIGIN}:
+            value = old.get_action(entry.name, kind=entry.kind)
         if value is None:
             continue
         blobs: list[str] = []
@@ -153,7 +154,7 @@ def seed(
         for sha256 in blobs:
             if blob := old.blob(sha256):
                 new.put_file(blob)
-        new.put_action(entry.name, value)
+        new.put_action(entry.name, value, kind=entry.kind)
     for recipe in recipes.values():
         for release in recipe.releases:
             if release.source and (blob := old.blob(release.source.sha256)):

@@ -6,8 +6,8 @@ from pathlib import Path
 from platformdirs import user_config_path
 
 from core.errors import UsageError
-from flow.context import Context
 from core.signing import PublicKey, SecretKey, new_key
+from flow.context import Context
 
 
 def secret_file(context: Context) -> Path:

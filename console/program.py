@@ -35,7 +35,13 @@ class Inv(Program):
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _interrupt)
-        sys.exit(self.outcome(words))
+        try:
+            code = self.outcome(words)
+        except (
+            KeyboardInterrupt
+        ):  # between the handler and the block that explains it, or while it explains
+            code = ExitCode.INTERRUPTED
+        sys.exit(code)
 
     def outcome(self, argv: list[str]) -> int:
         """Run and return the exit code; every error is explained on standard error."""

@@ -2,14 +2,17 @@
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, assert_never
 
 from core.errors import StorageError
 
@@ -24,15 +27,260 @@ FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 @contextlib.contextmanager
 def temporary_file(directory: Path, *, prefix: str) -> Iterator[tuple[BinaryIO, Path]]:
-    """Lend an open file; whatever is still there under its name afterwards is removed."""
+    """Lend an open file; whatever is still there under its name afterwards is removed.
+
+    As long as it is open nobody's `sweep` takes it: flush it before it gets its name, and leave closing to this block.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(prefix=prefix, dir=directory)
+    with _making(directory):
+        number, name = tempfile.mkstemp(prefix=prefix, dir=directory)
+        _own(number)
     path = Path(name)
     try:
         with os.fdopen(number, "wb") as file:
             yield file, path
     finally:
         path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def temporary_directory(directory: Path, *, prefix: str) -> Iterator[Path]:
+    """Lend a new directory, which is removed at the end, whatever is in it. As long nobody's `sweep` takes it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with _making(directory):
+        path = Path(tempfile.mkdtemp(prefix=prefix, dir=directory))
+        number = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        _own(number)
+    try:
+        yield path
+    finally:
+        remove_tree(path)
+        os.close(number)
+
+
+def is_owned(path: Path) -> bool:
+    """True when a living process holds what `temporary_file` or `temporary_directory` lent it.
+
+    The kernel knows, across PID namespaces and however the process ended. What cannot be asked is taken to be owned.
+    """
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        return error.errno not in {errno.ELOOP, errno.ENXIO}  # links and sockets are nobody's
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(number)
+    return False
+
+
+def sweep(directory: Path, *, prefixes: tuple[str, ...] = ("",)) -> list[Path]:
+    """Remove what no living process owns in ``directory``, of the names that begin so.
+
+    Returns what is gone. What cannot be removed stays; a directory in which somebody makes something now is left for
+    the next time.
+    """
+    try:
+        parent = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return []
+    try:
+        with os.scandir(parent) as entries:
+            found = [directory / e.name for e in entries if e.name.startswith(prefixes)]
+        if not found:
+            return []
+        fcntl.flock(parent, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Nobody makes anything here until the lock is gone, so what has no owner now will have none.
+        dead = [path for path in found if not is_owned(path)]
+    except OSError:
+        return []
+    finally:
+        os.close(parent)
+    for path in dead:
+        with contextlib.suppress(OSError):
+            remove_tree(path)
+    return [path for path in dead if not os.path.lexists(path)]
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a file or a directory, however deep it is, and whatever modes are in it. Follows no link.
+
+    What is not there is removed already. What cannot be removed is left and does not keep the rest from going.
+    Raises the first OSError, at the end.
+    """
+    failed: list[OSError] = []
+    # Nothing is named by its whole path: that may be longer than any the kernel takes.
+    name = path.name
+    try:
+        top = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        _empty(top, name, failed)
+    finally:
+        os.close(top)
+    if failed:
+        raise failed[0]
+
+
+def _empty(parent: int, name: str, failed: list[OSError]) -> None:
+    """Remove ``name`` below an open directory. Moves every deep directory up: no depth costs more than one."""
+    if not _is_directory(parent, name):
+        try:
+            os.unlink(name, dir_fd=parent)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            failed.append(error)
+        return
+    number = _enter(parent, name, failed)
+    if number is None:
+        return
+    stuck: set[str] = set()
+    raised = 0
+    try:
+        while True:
+            with os.scandir(number) as entries:
+                names = [entry.name for entry in entries if entry.name not in stuck]
+            if not names:
+                break
+            for child in names:
+                if not _is_directory(number, child):
+                    try:
+                        os.unlink(child, dir_fd=number)
+                    except FileNotFoundError:
+                        pass
+                    except OSError as error:
+                        failed.append(error)
+                        stuck.add(child)
+                    continue
+                raised = _raise_children(number, child, raised, failed)
+                try:
+                    os.rmdir(child, dir_fd=number)
+                except FileNotFoundError:
+                    pass
+                except OSError as error:
+                    failed.append(error)
+                    stuck.add(child)
+    finally:
+        os.close(number)
+    try:
+        os.rmdir(name, dir_fd=parent)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        failed.append(error)
+
+
+def _raise_children(top: int, child: str, raised: int, failed: list[OSError]) -> int:
+    """Remove the files of a directory, and move its directories up beside it; return the count of the moved ones."""
+    number = _enter(top, child, failed)
+    if number is None:
+        return raised
+    try:
+        with os.scandir(number) as entries:
+            names = [entry.name for entry in entries]
+        for name in names:
+            try:
+                if _is_directory(number, name):
+                    raised = _move_up(number, name, top, raised)
+                else:
+                    os.unlink(name, dir_fd=number)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                failed.append(error)
+    finally:
+        os.close(number)
+    return raised
+
+
+def _move_up(number: int, name: str, top: int, raised: int) -> int:
+    while True:
+        raised += 1
+        up = f".removed-{raised}"
+        try:
+            os.stat(up, dir_fd=top, follow_symlinks=False)
+        except FileNotFoundError:
+            with contextlib.suppress(OSError):  # to be moved, a directory must be writable itself
+                os.chmod(name, 0o700, dir_fd=number)
+            os.rename(name, up, src_dir_fd=number, dst_dir_fd=top)
+            return raised
+
+
+def _enter(parent: int, name: str, failed: list[OSError]) -> int | None:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        # A step may have taken every right away, from itself too. Only our own directories can be given them back.
+        with contextlib.suppress(OSError):
+            if os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode & 0o700 != 0o700:
+                os.chmod(name, 0o700, dir_fd=parent)
+        return os.open(name, flags, dir_fd=parent)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        failed.append(error)
+        return None
+
+
+def _is_directory(parent: int, name: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def _making(directory: Path) -> Iterator[None]:
+    """Between the making of a file and the locking of it, `sweep` must not look."""
+    number = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(
+            OSError
+        ):  # a file system without locks: nothing there is ever swept
+            fcntl.flock(number, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(number)
+
+
+def _own(number: int) -> None:
+    with contextlib.suppress(OSError):
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def read_small(path: Path, most: int) -> bytes:
+    """Return the bytes of a plain file of at most ``most`` bytes: no link, and nothing that would make one wait.
+
+    Raises NotPlainError for anything else, FileNotFoundError, PermissionError and other OSErrors.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        number = os.open(path, flags)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:
+            raise NotPlainError(error.errno, "not a plain file", str(path)) from error
+        raise
+    try:
+        state = os.fstat(number)
+        if not stat.S_ISREG(state.st_mode):
+            raise NotPlainError(errno.EINVAL, "not a plain file", str(path))
+        if state.st_size > most:
+            raise NotPlainError(errno.EFBIG, "too large to be one", str(path))
+        data = b""
+        while piece := os.read(number, most + 1 - len(data)):
+            data += piece
+        return data
+    finally:
+        os.close(number)
+
+
+class NotPlainError(OSError):
+    """A link, a directory, a device, a pipe, a socket, or a file that is too large stands where a small file should."""
 
 
 def install(temporary: Path, path: Path, *, mode: int = 0o644, sync: bool = True) -> None:
@@ -59,7 +307,7 @@ def atomic(
     prefix = f"{os.getpid()}-" if scratch else f".{path.name}."
     with temporary_file(scratch or path.parent, prefix=prefix) as (file, temporary):
         yield file
-        file.close()
+        file.flush()
         install(temporary, path, mode=mode, sync=sync)
 
 
@@ -86,16 +334,43 @@ def copy_hashed(original: Path, copy: BinaryIO) -> str:
     return digest.hexdigest()
 
 
+class Place(StrEnum):
+    """What can be full, or not ours."""
+
+    CACHE = "the cache"
+    ARTIFACTS = "the directory of the results"
+    LOGS = "the directory of the logs"
+    KEPT = "what a program keeps"
+
+    @property
+    def remedy(self) -> str:
+        """What makes room there, or another place of it."""
+        match self:
+            case Place.CACHE:
+                return "inv cache prune makes room; FROMSCRATCH_CACHE names another directory"
+            case Place.ARTIFACTS:
+                return "inv clean makes room; FROMSCRATCH_ARTIFACTS names another directory"
+            case Place.LOGS:
+                return "logs lie in the cache's directory and can be deleted; FROMSCRATCH_CACHE names another"
+            case Place.KEPT:
+                return (
+                    "inv cache prune makes room; or name another directory in FROMSCRATCH_CACHE "
+                    "or FROMSCRATCH_ARTIFACTS"
+                )
+            case _:
+                assert_never(self)
+
+
 @contextlib.contextmanager
-def disk_errors(where: Path) -> Iterator[None]:
-    """Turn every OSError of the block into a StorageError that names a path."""
+def disk_errors(where: Path, place: Place = Place.KEPT) -> Iterator[None]:
+    """Turn every OSError of the block into a StorageError that names a path, and the ``place`` that it is in."""
     try:
         yield
     except OSError as error:
-        raise storage_error(error, where) from error
+        raise storage_error(error, where, place) from error
 
 
-def storage_error(error: OSError, where: Path) -> StorageError:
+def storage_error(error: OSError, where: Path, place: Place = Place.KEPT) -> StorageError:
     """Return an OSError as one that says what to do; ``where`` is the path, unless the error names one."""
     path = error.filename if isinstance(error.filename, str) else str(where)
     number, reason = error.errno, error.strerror or str(error)
@@ -103,8 +378,9 @@ def storage_error(error: OSError, where: Path) -> StorageError:
         # One error for many files: (source, copy, reason), the reason in words only.
         reason = str(error.args[0][0][2])
         number = errno.ENOSPC if os.strerror(errno.ENOSPC) in reason else None
+    of = "" if place is Place.KEPT else f" of {place}"
     if number in FULL:
-        why = "the disk, or the quota on it, is full"
+        why = f"the disk{of}, or the quota on it, is full"
     elif number in FORBIDDEN:
         why = "the directory belongs to somebody else, or its file system is read-only"
     else:
@@ -112,6 +388,5 @@ def storage_error(error: OSError, where: Path) -> StorageError:
     return StorageError(
         f"'{path}': {reason}.",
         why=why,
-        next=f"check free space and permissions of {path} (inv cache prune makes room), "
-        "or name another directory in FROMSCRATCH_CACHE or FROMSCRATCH_ARTIFACTS",
+        next=f"check free space and permissions of {path} ({place.remedy})",
     )

@@ -2,9 +2,8 @@
 
 import os
 import shutil
-import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +11,8 @@ from builders.engines.engine import Command, EngineSetup, Usage, not_a_file, ove
 from builders.engines.process import run_process
 from builders.toolchain import Toolchain
 from core.cancel import CancelToken
-from core.files import disk_errors
+from core.errors import EngineError
+from core.files import disk_errors, temporary_directory
 
 
 class DirectorySandbox(ABC):
@@ -93,13 +93,25 @@ class DirectoryEngine(ABC):
     @contextmanager
     def sandbox(self) -> Iterator[DirectorySandbox]:
         with fresh_directory(self.setup.scratch, self.name) as directory:
+            refuse_noexec(directory)
             yield self.open(directory)
+
+
+def refuse_noexec(directory: Path, flags: Callable[[Path], int] | None = None) -> None:
+    """Raise EngineError when no program can run from ``directory``: its file system is mounted so."""
+    if not (flags(directory) if flags else os.statvfs(directory).f_flag) & os.ST_NOEXEC:
+        return
+    mount = next(path for path in (directory, *directory.parents) if path.is_mount())
+    msg = f"No program can run below {directory.parent}: {mount} is mounted with the option noexec."
+    raise EngineError(
+        msg,
+        why="steps, and the programs that they made, run from the cache's directory",
+        next="name a directory of another file system: FROMSCRATCH_CACHE",
+    )
 
 
 @contextmanager
 def fresh_directory(scratch: Path, name: str) -> Iterator[Path]:
     """Make a directory below ``scratch``, named after this process, and remove it at the end."""
-    scratch.mkdir(parents=True, exist_ok=True)
-    prefix = f"{name}-{os.getpid()}-"
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=scratch) as directory:
-        yield Path(directory).resolve()
+    with temporary_directory(scratch, prefix=f"{name}-{os.getpid()}-") as directory:
+        yield directory.resolve()
