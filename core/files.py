@@ -9,7 +9,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, assert_never
@@ -18,6 +18,9 @@ from core.errors import StorageError
 
 CHUNK = 1 << 16
 """Bytes that are read or written at a time."""
+
+MOST_TRIES = 100
+"""Times that something temporary is made anew when it is swept, or its directory removed, in the same moment."""
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -31,11 +34,12 @@ def temporary_file(directory: Path, *, prefix: str) -> Iterator[tuple[BinaryIO, 
 
     As long as it is open nobody's `sweep` takes it: flush it before it gets its name, and leave closing to this block.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    with _making(directory):
+
+    def make() -> tuple[int, Path]:
         number, name = tempfile.mkstemp(prefix=prefix, dir=directory)
-        _own(number)
-    path = Path(name)
+        return number, Path(name)
+
+    number, path = _make_owned(directory, make)
     try:
         with os.fdopen(number, "wb") as file:
             yield file, path
@@ -46,16 +50,19 @@ def temporary_file(directory: Path, *, prefix: str) -> Iterator[tuple[BinaryIO, 
 @contextlib.contextmanager
 def temporary_directory(directory: Path, *, prefix: str) -> Iterator[Path]:
     """Lend a new directory, which is removed at the end, whatever is in it. As long nobody's `sweep` takes it."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with _making(directory):
+
+    def make() -> tuple[int, Path]:
         path = Path(tempfile.mkdtemp(prefix=prefix, dir=directory))
-        number = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        _own(number)
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path
+
+    number, path = _make_owned(directory, make)
     try:
         yield path
     finally:
-        remove_tree(path)
-        os.close(number)
+        try:
+            remove_tree(path)
+        finally:
+            os.close(number)
 
 
 def is_owned(path: Path) -> bool:
@@ -63,47 +70,30 @@ def is_owned(path: Path) -> bool:
 
     The kernel knows, across PID namespaces and however the process ended. What cannot be asked is taken to be owned.
     """
-    try:
-        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        return error.errno not in {errno.ELOOP, errno.ENXIO}  # links and sockets are nobody's
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(number)
-    return False
+    with _taken(path) as free:
+        return not free
 
 
 def sweep(directory: Path, *, prefixes: tuple[str, ...] = ("",)) -> list[Path]:
     """Remove what no living process owns in ``directory``, of the names that begin so.
 
-    Returns what is gone. What cannot be removed stays; a directory in which somebody makes something now is left for
-    the next time.
+    Returns what is gone. What cannot be removed stays.
     """
     try:
-        parent = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return []
-    try:
-        with os.scandir(parent) as entries:
+        with os.scandir(directory) as entries:
             found = [directory / e.name for e in entries if e.name.startswith(prefixes)]
-        if not found:
-            return []
-        fcntl.flock(parent, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Nobody makes anything here until the lock is gone, so what has no owner now will have none.
-        dead = [path for path in found if not is_owned(path)]
     except OSError:
         return []
-    finally:
-        os.close(parent)
-    for path in dead:
-        with contextlib.suppress(OSError):
-            remove_tree(path)
-    return [path for path in dead if not os.path.lexists(path)]
+    swept = []
+    for path in found:
+        # Held while it is removed: who has just made it waits, finds it gone, and makes another one.
+        with _taken(path) as free:
+            if free:
+                with contextlib.suppress(OSError):
+                    remove_tree(path)
+                if not os.path.lexists(path):
+                    swept.append(path)
+    return swept
 
 
 def remove_tree(path: Path) -> None:
@@ -234,23 +224,41 @@ def _is_directory(parent: int, name: str) -> bool:
         return False
 
 
+def _make_owned(directory: Path, make: Callable[[], tuple[int, Path]]) -> tuple[int, Path]:
+    """Return what ``make`` opened and named, locked; made again when a `sweep` took it before it was locked."""
+    for _ in range(MOST_TRIES):
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            number, path = make()
+        except FileNotFoundError:  # the directory, or what was made in it, went at that moment
+            continue
+        with contextlib.suppress(OSError):  # a file system without locks: nothing is swept there
+            fcntl.flock(number, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(number), path.lstat()):
+                return number, path
+        os.close(number)
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
+
+
 @contextlib.contextmanager
-def _making(directory: Path) -> Iterator[None]:
-    """Between the making of a file and the locking of it, `sweep` must not look."""
-    number = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _taken(path: Path) -> Iterator[bool]:
+    """Hold the lock of something temporary. Lends True when nobody else has it, it is gone, or nobody lends such."""
     try:
-        with contextlib.suppress(
-            OSError
-        ):  # a file system without locks: nothing there is ever swept
-            fcntl.flock(number, fcntl.LOCK_SH)
-        yield
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        # Links and sockets are nobody's.
+        yield error.errno in {errno.ENOENT, errno.ELOOP, errno.ENXIO}
+        return
+    try:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
     finally:
         os.close(number)
-
-
-def _own(number: int) -> None:
-    with contextlib.suppress(OSError):
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def read_small(path: Path, most: int) -> bytes:
