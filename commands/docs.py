@@ -43,7 +43,8 @@ def rewrite(
         json.loads(path.read_text("utf-8"))
         for path in sorted((root / "tests" / "campaigns" / "records").glob("*.json"))
     ]
-    blocks = make_blocks(recipes, manifest, records)
+    isolation = json.loads((root / "tests" / "isolation.json").read_text("utf-8"))
+    blocks = make_blocks(recipes, manifest, records, isolation)
     stale: list[str] = []
     for path in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
         old = path.read_text("utf-8")
