@@ -43,7 +43,8 @@ def rewrite(
         json.loads(path.read_text("utf-8"))
         for path in sorted((root / "tests" / "campaigns" / "records").glob("*.json"))
     ]
-    isolation = json.loads((root / "tests" / "isolation.json").read_text("utf-8"))
+    attacks = root / "tests" / "isolation.json"
+    isolation = json.loads(attacks.read_text("utf-8")) if attacks.is_file() else {}
     blocks = make_blocks(recipes, manifest, records, isolation)
     stale: list[str] = []
     for path in (root / "README.md", *sorted((root / "docs").glob("*.md"))):

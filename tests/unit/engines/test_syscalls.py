@@ -1,4 +1,4 @@
-"""One table of refused calls, for every engine. What the kernel makes of it, tests/integration/test_isolation.py tries."""
+"""One table of refused calls, for every engine; tests/integration/test_isolation.py tries what comes of it."""
 
 import json
 import os
