@@ -226,11 +226,14 @@ def _is_directory(parent: int, name: str) -> bool:
 
 def _make_owned(directory: Path, make: Callable[[], tuple[int, Path]]) -> tuple[int, Path]:
     """Return what ``make`` opened and named, locked; made again when a `sweep` took it before it was locked."""
+    gone: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
     for _ in range(MOST_TRIES):
-        directory.mkdir(parents=True, exist_ok=True)
         try:
+            directory.mkdir(parents=True, exist_ok=True)
             number, path = make()
-        except FileNotFoundError:  # the directory, or what was made in it, went at that moment
+        except (FileNotFoundError, FileExistsError) as error:
+            # The directory, or what was made in it, may have gone at that moment.
+            gone = error
             continue
         with contextlib.suppress(OSError):  # a file system without locks: nothing is swept there
             fcntl.flock(number, fcntl.LOCK_EX)
@@ -238,7 +241,7 @@ def _make_owned(directory: Path, make: Callable[[], tuple[int, Path]]) -> tuple[
             if os.path.samestat(os.fstat(number), path.lstat()):
                 return number, path
         os.close(number)
-    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
+    raise gone
 
 
 @contextlib.contextmanager
