@@ -96,7 +96,11 @@ def real_build(options: argparse.Namespace) -> Iterator[Figure]:
     if not why:
         with tempfile.TemporaryDirectory(prefix="fromscratch-bench-") as name:
             context = open_context()
-            seed(context.cache, Cache(Path(name) / "cache"), context.recipes)
+            seed(
+                context.cache,
+                Cache(Path(name) / "cache", keys=context.builder_keys),
+                context.recipes,
+            )
             value = timed_build(Path(name))
     before = "CMake and Ninja alone 6-12"
     yield Figure(label, "s", value and value[0], must=25, aim=15, reference=before, why=why)
@@ -120,7 +124,12 @@ def cold_builds(options: argparse.Namespace) -> Iterator[Figure]:
         if not why:
             with tempfile.TemporaryDirectory(prefix="fromscratch-bench-") as name:
                 context = open_context()
-                seed(context.cache, Cache(Path(name) / "cache"), context.recipes, steps=())
+                seed(
+                    context.cache,
+                    Cache(Path(name) / "cache", keys=context.builder_keys),
+                    context.recipes,
+                    steps=(),
+                )
                 seconds, _ = timed_build(Path(name), product)
         yield Figure(
             f"`./inv build {product} --engine sandbox`, only sources cached: wall",

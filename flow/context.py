@@ -79,10 +79,11 @@ class Context:
     @cached_property
     def builder_keys(self) -> BuilderKeys:
         """Whose results in the cache are believed."""
-        named = self.settings["builder_key"]
+        named, others = self.settings["builder_key"], self.settings["trusted_builders"]
+        whole = others and Path(others).expanduser().is_file()  # it may have blanks in its name
         return BuilderKeys(
             path=Path(named).expanduser().absolute() if named else default_path(),
-            trusted=tuple(self.settings["trusted_builders"].replace(",", " ").split()),
+            trusted=(others,) if whole else tuple(others.replace(",", " ").split()),
         )
 
     @cached_property

@@ -150,7 +150,7 @@ def test_nothing_is_lost_to_sweeps_and_removals_of_the_directory_at_the_same_tim
                     assert (directory / "x").exists()
                 with atomic(tmp_path / f"out-{number}", scratch=place, sync=False) as file:
                     file.write(b"%d" % turn)
-        except Exception as error:  # noqa: BLE001 - told to the main thread
+        except Exception as error:
             failed.append(error)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
