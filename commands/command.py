@@ -24,7 +24,8 @@ def command(*, timings: str | bool = "", **flags: str | bool) -> Iterator[Contex
             count = "1 result" if len(strangers) == 1 else f"{len(strangers)} results"
             verb = "is" if len(strangers) == 1 else "are"
             context.report.warn(
-                f"{count} in the cache {verb} not signed by a trusted builder: made again"
+                f"{count} in the cache {verb} not signed by a trusted builder "
+                "(an older version's, altered, or somebody else's): not used"
             )
         context.report.close()
         if timings:
