@@ -5,10 +5,12 @@ import errno
 import fcntl
 import hashlib
 import os
+import random
 import re
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -227,7 +229,9 @@ def _is_directory(parent: int, name: str) -> bool:
 def _make_owned(directory: Path, make: Callable[[], tuple[int, Path]]) -> tuple[int, Path]:
     """Return what ``make`` opened and named, locked; made again when a `sweep` took it before it was locked."""
     gone: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
-    for _ in range(MOST_TRIES):
+    for turn in range(MOST_TRIES):
+        if turn:  # whoever sweeps gets to its end
+            time.sleep(random.uniform(0, 0.001 * min(turn, 20)))
         try:
             directory.mkdir(parents=True, exist_ok=True)
             number, path = make()
