@@ -4,6 +4,7 @@ every line, and a small world of recipes with sources of a few bytes."""
 import gzip
 import hashlib
 import io
+import os
 import tarfile
 import tempfile
 import threading
@@ -370,6 +371,21 @@ def wait_for_threads(prefix: str) -> None:
     while left := [thread for thread in threading.enumerate() if thread.name.startswith(prefix)]:
         assert time.monotonic() < deadline, left
         time.sleep(0.01)
+
+
+def deep(directory: Path, depth: int, *, mode: int = 0o755) -> Path:
+    """Make directories below each other, deeper than any path can say."""
+    directory.mkdir()
+    here = os.open(directory, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, 0o000, dir_fd=below))
+        os.fchmod(here, mode)
+        os.close(here)
+        here = below
+    os.close(here)
+    return directory
 
 
 def below(directory: Path) -> dict[str, bytes]:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from builders.engines.process import run_process
 from builders.toolchain import Toolchain
 from core.cancel import CancelToken
 from core.files import disk_errors
+from core.remove import temporary_tree
 
 
 class DirectorySandbox(ABC):
@@ -101,5 +101,5 @@ def fresh_directory(scratch: Path, name: str) -> Iterator[Path]:
     """Make a directory below ``scratch``, named after this process, and remove it at the end."""
     scratch.mkdir(parents=True, exist_ok=True)
     prefix = f"{name}-{os.getpid()}-"
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=scratch) as directory:
-        yield Path(directory).resolve()
+    with temporary_tree(prefix=prefix, directory=scratch) as directory:
+        yield directory
