@@ -174,16 +174,15 @@ class StepRunner:
             made, archive = scratch / "made", scratch / "made.tar"
             sandbox.get(PurePosixPath("out"), made)
             seconds = round(time.monotonic() - began, 3)
-            files = sorted(path for path in made.rglob("*") if path.is_file())
+            files = pack_tree(made, archive)
             if not files:
                 msg = f"{step.name} ended well but made nothing."
                 raise StepError(msg, why=f"{script} wrote no file to $OUT")
-            pack_tree(made, archive)
             few = files if len(files) <= FEW else []
             return Outcome(
                 key=key,
                 output=self.cache.put_file(archive, move=True),
-                files={str(path.relative_to(made)): self.cache.put_file(path) for path in few},
+                files={str(path): self.cache.put_file(made / path) for path in few},
                 engine=engine.name,
                 isolated=engine.isolated,
                 seconds=seconds,

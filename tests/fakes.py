@@ -5,6 +5,8 @@ import gzip
 import hashlib
 import io
 import os
+import subprocess
+import sys
 import tarfile
 import tempfile
 import threading
@@ -24,6 +26,7 @@ from builders.toolchain import BOX, INSIDE, Toolchain
 from core.cancel import Cancelled, CancelToken
 from core.progress import Report
 from core.target import Target
+from flow.context import ROOT
 from recipes.load import find_product, load_recipes
 from recipes.model import Recipe
 
@@ -386,6 +389,15 @@ def deep(directory: Path, depth: int, *, mode: int = 0o755) -> Path:
         here = below
     os.close(here)
     return directory
+
+
+def powerless(program: str, *args: str) -> str:
+    """Return what a Python program prints that has no power over modes and owners, root or not."""
+    drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    words = [*drop, sys.executable, "-c", program, *args]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def below(directory: Path) -> dict[str, bytes]:

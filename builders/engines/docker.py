@@ -21,9 +21,11 @@ import requests
 
 from builders.engines.accounting import ACCOUNTED, read_usage
 from builders.engines.engine import Command, Usage, not_a_file, overdue
+from builders.engines.output import BOUNDS, Bounds, Tally, too_much
 from builders.toolchain import BOX, INSIDE
 from core.cancel import CancelToken
 from core.errors import EngineError
+from core.files import disk_errors
 
 LABEL = "fromscratch"
 """Every container of ours carries it, with the pid of its owner."""
@@ -93,15 +95,24 @@ class DockerSandbox:
 
     def get(self, inside: PurePosixPath, path: Path) -> None:
         """Copy a directory out; the archive is not trusted."""
-        with engine_errors(), self._archive(BOX / inside) as tar:
+        tally = Tally(self.engine.bounds)
+        with engine_errors(), disk_errors(path), self._archive(BOX / inside) as tar:
+            path.mkdir(parents=True, exist_ok=True)
             for member in tar:
-                extract(tar, member, inside.name, path)
+                extract(tar, member, inside.name, path, tally)
 
     @contextmanager
     def _archive(self, path: PurePosixPath) -> Iterator[tarfile.TarFile]:
         with tempfile.TemporaryFile() as archive:
             stream, _ = self.container.get_archive(str(path), chunk_size=CHUNK)
-            archive.writelines(stream)
+            left = self.engine.bounds.archive
+            for piece in stream:
+                left -= len(piece)
+                if left < 0:
+                    raise too_much(
+                        path, f"its archive is more than {self.engine.bounds.archive:,} bytes"
+                    )
+                archive.write(piece)
             archive.seek(0)
             with tarfile.open(fileobj=archive) as tar:
                 yield tar
@@ -118,10 +129,18 @@ class DockerEngine:
     name = "docker"
     isolated = True
 
-    def __init__(self, client: docker.DockerClient, image: str, cancel: CancelToken) -> None:
+    def __init__(
+        self,
+        client: docker.DockerClient,
+        image: str,
+        cancel: CancelToken,
+        *,
+        bounds: Bounds = BOUNDS,
+    ) -> None:
         self.client = client
         self.image = image
         self.cancel = cancel
+        self.bounds = bounds
 
     @contextmanager
     def sandbox(self) -> Iterator[DockerSandbox]:
@@ -189,20 +208,25 @@ def write_tar(archive: BinaryIO, files: list[tuple[Path, PurePosixPath]]) -> Non
             tar.add(path, arcname=str(inside), filter=as_root)
 
 
-def extract(tar: tarfile.TarFile, member: tarfile.TarInfo, top: str, into: Path) -> None:
-    """Write one member below ``into``: plain files and directories only, no way out."""
+def extract(
+    tar: tarfile.TarFile, member: tarfile.TarInfo, top: str, into: Path, tally: Tally
+) -> None:
+    """Write one member below ``into``: plain files and directories only, no way out, no more than may be."""
     parts = PurePosixPath(member.name).parts
     if not parts or parts[0] != top or ".." in parts:
         msg = f"The archive from the Docker engine has an invalid path: '{member.name}'."
         raise EngineError(msg)
-    path = into.joinpath(*parts[1:])
+    below = PurePosixPath(*parts[1:])
+    tally.entry(below)
+    path = into / below
     if member.isdir():
         path.mkdir(parents=True, exist_ok=True)
-    elif member.isfile() and (content := tar.extractfile(member)):
+    elif below.name and member.isfile() and (content := tar.extractfile(member)):
+        tally.file(below, member.size)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
             shutil.copyfileobj(content, file)
-        path.chmod(member.mode & 0o777)
+        path.chmod(0o755 if member.mode & 0o100 else 0o644)
     else:
         raise not_a_file(member.name)
 

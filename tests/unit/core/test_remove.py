@@ -2,15 +2,12 @@
 
 import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from core.remove import remove_tree, temporary_tree
-from flow.context import ROOT
-from tests.fakes import below, deep
+from tests.fakes import below, deep, powerless
 
 OPEN = Path("/proc/self/fd")
 
@@ -72,15 +69,6 @@ def test_a_link_is_not_followed_at_the_top_either(tmp_path: Path, dangling: bool
     with pytest.raises(OSError, match="link"):
         remove_tree(tmp_path / "link")
     assert dangling or (target / "file").read_text() == "kept"
-
-
-def powerless(program: str, *args: str) -> str:
-    """Return what a Python program prints that has no power over modes and owners, root or not."""
-    drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
-    words = [*drop, sys.executable, "-c", program, *args]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 REMOVE = """
