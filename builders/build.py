@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any
 
 from builders.engines.engine import Command, Engine, Sandbox, Usage
+from builders.engines.log import last_lines
 from builders.environment import environment, need_directory
 from builders.key import PACK_SCRIPT, action_key
 from builders.plan import Stage, Step
@@ -244,8 +245,7 @@ def _last_run(step: Step) -> str:
 
 
 def _failed(step: Step, code: int, log: Path) -> FromscratchError:
-    lines = log.read_text("utf-8", "replace").splitlines()
-    tail = "\n".join(f"    {line[:LINE]}" for line in lines[-LOG_LINES:])
+    tail = "\n".join(f"    {line[:LINE]}" for line in last_lines(log, LOG_LINES))
     msg = f"{step.name} failed with exit code {code}. The end of its log:\n{tail}"
     # Compilers say little about it, and their log did not fit either.
     full = shutil.disk_usage(log.parent).free < FULL

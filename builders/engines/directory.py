@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from builders.engines.engine import Command, EngineSetup, Usage, overdue
+from builders.engines.log import capped_log
 from builders.engines.output import walk
 from builders.engines.process import run_process
 from builders.toolchain import Toolchain
@@ -59,8 +60,7 @@ class DirectorySandbox(ABC):
         cwd: Path | None = None,
     ) -> int:
         """Run ``argv``, which is ``command`` or wraps it, with both streams going to the command's log."""
-        command.log.parent.mkdir(parents=True, exist_ok=True)
-        with command.log.open("ab") as log:
+        with capped_log(command.log) as log:
             ended = run_process(
                 argv,
                 stdout=log,

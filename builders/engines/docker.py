@@ -21,6 +21,7 @@ import requests
 
 from builders.engines.accounting import ACCOUNTED, read_usage
 from builders.engines.engine import Command, Usage, not_a_file, overdue
+from builders.engines.log import CAP, CappedLog
 from builders.engines.output import BOUNDS, Bounds, Tally, too_much
 from builders.toolchain import BOX, INSIDE
 from core.cancel import CancelToken
@@ -119,8 +120,12 @@ class DockerSandbox:
 
     def _follow(self, log: Path) -> None:
         with suppress(Exception), log.open("ab", buffering=0) as file:
-            for piece in self.container.logs(stream=True, follow=True):
-                file.write(piece)
+            capped = CappedLog(file, cap=self.engine.log_cap)
+            try:
+                for piece in self.container.logs(stream=True, follow=True):
+                    capped.write(piece)
+            finally:
+                capped.finish()
 
 
 class DockerEngine:
@@ -136,11 +141,13 @@ class DockerEngine:
         cancel: CancelToken,
         *,
         bounds: Bounds = BOUNDS,
+        log_cap: int = CAP,
     ) -> None:
         self.client = client
         self.image = image
         self.cancel = cancel
         self.bounds = bounds
+        self.log_cap = log_cap
 
     @contextmanager
     def sandbox(self) -> Iterator[DockerSandbox]:

@@ -2,7 +2,7 @@
 
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +39,7 @@ class FakeContainer:
         return {"StatusCode": self.client.code}
 
     def logs(self, **_: Any) -> Iterator[bytes]:
-        yield b"output of the step\n"
+        yield from self.client.says
 
     def get_archive(self, path: str, chunk_size: int) -> tuple[Iterator[bytes], dict[str, Any]]:
         if path == "/box/usage":
@@ -71,6 +71,7 @@ class FakeDocker:
     imported: list[str] = field(default_factory=list)
     pulled: list[str] = field(default_factory=list)
     output: bytes = b""
+    says: Sequence[bytes] = (b"output of the step\n",)
     usage: bytes | None = None
     """The archive with what a step's container took."""
 

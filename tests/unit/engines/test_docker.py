@@ -101,6 +101,18 @@ def test_what_it_says_goes_to_the_log_and_what_it_made_comes_out(tmp_path: Path)
     assert (tmp_path / "src" / "made" / "program").stat().st_mode & 0o777 == 0o755
 
 
+def test_a_log_is_kept_up_to_its_bound(tmp_path: Path) -> None:
+    client = FakeDocker(says=[b"first\n", *[b"x" * 999 + b"\n"] * 100, b"last\n"])
+    engine = DockerEngine(client, "builder:1", CancelToken(), log_cap=10_000)
+    with engine.sandbox() as sandbox:
+        sandbox.run(Command(argv=("sh",), env={}, log=tmp_path / "log", seconds=20))
+    log = (tmp_path / "log").read_bytes()
+    assert log.startswith(b"first\nxxx")
+    assert log.endswith(b"xxx\nlast\n")
+    assert b"\n[90011 bytes of this log were left out]\n" in log
+    assert len(log) < 10_100
+
+
 V1 = """/sys/fs/cgroup/cpuacct/cpuacct.usage 1500000000
 /sys/fs/cgroup/memory/memory.max_usage_in_bytes 4096
 /proc/self/cgroup 4:memory:/docker/1
