@@ -21,6 +21,7 @@ from builders.tree import pack_tree, unpack_tree
 from core.cancel import CancelToken
 from core.errors import FromscratchError, StepError
 from core.progress import Report
+from core.visible import visible_line
 from recipes.model import NOT_IN_KEY
 
 LOG_LINES = 30
@@ -245,7 +246,8 @@ def _last_run(step: Step) -> str:
 
 
 def _failed(step: Step, code: int, log: Path) -> FromscratchError:
-    tail = "\n".join(f"    {line[:LINE]}" for line in last_lines(log, LOG_LINES))
+    lines = (visible_line(line.expandtabs())[:LINE] for line in last_lines(log, LOG_LINES))
+    tail = "\n".join(f"    {line}" for line in lines)
     msg = f"{step.name} failed with exit code {code}. The end of its log:\n{tail}"
     # Compilers say little about it, and their log did not fit either.
     full = shutil.disk_usage(log.parent).free < FULL
