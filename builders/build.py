@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any
 
 from builders.engines.engine import Command, Engine, Sandbox, Usage
+from builders.engines.limits import Limits
 from builders.engines.log import last_lines
 from builders.environment import environment, need_directory
 from builders.key import PACK_SCRIPT, action_key
@@ -33,9 +34,6 @@ FULL = 1 << 20
 
 FEW = 4
 """A step that makes this many files or fewer made products: each is kept by itself."""
-
-SECONDS = 3600.0
-"""Longest time one step may take."""
 
 UNKNOWN = 10.0
 """Seconds that a step is expected to take when no target's was ever run here."""
@@ -121,6 +119,7 @@ class StepRunner:
     rebuild: frozenset[str] = frozenset()
     """The recipes whose cached results are not looked at."""
     timings: Timings = field(default_factory=Timings)
+    limits: Limits = field(default_factory=Limits)
 
     def look_up(self, step: Step, inputs: Mapping[str, Outcome]) -> Outcome | None:
         """Return the remembered outcome, if its bytes are still good."""
@@ -169,7 +168,8 @@ class StepRunner:
                 argv=("sh", "-c", f'umask 022; exec sh "$RECIPE/{script}"'),
                 env=environment(step, self.toolchain, inputs, root=root, tools=tools),
                 log=log,
-                seconds=SECONDS,
+                seconds=self.limits.seconds,
+                limits=self.limits,
             )
             if code := sandbox.run(command):
                 raise _failed(step, code, log)

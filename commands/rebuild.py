@@ -21,7 +21,8 @@ from publish.manifest import Artifact
 from recipes.model import RecipeKind
 from verify.difference import Difference, find_difference
 
-HANDED_ON = ("mirrors", "debian_mirror", "base_image")
+LIMITS = ("step_memory", "step_processes", "step_minutes")
+HANDED_ON = ("mirrors", "debian_mirror", "base_image", *LIMITS)
 """Settings that both builds share."""
 
 DAYS = 400

@@ -70,6 +70,7 @@ class DirectorySandbox(ABC):
                 seconds=command.seconds,
                 cancel=self.cancel,
                 doing=str(command),
+                limits=command.limits,
             )
         if ended is None:
             raise overdue(command)

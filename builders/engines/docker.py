@@ -21,6 +21,7 @@ import requests
 
 from builders.engines.accounting import ACCOUNTED, read_usage
 from builders.engines.engine import Command, Usage, not_a_file, overdue
+from builders.engines.limits import too_much_memory
 from builders.engines.log import CAP, CappedLog
 from builders.engines.output import BOUNDS, Bounds, Tally, too_much
 from builders.toolchain import BOX, INSIDE
@@ -34,7 +35,8 @@ LABEL = "fromscratch"
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 CHUNK = 1 << 20
-PIDS = 4096
+THREADS = 4
+"""For each process: the kernel counts both."""
 
 GLANCE = 0.5
 """Seconds between two looks at a container that takes its time."""
@@ -69,7 +71,9 @@ class DockerSandbox:
                 volumes=[str(BOX)],  # anonymous: the one directory that a step can write to
                 network_mode="none",
                 tmpfs={"/tmp": "rw,nosuid,nodev,exec"},
-                pids_limit=PIDS,
+                pids_limit=THREADS * command.limits.processes,
+                mem_limit=command.limits.memory,
+                memswap_limit=command.limits.memory,
                 init=True,
             )
             with tempfile.TemporaryFile() as archive:
@@ -83,8 +87,14 @@ class DockerSandbox:
             if code is None:
                 raise overdue(command)
             follower.join(timeout=30)
+            if code and self._out_of_memory():
+                raise too_much_memory(str(command), command.limits)
             self.usage = self._usage()
             return code
+
+    def _out_of_memory(self) -> bool:
+        self.container.reload()
+        return bool(self.container.attrs["State"].get("OOMKilled"))
 
     def _usage(self) -> Usage:
         # A step that was killed from outside has left nothing to read.

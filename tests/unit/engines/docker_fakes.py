@@ -22,12 +22,16 @@ class FakeContainer:
     removed: dict[str, Any] | None = None
     output: bytes = b""
     usage: bytes | None = None
+    attrs: dict[str, Any] = field(default_factory=dict)
 
     def put_archive(self, path: str, archive: Any) -> bool:
         assert not self.started
         with tarfile.open(fileobj=archive) as tar:
             self.put |= {f"{path}/{member.name}": member for member in tar}
         return True
+
+    def reload(self) -> None:
+        self.attrs["State"] = {"OOMKilled": self.client.out_of_memory}
 
     def start(self) -> None:
         self.started = True
@@ -66,6 +70,7 @@ class FakeDocker:
     waits: int = 0
     """How often ``wait`` runs into its own timeout first; -1: always."""
     dead: bool = False
+    out_of_memory: bool = False
     images_known: set[str] = field(default_factory=set)
     made: list[FakeContainer] = field(default_factory=list)
     imported: list[str] = field(default_factory=list)

@@ -9,6 +9,7 @@ import pytest
 from builders.engines.docker import DockerEngine, engine_errors, extract, write_tar
 from builders.engines.docker_engine import builder_image
 from builders.engines.engine import Command, EngineSetup, Usage
+from builders.engines.limits import Limits
 from builders.engines.output import BOUNDS, Bounds, Tally
 from builders.toolchain import Toolchain
 from core.cancel import Cancelled, CancelToken
@@ -99,6 +100,21 @@ def test_what_it_says_goes_to_the_log_and_what_it_made_comes_out(tmp_path: Path)
     assert (tmp_path / "src" / "logs" / "log").read_text("utf-8") == "output of the step\n"
     assert below(tmp_path / "src" / "made") == {"program": b"\x7fELF", "deep/file": b"x"}
     assert (tmp_path / "src" / "made" / "program").stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize(("code", "killed"), [(0, True), (1, False), (137, True)])
+def test_memory_has_a_limit_that_is_named(tmp_path: Path, code: int, killed: bool) -> None:
+    client = FakeDocker(code=code, out_of_memory=killed)
+    limits = Limits(memory=100 << 20)
+    command = Command(argv=("sh",), env={}, log=tmp_path / "log", seconds=20, limits=limits)
+    with DockerEngine(client, "builder:1", CancelToken()).sandbox() as sandbox:
+        if code and killed:
+            with pytest.raises(StepError, match="more than 100 MiB of memory"):
+                sandbox.run(command)
+        else:
+            assert sandbox.run(command) == code
+    assert only(client).options["mem_limit"] == 100 << 20
+    assert only(client).options["memswap_limit"] == 100 << 20
 
 
 def test_a_log_is_kept_up_to_its_bound(tmp_path: Path) -> None:
