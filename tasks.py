@@ -18,6 +18,7 @@ from commands.fetch import fetch_all, source_table
 from commands.list import details, overview, summary
 from console.program import Inv
 from core.errors import ExitCode, UsageError
+from core.visible import visible
 from flow.build import ALL, Request, parse_targets
 from flow.build import build as build_all
 from flow.context import ROOT
@@ -49,7 +50,8 @@ def _task(*, optional: Sequence[str] = (), **texts: str) -> Callable[[Callable[.
 
 
 def _show(value: object, text: str, *, json: bool) -> None:
-    print(json_text.dumps(value, indent=2) if json else text)
+    # All that JSON does not escape by itself is DEL.
+    print(json_text.dumps(value, indent=2).replace("\x7f", r"\u007f") if json else visible(text))
 
 
 def _refuse_unless(good: object, message: str = "") -> None:
@@ -291,7 +293,7 @@ def clean(_: Context, cache: bool = False) -> None:
     from commands.clean import clean as remove
 
     with command() as context:
-        print("\n".join(remove(context, cache=cache)))
+        print(visible("\n".join(remove(context, cache=cache))))
 
 
 @_task(

@@ -1,10 +1,11 @@
 """`inv clean`: removes what was built, and what a killed run left behind."""
 
 import os
-import shutil
+from contextlib import nullcontext, suppress
 
 from builders.engines.docker import LABEL, connect, engine_errors
 from core.errors import EngineError
+from core.remove import remove_tree
 from flow.context import Context
 
 
@@ -22,7 +23,8 @@ def clean(context: Context, *, cache: bool) -> list[str]:
     lines = []
     for path in doomed:
         if path.is_dir():
-            shutil.rmtree(path, ignore_errors=path.is_relative_to(kept))
+            with suppress(OSError) if path.is_relative_to(kept) else nullcontext():
+                remove_tree(path)
         elif path.exists():
             path.unlink(missing_ok=True)
         else:
@@ -30,7 +32,7 @@ def clean(context: Context, *, cache: bool) -> list[str]:
         lines.append(f"removed {path}")
     lines += _remove_containers()
     if cache and kept.is_dir():
-        shutil.rmtree(kept)
+        remove_tree(kept)
         lines.append(f"removed {kept}")
     return lines or ["nothing to remove"]
 

@@ -6,6 +6,7 @@ from itertools import dropwhile
 from pathlib import Path
 
 from core.errors import MissingToolError, ProgramError
+from core.visible import visible_line
 
 LINES, LINE = 3, 240
 """How much of a program's complaint an error quotes."""
@@ -50,7 +51,9 @@ def failed(done: Completed, *, since: str = "", lines: int = LINES) -> ProgramEr
     """Return the error of a program that failed, with the end of its stderr, from the first line that begins so."""
     complaint = done.stderr.strip().splitlines()
     marked = list(dropwhile(lambda line: not line.startswith(since), complaint))
-    quoted = "\n".join(line[:LINE] for line in (marked or complaint)[-lines:])
+    quoted = "\n".join(
+        visible_line(line.expandtabs())[:LINE] for line in (marked or complaint)[-lines:]
+    )
     msg = f"{_name(done.args)} ended with exit code {done.returncode}"
     msg += f": {quoted}" if quoted else ""
     return ProgramError(msg)

@@ -2,17 +2,19 @@
 
 import os
 import shutil
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from builders.engines.engine import Command, EngineSetup, Usage, not_a_file, overdue
+from builders.engines.engine import Command, EngineSetup, Usage, overdue
+from builders.engines.log import capped_log
+from builders.engines.output import walk
 from builders.engines.process import run_process
 from builders.toolchain import Toolchain
 from core.cancel import CancelToken
 from core.files import disk_errors
+from core.remove import temporary_tree
 
 
 class DirectorySandbox(ABC):
@@ -43,13 +45,11 @@ class DirectorySandbox(ABC):
                 shutil.copy2(path, copy)
 
     def get(self, inside: PurePosixPath, path: Path) -> None:
-        """Copy a directory out. What a step left is not trusted: no link is followed, no device read."""
-        top = self.directory / inside
-        for found in (top, *sorted(top.rglob("*"))):
-            if found.is_symlink() or not (found.is_dir() or found.is_file()):
-                raise not_a_file(str(found.relative_to(self.directory)))
+        """Copy a directory out. What a step left is not trusted: see `builders.engines.output`."""
         with disk_errors(path):
-            shutil.copytree(top, path, dirs_exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
+            for found in walk(self.directory, inside):
+                found.copy(path / found.path)
 
     def run_logged(
         self,
@@ -60,8 +60,7 @@ class DirectorySandbox(ABC):
         cwd: Path | None = None,
     ) -> int:
         """Run ``argv``, which is ``command`` or wraps it, with both streams going to the command's log."""
-        command.log.parent.mkdir(parents=True, exist_ok=True)
-        with command.log.open("ab") as log:
+        with capped_log(command.log) as log:
             ended = run_process(
                 argv,
                 stdout=log,
@@ -71,6 +70,7 @@ class DirectorySandbox(ABC):
                 seconds=command.seconds,
                 cancel=self.cancel,
                 doing=str(command),
+                limits=command.limits,
             )
         if ended is None:
             raise overdue(command)
@@ -101,5 +101,5 @@ def fresh_directory(scratch: Path, name: str) -> Iterator[Path]:
     """Make a directory below ``scratch``, named after this process, and remove it at the end."""
     scratch.mkdir(parents=True, exist_ok=True)
     prefix = f"{name}-{os.getpid()}-"
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=scratch) as directory:
-        yield Path(directory).resolve()
+    with temporary_tree(prefix=prefix, directory=scratch) as directory:
+        yield directory

@@ -1,15 +1,16 @@
 """Unpack an archive as if it were hostile: inside one directory or not at all."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import assert_never
 
 from builders.sources.archive import ArchiveMember, MemberKind, Unreadable, members
 from core.errors import SourceError
 from core.files import disk_errors
+from core.remove import remove_tree
 
 MAX_BYTES = 2 << 30
 MAX_FILES = 100_000
@@ -59,7 +60,8 @@ def unpack(
         with disk_errors(into):
             scratch.replace(into)
     except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
+        with suppress(OSError):
+            remove_tree(scratch)
         raise
     top = list(into.iterdir())
     return top[0] if len(top) == 1 and top[0].is_dir() and not top[0].is_symlink() else into

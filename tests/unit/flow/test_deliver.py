@@ -12,7 +12,7 @@ from core.errors import ExitCode, FromscratchError, StepError, UsageError, Verdi
 from core.scratch import RunResult
 from core.target import Target
 from flow.build import Request, build
-from tests.fakes import Running
+from tests.fakes import Running, deep
 from tests.fixtures.make_elf import DIRECTORY
 from tests.unit.flow.conftest import GOOD, PACKED, FakeEnvironment, Harness, hello
 from verify.smoke import Smoke
@@ -216,8 +216,8 @@ def test_cleaning_takes_what_was_built_and_leaves_who_is_at_work(
     (harness.artifacts / "README.md").write_text("kept", "utf-8")
     sandboxes = harness.directory / "cache" / "boxes"
     dead, alive = sandboxes / "sandbox-2000000000-x", sandboxes / f"sandbox-{os.getpid()}-x"
-    for directory in (dead, alive):
-        directory.mkdir(parents=True)
+    alive.mkdir(parents=True)
+    deep(dead, 1_500, mode=0)
     lines = clean(harness.context(), cache=False)
     assert f"removed {harness.artifacts / 'files'}" in lines
     assert [path.name for path in harness.artifacts.iterdir()] == ["README.md"]
