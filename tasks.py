@@ -344,6 +344,12 @@ def test(
     """Run the tests: unit tests, then the real thing in the engines that work here."""
     values = {"--minutes": minutes, "--seed": seed, "--case": case, "--jobs": jobs}
     if campaign:
+        if match or fast:
+            msg = "--match and --fast choose tests; a campaign has names, --case and --minutes."
+            raise UsageError(msg, next="inv test --campaign list")
+        if paths := [word for word in only if "/" in word or "." in word]:
+            msg = f"'{paths[0]}' is no campaign: tests and campaigns are run one after the other."
+            raise UsageError(msg, next="inv test --campaign list")
         words = [sys.executable, "-m", "tests.campaigns", *only]
         words += [campaign] if isinstance(campaign, str) else []
         words += [f"{flag}={value}" for flag, value in values.items() if value]

@@ -19,6 +19,9 @@ from tests.campaigns.campaign import Campaign, Case, NotRun, Run, Violation
 BATCH = 0.2
 """Seconds between two reports of a job: a campaign may have thousands of cases a second."""
 
+PATIENCE = 10.0
+"""Seconds that an interrupted job has to tidy up, before it is killed."""
+
 
 class Result(NamedTuple):
     """What came of one case; ``violation`` is empty when all held."""
@@ -150,7 +153,10 @@ def _spread(
             if job.is_alive() and job.pid is not None:
                 os.kill(job.pid, signal.SIGINT)
         for job in jobs:
-            job.join()
+            job.join(PATIENCE)
+            if job.is_alive():
+                job.kill()
+                job.join()
         for pipe in pipes:
             pipe.close()
 
