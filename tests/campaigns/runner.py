@@ -150,7 +150,9 @@ def _spread(
             raise RuntimeError(msg)
     finally:
         for job in jobs:
-            if job.is_alive() and job.pid is not None:
+            if (
+                pipes and job.is_alive() and job.pid is not None
+            ):  # else all have ended by themselves
                 os.kill(job.pid, signal.SIGINT)
         for job in jobs:
             job.join(PATIENCE)
@@ -179,4 +181,5 @@ def _job(pipe: Connection, campaign: Campaign, seed: int, share: range, until: f
     except (KeyboardInterrupt, BrokenPipeError):
         pass
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to end
         pipe.close()

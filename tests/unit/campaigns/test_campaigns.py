@@ -168,6 +168,15 @@ def test_a_run_that_time_ended_is_not_recorded(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("minutes", ["0", "1e-4"])
+def test_jobs_that_have_ended_are_not_interrupted(
+    capfd: pytest.CaptureFixture[str], minutes: str
+) -> None:
+    for _ in range(20):
+        assert main(["--jobs", "2", "--minutes", minutes], campaign(dice, cases=300)) == 0
+    assert capfd.readouterr().err == ""
+
+
 def test_a_whole_run_is_recorded_when_asked(tmp_path: Path) -> None:
     assert main(["--seed", "4"], campaign(odd_is_wrong), tmp_path) == 1
     assert not list(tmp_path.iterdir())
