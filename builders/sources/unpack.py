@@ -15,6 +15,8 @@ MAX_BYTES = 2 << 30
 MAX_FILES = 100_000
 MAX_NAME = 255
 MAX_PATH = 1024
+MAX_DEPTH = 100
+"""Folders one in another; what goes through a tree need not fear its depth."""
 LATEST = (1 << 32) - 1
 """Not every file system can store a time after 2106."""
 OVERHEAD = 4096
@@ -111,11 +113,14 @@ class _Tree:
         self._kinds[path] = kind
 
     def _directory(self, path: PurePosixPath) -> None:
-        for directory in [*reversed(path.parents), path]:
-            if directory == PurePosixPath() or self._kinds.get(directory) is MemberKind.DIRECTORY:
-                continue
+        # Upwards only as far as is new: all that is above a directory that is here is here.
+        new = []
+        while path != PurePosixPath() and self._kinds.get(path) is not MemberKind.DIRECTORY:
+            new.append(path)
+            path = path.parent
+        for directory in reversed(new):
             if directory in self._kinds:
-                raise _refused(path, f"goes through '{directory}', a {self._kinds[directory]}")
+                raise _refused(new[0], f"goes through '{directory}', a {self._kinds[directory]}")
             self._declare(directory, MemberKind.DIRECTORY)
             (self._root / directory).mkdir()
 
@@ -185,6 +190,8 @@ def _path(name: str) -> PurePosixPath:
         raise _refused(path, "leads outside")
     if len(os.fsencode(name)) > MAX_PATH or any(len(os.fsencode(p)) > MAX_NAME for p in path.parts):
         raise _refused(PurePosixPath(f"{name[:40]}..."), "has too long a name")
+    if len(path.parts) > MAX_DEPTH:
+        raise _refused(PurePosixPath(f"{name[:40]}..."), f"lies more than {MAX_DEPTH} folders deep")
     return path
 
 

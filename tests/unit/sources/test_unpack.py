@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders.sources.unpack import unpack
+from builders.sources.archive import members
+from builders.sources.unpack import MAX_DEPTH, _Tree, unpack
 from core.errors import SourceError, StorageError
 
 Entry = tuple[tarfile.TarInfo, bytes]
@@ -344,3 +345,46 @@ def test_place_that_is_taken_is_left_alone(tmp_path: Path) -> None:
         unpack(archive, tmp_path / "out")
     assert tree(tmp_path / "out") == {"mine": b"x"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar.gz", "out"]
+
+
+@given(
+    parts=st.lists(st.integers(0, 3).map(str), min_size=1, max_size=400),
+    count=st.integers(1, 60),
+)
+@settings(deadline=None, max_examples=40)
+def test_directories_that_are_only_implied_count_and_have_a_depth(
+    parts: list[str], count: int
+) -> None:
+    names = [f"{number}/{'/'.join(parts)}/f" for number in range(count)]
+    depth = len(parts) + 2
+    with tempfile.TemporaryDirectory() as directory:
+        path = stored(Path(directory), tar(*[entry(name) for name in names]))
+        try:
+            unpack(path, Path(directory, "out"), max_files=500)
+        except SourceError as error:
+            reason = str(error)
+            assert "too many" in reason or "folders deep" in reason or "too long" in reason
+            assert depth * count > 500 or depth > MAX_DEPTH
+        else:
+            assert depth * count <= 500
+            assert depth <= MAX_DEPTH
+
+
+def test_a_deep_tree_costs_no_more_than_its_parts(tmp_path: Path) -> None:
+    """Each directory is looked at once, not once for each that lies in it."""
+    deep = "/".join(["d"] * (MAX_DEPTH - 2))
+    path = stored(tmp_path, tar(*[entry(f"{deep}/{number}") for number in range(5000)]))
+    asked = 0
+
+    class Counting(dict[Any, Any]):
+        def get(self, *words: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            return super().get(*words)
+
+    tree_of = _Tree(tmp_path / "out", max_bytes=1000, max_files=6000, epoch=0)
+    (tmp_path / "out").mkdir()
+    tree_of._kinds = Counting()
+    with members(path, max_read=1 << 30) as found:
+        tree_of.take(found)
+    assert asked < 3 * (5000 + MAX_DEPTH)
