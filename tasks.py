@@ -316,12 +316,40 @@ def bump(
 
 
 @_task(
-    only="directories or files below tests/, also as bare words (default: all)",
+    optional=["campaign"],
+    only="directories or files below tests/, or campaigns, also as bare words (default: all)",
     match="only tests whose name matches (pytest -k)",
     fast="only what needs no build, no engine and no network",
+    campaign="thousands of generated attacks instead of tests: --campaign NAME…, none: all; list: show them",
+    minutes="campaign: each ends after this many",
+    seed="campaign: what its chance begins with (default: 1)",
+    case="campaign: only the case of this number",
+    jobs="campaign: cases at a time, 1 or 2 (default: 1)",
+    record="campaign: write whole runs down for docs/reliability.md",
 )
-def test(_: Context, only: list[str], match: str = "", fast: bool = False) -> None:
+def test(
+    _: Context,
+    only: list[str],
+    match: str = "",
+    fast: bool = False,
+    campaign: str | bool = "",
+    minutes: str = "",
+    seed: str = "",
+    case: str = "",
+    jobs: str = "",
+    record: bool = False,
+) -> None:
     """Run the tests: unit tests, then the real thing in the engines that work here."""
+    values = {"--minutes": minutes, "--seed": seed, "--case": case, "--jobs": jobs}
+    if campaign:
+        words = [sys.executable, "-m", "tests.campaigns", *only]
+        words += [campaign] if isinstance(campaign, str) else []
+        words += [f"{flag}={value}" for flag, value in values.items() if value]
+        _run(words + (["--record"] if record else []))
+        return
+    if record or any(values.values()):
+        msg = "--minutes, --seed, --case, --jobs and --record are for campaigns."
+        raise UsageError(msg, next="inv test --campaign")
     words = [sys.executable, "-m", "pytest", *(only or (["tests/unit"] if fast else ["tests"]))]
     words += ["-k", match] if match else []
     _run(words)

@@ -3,6 +3,7 @@
 A block stands between two HTML comments, each on a line of its own: ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,11 @@ def rewrite(
 
     Raises RecipeError for a page whose marks are wrong.
     """
-    blocks = make_blocks(recipes, manifest)
+    records = [
+        json.loads(path.read_text("utf-8"))
+        for path in sorted((root / "tests" / "campaigns" / "records").glob("*.json"))
+    ]
+    blocks = make_blocks(recipes, manifest, records)
     stale: list[str] = []
     for path in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
         old = path.read_text("utf-8")

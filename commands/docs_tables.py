@@ -1,6 +1,7 @@
 """The tables of README.md and docs/: made from recipes, rules, settings and the manifest, never typed."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from core.errors import ExitCode
 from core.settings import FILE, SETTINGS
@@ -34,7 +35,11 @@ CODES: Mapping[ExitCode, str] = {
 }
 
 
-def make_blocks(recipes: Mapping[str, Recipe], manifest: Sequence[Artifact]) -> dict[str, Make]:
+def make_blocks(
+    recipes: Mapping[str, Recipe],
+    manifest: Sequence[Artifact],
+    records: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Make]:
     """Every block there is, by name."""
     curl = recipes["curl"]
     return {
@@ -49,6 +54,7 @@ def make_blocks(recipes: Mapping[str, Recipe], manifest: Sequence[Artifact]) -> 
         "trials": lambda _: trials(curl),
         "targets": lambda _: targets(curl),
         "licences": lambda _: licences(recipes),
+        "campaigns": lambda _: campaigns(records),
         "images": lambda _: _table(IMAGE_HEAD, image_rows(load_images(recipes), recipes)),
     }
 
@@ -182,6 +188,21 @@ def licences(recipes: Mapping[str, Recipe]) -> str:
         for recipe in recipes.values()
     ]
     return _table(("source", "kind", "release", "licence (SPDX)"), rows)
+
+
+def campaigns(records: Iterable[Mapping[str, Any]]) -> str:
+    """The last whole run of every campaign, as tests/campaigns/records/ has it."""
+    rows = []
+    for record in records:
+        outcomes = sorted(record["outcomes"].items(), key=lambda outcome: -outcome[1])
+        counts = ", ".join(f"{count:,} {outcome}" for outcome, count in outcomes)
+        figures = (f"{record['cases']:,}", f"{record['violations']:,}", counts)
+        run = (f"{record['seconds']:,}", str(record["seed"]), record["date"])
+        rows.append(
+            (f"`{record['name']}`", record["purpose"], *figures, *run, f"`{record['code'][:12]}`")
+        )
+    head = ("campaign", "attacks, and what must hold", "cases", "violations", "outcomes")
+    return _table((*head, "seconds", "seed", "date", "code"), rows)
 
 
 def image_rows(

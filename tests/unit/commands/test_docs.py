@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from commands.docs import bodies, fill, rewrite
-from commands.docs_tables import IMAGE_HEAD, image_rows, make_blocks, matrix, sizes
+from commands.docs_tables import IMAGE_HEAD, campaigns, image_rows, make_blocks, matrix, sizes
 from console.program import contexts_of
 from core.errors import ExitCode, RecipeError
 from core.settings import SETTINGS
@@ -373,3 +373,20 @@ class TestRecipePage:
         ours = names - {"PATH", "HOME", "TMPDIR", "LC_ALL", "TZ", "PKG_CONFIG"}
         assert ours
         assert {name for name in ours if f"`{name}`" not in text} == set()
+
+
+def test_a_campaign_s_record_becomes_a_row() -> None:
+    record = {
+        "name": "toy",
+        "purpose": "Tries a toy.",
+        "cases": 1200,
+        "outcomes": {"refused": 200, "right": 1000},
+        "violations": 0,
+        "seconds": 7,
+        "seed": 3,
+        "date": "2026-01-02",
+        "code": "0123456789abcdef",
+    }
+    row = campaigns([record]).splitlines()[-1]
+    shown = "1,200 | 0 | 1,000 right, 200 refused | 7 | 3 | 2026-01-02 | `0123456789ab`"
+    assert row == f"| `toy` | Tries a toy. | {shown} |"
