@@ -27,6 +27,7 @@ class Exchange:
         """Another question begins."""
         self._began = self._options.monotonic()
         self._moved = self._received = self._used = 0
+        self._sending = False
 
     def check(self) -> None:
         """Look whether to go on. Raises Cancelled, and Fault when it is too slow."""
@@ -44,7 +45,12 @@ class Exchange:
         self._began, self._moved = now, 0
 
     def turns(self, *, sending: bool) -> None:
-        """Bytes are about to go out, or to come in: whatever takes long now is that."""
+        """Bytes are about to go out, or to come in: whatever takes long now is that.
+
+        Who took in a body slowly may still think about it for a whole ``grace``. Only we can turn to sending again.
+        """
+        if self._sending and not sending:
+            self._began, self._moved = self._options.monotonic(), 0
         self._sending = sending
 
     def sent(self, size: int) -> None:

@@ -285,7 +285,9 @@ class HttpClient:
         except (Fault, FromscratchError):
             raise
         except Exception as error:
-            # What reads headers in the libraries raises whatever comes: `Content-Type: a/b; charset` an AttributeError.
+            # No list would hold: what the libraries make of a header or a URL raises whatever comes, and not by their
+            # contract. `Content-Type: a/b; charset` was an AttributeError, half an address a ValueError; who listed
+            # those would meet the next one as a crash. What is ours, and an interrupt, passes.
             raise explain(error, policy, body.sent if isinstance(body, Body) else 0) from None
         status = answer.status_code
         if status in HEALING or (status >= 500 and status not in LASTING):

@@ -23,7 +23,7 @@ from publish.registry.auth import Purpose, RegistryAuth
 from publish.registry.credentials import Login, find_login
 from publish.registry.reference import Repository
 
-POLICY = RetryPolicy(tries=5, connect_tries=5, futile_tries=5, read=60.0, grace=120.0)
+POLICY = RetryPolicy(tries=5, connect_tries=5, futile_tries=5, read=60.0)
 """A registry has no stand-in, and hashes what it got before it answers."""
 
 

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from builders.sources.cache import Cache
 from builders.sources.fetch import Unavailable, fetch
@@ -177,3 +179,30 @@ def test_bytes_around_a_body_are_bounded_by_the_body() -> None:
         exchange.received(1)
     exchange.used(1000)
     exchange.received(1000)
+
+
+@given(sending=st.integers(0, 200), thinking=st.integers(0, 60), rate=st.sampled_from([0, 2, 1024]))
+def test_a_body_that_was_taken_in_slowly_may_be_thought_about(
+    sending: int, thinking: int, rate: int
+) -> None:
+    """A registry hashes what it got before it answers."""
+    now = 0.0
+    policy = RetryPolicy(grace=60.0, min_rate=1.0)
+    exchange = Exchange(ClientOptions(policy=policy, monotonic=lambda: now))
+    exchange.begin()
+    exchange.turns(sending=True)
+    try:
+        for _ in range(sending):
+            exchange.sent(rate)
+            now += 1.0
+            exchange.check()
+    except Fault:
+        assert rate < policy.min_rate
+        assert now > policy.grace
+        return
+    exchange.turns(sending=False)
+    now += thinking
+    exchange.check()
+    now += policy.grace + 1
+    with pytest.raises(Fault, match="is too slow"):
+        exchange.check()
