@@ -262,13 +262,13 @@ def key(_: Context, what: list[str], json: bool = False) -> None:
     _show(lines, "\n".join(lines), json=json)
 
 
-@_task()
-def doctor(_: Context, json: bool = False) -> None:
+@_task(deep="hash every file of the toolchain, however it looks")
+def doctor(_: Context, deep: bool = False, json: bool = False) -> None:
     """Explain this machine: which engines work, which settings won, what is missing."""
     from commands.doctor import describe, examine
 
     with command() as context:
-        report = examine(context)
+        report = examine(context, deep=deep)
     _show(report, describe(report), json=json)
 
 

@@ -61,11 +61,11 @@ class Toolchain:
         """sha256 over all that can change what a step makes: the wheels' files and our scripts.
 
         The wheels are known by their RECORD (https://packaging.python.org/en/latest/specifications/
-        recording-installed-packages/): pip wrote it from files whose hash was locked.
+        recording-installed-packages/): pip wrote it from files whose hash was locked. That the files are still
+        those, `builders.integrity` looks.
         """
         digest = hashlib.sha256()
-        for wheel in sorted(self._settings["wheels"]):
-            (record,) = self.packages.glob(f"{wheel}-*.dist-info/RECORD")
+        for record in self.records():
             for line in sorted(record.read_text("utf-8").splitlines()):
                 # Not what pip adds by itself: bytecode (no hash), launchers that name this Python.
                 if "sha256=" in line and ".dist-info/" not in line and not line.startswith("../"):
@@ -73,6 +73,11 @@ class Toolchain:
         for path in sorted(self.scripts.iterdir()):
             digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
         return digest.hexdigest()
+
+    def records(self) -> list[Path]:
+        """What pip noted of each wheel."""
+        wheels = sorted(self._settings["wheels"])
+        return [next(self.packages.glob(f"{wheel}-*.dist-info/RECORD")) for wheel in wheels]
 
     @cached_property
     def compile_flags(self) -> tuple[str, ...]:

@@ -43,7 +43,9 @@ def rewrite(
         json.loads(path.read_text("utf-8"))
         for path in sorted((root / "tests" / "campaigns" / "records").glob("*.json"))
     ]
-    blocks = make_blocks(recipes, manifest, records)
+    attacks = root / "tests" / "isolation.json"
+    isolation = json.loads(attacks.read_text("utf-8")) if attacks.is_file() else {}
+    blocks = make_blocks(recipes, manifest, records, isolation)
     stale: list[str] = []
     for path in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
         old = path.read_text("utf-8")

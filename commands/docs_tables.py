@@ -39,6 +39,7 @@ def make_blocks(
     recipes: Mapping[str, Recipe],
     manifest: Sequence[Artifact],
     records: Sequence[Mapping[str, Any]] = (),
+    attacks: Mapping[str, Mapping[str, str]] | None = None,
 ) -> dict[str, Make]:
     """Every block there is, by name."""
     curl = recipes["curl"]
@@ -55,6 +56,7 @@ def make_blocks(
         "targets": lambda _: targets(curl),
         "licences": lambda _: licences(recipes),
         "campaigns": lambda _: campaigns(records),
+        "isolation": lambda _: isolation(attacks or {}),
         "images": lambda _: _table(IMAGE_HEAD, image_rows(load_images(recipes), recipes)),
     }
 
@@ -203,6 +205,16 @@ def campaigns(records: Iterable[Mapping[str, Any]]) -> str:
         )
     head = ("campaign", "attacks, and what must hold", "cases", "violations", "outcomes")
     return _table((*head, "seconds", "seed", "date", "code"), rows)
+
+
+def isolation(attacks: Mapping[str, Mapping[str, str]]) -> str:
+    """What became of each attack from inside a step, by engine, as tests/isolation.json has it."""
+    names = dict.fromkeys(name for outcomes in attacks.values() for name in outcomes)
+    rows = [
+        (name, *(outcomes.get(name, "not tried") for outcomes in attacks.values()))
+        for name in names
+    ]
+    return _table(("attack", *attacks), rows)
 
 
 def image_rows(

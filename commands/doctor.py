@@ -5,6 +5,7 @@ from typing import Any
 
 from builders.engines.choose import find_emulator
 from console.table import table
+from core.errors import EngineError
 from core.settings import SETTINGS
 from core.target import Target
 from flow.context import Context
@@ -19,8 +20,11 @@ TOOLS = (
 """Programs, the packages that bring them, and what for."""
 
 
-def examine(context: Context) -> dict[str, Any]:
-    """Look at engines, tools, settings, the cache and mirrors; return what ``--json`` prints."""
+def examine(context: Context, *, deep: bool = False) -> dict[str, Any]:
+    """Look at engines, tools, settings, the cache and mirrors; return what ``--json`` prints.
+
+    With ``deep`` every file of the toolchain is hashed, else only those that changed their looks.
+    """
     candidates = list(context.chooser.candidates())
     tools = [
         {
@@ -54,9 +58,19 @@ def examine(context: Context) -> dict[str, Any]:
             }
             for setting in SETTINGS
         ],
+        "toolchain": toolchain(context, deep=deep),
         "cache": str(context.cache_directory),
         "debian": list(context.mirrors.debian()),
     }
+
+
+def toolchain(context: Context, *, deep: bool) -> str:
+    """Say whether the toolchain is what was installed."""
+    try:
+        count = context.check_toolchain(deep=deep)
+    except EngineError as error:
+        return f"{error.what} ({error.next})"
+    return f"{count:,} files as they were installed"
 
 
 def describe(report: dict[str, Any]) -> str:
@@ -70,6 +84,7 @@ def describe(report: dict[str, Any]) -> str:
         f"'auto' would use: {report['auto']}",
         table(("tool", "found", "for"), tools),
         table(("setting", "value", "from", "what"), settings),
+        f"toolchain: {report['toolchain']}",
         f"cache: {report['cache']}\nDebian mirrors: {debian}",
     ]
     return "\n\n".join(parts)

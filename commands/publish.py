@@ -48,6 +48,8 @@ class Publisher:
         self, to: str, selection: ImageSelection, *, latest: bool, insecure: bool, dry: bool
     ) -> tuple[object, str]:
         """Publish to a directory or to ``oci://HOST/REPO``; return what to print, as JSON and as text."""
+        # What is signed names the toolchain that made it.
+        self.context.check_toolchain(deep=True)
         if not to.startswith(SCHEME):
             release = self.to_directory(Path(to), selection, dry=dry)
             value = {

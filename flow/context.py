@@ -12,6 +12,7 @@ from platformdirs import user_cache_path
 from builders.build import LazyEngine, StepRunner
 from builders.engines.choose import ENGINE_NAMES, Chooser, smoke_environment
 from builders.engines.engine import Engine
+from builders.integrity import check_toolchain
 from builders.sources.cache import Cache
 from builders.sources.mirrors import Mirrors
 from builders.timings import Timings
@@ -30,7 +31,11 @@ ROOT = Path(__file__).parents[1]
 
 
 def choose_engine(context: "Context") -> Engine:
-    """Return the engine that the settings ask for. Raises EngineError when it does not work here."""
+    """Return the engine that the settings ask for.
+
+    Raises EngineError when it does not work here, or the toolchain is not what was installed.
+    """
+    context.check_toolchain()
     engine = context.chooser.make(context.settings.choice("engine", ENGINE_NAMES))
     if not engine.isolated:
         context.report.warn("steps run on this machine without isolation (engine 'host')")
@@ -79,6 +84,10 @@ class Context:
     @cached_property
     def toolchain(self) -> Toolchain:
         return Toolchain.installed(HERE)
+
+    def check_toolchain(self, *, deep: bool = False) -> int:
+        """See `builders.integrity.check_toolchain`."""
+        return check_toolchain(self.toolchain, self.cache_directory / "toolchain", deep=deep)
 
     @cached_property
     def mirrors(self) -> Mirrors:

@@ -10,7 +10,7 @@ import pytest
 from trustme import CA
 
 from builders.engines.docker import connect
-from builders.engines.isolation import Backend, try_backend
+from builders.engines.isolation import backends, find_backend, try_backend
 from builders.engines.scratch_root import SandboxEnvironment
 from core.errors import EngineError
 from tests.built import Built
@@ -32,7 +32,7 @@ def why_no_docker() -> str:
 def why_no_sandbox() -> str:
     """'' when a sandbox works here, else why none does."""
     with tempfile.TemporaryDirectory() as scratch:
-        reasons = [try_backend(backend, Path(scratch)) for backend in Backend]
+        reasons = [try_backend(backend, Path(scratch)) for backend in backends()]
     return "" if "" in reasons else "; ".join(reasons)
 
 
@@ -69,6 +69,5 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> Built:
 def empty_roots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxEnvironment]:
     """Empty roots on this machine, sharing its loopback."""
     scratch = tmp_path_factory.mktemp("roots")
-    backend = next(backend for backend in Backend if not try_backend(backend, scratch))
-    yield SandboxEnvironment(backend=backend, scratch=scratch)
+    yield SandboxEnvironment(backend=find_backend(scratch), scratch=scratch)
     assert not list(scratch.glob("room-*"))

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path, PurePosixPath
 from threading import Thread
 from typing import Any, BinaryIO
@@ -21,6 +22,7 @@ import requests
 
 from builders.engines.accounting import ACCOUNTED, read_usage
 from builders.engines.engine import Command, Usage, not_a_file, overdue
+from builders.engines.syscalls import docker_profile
 from builders.toolchain import BOX, INSIDE
 from core.cancel import CancelToken
 from core.errors import EngineError
@@ -32,6 +34,9 @@ DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 CHUNK = 1 << 20
 PIDS = 4096
+
+STEP_USER = 61184
+"""uid and gid of every step: no package has it (https://systemd.io/UIDS-GIDS/), a remapped engine maps it."""
 
 GLANCE = 0.5
 """Seconds between two looks at a container that takes its time."""
@@ -63,6 +68,7 @@ class DockerSandbox:
                 ["sh", "-c", ACCOUNTED, str(USAGE), *command.argv],
                 environment=dict(command.env),
                 working_dir=str(BOX),
+                user=f"{STEP_USER}:{STEP_USER}",
                 volumes=[str(BOX)],  # anonymous: the one directory that a step can write to
                 network_mode="none",
                 tmpfs={"/tmp": "rw,nosuid,nodev,exec"},
@@ -70,7 +76,7 @@ class DockerSandbox:
                 init=True,
             )
             with tempfile.TemporaryFile() as archive:
-                write_tar(archive, self.inputs)
+                write_tar(archive, self.inputs, user=STEP_USER)
                 archive.seek(0)
                 self.container.put_archive(str(BOX), archive)
             self.container.start()
@@ -142,7 +148,7 @@ def create(client: docker.DockerClient, image: str, argv: list[str], **options: 
         argv,
         read_only=True,
         cap_drop=["ALL"],
-        security_opt=["no-new-privileges"],
+        security_opt=["no-new-privileges", f"seccomp={docker_profile()}"],
         labels={LABEL: str(os.getpid())},
         **options,
     )
@@ -177,16 +183,21 @@ def engine_errors() -> Iterator[None]:
 
 def as_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
     """Take away who owned a file on this machine."""
-    member.uid = member.gid = 0
+    return owned(member, 0)
+
+
+def owned(member: tarfile.TarInfo, user: int) -> tarfile.TarInfo:
+    """Make ``user`` and no name of this machine the owner."""
+    member.uid = member.gid = user
     member.uname = member.gname = ""
     return member
 
 
-def write_tar(archive: BinaryIO, files: list[tuple[Path, PurePosixPath]]) -> None:
-    """Write files and directories as a tar stream, owned by root."""
+def write_tar(archive: BinaryIO, files: list[tuple[Path, PurePosixPath]], *, user: int = 0) -> None:
+    """Write files and directories as a tar stream, owned by ``user``."""
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path, inside in files:
-            tar.add(path, arcname=str(inside), filter=as_root)
+            tar.add(path, arcname=str(inside), filter=partial(owned, user=user))
 
 
 def extract(tar: tarfile.TarFile, member: tarfile.TarInfo, top: str, into: Path) -> None:
@@ -225,7 +236,7 @@ def connect() -> docker.DockerClient:
                 probe.settimeout(10)
                 probe.connect(host.removeprefix("unix://"))
         client = docker.from_env(timeout=600)
-        client.ping()
+        options = client.info().get("SecurityOptions") or []
     except (docker.errors.DockerException, OSError) as error:
         reason = str(error).splitlines()[0]
         msg = f"No Docker engine answers at {host}: {reason}"
@@ -234,4 +245,12 @@ def connect() -> docker.DockerClient:
             why="no daemon runs, or this user may not talk to it",
             next="start it, set DOCKER_HOST, or use --engine sandbox",
         ) from error
+    if not any("seccomp" in option for option in options):
+        client.close()
+        msg = f"The Docker engine at {host} lets containers use every system call."
+        raise EngineError(
+            msg,
+            why="it, or its kernel, was built without seccomp",
+            next="use another engine, or --engine sandbox",
+        )
     return client

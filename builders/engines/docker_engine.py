@@ -17,11 +17,19 @@ import docker
 import docker.errors
 
 from builders.engines.directory import fresh_directory
-from builders.engines.docker import DockerEngine, as_root, connect, engine_errors, examine_docker
+from builders.engines.docker import (
+    STEP_USER,
+    DockerEngine,
+    as_root,
+    connect,
+    engine_errors,
+    examine_docker,
+    owned,
+)
 from builders.engines.docker_root import docker_environment
 from builders.engines.engine import EngineKind, EngineSetup
 from builders.engines.process import run_process
-from builders.toolchain import INSIDE
+from builders.toolchain import BOX, INSIDE
 from core.errors import EngineError, MissingToolError, RecipeError
 
 REPOSITORY = "fromscratch-builder"
@@ -49,7 +57,9 @@ def builder_image(client: docker.DockerClient, setup: EngineSetup) -> str:
     if base and not BY_DIGEST.fullmatch(base):
         msg = f"The base image '{base}' is not named by its digest."
         raise RecipeError(msg, next="write it as name@sha256:<64 hex digits>")
-    digest = hashlib.sha256(f"{toolchain.digest} {base} {PACKAGES}".encode()).hexdigest()
+    digest = hashlib.sha256(
+        f"{toolchain.digest} {base} {PACKAGES} {STEP_USER}".encode()
+    ).hexdigest()
     name = digest[:16]
     tag = f"{REPOSITORY}:{name}"
     with engine_errors(), suppress(docker.errors.ImageNotFound):
@@ -62,6 +72,10 @@ def builder_image(client: docker.DockerClient, setup: EngineSetup) -> str:
         else:
             _bootstrap(archive, setup)
         with tarfile.open(archive, "a") as tar:
+            # A volume begins as the directory that it lies over, with its owner.
+            box = tarfile.TarInfo(str(BOX).lstrip("/"))
+            box.type, box.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(owned(box, STEP_USER))
             for inside, path in toolchain.parts():
                 tar.add(path, arcname=str(INSIDE / inside).lstrip("/"), filter=_lean)
         with engine_errors():

@@ -1,22 +1,36 @@
-"""How a program of this machine is isolated without a daemon: by bubblewrap, else by util-linux's unshare."""
+"""How a program of this machine is isolated without a daemon: by bubblewrap, else by util-linux's unshare.
 
+However it is done, the program has no capability and cannot get one, is not root of this machine, and the kernel
+refuses it the calls of `builders.engines.syscalls`. Where that cannot be had, `try_backend` says so.
+"""
+
+import json
+import os
 import shutil
+import sys
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
-from core.errors import EngineError, ProgramError
+from builders.engines.syscalls import write_filter
+from builders.engines.user import CAP_SYS_ADMIN, has_capability, step_user
+from core.errors import EngineError
 from core.process import failed, run_program
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 """What a step may see of the machine, read-only: programs and their libraries. No /etc, no /home."""
 
-SCRIPT = Path(__file__).parent / "namespaces.sh"
+ENCLOSE = Path(__file__).with_name("enclose.py")
+MAPPED = 1000
+"""The uid and gid that an ordinary user is called inside, whatever they are outside."""
+TEMPORARY = 4 << 30
+"""Bytes that fit into a step's /tmp, which lies in memory."""
 
 
 class Backend(StrEnum):
-    """The two ways, better one first."""
+    """The two ways."""
 
     BUBBLEWRAP = "bubblewrap"
     UNSHARE = "unshare"
@@ -26,6 +40,16 @@ PROGRAMS = {Backend.BUBBLEWRAP: ("bwrap", "bubblewrap"), Backend.UNSHARE: ("unsh
 """The program of each backend, and the package that brings it."""
 
 
+def backends() -> tuple[Backend, ...]:
+    """The backends, better one first.
+
+    Root's first is `unshare`: bubblewrap leaves root all its capabilities, so that it has to be started as somebody
+    else, who may not get at root's files.
+    """
+    both = (Backend.BUBBLEWRAP, Backend.UNSHARE)
+    return both if os.geteuid() else both[::-1]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bind:
     """A file or directory of this machine, seen at ``inside``."""
@@ -33,6 +57,25 @@ class Bind:
     path: Path
     inside: PurePosixPath
     writable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What an isolated program sees and is."""
+
+    binds: Sequence[Bind]
+    links: Sequence[tuple[str, str]] = ()
+    """(target, name) of each."""
+    network: bool = False
+    """The machine's network; else none."""
+    user: int | None = None
+    """uid and gid inside; outside too when root asks, see `step_user`."""
+    temporary: bool = True
+    """A private /tmp."""
+    processes: bool = True
+    """A /proc, and the harmless part of /dev."""
+    directory: str = "/"
+    """Where the program starts."""
 
 
 def system_binds() -> tuple[list[Bind], list[tuple[str, str]]]:
@@ -49,88 +92,119 @@ def system_binds() -> tuple[list[Bind], list[tuple[str, str]]]:
     return binds, links
 
 
-def make_empty(scratch: Path) -> Path:
-    """Return an empty directory below ``scratch``, for a new root to be mounted on."""
-    empty = scratch / "empty"
-    empty.mkdir(parents=True, exist_ok=True)
-    return empty
+@dataclass(frozen=True, kw_only=True)
+class Isolation:
+    """A backend, and ``files``: a directory for what it needs, where the program's user may look."""
+
+    backend: Backend
+    files: Path
+    machine: str = field(default_factory=lambda: os.uname().machine)
+
+    def command(
+        self, argv: Sequence[str], view: View, *, user: int | None, accounted: bool = False
+    ) -> list[str]:
+        """Return the command line that runs ``argv`` so that it sees ``view``, as ``user``, if root gives it one.
+
+        With ``accounted`` whoever waits for the command line is told by the kernel what all of it took. Raises
+        EngineError when the calls of `builders.engines.syscalls` cannot be refused.
+        """
+        rules = self.files / "syscalls.bpf"
+        write_filter(rules, self.machine)
+        # Root without the right to mount has it, as anybody has, in a user namespace.
+        mounts = (
+            user is not None and self.backend is Backend.UNSHARE and has_capability(CAP_SYS_ADMIN)
+        )
+        words = [] if user is None or mounts else _become(user)
+        if self.backend is Backend.BUBBLEWRAP:
+            return [*words, *_bubblewrap(argv, view, rules, accounted=accounted)]
+        plan = self.files / "plan.json"
+        empty = self.files / "empty"
+        empty.mkdir(exist_ok=True)
+        plan.write_text(_plan(view, empty, rules, user if mounts else None), "utf-8")
+        # Nothing outlives us: the kernel ends unshare with us, unshare ends its child.
+        words += ["setpriv", "--pdeathsig", "KILL", "unshare"]
+        words += ["--mount", "--pid", "--fork", "--kill-child", "--ipc", "--uts", "--cgroup"]
+        words += [] if view.network else ["--net"]
+        if not mounts:
+            inside = MAPPED if view.user is None else view.user
+            words += ["--user", f"--map-user={inside}", f"--map-group={inside}", "--keep-caps"]
+        return [*words, "--", sys.executable, "-I", "-S", "-B", str(ENCLOSE), str(plan), *argv]
 
 
-def sandbox_command(
-    backend: Backend,
-    argv: Sequence[str],
-    *,
-    binds: Sequence[Bind],
-    links: Sequence[tuple[str, str]] = (),
-    network: bool = False,
-    user: int | None = None,
-    temporary: bool = True,
-    processes: bool = True,
-    accounted: bool = False,
-    cwd: str = "/",
-    empty: Path,
-) -> list[str]:
-    """Return the command line that runs ``argv`` isolated.
+def _become(user: int) -> list[str]:
+    """The words that make a program be ``user``, without root's groups and capabilities."""
+    words = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+    return [*words, "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"]
 
-    ``empty`` is an empty directory to mount the new root on (unshare only). ``user`` is the uid and gid
-    inside. ``temporary`` gives a private /tmp, ``processes`` a /proc and /dev.
-    With ``accounted`` whoever waits for the command line is told by the kernel what all of it took.
-    """
-    if backend is Backend.BUBBLEWRAP:
-        words = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session"]
-        if network:
-            words.append("--share-net")
-        if accounted:
-            # Bubblewrap's own first process outlives the one that waits for it, so that nobody inherits its figures.
-            words.append("--as-pid-1")
-        if user is not None:
-            words += ["--uid", str(user), "--gid", str(user)]
-        for bind in binds:
-            words += ["--bind" if bind.writable else "--ro-bind", str(bind.path), str(bind.inside)]
-        for target, name in links:
-            words += ["--symlink", target, name]
-        if processes:
-            words += ["--proc", "/proc", "--dev", "/dev"]
-        if temporary:
-            words += ["--tmpfs", "/tmp"]
-        return [*words, "--remount-ro", "/", "--chdir", cwd, "--", *argv]
-    # Nothing outlives us: the kernel ends unshare with us, unshare ends its child.
-    words = ["setpriv", "--pdeathsig", "KILL", "unshare", "--user", "--map-root-user"]
-    words += ["--mount", "--pid", "--fork", "--kill-child"]
-    words += ["--ipc", "--uts", *([] if network else ["--net"])]
-    words += ["sh", str(SCRIPT), str(empty)]
-    for bind in binds:
-        words.append(f"{'rw' if bind.writable else 'ro'}:{bind.inside}:{bind.path}")
-    words += [f"ln:{name}:{target}" for target, name in links]
-    if processes:
-        words += [f"rw:/dev/{name}:/dev/{name}" for name in ("null", "zero", "random", "urandom")]
-    inside = "; ".join(
-        [
-            *(["mkdir -p $0/proc", "mount -t proc proc $0/proc"] if processes else []),
-            *(["mkdir -p $0/tmp", "mount -t tmpfs tmp $0/tmp"] if temporary else []),
-            "mount -o remount,bind,ro $0",
-            "exec unshare --user "
-            + (f"--map-user={user} --map-group={user} " if user is not None else "--map-root-user ")
-            + f'--root="$0" --wd={cwd} -- "$@"',
-        ]
+
+def _bubblewrap(argv: Sequence[str], view: View, rules: Path, *, accounted: bool) -> list[str]:
+    # By name: `--unshare-all` goes on without a user namespace where there can be none, with all our capabilities.
+    words = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts"]
+    words += ["--unshare-cgroup-try", *([] if view.network else ["--unshare-net"])]
+    words += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--seccomp", "9"]
+    if accounted:
+        # Bubblewrap's own first process outlives the one that waits for it, so that nobody inherits its figures.
+        words.append("--as-pid-1")
+    inside = str(MAPPED if view.user is None else view.user)
+    words += ["--uid", inside, "--gid", inside]
+    for bind in view.binds:
+        words += ["--bind" if bind.writable else "--ro-bind", str(bind.path), str(bind.inside)]
+    for target, name in view.links:
+        words += ["--symlink", target, name]
+    if view.processes:
+        words += ["--proc", "/proc", "--dev", "/dev"]
+    if view.temporary:
+        words += ["--size", str(TEMPORARY), "--tmpfs", "/tmp"]
+    words += ["--remount-ro", "/", "--chdir", view.directory, "--", *argv]
+    return ["sh", "-c", 'exec bwrap "$@" 9<"$0"', str(rules), *words]
+
+
+def _plan(view: View, root: Path, rules: Path, user: int | None) -> str:
+    """What `builders.engines.enclose` is told."""
+    return json.dumps(
+        {
+            "root": str(root),
+            "binds": [(str(bind.path), str(bind.inside), bind.writable) for bind in view.binds],
+            "links": list(view.links),
+            "processes": view.processes,
+            "temporary": TEMPORARY if view.temporary else 0,
+            "directory": view.directory,
+            "filter": str(rules),
+            "user": user,
+        }
     )
-    return [*words, "--", "sh", "-ec", inside, str(empty), *argv]
 
 
-def try_backend(backend: Backend, scratch: Path) -> str:
-    """Return '' when ``backend`` works here, else why not: the only reliable way to know is to try."""
+def try_backend(backend: Backend, scratch: Path, *, needed: Sequence[Path] = ()) -> str:
+    """Return '' when ``backend`` isolates here, else why not: the only reliable way to know is to try.
+
+    ``needed`` is what has to be seen inside beside the machine's programs.
+    """
     program, package = PROGRAMS[backend]
     if shutil.which(program) is None:
         return f"'{program}' is not installed (apt-get install -y {package})"
     binds, links = system_binds()
-    empty = make_empty(scratch)
-    argv = sandbox_command(backend, ["true"], binds=binds, links=links, empty=empty)
+    binds += [
+        Bind(path=path, inside=PurePosixPath(f"/needed/{number}"))
+        for number, path in enumerate(needed)
+    ]
+    scratch.mkdir(parents=True, exist_ok=True)
     try:
-        done = run_program(argv, seconds=20, package=package, purpose="isolate steps", check=False)
-    except ProgramError as error:
-        return error.what
+        user = step_user()
+        with tempfile.TemporaryDirectory(prefix="try-", dir=scratch) as name:
+            files = Path(name)
+            files.chmod(0o711)
+            isolation = Isolation(backend=backend, files=files)
+            argv = isolation.command(
+                ["cat", "/proc/self/status"], View(binds=binds, links=links), user=user
+            )
+            done = run_program(
+                argv, seconds=20, package=package, purpose="isolate steps", check=False
+            )
+    except EngineError as error:
+        return f"{error.what} ({error.next})" if error.next else error.what
     if done.returncode == 0:
-        return ""
+        return _powers(done.stdout)
     reason = failed(done, lines=1).what
     return (
         f"'{program}' is there but may not make namespaces: {reason} "
@@ -140,11 +214,26 @@ def try_backend(backend: Backend, scratch: Path) -> str:
     )
 
 
-def find_backend(scratch: Path) -> Backend:
-    """Return the best backend that works here. Raises EngineError with the reasons of all."""
+def _powers(status: str) -> str:
+    """Say what a program that shows this /proc/self/status may do that it must not; '' for nothing."""
+    has = {
+        name: value.split()
+        for name, _, value in (line.partition(":") for line in status.splitlines())
+    }
+    powers = [
+        name for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb") if int(has[name][0], 16)
+    ]
+    powers += ["uid 0"] if "0" in has["Uid"] else []
+    powers += [] if has["NoNewPrivs"] == ["1"] else ["new privileges"]
+    powers += [] if has["Seccomp"] == ["2"] else ["every system call"]
+    return f"a step would keep: {', '.join(powers)}" if powers else ""
+
+
+def find_backend(scratch: Path, *, needed: Sequence[Path] = ()) -> Backend:
+    """Return the best backend that works here; see `try_backend`. Raises EngineError with the reasons of all."""
     reasons: list[str] = []
-    for backend in Backend:
-        reason = try_backend(backend, scratch)
+    for backend in backends():
+        reason = try_backend(backend, scratch, needed=needed)
         if not reason:
             return backend
         reasons.append(reason)

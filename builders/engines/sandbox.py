@@ -8,13 +8,15 @@ from builders.engines.engine import Command, EngineKind, EngineSetup
 from builders.engines.isolation import (
     Backend,
     Bind,
+    Isolation,
+    View,
+    backends,
     find_backend,
-    make_empty,
-    sandbox_command,
     system_binds,
     try_backend,
 )
 from builders.engines.scratch_root import sandbox_environment
+from builders.engines.user import give, step_user
 from builders.toolchain import BOX, INSIDE
 
 
@@ -25,30 +27,29 @@ class IsolatedSandbox(DirectorySandbox):
     toolchain = INSIDE
 
     def __init__(self, directory: Path, engine: "SandboxEngine") -> None:
-        super().__init__(directory, engine.setup.toolchain, engine.setup.cancel)
-        self.engine = engine
+        """``directory`` holds the step's own, ``box``, and what isolates it."""
+        super().__init__(directory / "box", engine.setup.toolchain, engine.setup.cancel)
+        self.isolation = Isolation(backend=engine.backend, files=directory)
+        self.directory.mkdir()
 
     def run(self, command: Command) -> int:
+        user = step_user()
         binds, links = system_binds()
         binds.append(Bind(path=self.directory, inside=BOX, writable=True))
         # Bubblewrap would need the mount points below a read-only bind, so each part is bound alone.
         binds += [
             Bind(path=path, inside=INSIDE / inside) for inside, path in self.installed.parts()
         ]
-        argv = sandbox_command(
-            self.engine.backend,
-            command.argv,
-            binds=binds,
-            links=links,
-            cwd=str(BOX),
-            accounted=True,
-            empty=make_empty(self.engine.setup.scratch),
-        )
+        view = View(binds=binds, links=links, directory=str(BOX))
+        argv = self.isolation.command(command.argv, view, user=user, accounted=True)
+        if user is not None:
+            self.directory.parent.chmod(0o711)
+            give(self.directory, user)
         return self.run_logged(argv, command, env={"PATH": "/usr/bin:/bin", **command.env})
 
 
 class SandboxEngine(DirectoryEngine):
-    """Bubblewrap where it works, else plain namespaces."""
+    """Bubblewrap where it works, else plain namespaces; for root the other way round."""
 
     name = "sandbox"
     isolated = True
@@ -56,16 +57,20 @@ class SandboxEngine(DirectoryEngine):
     def __init__(self, setup: EngineSetup, backend: Backend | None = None) -> None:
         """Takes the best backend when none is named. Raises EngineError when none works here."""
         super().__init__(setup)
-        self.backend = backend or find_backend(setup.scratch)
+        self.backend = backend or find_backend(setup.scratch, needed=_needed(setup))
 
     def open(self, directory: Path) -> IsolatedSandbox:
         return IsolatedSandbox(directory, self)
 
 
+def _needed(setup: EngineSetup) -> list[Path]:
+    return [path for _, path in setup.toolchain.parts()]
+
+
 def examine_sandbox(setup: EngineSetup) -> Iterator[tuple[bool, str]]:
     """Yield whether each backend works here, and why."""
-    for backend in Backend:
-        reason = try_backend(backend, setup.scratch)
+    for backend in backends():
+        reason = try_backend(backend, setup.scratch, needed=_needed(setup))
         yield not reason, f"{backend.value}: {reason or 'works'}"
 
 

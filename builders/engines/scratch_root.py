@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from builders.engines.directory import fresh_directory
 from builders.engines.engine import EngineSetup
-from builders.engines.isolation import Backend, Bind, find_backend, make_empty, sandbox_command
+from builders.engines.isolation import Backend, Bind, Isolation, View, find_backend
 from builders.engines.process import run_process
 from core.cancel import CancelToken
 from core.scratch import RunResult
@@ -34,22 +34,23 @@ class SandboxRoot:
     files: Mapping[PurePosixPath, Path]
     argv: tuple[str, ...]
     """The program, after its emulator."""
-    empty: Path
+    directory: Path
+    """For what isolates the program."""
 
     def run(
         self, args: Sequence[str], *, seconds: float, env: Mapping[str, str] | None = None
     ) -> RunResult:
         """Run the program with ``env`` and nothing else of this process's environment but PATH."""
-        argv = sandbox_command(
-            self.environment.backend,
-            [*self.argv, *args],
+        view = View(
             binds=[Bind(path=path, inside=inside) for inside, path in self.files.items()],
             network=True,
             user=USER,
             temporary=False,
             processes=False,
-            empty=self.empty,
         )
+        isolation = Isolation(backend=self.environment.backend, files=self.directory)
+        user = None if os.geteuid() else USER
+        argv = isolation.command([*self.argv, *args], view, user=user)
         with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
             ended = run_process(
                 argv,
@@ -90,8 +91,8 @@ class SandboxEnvironment:
             if self.emulator:
                 files[QEMU] = self.emulator
                 argv = (str(QEMU), *argv)
-            empty = make_empty(directory)
-            yield SandboxRoot(environment=self, files=files, argv=argv, empty=empty)
+            directory.chmod(0o711)  # the program's user has to find it
+            yield SandboxRoot(environment=self, files=files, argv=argv, directory=directory)
 
 
 def executable_copy(path: Path, directory: Path, name: str = "program") -> Path:

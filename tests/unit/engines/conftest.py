@@ -1,3 +1,5 @@
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,15 @@ from builders.engines.isolation import Backend, try_backend
 from builders.toolchain import Toolchain
 from core.cancel import CancelToken
 from tests.fakes import fake_toolchain
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Where everybody may look: pytest's own directories are for one user, and root's steps are another."""
+    with tempfile.TemporaryDirectory(prefix="fromscratch-test-") as name:
+        path = Path(name).resolve()
+        path.chmod(0o755)
+        yield path
 
 
 @pytest.fixture
@@ -25,9 +36,13 @@ def setup(tmp_path: Path, toolchain: Toolchain, cancel: CancelToken) -> EngineSe
 
 
 @pytest.fixture(scope="session", params=Backend)
-def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Backend:
+def backend(request: pytest.FixtureRequest) -> Backend:
     """Each backend that works on this machine; where one does not, the reason is shown."""
-    if reason := try_backend(request.param, tmp_path_factory.mktemp("try")):
+    with tempfile.TemporaryDirectory(prefix="fromscratch-test-") as name:
+        path = Path(name)
+        path.chmod(0o755)
+        reason = try_backend(request.param, path)
+    if reason:
         pytest.skip(reason)
     return Backend(request.param)
 

@@ -11,7 +11,7 @@ import tasks
 from builders.engines import docker_root
 from builders.engines.choose import ENGINE_NAMES, ENGINES, Chooser, smoke_environment
 from builders.engines.docker import DockerEngine
-from builders.engines.isolation import Backend, find_backend
+from builders.engines.isolation import Backend, backends, find_backend
 from builders.engines.scratch_root import SandboxEnvironment
 from builders.toolchain import Toolchain
 from core.cancel import CancelToken
@@ -79,7 +79,8 @@ def test_the_doctor_reports_every_engine(
 
 
 def test_a_better_backend_is_taken_first(chooser: Chooser, backend: Backend) -> None:
-    assert list(Backend).index(find_backend(chooser.scratch)) <= list(Backend).index(backend)
+    order = backends()
+    assert order.index(find_backend(chooser.scratch)) <= order.index(backend)
 
 
 def test_every_engine_that_is_made_has_the_name_of_its_row(

@@ -6,9 +6,10 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builders.engines.docker import DockerEngine, engine_errors, extract, write_tar
+from builders.engines.docker import STEP_USER, DockerEngine, engine_errors, extract, write_tar
 from builders.engines.docker_engine import builder_image
 from builders.engines.engine import Command, EngineSetup, Usage
+from builders.engines.syscalls import docker_profile
 from builders.toolchain import Toolchain
 from core.cancel import Cancelled, CancelToken
 from core.errors import EngineError, ExitCode, FromscratchError, RecipeError, StepError
@@ -67,7 +68,8 @@ def test_a_step_runs_in_a_closed_container_that_is_removed(tmp_path: Path) -> No
     assert options["network_mode"] == "none"
     assert options["read_only"] is True
     assert options["cap_drop"] == ["ALL"]
-    assert options["security_opt"] == ["no-new-privileges"]
+    assert options["security_opt"] == ["no-new-privileges", f"seccomp={docker_profile()}"]
+    assert options["user"] == f"{STEP_USER}:{STEP_USER}"
     assert options["pids_limit"] > 0
     assert options["environment"] == {"A": "1"}
     assert not {"mounts", "binds", "privileged", "devices"} & set(options)
@@ -76,13 +78,13 @@ def test_a_step_runs_in_a_closed_container_that_is_removed(tmp_path: Path) -> No
     assert only(client).removed == {"force": True, "v": True}
 
 
-def test_what_is_put_in_belongs_to_root(tmp_path: Path) -> None:
+def test_what_is_put_in_belongs_to_the_user_of_the_step(tmp_path: Path) -> None:
     client = FakeDocker(output=tar_of((member("out", tarfile.DIRTYPE), b"")))
     run(client, tmp_path / "src")
     put = only(client).put
     assert set(put) >= {"/box/src", "/box/src/file"}
     assert {(info.uid, info.gid, info.uname, info.gname) for info in put.values()} == {
-        (0, 0, "", "")
+        (STEP_USER, STEP_USER, "", "")
     }
 
 

@@ -1,92 +1,124 @@
 """The command lines that isolate a program, and the message when they do not work."""
 
+import json
 import os
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 
 from builders.engines.isolation import (
-    SCRIPT,
+    MAPPED,
     Backend,
     Bind,
-    sandbox_command,
+    Isolation,
+    View,
     system_binds,
     try_backend,
 )
+from builders.engines.user import CAP_SYS_ADMIN, has_capability
 
-EMPTY = Path("/cache/empty")
+USER = 0x70000001
 BINDS = [
     Bind(path=Path("/usr"), inside=PurePosixPath("/usr")),
-    Bind(path=Path("/cache/box"), inside=PurePosixPath("/box"), writable=True),
+    Bind(path=Path("/a cache/box"), inside=PurePosixPath("/box"), writable=True),
 ]
 
 
-def words(backend: Backend, **options: object) -> list[str]:
-    return sandbox_command(
-        backend,
-        ["true", "-x"],
-        binds=BINDS,
-        links=[("usr/bin", "/bin")],
-        empty=EMPTY,
-        **options,  # type: ignore[arg-type]
-    )
+class Words:
+    """Makes the words for a program, and reads the plan that `builders.engines.enclose` would get."""
+
+    def __init__(self, files: Path) -> None:
+        self.files = files
+
+    def __call__(self, backend: Backend, user: int | None = None, **options: Any) -> list[str]:
+        view = View(binds=BINDS, links=[("usr/bin", "/bin")], **options)
+        isolation = Isolation(backend=backend, files=self.files)
+        return isolation.command(["true", "-x"], view, user=user)
+
+    def plan(self) -> dict[str, Any]:
+        plan: dict[str, Any] = json.loads((self.files / "plan.json").read_bytes())
+        return plan
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> Words:
+    return Words(tmp_path)
 
 
 def pairs(line: list[str]) -> list[tuple[str, ...]]:
     return list(zip(line, line[1:], line[2:], strict=False))
 
 
-def test_bubblewrap_gets_everything_unshared_and_the_root_closed_last() -> None:
+def test_bubblewrap_gets_everything_unshared_and_the_root_closed_last(words: Words) -> None:
     line = words(Backend.BUBBLEWRAP)
-    assert line[0] == "bwrap"
-    assert {"--unshare-all", "--die-with-parent", "--new-session"} <= set(line)
-    assert "--share-net" not in line
+    assert line[0] == "sh"
+    assert {"--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net"} <= set(line)
+    assert {"--die-with-parent", "--new-session"} <= set(line)
+    assert line[line.index("--cap-drop") + 1] == "ALL"
     assert ("--ro-bind", "/usr", "/usr") in pairs(line)
-    assert ("--bind", "/cache/box", "/box") in pairs(line)
+    assert ("--bind", "/a cache/box", "/box") in pairs(line)
     assert ("--symlink", "usr/bin", "/bin") in pairs(line)
     assert line[line.index("--remount-ro") + 1] == "/"
     assert max(line.index("--bind"), line.index("--tmpfs")) < line.index("--remount-ro")
     assert line[-3:] == ["--", "true", "-x"]
 
 
-def test_unshare_gets_the_same_through_our_script() -> None:
+def test_no_namespace_is_left_out_where_it_cannot_be_had(words: Words) -> None:
+    """Bubblewrap goes on without it when told to try, and the program keeps what the caller may."""
+    line = words(Backend.BUBBLEWRAP)
+    assert "--unshare-all" not in line
+    assert [word for word in line if word.endswith("-try")] == ["--unshare-cgroup-try"]
+
+
+def test_unshare_gets_the_same_through_our_program(words: Words) -> None:
     line = words(Backend.UNSHARE)
     assert line[:4] == ["setpriv", "--pdeathsig", "KILL", "unshare"]
     assert {"--user", "--mount", "--pid", "--net", "--ipc", "--uts", "--kill-child"} <= set(line)
-    assert "ro:/usr:/usr" in line
-    assert "rw:/box:/cache/box" in line
-    assert "ln:/bin:usr/bin" in line
-    assert line[-3:] == [str(EMPTY), "true", "-x"]
-    inside = line[line.index("-ec") + 1]
-    assert "remount,bind,ro" in inside
-    assert '--root="$0"' in inside
+    plan = words.plan()
+    assert ["/usr", "/usr", False] in plan["binds"]
+    assert ["/a cache/box", "/box", True] in plan["binds"]
+    assert plan["links"] == [["usr/bin", "/bin"]]
+    assert line[-3:] == [str(words.files / "plan.json"), "true", "-x"]
 
 
-def test_a_program_that_needs_the_network_gets_the_network_and_no_more() -> None:
-    with_network = set(words(Backend.BUBBLEWRAP, network=True))
-    assert with_network - set(words(Backend.BUBBLEWRAP)) == {"--share-net"}
-    without = words(Backend.UNSHARE)
-    without.remove("--net")
-    assert words(Backend.UNSHARE, network=True) == without
+def test_a_program_that_needs_the_network_gets_the_network_and_no_more(words: Words) -> None:
+    for backend, option in ((Backend.BUBBLEWRAP, "--unshare-net"), (Backend.UNSHARE, "--net")):
+        without = words(backend)
+        without.remove(option)
+        assert words(backend, network=True) == without
 
 
-def test_a_user_is_mapped() -> None:
-    line = words(Backend.BUBBLEWRAP, user=65532)
-    assert line[line.index("--uid") + 1] == line[line.index("--gid") + 1] == "65532"
-    inside = words(Backend.UNSHARE, user=65532)
-    assert any("--map-user=65532 --map-group=65532" in word for word in inside)
+def test_an_ordinary_user_has_one_name_inside_whoever_it_is(words: Words) -> None:
+    line = words(Backend.BUBBLEWRAP)
+    assert line[line.index("--uid") + 1] == line[line.index("--gid") + 1] == str(MAPPED)
+    assert {f"--map-user={MAPPED}", f"--map-group={MAPPED}"} <= set(words(Backend.UNSHARE))
+    assert words.plan()["user"] is None
 
 
 @pytest.mark.parametrize("backend", Backend)
-def test_an_empty_root_has_no_tmp_no_proc_no_dev(backend: Backend) -> None:
-    # Not the script's own place: this project may lie below /tmp.
-    line, full = (
-        " ".join(each).replace(str(SCRIPT), "")
-        for each in (words(backend, temporary=False, processes=False), words(backend))
-    )
-    for name in ("/tmp", "/proc", "/dev"):
-        assert name in full
-        assert name not in line
+def test_what_root_runs_is_somebody_else_before_it_begins(words: Words, backend: Backend) -> None:
+    line = words(backend, USER)
+    if backend is Backend.UNSHARE and has_capability(CAP_SYS_ADMIN):
+        # Root itself can mount: no namespace in which the program could be root of anything.
+        assert "--user" not in line
+        assert words.plan()["user"] == USER
+    else:
+        assert line[:3] == ["setpriv", f"--reuid={USER}", f"--regid={USER}"]
+        assert {"--clear-groups", "--bounding-set=-all", "--no-new-privs"} <= set(line)
+
+
+@pytest.mark.parametrize("backend", Backend)
+def test_an_empty_root_has_no_tmp_no_proc_no_dev(words: Words, backend: Backend) -> None:
+    def mentions(**options: Any) -> set[str]:
+        line = words(backend, **options)
+        if backend is Backend.UNSHARE:
+            plan = words.plan()
+            return {name for name in ("temporary", "processes") if plan[name]}
+        return {name for name in ("/tmp", "/proc", "/dev") if name in line}
+
+    assert mentions()
+    assert mentions(temporary=False, processes=False) == set()
 
 
 def test_a_step_sees_programs_and_nothing_personal() -> None:

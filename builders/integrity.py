@@ -1,0 +1,79 @@
+"""Is the toolchain that runs the one that was installed? Its digest is made from what pip noted, not from the files."""
+
+import base64
+import csv
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from builders.toolchain import Toolchain
+from core.errors import EngineError
+from core.files import disk_errors, hash_file, write_file
+
+NAMED = 3
+"""How many wrong files an error names."""
+
+
+def check_toolchain(toolchain: Toolchain, stamp: Path, *, deep: bool = False) -> int:
+    """Compare every file of the wheels that a step can see with the sha256 in its RECORD; return how many there are.
+
+    ``stamp`` remembers how the files looked (size, mtime, ctime) when they were last hashed: as long as they still do,
+    they are not hashed again, unless ``deep``. Raises EngineError for files that changed, vanished or came on top.
+    """
+    found = dict(_files(toolchain))
+    look = hashlib.sha256(toolchain.digest.encode())
+    for path, state in sorted(found.items()):
+        look.update(f"\0{path}\0{state.st_size} {state.st_mtime_ns} {state.st_ctime_ns}".encode())
+    with disk_errors(stamp):
+        known = stamp.read_text("ascii", "replace") if stamp.is_file() else ""
+        if known == look.hexdigest() and not deep:
+            return len(found)
+        wrong = _wrong(found, dict(_recorded(toolchain)))
+        if wrong:
+            names = ", ".join(str(path) for path in wrong[:NAMED])
+            more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+            msg = f"The toolchain is not what was installed: {names}{more}."
+            why = "a file was changed, removed or added after the installation"
+            raise EngineError(msg, why=why, next="rm -r .venv, then run again")
+        write_file(stamp, look.hexdigest().encode())
+    return len(found)
+
+
+def _files(toolchain: Toolchain) -> Iterator[tuple[Path, os.stat_result]]:
+    """What a step can see of the wheels, but for bytecode, which no step runs."""
+    for _, part in toolchain.parts():
+        if part.is_relative_to(toolchain.scripts):
+            continue  # our own: their contents are in the digest
+        if not part.is_dir():
+            yield part, part.lstat()
+        for directory, names, files in os.walk(part):
+            names[:] = [name for name in names if name != "__pycache__"]
+            for name in files:
+                path = Path(directory, name)
+                yield path, path.lstat()
+
+
+def _recorded(toolchain: Toolchain) -> Iterator[tuple[Path, str]]:
+    """(file, hex sha256) as pip noted them.
+
+    https://packaging.python.org/en/latest/specifications/recording-installed-packages/#the-record-file
+    """
+    parts = [part for _, part in toolchain.parts()]
+    for record in toolchain.records():
+        for name, digest, _ in csv.reader(record.read_text("utf-8").splitlines()):
+            path = Path(os.path.normpath(toolchain.packages / name))
+            kind, _, value = digest.partition("=")
+            if kind == "sha256" and any(path.is_relative_to(part) for part in parts):
+                yield path, base64.urlsafe_b64decode(value + "==").hex()
+
+
+def _wrong(found: dict[Path, os.stat_result], recorded: dict[Path, str]) -> list[Path]:
+    return sorted(
+        path
+        for path in {*found, *recorded}
+        if path not in found
+        or path not in recorded
+        or path.is_symlink()
+        or hash_file(path) != recorded[path]
+    )
