@@ -96,7 +96,8 @@ class Context:
             {
                 "FROMSCRATCH_MIRRORS": self.settings["mirrors"],
                 "FROMSCRATCH_DEBIAN_MIRROR": self.settings["debian_mirror"],
-            }
+            },
+            self.cancel,
         )
 
     @cached_property
