@@ -33,6 +33,7 @@ from commands.fetch import fetch_all, source_table
 from commands.list import details, overview, summary
 from console.program import Inv
 from core.errors import ExitCode, UsageError
+from core.visible import visible
 from flow.build import ALL, Request, parse_targets
 from flow.build import build as build_all
 from flow.context import ROOT
@@ -64,7 +65,8 @@ def _task(*, optional: Sequence[str] = (), **texts: str) -> Callable[[Callable[.
 
 
 def _show(value: object, text: str, *, json: bool) -> None:
-    print(json_text.dumps(value, indent=2) if json else text)
+    # All that JSON does not escape by itself is DEL.
+    print(json_text.dumps(value, indent=2).replace("\x7f", r"\u007f") if json else visible(text))
 
 
 def _refuse_unless(good: object, message: str = "") -> None:
@@ -306,7 +308,7 @@ def clean(_: Context, cache: bool = False) -> None:
     from commands.clean import clean as remove
 
     with command() as context:
-        print("\n".join(remove(context, cache=cache)))
+        print(visible("\n".join(remove(context, cache=cache))))
 
 
 @_task(
@@ -357,6 +359,12 @@ def test(
     """Run the tests: unit tests, then the real thing in the engines that work here."""
     values = {"--minutes": minutes, "--seed": seed, "--case": case, "--jobs": jobs}
     if campaign:
+        if match or fast:
+            msg = "--match and --fast choose tests; a campaign has names, --case and --minutes."
+            raise UsageError(msg, next="inv test --campaign list")
+        if paths := [word for word in only if "/" in word or "." in word]:
+            msg = f"'{paths[0]}' is no campaign: tests and campaigns are run one after the other."
+            raise UsageError(msg, next="inv test --campaign list")
         words = [sys.executable, "-m", "tests.campaigns", *only]
         words += [campaign] if isinstance(campaign, str) else []
         words += [f"{flag}={value}" for flag, value in values.items() if value]

@@ -12,6 +12,7 @@ from bench.report import Figure, show
 from bench.runs import probe_runs, runs
 from bench.sizes import sizes
 from core.errors import ExitCode, FromscratchError
+from core.visible import visible
 
 PARTS = (sizes, runs, probe_runs, warm_builds, warm_targets, real_build, cold_builds)
 
@@ -44,5 +45,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except (RuntimeError, subprocess.CalledProcessError, FromscratchError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         sys.exit(ExitCode.STEP)

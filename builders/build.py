@@ -9,6 +9,8 @@ from threading import Lock
 from typing import Any
 
 from builders.engines.engine import Command, Engine, Sandbox, Usage
+from builders.engines.limits import Limits
+from builders.engines.log import last_lines
 from builders.environment import environment, need_directory
 from builders.key import PACK_SCRIPT, action_key
 from builders.plan import Stage, Step
@@ -23,6 +25,7 @@ from core.errors import FromscratchError, StepError
 from core.files import SHA256
 from core.kinds import EntryKind
 from core.progress import Report
+from core.visible import visible_line
 from recipes.model import NOT_IN_KEY
 
 LOG_LINES = 30
@@ -34,9 +37,6 @@ FULL = 1 << 20
 
 FEW = 4
 """A step that makes this many files or fewer made products: each is kept by itself."""
-
-SECONDS = 3600.0
-"""Longest time one step may take."""
 
 UNKNOWN = 10.0
 """Seconds that a step is expected to take when no target's was ever run here."""
@@ -146,6 +146,7 @@ class StepRunner:
     rebuild: frozenset[str] = frozenset()
     """The recipes whose cached results are not looked at."""
     timings: Timings = field(default_factory=Timings)
+    limits: Limits = field(default_factory=Limits)
 
     def look_up(self, step: Step, inputs: Mapping[str, Outcome]) -> Outcome | None:
         """Return the remembered outcome, if its bytes are still good."""
@@ -196,23 +197,23 @@ class StepRunner:
                 argv=("sh", "-c", f'umask 022; exec sh "$RECIPE/{script}"'),
                 env=environment(step, self.toolchain, inputs, root=root, tools=tools),
                 log=log,
-                seconds=SECONDS,
+                seconds=self.limits.seconds,
+                limits=self.limits,
             )
             if code := sandbox.run(command):
                 raise _failed(step, code, log)
             made, archive = scratch / "made", scratch / "made.tar"
             sandbox.get(PurePosixPath("out"), made)
             seconds = round(time.monotonic() - began, 3)
-            files = sorted(path for path in made.rglob("*") if path.is_file())
+            files = pack_tree(made, archive)
             if not files:
                 msg = f"{step.name} ended well but made nothing."
                 raise StepError(msg, why=f"{script} wrote no file to $OUT")
-            pack_tree(made, archive)
             few = files if len(files) <= FEW else []
             return Outcome(
                 key=key,
                 output=self.cache.put_file(archive, move=True),
-                files={str(path.relative_to(made)): self.cache.put_file(path) for path in few},
+                files={str(path): self.cache.put_file(made / path) for path in few},
                 engine=engine.name,
                 isolated=engine.isolated,
                 seconds=seconds,
@@ -294,8 +295,8 @@ def _last_run(step: Step) -> str:
 
 
 def _failed(step: Step, code: int, log: Path) -> FromscratchError:
-    lines = log.read_text("utf-8", "replace").splitlines()
-    tail = "\n".join(f"    {line[:LINE]}" for line in lines[-LOG_LINES:])
+    lines = (visible_line(line.expandtabs())[:LINE] for line in last_lines(log, LOG_LINES))
+    tail = "\n".join(f"    {line}" for line in lines)
     msg = f"{step.name} failed with exit code {code}. The end of its log:\n{tail}"
     # Compilers say little about it, and their log did not fit either.
     full = shutil.disk_usage(log.parent).free < FULL

@@ -5,28 +5,26 @@ import shutil
 import tarfile
 from pathlib import Path, PurePosixPath
 
-from builders.engines.engine import not_a_file
+from builders.engines.output import walk
 
 
-def pack_tree(directory: Path, archive: Path) -> None:
-    """Write ``directory`` as a tar: sorted, no owner, no time, modes 0644 or 0755.
+def pack_tree(directory: Path, archive: Path) -> list[PurePosixPath]:
+    """Write ``directory`` as a tar: sorted, no owner, no time, modes 0644 or 0755. Return its files.
 
-    Raises StepError for anything that is neither a file nor a directory.
+    Raises StepError for anything that is neither a file nor a directory, and for more than a step may make.
     """
+    files = []
     with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
-        for path in sorted(directory.rglob("*")):
-            member = tarfile.TarInfo(str(PurePosixPath(path.relative_to(directory))))
-            if path.is_symlink() or not (path.is_file() or path.is_dir()):
-                raise not_a_file(member.name)
-            if path.is_dir():
-                member.type, member.mode = tarfile.DIRTYPE, 0o755
-                tar.addfile(member)
+        for found in walk(directory):
+            member = tarfile.TarInfo(str(found.path))
+            member.mode = found.mode
+            if found.file is None:
+                member.type = tarfile.DIRTYPE
             else:
-                state = path.stat()
-                member.size = state.st_size
-                member.mode = 0o755 if state.st_mode & 0o100 else 0o644
-                with path.open("rb") as file:
-                    tar.addfile(member, file)
+                member.size = found.size
+                files.append(found.path)
+            tar.addfile(member, found.file)
+    return files
 
 
 def tree_files(archive: Path) -> dict[str, str] | None:

@@ -74,7 +74,8 @@ class Bump:
     def of(cls, context: Context) -> "Bump":
         """Make one; apt keeps its lists in the cache's directory."""
         directory = context.cache_directory / "apt"
-        return cls(context=context, apt=Apt(directory=directory, bases=context.mirrors.debian))
+        apt = Apt(directory=directory, bases=context.mirrors.debian, cancel=context.cancel)
+        return cls(context=context, apt=apt)
 
     def run(self, names: Sequence[str], *, check: bool = False) -> list[PinChange]:
         """Look at the recipes called ``names``, or all; with ``check`` write nothing.
@@ -120,7 +121,7 @@ class Bump:
             finder=CandidateFinder(
                 cache=self.context.cache,
                 mirrors=self.context.mirrors,
-                options=replace(self.options, sleep=progress.sleep),
+                options=replace(self.options, sleep=progress.sleep, cancel=self.context.cancel),
                 progress=progress,
                 max_bytes=self.max_bytes,
             ),

@@ -4,7 +4,8 @@ import os
 
 from builders.engines.docker import LABEL, OWNER_LABEL, connect, engine_errors, is_orphan
 from core.errors import EngineError
-from core.files import Place, disk_errors, remove_tree
+from core.files import Place, disk_errors
+from core.remove import remove
 from flow.context import Context
 
 
@@ -17,13 +18,13 @@ def clean(context: Context, *, cache: bool) -> list[str]:
     for path in doomed:
         if os.path.lexists(path):
             with disk_errors(path, Place.ARTIFACTS):
-                remove_tree(path)
+                remove(path)
             lines.append(f"removed {path}")
     lines += [f"removed {path}" for path in context.sweep()]
     lines += _remove_containers()
     if cache and kept.is_dir():
         with disk_errors(kept, Place.CACHE):
-            remove_tree(kept)
+            remove(kept)
         lines.append(f"removed {kept}")
     return lines or ["nothing to remove"]
 

@@ -9,6 +9,7 @@ from typing import Any
 from commands.image import ImageMaker, ImageSelection
 from core.signing import SecretKey
 from flow.context import Context
+from publish.registry.client import DEFAULTS
 from publish.registry.push import push
 from publish.registry.reference import SCHEME, Repository
 from publish.registry.upload_item import Pushed
@@ -105,6 +106,7 @@ class Publisher:
                 (image.layout.tag, *(image.moving if latest else ())),
                 attached,
                 dry=dry,
+                options=replace(DEFAULTS, cancel=self.context.cancel),
                 progress=progress,
             )
             for image, attached in ready

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from builders.sources.cache import Cache
 from commands.rebuild_worker import SURROUNDINGS, UMASK, BuildSpec, run_worker
 from console.table import table
 from core.errors import EngineError
+from core.remove import remove_tree, temporary_tree
 from core.target import Target
 from flow.build import Request, build, run_steps
 from flow.context import Context
@@ -21,7 +21,8 @@ from publish.manifest import Artifact
 from recipes.model import RecipeKind
 from verify.difference import Difference, find_difference
 
-HANDED_ON = ("mirrors", "debian_mirror", "base_image", "trusted_builders")
+LIMITS = ("step_memory", "step_processes", "step_minutes")
+HANDED_ON = ("mirrors", "debian_mirror", "base_image", "trusted_builders", *LIMITS)
 """Settings that both builds share."""
 
 DAYS = 400
@@ -99,8 +100,7 @@ def rebuild_and_compare(context: Context, request: Request) -> Comparison:
     Tools (UPX) are taken over from the first build, unless the request says ``rebuild``. Raises what building raises.
     """
     first = build(context, request)
-    with tempfile.TemporaryDirectory(prefix="fromscratch-rebuild-") as name:
-        directory = Path(name).resolve()
+    with temporary_tree(prefix="fromscratch-rebuild-") as directory:
         cache = Cache(directory / "cache")
         taken = seed(context, replace(request, rebuild=False), cache, tools=not request.rebuild)
         engine = other_engine(context, {artifact.engine for artifact in first})
@@ -122,7 +122,7 @@ def rebuild_and_compare(context: Context, request: Request) -> Comparison:
         )
         made = run_worker(spec, directory)
         kept = context.artifacts / "compare"
-        shutil.rmtree(kept, ignore_errors=True)
+        remove_tree(kept)
         pairs = tuple(_pair(context, artifact, made[artifact.path], kept) for artifact in first)
         engines = ", ".join(sorted({artifact.engine for artifact in first}))
         surroundings = [f"{name}={value}" for name, value in SURROUNDINGS.items()]

@@ -17,6 +17,7 @@ from core.errors import ExitCode, FromscratchError, UsageError
 from core.files import storage_error
 from core.settings import Settings
 from core.suggest import suggestion
+from core.visible import visible
 
 SHORT_FLAGS = {"jobs": "j", "target": "t"}
 """The only short flags of commands, so that a letter means the same in each; besides -h, -l and -V."""
@@ -41,6 +42,9 @@ class Inv(Program):
             KeyboardInterrupt
         ):  # between the handler and the block that explains it, or while it explains
             code = ExitCode.INTERRUPTED
+        except Exception as error:  # a fault of ours, and its message may quote others
+            _trace(error)
+            code = 1
         sys.exit(code)
 
     def outcome(self, argv: list[str]) -> int:
@@ -59,7 +63,7 @@ class Inv(Program):
             return _explain(UsageError(f"{error}", next="inv --list, or inv COMMAND --help"))
         except Exit as end:
             if end.message:
-                print(end.message, file=sys.stderr)
+                print(visible(end.message), file=sys.stderr)
             return int(end.code)
         except KeyboardInterrupt:
             print("Interrupted: nothing is left running or half-written.", file=sys.stderr)
@@ -229,12 +233,16 @@ def _explain(error: FromscratchError) -> ExitCode:
     except FromscratchError:  # it is the settings that are wrong
         debug = bool(os.environ.get("FROMSCRATCH_DEBUG"))
     if debug:
-        traceback.print_exception(error)
+        _trace(error)
     print(
-        f"error: {error}\n  exit code:    {int(error.code)} ({error.code.name.lower()})",
+        visible(f"error: {error}\n  exit code:    {int(error.code)} ({error.code.name.lower()})"),
         file=sys.stderr,
     )
     return error.code
+
+
+def _trace(error: Exception) -> None:
+    print(visible("".join(traceback.format_exception(error))), end="", file=sys.stderr)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

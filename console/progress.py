@@ -6,6 +6,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TextIO
 
 from core.progress import Progress, Report
+from core.visible import visible, visible_line
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -54,7 +55,7 @@ class PlainReport(Report):
 
     def note(self, text: str) -> None:
         with self.lock:
-            print(text, file=self.stream, flush=True)
+            print(visible(text), file=self.stream, flush=True)
 
     def warn(self, text: str) -> None:
         self.note(f"WARNING {text}")
@@ -73,7 +74,9 @@ class LiveProgress(Progress):
 
     def started(self, label: str, size: int, origin: str = "") -> None:
         self.finished()
-        self.task = self.report.bars.add_task(f"{self.verb} {label}", total=size, what=origin)
+        self.task = self.report.bars.add_task(
+            visible_line(f"{self.verb} {label}"), total=size, what=visible_line(origin)
+        )
 
     def advanced(self, size: int) -> None:
         if self.task is not None:
@@ -106,29 +109,34 @@ class LiveReport(Report):
 
                 self._bars = progress.Progress(
                     progress.SpinnerColumn(),
-                    progress.TextColumn("{task.description}"),
+                    progress.TextColumn("{task.description}", markup=False),
                     progress.BarColumn(bar_width=24),
                     progress.TimeElapsedColumn(),
-                    progress.TextColumn("[dim]{task.fields[what]}"),
-                    console=Console(stderr=True, highlight=False),
+                    progress.TextColumn("{task.fields[what]}", style="dim", markup=False),
+                    # What is shown comes from others: neither [words] nor :words: in it mean anything.
+                    console=Console(stderr=True, highlight=False, markup=False, emoji=False),
                     transient=True,
                 )
                 self._bars.start()
             return self._bars
 
     def step_started(self, name: str) -> None:
-        self.tasks[name] = self.bars.add_task(name, total=None, what="")
+        self.tasks[name] = self.bars.add_task(visible_line(name), total=None, what="")
 
     def step_finished(self, name: str, seconds: float, *, cached: bool) -> None:
+        from rich.text import Text  # noqa: PLC0415
+
         if (task := self.tasks.pop(name, None)) is not None:
             self.bars.remove_task(task)
-        self.bars.print(f"[green]✓[/] {name} [dim]{'cached' if cached else f'{seconds:.1f} s'}[/]")
+        took = "cached" if cached else f"{seconds:.1f} s"
+        line = (("✓", "green"), f" {visible_line(name)} ", (took, "dim"))
+        self.bars.print(Text.assemble(*line))
 
     def note(self, text: str) -> None:
-        self.bars.print(text, markup=False)
+        self.bars.print(visible(text))
 
     def warn(self, text: str) -> None:
-        self.bars.print(f"warning: {text}", style="yellow", markup=False)
+        self.bars.print(visible(f"warning: {text}"), style="yellow")
 
     def progress(self, verb: str) -> Progress:
         return LiveProgress(self, verb)

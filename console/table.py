@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
+from core.visible import visible_line
+
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table; columns whose cells all look like numbers are aligned to the right."""
-    body = [list(row) for row in rows]
+    body = [[visible_line(cell) for cell in row] for row in rows]
     lines = [list(head), *body]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     right = [

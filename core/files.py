@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, assert_never
 
 from core.errors import StorageError
+from core.remove import remove
 
 CHUNK = 1 << 16
 """Bytes that are read or written at a time."""
@@ -62,7 +63,7 @@ def temporary_directory(directory: Path, *, prefix: str) -> Iterator[Path]:
         yield path
     finally:
         try:
-            remove_tree(path)
+            remove(path)
         finally:
             os.close(number)
 
@@ -92,138 +93,10 @@ def sweep(directory: Path, *, prefixes: tuple[str, ...] = ("",)) -> list[Path]:
         with _taken(path) as free:
             if free:
                 with contextlib.suppress(OSError):
-                    remove_tree(path)
+                    remove(path)
                 if not os.path.lexists(path):
                     swept.append(path)
     return swept
-
-
-def remove_tree(path: Path) -> None:
-    """Remove a file or a directory, however deep it is, and whatever modes are in it. Follows no link.
-
-    What is not there is removed already. What cannot be removed is left and does not keep the rest from going.
-    Raises the first OSError, at the end.
-    """
-    failed: list[OSError] = []
-    # Nothing is named by its whole path: that may be longer than any the kernel takes.
-    name = path.name
-    try:
-        top = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    try:
-        _empty(top, name, failed)
-    finally:
-        os.close(top)
-    if failed:
-        raise failed[0]
-
-
-def _empty(parent: int, name: str, failed: list[OSError]) -> None:
-    """Remove ``name`` below an open directory. Moves every deep directory up: no depth costs more than one."""
-    if not _is_directory(parent, name):
-        try:
-            os.unlink(name, dir_fd=parent)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            failed.append(error)
-        return
-    number = _enter(parent, name, failed)
-    if number is None:
-        return
-    stuck: set[str] = set()
-    raised = 0
-    try:
-        while True:
-            with os.scandir(number) as entries:
-                names = [entry.name for entry in entries if entry.name not in stuck]
-            if not names:
-                break
-            for child in names:
-                if not _is_directory(number, child):
-                    try:
-                        os.unlink(child, dir_fd=number)
-                    except FileNotFoundError:
-                        pass
-                    except OSError as error:
-                        failed.append(error)
-                        stuck.add(child)
-                    continue
-                raised = _raise_children(number, child, raised, failed)
-                try:
-                    os.rmdir(child, dir_fd=number)
-                except FileNotFoundError:
-                    pass
-                except OSError as error:
-                    failed.append(error)
-                    stuck.add(child)
-    finally:
-        os.close(number)
-    try:
-        os.rmdir(name, dir_fd=parent)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        failed.append(error)
-
-
-def _raise_children(top: int, child: str, raised: int, failed: list[OSError]) -> int:
-    """Remove the files of a directory, and move its directories up beside it; return the count of the moved ones."""
-    number = _enter(top, child, failed)
-    if number is None:
-        return raised
-    try:
-        with os.scandir(number) as entries:
-            names = [entry.name for entry in entries]
-        for name in names:
-            try:
-                if _is_directory(number, name):
-                    raised = _move_up(number, name, top, raised)
-                else:
-                    os.unlink(name, dir_fd=number)
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                failed.append(error)
-    finally:
-        os.close(number)
-    return raised
-
-
-def _move_up(number: int, name: str, top: int, raised: int) -> int:
-    while True:
-        raised += 1
-        up = f".removed-{raised}"
-        try:
-            os.stat(up, dir_fd=top, follow_symlinks=False)
-        except FileNotFoundError:
-            with contextlib.suppress(OSError):  # to be moved, a directory must be writable itself
-                os.chmod(name, 0o700, dir_fd=number)
-            os.rename(name, up, src_dir_fd=number, dst_dir_fd=top)
-            return raised
-
-
-def _enter(parent: int, name: str, failed: list[OSError]) -> int | None:
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        # A step may have taken every right away, from itself too. Only our own directories can be given them back.
-        with contextlib.suppress(OSError):
-            if os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode & 0o700 != 0o700:
-                os.chmod(name, 0o700, dir_fd=parent)
-        return os.open(name, flags, dir_fd=parent)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        failed.append(error)
-        return None
-
-
-def _is_directory(parent: int, name: str) -> bool:
-    try:
-        return stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
-    except OSError:
-        return False
 
 
 def _make_owned(directory: Path, make: Callable[[], tuple[int, Path]]) -> tuple[int, Path]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from core.body import Body, Content
-from core.errors import causes_of
+from core.errors import FromscratchError, causes_of
+from core.exchange import Exchange
 from core.files import CHUNK
 from core.progress import Progress
 from core.retry import (
@@ -21,7 +22,6 @@ from core.retry import (
     Fault,
     HttpError,
     InsecureRedirect,
-    MinimumRate,
     RetryPolicy,
     TlsError,
     UnknownHost,
@@ -95,14 +95,14 @@ def explain(error: Exception, policy: RetryPolicy, sent: int = 0) -> HttpError |
 class Response:
     """An answer, the body of which has not been read yet. To be closed."""
 
-    def __init__(self, response: "requests.Response", url: str, options: ClientOptions) -> None:
+    def __init__(self, response: "requests.Response", url: str, exchange: Exchange) -> None:
         self.status = response.status_code
         self.headers: Headers = response.headers
         self.url = url
         self.content = b""
         """What `read` has read."""
         self._response = response
-        self._options = options
+        self._exchange = exchange
 
     def __enter__(self) -> Self:
         return self
@@ -136,14 +136,14 @@ class Response:
         """
         if expected is None and self._response.request.method != "HEAD":
             expected = self.length
-        rate, received = MinimumRate(self._options), 0
+        received = 0
         while chunk := self._read(full=received == expected):
             received += len(chunk)
             if limit is not None and received > limit:
                 msg = f"sends more than {limit} bytes"
                 raise HttpError(msg)
             yield chunk
-            rate.add(len(chunk))
+            self._exchange.used(len(chunk))
         if expected is not None and received < expected:
             msg = f"the body ended after {received} of {expected} bytes"
             raise Fault(msg)
@@ -156,6 +156,10 @@ class Response:
         try:
             # read1, not read: a drip of single bytes must come back to us, not fill a buffer first.
             return self._response.raw.read1(CHUNK, decode_content=False) or b""
+        except Fault:
+            if full:
+                return b""
+            raise
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
             if full:
                 return b""
@@ -176,13 +180,26 @@ class HttpClient:
         self.options = options
         self.name = name
         self.progress = progress or Progress()
+        self._exchange = Exchange(options)
         self._session = options.session()
+        self._watch()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._session.close()
+
+    def _watch(self) -> None:
+        """Let no connection wait for ever, nor on after the run's end. A session's own adapters are left alone."""
+        from requests.adapters import HTTPAdapter  # noqa: PLC0415
+
+        from core.connection import WatchedAdapter  # noqa: PLC0415 - slow, as requests is
+
+        watched = WatchedAdapter(self._exchange)
+        for scheme, adapter in list(self._session.adapters.items()):
+            if type(adapter) is HTTPAdapter:
+                self._session.mount(scheme, watched)
 
     def failure(self, error: HttpError) -> Exception:
         """Return the error that callers get instead of ``error``."""
@@ -263,12 +280,18 @@ class HttpClient:
             )
             settings: Any = session.merge_environment_settings(url, {}, True, session.verify, None)
             timeout = (policy.connect, policy.read)
+            self._exchange.begin()
             answer = session.get_adapter(url).send(request, timeout=timeout, **settings)
-        except (requests.RequestException, ValueError) as error:
+        except (Fault, FromscratchError):
+            raise
+        except Exception as error:
+            # No list would hold: what the libraries make of a header or a URL raises whatever comes, and not by their
+            # contract. `Content-Type: a/b; charset` was an AttributeError, half an address a ValueError; who listed
+            # those would meet the next one as a crash. What is ours, and an interrupt, passes.
             raise explain(error, policy, body.sent if isinstance(body, Body) else 0) from None
         status = answer.status_code
         if status in HEALING or (status >= 500 and status not in LASTING):
             answer.close()
             msg = f"HTTP {status}"
             raise Fault(msg, wait=retry_after(answer.headers, self.options.now()))
-        return Response(answer, url, self.options)
+        return Response(answer, url, self._exchange)

@@ -4,8 +4,10 @@ import random
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from core.cancel import CancelToken
 
 if TYPE_CHECKING:
     import requests
@@ -32,7 +34,7 @@ class RetryPolicy:
     redirects: int = 5
     grace: float = 60.0
     min_rate: float = 1024.0
-    """Average that a body must keep once ``grace`` is over: ends a slow drip."""
+    """Average that an exchange must keep in every ``grace`` of it, from its first moment on: ends any slow drip."""
 
 
 def new_session() -> "requests.Session":
@@ -54,6 +56,8 @@ class ClientOptions:
     monotonic: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
     """Seconds since 1970; only for servers that name a date to come back at."""
+    cancel: CancelToken = field(default_factory=CancelToken)
+    """Ends every wait within a second once it is set."""
 
 
 class HttpError(Exception):
@@ -117,22 +121,3 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         return max(0.0, parsedate_to_datetime(value).timestamp() - now)
     except (TypeError, ValueError, ArithmeticError, LookupError):
         return None
-
-
-class MinimumRate:
-    """Measures a body, and ends it when it is too slow on the average."""
-
-    def __init__(self, options: ClientOptions, complaint: str = "is too slow") -> None:
-        self._options = options
-        self._complaint = complaint
-        self._began = options.monotonic()
-        self._bytes = 0
-
-    def add(self, size: int) -> None:
-        """``size`` more bytes have passed. Raises Fault."""
-        policy = self._options.policy
-        self._bytes += size
-        elapsed = self._options.monotonic() - self._began
-        if elapsed > policy.grace and self._bytes < elapsed * policy.min_rate:
-            msg = f"{self._complaint}: {self._bytes} bytes in {elapsed:.0f} s"
-            raise Fault(msg, tries=policy.futile_tries)

@@ -52,6 +52,9 @@ SETTINGS = (
     Setting(name="engine", default="auto", help="where steps run: auto, docker, sandbox or host"),
     Setting(name="recipes", help="directories with more recipes, added to our own"),
     Setting(name="jobs", help="steps at a time; default: one per CPU core"),
+    Setting(name="step_memory", help="MiB that one step may take; default: 8192"),
+    Setting(name="step_processes", help="processes that one step may run; default: 1024"),
+    Setting(name="step_minutes", help="minutes that one step may take; default: 60"),
     Setting(name="cache", help="the cache's directory; default: the user's cache directory"),
     Setting(
         name="builder_key",

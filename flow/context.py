@@ -12,6 +12,7 @@ from platformdirs import user_cache_path
 from builders.build import LazyEngine, StepRunner
 from builders.engines.choose import ENGINE_NAMES, Chooser, smoke_environment
 from builders.engines.engine import Engine
+from builders.engines.limits import Limits
 from builders.integrity import check_toolchain
 from builders.sources.cache import Cache
 from builders.sources.mirrors import Mirrors
@@ -110,7 +111,8 @@ class Context:
             {
                 "FROMSCRATCH_MIRRORS": self.settings["mirrors"],
                 "FROMSCRATCH_DEBIAN_MIRROR": self.settings["debian_mirror"],
-            }
+            },
+            self.cancel,
         )
 
     @cached_property
@@ -143,6 +145,17 @@ class Context:
             cancel=self.cancel,
             rebuild=rebuild,
             timings=self.timings,
+            limits=self.limits,
+        )
+
+    @property
+    def limits(self) -> Limits:
+        """What one step may take."""
+        usual, number = Limits(), self.settings.number
+        return Limits(
+            memory=number("step_memory", usual.memory >> 20) << 20,
+            processes=number("step_processes", usual.processes),
+            seconds=60.0 * number("step_minutes", round(usual.seconds / 60)),
         )
 
     def sweep(self) -> list[Path]:

@@ -80,7 +80,7 @@ def _fetch(
                     context.cache,
                     context.mirrors,
                     offline=context.settings.flag("offline"),
-                    options=ClientOptions(sleep=progress.sleep),
+                    options=ClientOptions(sleep=progress.sleep, cancel=context.cancel),
                     progress=progress,
                 )
                 facts |= {"cached": fetched.cached, "url": fetched.url}

@@ -4,6 +4,9 @@ every line, and a small world of recipes with sources of a few bytes."""
 import gzip
 import hashlib
 import io
+import os
+import subprocess
+import sys
 import tarfile
 import tempfile
 import threading
@@ -23,6 +26,7 @@ from builders.toolchain import BOX, INSIDE, Toolchain
 from core.cancel import Cancelled, CancelToken
 from core.progress import Report
 from core.target import Target
+from flow.context import ROOT
 from recipes.load import find_product, load_recipes
 from recipes.model import Recipe
 
@@ -370,6 +374,30 @@ def wait_for_threads(prefix: str) -> None:
     while left := [thread for thread in threading.enumerate() if thread.name.startswith(prefix)]:
         assert time.monotonic() < deadline, left
         time.sleep(0.01)
+
+
+def deep(directory: Path, depth: int, *, mode: int = 0o755) -> Path:
+    """Make directories below each other, deeper than any path can say."""
+    directory.mkdir()
+    here = os.open(directory, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, 0o000, dir_fd=below))
+        os.fchmod(here, mode)
+        os.close(here)
+        here = below
+    os.close(here)
+    return directory
+
+
+def powerless(program: str, *args: str) -> str:
+    """Return what a Python program prints that has no power over modes and owners, root or not."""
+    drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    words = [*drop, sys.executable, "-c", program, *args]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def below(directory: Path) -> dict[str, bytes]:

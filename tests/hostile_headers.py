@@ -34,4 +34,16 @@ HEADERS = {
         st.from_regex(r"[0-9]{1,3}, ?[0-9]{1,3}", fullmatch=True),
     ),
     "Content-Encoding": TEXT,
+    "Content-Type": st.one_of(TEXT, st.sampled_from(["text/html; charset", "a; charset=", ";;=;"])),
+    "Set-Cookie": TEXT,
+    "Transfer-Encoding": st.one_of(
+        TEXT, st.sampled_from(["chunked", "gzip, chunked", "chunked, x"])
+    ),
+    "ETag": TEXT,
+    "Last-Modified": TEXT,
+    "WWW-Authenticate": TEXT,
+    "Link": TEXT,
+    "Docker-Content-Digest": TEXT,
+    "OCI-Subject": TEXT,
+    "Range": TEXT,
 }

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from builders.engines.engine import Command, EngineSetup, Usage, not_a_file, overdue
+from builders.engines.engine import Command, EngineSetup, Usage, overdue
+from builders.engines.log import capped_log
+from builders.engines.output import walk
 from builders.engines.process import run_process
 from builders.toolchain import Toolchain
 from core.cancel import CancelToken
@@ -43,13 +45,11 @@ class DirectorySandbox(ABC):
                 shutil.copy2(path, copy)
 
     def get(self, inside: PurePosixPath, path: Path) -> None:
-        """Copy a directory out. What a step left is not trusted: no link is followed, no device read."""
-        top = self.directory / inside
-        for found in (top, *sorted(top.rglob("*"))):
-            if found.is_symlink() or not (found.is_dir() or found.is_file()):
-                raise not_a_file(str(found.relative_to(self.directory)))
+        """Copy a directory out. What a step left is not trusted: see `builders.engines.output`."""
         with disk_errors(path):
-            shutil.copytree(top, path, dirs_exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
+            for found in walk(self.directory, inside):
+                found.copy(path / found.path)
 
     def run_logged(
         self,
@@ -60,8 +60,7 @@ class DirectorySandbox(ABC):
         cwd: Path | None = None,
     ) -> int:
         """Run ``argv``, which is ``command`` or wraps it, with both streams going to the command's log."""
-        command.log.parent.mkdir(parents=True, exist_ok=True)
-        with command.log.open("ab") as log:
+        with capped_log(command.log) as log:
             ended = run_process(
                 argv,
                 stdout=log,
@@ -71,6 +70,7 @@ class DirectorySandbox(ABC):
                 seconds=command.seconds,
                 cancel=self.cancel,
                 doing=str(command),
+                limits=command.limits,
             )
         if ended is None:
             raise overdue(command)

@@ -23,11 +23,14 @@ import requests
 from builders.engines.accounting import ACCOUNTED, read_usage
 from builders.engines.directory import fresh_directory
 from builders.engines.engine import Command, Usage, not_a_file, overdue
+from builders.engines.limits import too_much_memory
+from builders.engines.log import CAP, CappedLog
+from builders.engines.output import BOUNDS, Bounds, Tally, too_much
 from builders.engines.syscalls import docker_profile
 from builders.toolchain import BOX, INSIDE
 from core.cancel import CancelToken
 from core.errors import EngineError
-from core.files import is_owned
+from core.files import disk_errors, is_owned
 
 LABEL = "fromscratch"
 OWNER_LABEL = "fromscratch.owner"
@@ -36,7 +39,8 @@ OWNER_LABEL = "fromscratch.owner"
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 CHUNK = 1 << 20
-PIDS = 4096
+THREADS = 4
+"""For each process: the kernel counts both."""
 
 STEP_USER = 61184
 """uid and gid of every step: no package has it (https://systemd.io/UIDS-GIDS/), a remapped engine maps it."""
@@ -77,7 +81,9 @@ class DockerSandbox:
                 volumes=[str(BOX)],  # anonymous: the one directory that a step can write to
                 network_mode="none",
                 tmpfs={"/tmp": "rw,nosuid,nodev,exec"},
-                pids_limit=PIDS,
+                pids_limit=THREADS * command.limits.processes,
+                mem_limit=command.limits.memory,
+                memswap_limit=command.limits.memory,
                 init=True,
             )
             with tempfile.TemporaryFile() as archive:
@@ -91,8 +97,14 @@ class DockerSandbox:
             if code is None:
                 raise overdue(command)
             follower.join(timeout=30)
+            if code and self._out_of_memory():
+                raise too_much_memory(str(command), command.limits)
             self.usage = self._usage()
             return code
+
+    def _out_of_memory(self) -> bool:
+        self.container.reload()
+        return bool(self.container.attrs["State"].get("OOMKilled"))
 
     def _usage(self) -> Usage:
         # A step that was killed from outside has left nothing to read.
@@ -104,23 +116,36 @@ class DockerSandbox:
 
     def get(self, inside: PurePosixPath, path: Path) -> None:
         """Copy a directory out; the archive is not trusted."""
-        with engine_errors(), self._archive(BOX / inside) as tar:
+        tally = Tally(self.engine.bounds)
+        with engine_errors(), disk_errors(path), self._archive(BOX / inside) as tar:
+            path.mkdir(parents=True, exist_ok=True)
             for member in tar:
-                extract(tar, member, inside.name, path)
+                extract(tar, member, inside.name, path, tally)
 
     @contextmanager
     def _archive(self, path: PurePosixPath) -> Iterator[tarfile.TarFile]:
         with tempfile.TemporaryFile() as archive:
             stream, _ = self.container.get_archive(str(path), chunk_size=CHUNK)
-            archive.writelines(stream)
+            left = self.engine.bounds.archive
+            for piece in stream:
+                left -= len(piece)
+                if left < 0:
+                    raise too_much(
+                        path, f"its archive is more than {self.engine.bounds.archive:,} bytes"
+                    )
+                archive.write(piece)
             archive.seek(0)
             with tarfile.open(fileobj=archive) as tar:
                 yield tar
 
     def _follow(self, log: Path) -> None:
         with suppress(Exception), log.open("ab", buffering=0) as file:
-            for piece in self.container.logs(stream=True, follow=True):
-                file.write(piece)
+            capped = CappedLog(file, cap=self.engine.log_cap)
+            try:
+                for piece in self.container.logs(stream=True, follow=True):
+                    capped.write(piece)
+            finally:
+                capped.finish()
 
 
 class DockerEngine:
@@ -136,11 +161,15 @@ class DockerEngine:
         cancel: CancelToken,
         *,
         scratch: Path | None = None,
+        bounds: Bounds = BOUNDS,
+        log_cap: int = CAP,
     ) -> None:
         self.scratch = scratch
         self.client = client
         self.image = image
         self.cancel = cancel
+        self.bounds = bounds
+        self.log_cap = log_cap
 
     @contextmanager
     def sandbox(self) -> Iterator[DockerSandbox]:
@@ -243,20 +272,25 @@ def write_tar(archive: BinaryIO, files: list[tuple[Path, PurePosixPath]], *, use
             tar.add(path, arcname=str(inside), filter=partial(owned, user=user))
 
 
-def extract(tar: tarfile.TarFile, member: tarfile.TarInfo, top: str, into: Path) -> None:
-    """Write one member below ``into``: plain files and directories only, no way out."""
+def extract(
+    tar: tarfile.TarFile, member: tarfile.TarInfo, top: str, into: Path, tally: Tally
+) -> None:
+    """Write one member below ``into``: plain files and directories only, no way out, no more than may be."""
     parts = PurePosixPath(member.name).parts
     if not parts or parts[0] != top or ".." in parts:
         msg = f"The archive from the Docker engine has an invalid path: '{member.name}'."
         raise EngineError(msg)
-    path = into.joinpath(*parts[1:])
+    below = PurePosixPath(*parts[1:])
+    tally.entry(below)
+    path = into / below
     if member.isdir():
         path.mkdir(parents=True, exist_ok=True)
-    elif member.isfile() and (content := tar.extractfile(member)):
+    elif below.name and member.isfile() and (content := tar.extractfile(member)):
+        tally.file(below, member.size)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
             shutil.copyfileobj(content, file)
-        path.chmod(member.mode & 0o777)
+        path.chmod(0o755 if member.mode & 0o100 else 0o644)
     else:
         raise not_a_file(member.name)
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+from builders.engines.limits import Limits
 from builders.toolchain import Toolchain
 from core.cancel import CancelToken
 from core.errors import StepError
@@ -53,6 +54,8 @@ class Command:
     """Where both output streams go."""
     seconds: float
     """Deadline."""
+    limits: Limits = field(default_factory=Limits)
+    """What else ends it."""
 
     def __str__(self) -> str:
         return " ".join(self.argv)
@@ -72,7 +75,7 @@ class Sandbox(Protocol):
         """Copy a file or a directory in, to ``inside`` below the root. Before `run` only."""
 
     def run(self, command: Command) -> int:
-        """Run once and return the exit code. Raises Cancelled or StepError (deadline)."""
+        """Run once and return the exit code. Raises Cancelled or StepError (deadline, limits)."""
 
     def get(self, inside: PurePosixPath, path: Path) -> None:
         """Copy a directory below the root out, to ``path``. After `run` only."""
@@ -116,5 +119,7 @@ def overdue(command: Command) -> StepError:
     """The error for a step that ran into its deadline."""
     msg = f"'{' '.join(command.argv[:2])}' did not end within {command.seconds:.0f} s."
     return StepError(
-        msg, why="a hanging program or a very slow machine", next=f"read {command.log}"
+        msg,
+        why="a hanging program or a very slow machine",
+        next=f"read {command.log}; FROMSCRATCH_STEP_MINUTES allows more",
     )

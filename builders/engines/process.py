@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from builders.engines.engine import Usage
+from builders.engines.limits import GLANCE, Family, Limits
 from core.cancel import CancelToken
 
 LONGEST = 0.05
@@ -34,10 +35,12 @@ def run_process(
     seconds: float,
     cancel: CancelToken,
     doing: str,
+    limits: Limits | None = None,
 ) -> Ended | None:
     """Run ``argv`` in a session of its own, so that its whole family can be ended; return None at the deadline.
 
-    Raises Cancelled, with the words of ``doing``, when ``cancel`` is set. However it ends, nothing of it is left
+    Raises Cancelled, with the words of ``doing``, when ``cancel`` is set, and StepError when it takes more than
+    ``limits``. However it ends, nothing of it is left
     running.
     """
     process = subprocess.Popen(
@@ -50,6 +53,7 @@ def run_process(
         start_new_session=True,
     )
     deadline = time.monotonic() + seconds
+    glance = time.monotonic() + GLANCE
     try:
         pause = 0.001
         while True:
@@ -64,6 +68,9 @@ def run_process(
             cancel.check(doing)
             if time.monotonic() > deadline:
                 return None
+            if limits and time.monotonic() > glance:
+                Family.of(process.pid).check(limits, doing=doing)
+                glance = time.monotonic() + GLANCE
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)

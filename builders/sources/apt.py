@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 
 from builders.sources.client import MirrorError
+from core.cancel import CancelToken
 from core.errors import EngineError
 from core.files import SHA256
 from core.process import failed, run_program
@@ -51,6 +52,7 @@ class Apt:
     directory: Path
     bases: Callable[[], tuple[str, ...]]
     keyring: Path = KEYRING
+    cancel: CancelToken = field(default_factory=CancelToken)
     _lock: Lock = field(default_factory=Lock)
     _updated: list[str] = field(default_factory=list)
 
@@ -107,6 +109,7 @@ class Apt:
                 package="apt",
                 purpose="read Debian's index of sources",
                 check=False,
+                cancel=self.cancel,
             )
             if done.returncode:
                 raise failed(done, since="E:")

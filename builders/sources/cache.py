@@ -45,12 +45,12 @@ from core.files import (
     hash_file,
     install,
     read_small,
-    remove_tree,
     sweep,
     temporary_directory,
     temporary_file,
 )
 from core.kinds import EntryKind
+from core.remove import remove
 
 KEY = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,199}")
 SEAL = 4096
@@ -497,4 +497,4 @@ def _digest(data: bytes) -> bytes:
 
 def _remove(path: Path) -> None:
     with contextlib.suppress(PermissionError):
-        remove_tree(path)
+        remove(path)

@@ -101,7 +101,8 @@ def fetch(
     options = options or ClientOptions()
     progress = progress or Progress()
     busy = f"{source.filename}: another run is fetching it; waiting"
-    with cache.lock(f"fetch-{source.sha256}", waiting=lambda: progress.note(busy)):
+    name = f"fetch-{source.sha256}"
+    with cache.lock(name, waiting=lambda: progress.note(busy), cancel=options.cancel):
         if (hit := _hit(source, cache)) is not None:
             return hit
         try:

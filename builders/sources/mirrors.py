@@ -14,6 +14,7 @@ from typing import Self
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from builders.sources.transports import Transport, from_file, over_http, over_pip
+from core.cancel import CancelToken
 from core.errors import EngineError, RecipeError
 from core.process import run_program
 from core.suggest import suggestion
@@ -71,17 +72,17 @@ class Mirrors:
             _check_template(template)
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+    def from_environment(
+        cls, environment: Mapping[str, str], cancel: CancelToken | None = None
+    ) -> Self:
         """Read both settings; without a Debian mirror, apt is asked when it comes to that."""
         private, named = (
             tuple(environment.get(name, "").replace(",", " ").split()) for name in (PRIVATE, DEBIAN)
         )
         for base in named:
             _check_scheme(base, DEBIAN)
-        return cls(
-            private=private,
-            debian=(lambda: named) if named else functools.cache(apt_bases),
-        )
+        ask_apt = functools.cache(functools.partial(apt_bases, cancel=cancel))
+        return cls(private=private, debian=(lambda: named) if named else ask_apt)
 
     def of(self, source: Source) -> Iterator[Mirror]:
         """Yield the mirrors to ask for ``source``, each URL once."""
@@ -106,7 +107,7 @@ KINDS: dict[MirrorOrigin, Callable[[Mirrors, Source], Iterable[str]]] = {
 """Every kind of mirror, with the URLs that it has for a source. A new kind is a row here."""
 
 
-def apt_bases(apt_get: str = "apt-get") -> tuple[str, ...]:
+def apt_bases(apt_get: str = "apt-get", *, cancel: CancelToken | None = None) -> tuple[str, ...]:
     """Return the base URLs of the Debian archives in this machine's apt configuration.
 
     Several, because security updates have a pool of their own. Empty without apt, and where its
@@ -115,7 +116,11 @@ def apt_bases(apt_get: str = "apt-get") -> tuple[str, ...]:
     command = [apt_get, "indextargets", "--format", "$(CREATED_BY) $(ORIGIN) $(REPO_URI)"]
     try:
         answer = run_program(
-            command, seconds=APT_SECONDS, package="apt", purpose="find a Debian mirror"
+            command,
+            seconds=APT_SECONDS,
+            package="apt",
+            purpose="find a Debian mirror",
+            cancel=cancel,
         ).stdout
     except EngineError:
         return ()

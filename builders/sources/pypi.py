@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from builders.sources.client import FailureKind, MirrorError
+from core.cancel import CancelToken
 from core.errors import EngineError
 from core.process import Completed, failed, run_program
 from core.retry import ClientOptions
@@ -32,6 +33,7 @@ def pip_download(requirement: str, source: Source, into: Path, *, options: Clien
         wheel=wheel,
         platforms=_platforms(source.filename) if wheel else (),
         seconds=options.policy.grace + source.size / (RATES * options.policy.min_rate),
+        cancel=options.cancel,
     )
     if done.returncode:
         raise _complaint(done)
@@ -44,7 +46,7 @@ def pip_download(requirement: str, source: Source, into: Path, *, options: Clien
 
 def pip_versions(name: str, *, options: ClientOptions) -> frozenset[str]:
     """Return the versions of a package that suit this Python, pre-releases left out. Raises MirrorError."""
-    done = _pip("index", "versions", name, seconds=options.policy.grace)
+    done = _pip("index", "versions", name, seconds=options.policy.grace, cancel=options.cancel)
     found = re.search(r"^Available versions: (.*)$", done.stdout, re.MULTILINE)
     if done.returncode or found is None:
         raise _complaint(done)
@@ -63,6 +65,7 @@ def pip_sha256(requirement: str, into: Path, *, wheel: bool, options: ClientOpti
         wheel=wheel,
         platforms=(),
         seconds=options.policy.grace + ARCHIVE / (RATES * options.policy.min_rate),
+        cancel=options.cancel,
     )
     if "yanked" in done.stderr:
         msg = "it was yanked from the index"
@@ -74,7 +77,13 @@ def pip_sha256(requirement: str, into: Path, *, wheel: bool, options: ClientOpti
 
 
 def _download(
-    line: str, into: Path, *, wheel: bool, platforms: Iterable[str], seconds: float
+    line: str,
+    into: Path,
+    *,
+    wheel: bool,
+    platforms: Iterable[str],
+    seconds: float,
+    cancel: CancelToken,
 ) -> Completed:
     """Let pip download what one line of a requirements file says."""
     wanted = into.parent / f"{into.name}.txt"
@@ -86,12 +95,13 @@ def _download(
             *(word for name in platforms for word in ("--platform", name)),
             *("--no-cache-dir", "--quiet", "--progress-bar", "off", "--dest", str(into)),
             seconds=seconds,
+            cancel=cancel,
         )
     finally:
         wanted.unlink(missing_ok=True)
 
 
-def _pip(*words: str, seconds: float) -> Completed:
+def _pip(*words: str, seconds: float, cancel: CancelToken) -> Completed:
     quiet = ("--disable-pip-version-check", "--no-input", "--no-color", "--retries", "2")
     try:
         return run_program(
@@ -100,6 +110,7 @@ def _pip(*words: str, seconds: float) -> Completed:
             package="python3",
             purpose="run pip",
             check=False,
+            cancel=cancel,
         )
     except EngineError as error:
         raise MirrorError(error.what) from error

@@ -1,20 +1,27 @@
 """Unpack an archive as if it were hostile: inside one directory or not at all."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import assert_never
 
 from builders.sources.archive import ArchiveMember, MemberKind, Unreadable, members
 from core.errors import SourceError
 from core.files import disk_errors
+from core.remove import remove_tree
 
 MAX_BYTES = 2 << 30
 MAX_FILES = 100_000
 MAX_NAME = 255
 MAX_PATH = 1024
+MAX_DEPTH = 100
+"""Folders one in another; what goes through a tree need not fear its depth."""
+MAX_IMPLIED = 10_000
+"""Directories that no member names: one name can imply as many as it has parts, and each takes time to make."""
+LONGEST_REASON = 2000
+"""Characters of a reason that are shown: it may quote a name of a megabyte."""
 LATEST = (1 << 32) - 1
 """Not every file system can store a time after 2106."""
 OVERHEAD = 4096
@@ -50,7 +57,8 @@ def unpack(
             with disk_errors(scratch), members(archive, max_read=max_read) as found:
                 tree.take(found)
         except Unreadable as error:
-            msg = f"'{label or archive.name}' was not unpacked: {error}."
+            reason = str(error)[:LONGEST_REASON]
+            msg = f"'{label or archive.name}' was not unpacked: {reason}."
             raise SourceError(
                 msg,
                 why="the archive is damaged or hostile: a pin of the wrong file",
@@ -59,7 +67,8 @@ def unpack(
         with disk_errors(into):
             scratch.replace(into)
     except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
+        with suppress(OSError):
+            remove_tree(scratch)
         raise
     top = list(into.iterdir())
     return top[0] if len(top) == 1 and top[0].is_dir() and not top[0].is_symlink() else into
@@ -74,18 +83,23 @@ class _Tree:
         self._max_bytes = max_bytes
         self._max_files = max_files
         self._epoch = epoch
-        self._kinds: dict[PurePosixPath, MemberKind] = {}
-        self._times: dict[PurePosixPath, int] = {}
-        self._links: dict[PurePosixPath, str] = {}
+        # By paths as text: as objects, deep ones take far longer to make, to hash and to go up from.
+        self._kinds: dict[str, MemberKind] = {}
+        self._times: dict[str, int] = {}
+        self._links: dict[str, str] = {}
+        self._implied: set[str] = set()
 
     def take(self, found: Iterable[ArchiveMember]) -> None:
-        for member in found:
+        for number, member in enumerate(found):
             path = _path(member.name)
+            if number > self._max_files:
+                raise _refused(path, f"is one too many: more than {self._max_files} came before")
             self._times[path] = member.mtime
-            self._directory(path.parent)
+            self._directory(_parent(path))
             match member.kind:
                 case MemberKind.DIRECTORY:
-                    self._directory(path)
+                    self._directory(path, implied=False)
+                    self._implied.discard(path)
                 case MemberKind.FILE:
                     self._declare(path, member.kind)
                     self._write(path, member.chunks, member.size, executable=member.executable)
@@ -101,8 +115,8 @@ class _Tree:
         self._link()
         self._set_times()
 
-    def _declare(self, path: PurePosixPath, kind: MemberKind) -> None:
-        if path == PurePosixPath():
+    def _declare(self, path: str, kind: MemberKind) -> None:
+        if not path:
             raise _refused(path, "has no name")
         if path in self._kinds:
             raise _refused(path, "comes twice")
@@ -110,18 +124,23 @@ class _Tree:
             raise _refused(path, f"is one too many: no more than {self._max_files} are allowed")
         self._kinds[path] = kind
 
-    def _directory(self, path: PurePosixPath) -> None:
-        for directory in [*reversed(path.parents), path]:
-            if directory == PurePosixPath() or self._kinds.get(directory) is MemberKind.DIRECTORY:
-                continue
+    def _directory(self, path: str, *, implied: bool = True) -> None:
+        # Upwards only as far as is new: all that is above a directory that is here is here.
+        new = []
+        while path and self._kinds.get(path) is not MemberKind.DIRECTORY:
+            new.append(path)
+            path = _parent(path)
+        for directory in reversed(new):
             if directory in self._kinds:
-                raise _refused(path, f"goes through '{directory}', a {self._kinds[directory]}")
+                raise _refused(new[0], f"goes through '{directory}', a {self._kinds[directory]}")
             self._declare(directory, MemberKind.DIRECTORY)
-            (self._root / directory).mkdir()
+            if implied:
+                self._implied.add(directory)
+            if len(self._implied) > MAX_IMPLIED:
+                raise _refused(new[0], f"implies too many directories: more than {MAX_IMPLIED}")
+            os.mkdir(f"{self._root}/{directory}")  # noqa: PTH102
 
-    def _write(
-        self, path: PurePosixPath, chunks: Iterable[bytes], size: int, *, executable: bool
-    ) -> None:
+    def _write(self, path: str, chunks: Iterable[bytes], size: int, *, executable: bool) -> None:
         if size > self._left:
             raise self._too_big(path)
         file_path = self._root / path
@@ -133,7 +152,7 @@ class _Tree:
                 file.write(chunk)
         file_path.chmod(0o755 if executable else 0o644)
 
-    def _copy(self, path: PurePosixPath, target: str) -> None:
+    def _copy(self, path: str, target: str) -> None:
         """Write a hard link as a file of its own: it can only mean one that is already here."""
         original = _path(target)
         if self._kinds.get(original) is not MemberKind.FILE:
@@ -161,7 +180,7 @@ class _Tree:
 
     def _set_times(self) -> None:
         """Set times and directory modes, deepest first: writing into a directory moves its time."""
-        for path in sorted(self._kinds, key=lambda path: len(path.parts), reverse=True):
+        for path in sorted(self._kinds, key=lambda path: path.count("/"), reverse=True):
             unpacked = self._root / path
             if self._kinds[path] is MemberKind.DIRECTORY:
                 unpacked.chmod(0o755)
@@ -170,26 +189,32 @@ class _Tree:
             os.utime(unpacked, (time, time), follow_symlinks=False)
         self._root.chmod(0o755)
 
-    def _too_big(self, path: PurePosixPath) -> Unreadable:
+    def _too_big(self, path: str) -> Unreadable:
         return _refused(path, f"is too big: more than {self._max_bytes} bytes in all")
 
 
-def _refused(path: PurePosixPath, reason: str) -> Unreadable:
-    return Unreadable(f"member '{path}' {reason}")
+def _refused(path: str, reason: str) -> Unreadable:
+    return Unreadable(f"member '{path or '.'}' {reason}")
 
 
-def _path(name: str) -> PurePosixPath:
-    """Return a member's path below the root; raises Unreadable for one that is not below."""
-    path = PurePosixPath(name)
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _path(name: str) -> str:
+    """Return a member's path below the root, which is ""; raises Unreadable for one that is not below."""
+    path, begin = PurePosixPath(name), f"{name[:40]}..."
     if path.is_absolute() or ".." in path.parts or "\0" in name:
-        raise _refused(path, "leads outside")
+        raise _refused(str(path), "leads outside")
     if len(os.fsencode(name)) > MAX_PATH or any(len(os.fsencode(p)) > MAX_NAME for p in path.parts):
-        raise _refused(PurePosixPath(f"{name[:40]}..."), "has too long a name")
-    return path
+        raise _refused(begin, "has too long a name")
+    if len(path.parts) > MAX_DEPTH:
+        raise _refused(begin, f"lies more than {MAX_DEPTH} folders deep")
+    return "/".join(path.parts)
 
 
-def _inside(path: PurePosixPath, target: str) -> None:
-    leads_to = os.path.normpath(path.parent / target) if target else ".."
+def _inside(path: str, target: str) -> None:
+    leads_to = os.path.normpath(PurePosixPath(_parent(path), target)) if target else ".."
     if PurePosixPath(target).is_absolute() or leads_to.split("/")[0] == ".." or "\0" in target:
         raise _refused(path, f"is a link to '{target}', which leads outside")
     if len(os.fsencode(target)) > MAX_PATH:

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 from core.body import Body
 from core.errors import PublishError
 from core.http import Response, number_in
-from core.retry import Fault, MinimumRate
+from core.retry import Fault
 from publish.oci.layout import Descriptor
 from publish.registry.client import RegistryClient
 
@@ -123,10 +123,5 @@ class _Upload:
     def _body(self, offset: int, size: int) -> Body | None:
         if not size:
             return None
-        rate = MinimumRate(self.client.options, "takes bytes too slowly")
-
-        def watch(count: int) -> None:
-            self.client.progress.advanced(count)
-            rate.add(count)
-
+        watch = self.client.progress.advanced
         return Body(source=self.source, size=size, offset=offset, watch=watch)

@@ -70,6 +70,16 @@ def summary(tally: Tally) -> str:
     return f"{name}: {ended} in {tally.seconds:.0f} s, {violations}; {counts(tally)}"
 
 
+def left_out(tallies: Sequence[Tally]) -> str:
+    """What could not be run here, in lines that close the output: it must not be taken for passed. Empty: nothing."""
+    lines = [f"  {it.campaign.name}: all of it: {it.not_run}" for it in tallies if it.not_run]
+    for tally in tallies:
+        for outcome, count in sorted(tally.outcomes.items()):
+            if outcome.startswith("not run"):
+                lines.append(f"  {tally.campaign.name}: {count:,} cases: {outcome[9:]}")
+    return "\n".join(["NOT RUN here, so nothing is known of it:", *lines]) if lines else ""
+
+
 def main(
     words: Sequence[str] | None = None,
     known: Mapping[str, Campaign] | None = None,
@@ -100,7 +110,7 @@ def main(
         parser.error("--case needs the name of one campaign")
     if options.minutes < 0 or (options.case or 0) < 0:
         parser.error("--minutes and --case are not negative")
-    violated = False
+    tallies: list[Tally] = []
     for campaign in [known[name] for name in options.name] or known.values():
         printer = Printer(sys.stdout)
         tally = run_campaign(
@@ -112,14 +122,18 @@ def main(
             report=printer,
         )
         printer.end(tally)
-        violated |= bool(tally.violations)
+        tallies.append(tally)
         if tally.interrupted:
-            return ExitCode.INTERRUPTED
+            break
         if options.record and tally.whole:
             print(f"recorded in {write_record(tally, records)}")
         elif options.record:
             print(f"not recorded: {campaign.name} was not run whole")
-    return ExitCode.REFUSED if violated else ExitCode.DONE
+    if lines := left_out(tallies):
+        print(lines, flush=True)
+    if tallies[-1].interrupted:
+        return ExitCode.INTERRUPTED
+    return ExitCode.REFUSED if any(tally.violations for tally in tallies) else ExitCode.DONE
 
 
 if __name__ == "__main__":

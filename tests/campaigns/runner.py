@@ -19,6 +19,9 @@ from tests.campaigns.campaign import Campaign, Case, NotRun, Run, Violation
 BATCH = 0.2
 """Seconds between two reports of a job: a campaign may have thousands of cases a second."""
 
+PATIENCE = 10.0
+"""Seconds that an interrupted job has to tidy up, before it is killed."""
+
 
 class Result(NamedTuple):
     """What came of one case; ``violation`` is empty when all held."""
@@ -147,10 +150,15 @@ def _spread(
             raise RuntimeError(msg)
     finally:
         for job in jobs:
-            if job.is_alive() and job.pid is not None:
+            if (
+                pipes and job.is_alive() and job.pid is not None
+            ):  # else all have ended by themselves
                 os.kill(job.pid, signal.SIGINT)
         for job in jobs:
-            job.join()
+            job.join(PATIENCE)
+            if job.is_alive():
+                job.kill()
+                job.join()
         for pipe in pipes:
             pipe.close()
 
@@ -173,4 +181,5 @@ def _job(pipe: Connection, campaign: Campaign, seed: int, share: range, until: f
     except (KeyboardInterrupt, BrokenPipeError):
         pass
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to end
         pipe.close()

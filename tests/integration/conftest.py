@@ -3,6 +3,8 @@
 import shutil
 import signal
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,12 @@ def spoilt(inv: Inv, project: Path) -> Inv:
         settings=inv.settings,
         words=(sys.executable, str(project / "tasks.py")),
     )
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """Where everybody may look; pytest's own directories are for one user."""
+    with tempfile.TemporaryDirectory(prefix="fromscratch-test-") as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path

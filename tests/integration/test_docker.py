@@ -15,7 +15,8 @@ import docker
 import pytest
 
 from builders.engines.choose import Chooser
-from builders.engines.docker import LABEL, DockerEngine
+from builders.engines.docker import LABEL, STEP_USER, DockerEngine
+from builders.engines.syscalls import docker_profile
 from builders.toolchain import Toolchain
 from core.cancel import CancelToken
 from recipes.load import HERE
@@ -48,7 +49,8 @@ def test_a_step_runs_in_a_container_that_may_do_nothing(
         assert host["NetworkMode"] == "none"
         assert host["ReadonlyRootfs"] is True
         assert host["CapDrop"] == ["ALL"]
-        assert host["SecurityOpt"] == ["no-new-privileges"]
+        assert host["SecurityOpt"] == ["no-new-privileges", f"seccomp={docker_profile()}"]
+        assert container.attrs["Config"]["User"] == f"{STEP_USER}:{STEP_USER}"
         assert host["Privileged"] is False
         assert host["PidsLimit"] > 0
         assert host["Binds"] == ["/box"]  # a volume without a name, not a directory of this machine

@@ -9,11 +9,13 @@ import pytest
 
 from builders.engines.isolation import Backend, try_backend
 from builders.engines.sandbox import SandboxEngine
+from builders.toolchain import Toolchain
 from console.progress import PlainReport
 from core.settings import Settings
 from core.target import Target
 from flow.build import Request, build
 from flow.context import Context
+from recipes.load import HERE
 from tests.built import Built
 from tests.conftest import PROBES
 from tests.integration.command import Inv, by_path, listed
@@ -105,15 +107,16 @@ def test_the_probe_is_the_same_whatever_the_engine(
 @pytest.mark.sandbox
 @pytest.mark.parametrize("backend", list(Backend))
 def test_both_walls_make_the_same_bytes(
-    built: Built, seeded_cache: SeededCache, mirror: Path, tmp_path: Path, backend: Backend
+    built: Built, seeded_cache: SeededCache, mirror: Path, directory: Path, backend: Backend
 ) -> None:
-    if reason := try_backend(backend, tmp_path):
+    needed = [path for _, path in Toolchain.installed(HERE).parts()]
+    if reason := try_backend(backend, directory, needed=needed):
         pytest.skip(reason)
-    seeded_cache.copy(tmp_path / "cache", all_but("curl:mini"))
+    seeded_cache.copy(directory / "cache", all_but("curl:mini"))
     settings = Settings.read(
         {
-            "cache": str(tmp_path / "cache"),
-            "artifacts": str(tmp_path / "artifacts"),
+            "cache": str(directory / "cache"),
+            "artifacts": str(directory / "artifacts"),
             "mirrors": f"file://{mirror}",
             "offline": "1",
         }

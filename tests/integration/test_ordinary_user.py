@@ -4,9 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sysconfig
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,7 @@ import pytest
 from tests.built import Built
 from tests.integration.command import Inv, by_path
 from tests.integration.seeded_cache import SeededCache, all_but
+from tests.isolation import readable_python
 
 NOBODY = 65534
 PYTHON = Path("/usr/bin/python3")
@@ -27,27 +25,9 @@ pytestmark = [
 
 
 @pytest.fixture
-def directory() -> Iterator[Path]:
-    """Where everybody may look; pytest's own directories are for one user."""
-    with tempfile.TemporaryDirectory(prefix="fromscratch-test-") as name:
-        path = Path(name)
-        path.chmod(0o755)
-        yield path
-
-
-@pytest.fixture
 def python(directory: Path) -> Path:
     """A virtual environment like ours, where everybody may read it."""
-    subprocess.run([PYTHON, "-m", "venv", "--without-pip", directory / "venv"], check=True)
-    (packages,) = (directory / "venv").glob("lib/python*/site-packages")
-    ours = sysconfig.get_paths()
-    # 650 MB: as links where that is possible.
-    for how in ("-al", "-a"):
-        words = ["cp", how, f"{ours['purelib']}/.", packages]
-        if subprocess.run(words, check=False, capture_output=True).returncode == 0:
-            break
-    shutil.copy2(Path(ours["scripts"]) / "ninja", directory / "venv/bin/ninja")
-    return directory / "venv/bin/python"
+    return readable_python(directory)
 
 
 def test_an_ordinary_user_builds_in_the_sandbox(

@@ -60,3 +60,28 @@ def test_sigterm_lets_it_tidy_up_and_waits_for_it(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)
     assert ended.read_text() == "tidied up"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--campaign", "elf", "--match", "x"],
+        ["--campaign", "elf", "--fast"],
+        ["--campaign", "tests/unit"],
+        ["--campaign", "--only", "tests/unit/test_tasks.py"],
+        ["--campaign", "toys"],
+        ["elf", "--minutes", "1"],
+    ],
+)
+def test_a_campaign_takes_no_choice_of_tests(words: list[str]) -> None:
+    ended = subprocess.run(
+        [sys.executable, "tasks.py", "test", *words],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    assert "campaign" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -1,12 +1,18 @@
 """A campaign's cases can be repeated, its violations are told, and only whole runs are recorded."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from flow.context import ROOT
 from tests.campaigns.__main__ import main
 from tests.campaigns.campaign import Campaign, Case, NotRun, Run, Violation
 
@@ -87,8 +93,70 @@ def test_what_cannot_run_here_has_not_passed(
 ) -> None:
     words = ["--record", "--jobs", jobs]
     assert main(words, campaign(dice, lacking="no root"), tmp_path) == 0
-    assert "toy: not run: no root" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "toy: not run: no root\n" in said
+    assert said.endswith("NOT RUN here, so nothing is known of it:\n  toy: all of it: no root\n")
     assert not list(tmp_path.iterdir())
+
+
+def lame_at_two(case: Case) -> str:
+    if case.number % 3 == 2:
+        msg = "no engine"
+        raise NotRun(msg)
+    return "right"
+
+
+def test_cases_that_cannot_run_here_close_the_output(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["--record"], campaign(lame_at_two), tmp_path) == 0
+    said = capsys.readouterr().out
+    assert said.endswith("NOT RUN here, so nothing is known of it:\n  toy: 2 cases: no engine\n")
+    assert not list(tmp_path.iterdir())
+    assert main([], campaign(dice)) == 0
+    assert "NOT RUN" not in capsys.readouterr().out
+
+
+INTERRUPTED = """
+import os, sys, threading
+from contextlib import contextmanager
+from pathlib import Path
+from tests.campaigns.__main__ import main
+from tests.campaigns.campaign import Campaign
+
+def run(case):
+    if case.number >= 4:
+        (Path(sys.argv[1]) / str(os.getpid())).touch()
+        threading.Event().wait(600)
+    return "right"
+
+@contextmanager
+def opened():
+    yield run
+
+toy = Campaign(name="toy", purpose="Sleeps.", cases=20, open=opened, rooms=("core",))
+sys.exit(main(["--jobs", "2"], {"toy": toy}))
+"""
+
+
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_ctrl_c_ends_both_jobs_and_shows_the_counts(tmp_path: Path, whole_group: bool) -> None:
+    """To the process alone, as `./inv` sends it, and to its whole group, as a terminal does."""
+    words = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
+    with subprocess.Popen(
+        words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    ) as process:
+        while len(jobs := [int(path.name) for path in tmp_path.iterdir()]) < 2:
+            assert process.poll() is None
+            time.sleep(0.01)
+        send = os.killpg if whole_group else os.kill
+        send(process.pid, signal.SIGINT)
+        said, _ = process.communicate()
+    assert process.returncode == 130
+    assert said.decode().startswith("toy: interrupted after ")
+    assert " of 20 cases in " in said.decode()
+    assert "Traceback" not in said.decode()
+    assert not [job for job in jobs if Path(f"/proc/{job}").exists()]
 
 
 def test_a_run_that_time_ended_is_not_recorded(
@@ -98,6 +166,15 @@ def test_a_run_that_time_ended_is_not_recorded(
     assert main(words, campaign(dice), tmp_path) == 0
     assert "stopped after 0 of 6 cases" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("minutes", ["0", "1e-4"])
+def test_jobs_that_have_ended_are_not_interrupted(
+    capfd: pytest.CaptureFixture[str], minutes: str
+) -> None:
+    for _ in range(20):
+        assert main(["--jobs", "2", "--minutes", minutes], campaign(dice, cases=300)) == 0
+    assert capfd.readouterr().err == ""
 
 
 def test_a_whole_run_is_recorded_when_asked(tmp_path: Path) -> None:

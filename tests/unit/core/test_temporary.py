@@ -16,12 +16,12 @@ import pytest
 from core.files import (
     atomic,
     is_owned,
-    remove_tree,
     sweep,
     temporary_directory,
     temporary_file,
     write_file,
 )
+from core.remove import remove
 from flow.context import ROOT
 
 HOLD = """
@@ -187,7 +187,7 @@ def test_no_depth_keeps_a_tree_from_being_removed(tmp_path: Path) -> None:
         os.close(top)
         top = below
     os.close(top)
-    remove_tree(tmp_path / "d")
+    remove(tmp_path / "d")
     assert list(tmp_path.iterdir()) == []
-    remove_tree(tmp_path / "d")
-    remove_tree(tmp_path / "no" / "where")
+    remove(tmp_path / "d")
+    remove(tmp_path / "no" / "where")

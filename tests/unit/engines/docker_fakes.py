@@ -2,7 +2,7 @@
 
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,12 +22,16 @@ class FakeContainer:
     removed: dict[str, Any] | None = None
     output: bytes = b""
     usage: bytes | None = None
+    attrs: dict[str, Any] = field(default_factory=dict)
 
     def put_archive(self, path: str, archive: Any) -> bool:
         assert not self.started
         with tarfile.open(fileobj=archive) as tar:
             self.put |= {f"{path}/{member.name}": member for member in tar}
         return True
+
+    def reload(self) -> None:
+        self.attrs["State"] = {"OOMKilled": self.client.out_of_memory}
 
     def start(self) -> None:
         self.started = True
@@ -39,7 +43,7 @@ class FakeContainer:
         return {"StatusCode": self.client.code}
 
     def logs(self, **_: Any) -> Iterator[bytes]:
-        yield b"output of the step\n"
+        yield from self.client.says
 
     def get_archive(self, path: str, chunk_size: int) -> tuple[Iterator[bytes], dict[str, Any]]:
         if path == "/box/usage":
@@ -66,11 +70,13 @@ class FakeDocker:
     waits: int = 0
     """How often ``wait`` runs into its own timeout first; -1: always."""
     dead: bool = False
+    out_of_memory: bool = False
     images_known: set[str] = field(default_factory=set)
     made: list[FakeContainer] = field(default_factory=list)
     imported: list[str] = field(default_factory=list)
     pulled: list[str] = field(default_factory=list)
     output: bytes = b""
+    says: Sequence[bytes] = (b"output of the step\n",)
     usage: bytes | None = None
     """The archive with what a step's container took."""
 

@@ -9,6 +9,8 @@ import pytest
 from builders.engines.docker import STEP_USER, DockerEngine, engine_errors, extract, write_tar
 from builders.engines.docker_engine import builder_image
 from builders.engines.engine import Command, EngineSetup, Usage
+from builders.engines.limits import Limits
+from builders.engines.output import BOUNDS, Bounds, Tally
 from builders.engines.syscalls import docker_profile
 from builders.toolchain import Toolchain
 from core.cancel import Cancelled, CancelToken
@@ -100,6 +102,33 @@ def test_what_it_says_goes_to_the_log_and_what_it_made_comes_out(tmp_path: Path)
     assert (tmp_path / "src" / "logs" / "log").read_text("utf-8") == "output of the step\n"
     assert below(tmp_path / "src" / "made") == {"program": b"\x7fELF", "deep/file": b"x"}
     assert (tmp_path / "src" / "made" / "program").stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize(("code", "killed"), [(0, True), (1, False), (137, True)])
+def test_memory_has_a_limit_that_is_named(tmp_path: Path, code: int, killed: bool) -> None:
+    client = FakeDocker(code=code, out_of_memory=killed)
+    limits = Limits(memory=100 << 20)
+    command = Command(argv=("sh",), env={}, log=tmp_path / "log", seconds=20, limits=limits)
+    with DockerEngine(client, "builder:1", CancelToken()).sandbox() as sandbox:
+        if code and killed:
+            with pytest.raises(StepError, match="more than 100 MiB of memory"):
+                sandbox.run(command)
+        else:
+            assert sandbox.run(command) == code
+    assert only(client).options["mem_limit"] == 100 << 20
+    assert only(client).options["memswap_limit"] == 100 << 20
+
+
+def test_a_log_is_kept_up_to_its_bound(tmp_path: Path) -> None:
+    client = FakeDocker(says=[b"first\n", *[b"x" * 999 + b"\n"] * 100, b"last\n"])
+    engine = DockerEngine(client, "builder:1", CancelToken(), log_cap=10_000)
+    with engine.sandbox() as sandbox:
+        sandbox.run(Command(argv=("sh",), env={}, log=tmp_path / "log", seconds=20))
+    log = (tmp_path / "log").read_bytes()
+    assert log.startswith(b"first\nxxx")
+    assert log.endswith(b"xxx\nlast\n")
+    assert b"\n[90011 bytes of this log were left out]\n" in log
+    assert len(log) < 10_100
 
 
 V1 = """/sys/fs/cgroup/cpuacct/cpuacct.usage 1500000000
@@ -209,6 +238,7 @@ def test_errors_of_ours_pass_through_as_they_are() -> None:
         ("out/tty", tarfile.CHRTYPE, ExitCode.STEP),
         ("out/pipe", tarfile.FIFOTYPE, ExitCode.STEP),
         ("out", tarfile.SYMTYPE, ExitCode.STEP),
+        ("out", tarfile.REGTYPE, ExitCode.STEP),
     ],
 )
 def test_hostile_members_are_refused_and_nothing_is_written(
@@ -219,16 +249,42 @@ def test_hostile_members_are_refused_and_nothing_is_written(
     with tarfile.open(fileobj=archive) as tar:
         (info,) = tar.getmembers()
         with pytest.raises(FromscratchError) as caught:
-            extract(tar, info, "out", into)
+            extract(tar, info, "out", into, Tally(BOUNDS))
     assert caught.value.code == code
     assert list(tmp_path.iterdir()) == []
 
 
-def test_special_modes_do_not_come_out(tmp_path: Path) -> None:
-    archive = io.BytesIO(tar_of((member("out/program", mode=0o6755), b"x")))
+@pytest.mark.parametrize(
+    ("mode", "copied"),
+    [(0o6755, 0o755), (0, 0o644), (0o100, 0o755), (0o077, 0o644), (0o7777, 0o755), (0o666, 0o644)],
+)
+def test_special_modes_do_not_come_out(tmp_path: Path, mode: int, copied: int) -> None:
+    archive = io.BytesIO(tar_of((member("out/program", mode=mode), b"x")))
     with tarfile.open(fileobj=archive) as tar:
-        extract(tar, tar.getmembers()[0], "out", tmp_path)
-    assert (tmp_path / "program").stat().st_mode & 0o7777 == 0o755
+        extract(tar, tar.getmembers()[0], "out", tmp_path, Tally(BOUNDS))
+    assert (tmp_path / "program").stat().st_mode & 0o7777 == copied
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ([(member("out/" + "d/" * 70 + "file"), b"")], "more than 64 directories deep"),
+        ([(member(f"out/{number}"), b"") for number in range(12)], "more than 10 files"),
+        ([(member("out/a"), b"x" * 600), (member("out/b"), b"x" * 600)], "more than 1,000 bytes"),
+        ([(member("out/a"), b"x" * 200_000)], "its archive is more than 57,320 bytes"),
+    ],
+)
+def test_more_than_may_be_does_not_come_out(
+    tmp_path: Path, members: list[tuple[tarfile.TarInfo, bytes]], said: str
+) -> None:
+    client = FakeDocker(output=tar_of(*members))
+    bounds = Bounds(entries=10, size=1000)
+    engine = DockerEngine(client, "builder:1", CancelToken(), bounds=bounds)
+    with engine.sandbox() as sandbox:
+        sandbox.run(Command(argv=("sh",), env={}, log=tmp_path / "log", seconds=20))
+        with pytest.raises(StepError, match=said):
+            sandbox.get(PurePosixPath("out"), tmp_path / "made")
+    assert all(len(data) <= 1000 for data in below(tmp_path / "made").values())
 
 
 def test_links_of_a_source_stay_links_in_the_archive(tmp_path: Path) -> None:

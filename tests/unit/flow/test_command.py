@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from builders.engines.limits import Limits
 from commands import command as module
 from commands.command import command
-from core.errors import ExitCode, StepError
+from core.errors import ExitCode, RecipeError, StepError
 from tests.fakes import Lines
 
 
@@ -37,6 +38,21 @@ def test_flags_that_are_given_win_over_the_environment(
         assert context.report is report
         assert report.closed == 0
     assert report.closed == 1
+
+
+def test_what_a_step_may_take_is_a_setting(
+    report: Closing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with command() as context:
+        assert context.builder().limits == Limits()
+    for name, value in (("MEMORY", "100"), ("PROCESSES", "9"), ("MINUTES", "2")):
+        monkeypatch.setenv(f"FROMSCRATCH_STEP_{name}", value)
+    with command() as context:
+        limits = context.builder().limits
+        assert limits == Limits(memory=100 << 20, processes=9, seconds=120.0)
+    monkeypatch.setenv("FROMSCRATCH_STEP_MEMORY", "lots")
+    with pytest.raises(RecipeError, match="'step_memory' must be a whole number"), command() as it:
+        it.builder()
 
 
 @pytest.mark.parametrize("name", ["", "other.json"])

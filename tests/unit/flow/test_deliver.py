@@ -13,7 +13,7 @@ from core.files import temporary_directory
 from core.scratch import RunResult
 from core.target import Target
 from flow.build import Request, build
-from tests.fakes import Running
+from tests.fakes import Running, deep
 from tests.fixtures.make_elf import DIRECTORY
 from tests.unit.flow.conftest import GOOD, PACKED, FakeEnvironment, Harness, hello
 from verify.smoke import Smoke
@@ -216,10 +216,10 @@ def test_cleaning_takes_what_was_built_and_leaves_who_is_at_work(
     harness.build()
     (harness.artifacts / "README.md").write_text("kept", "utf-8")
     sandboxes = harness.directory / "cache" / "boxes"
-    dead = (
-        sandboxes / f"sandbox-{os.getpid()}-x"
-    )  # a process of that number lives, but owns nothing
-    dead.mkdir(parents=True)
+    # A process of that number lives, but owns nothing.
+    dead = sandboxes / f"sandbox-{os.getpid()}-x"
+    sandboxes.mkdir(parents=True, exist_ok=True)
+    deep(dead, 1_500, mode=0)
     with temporary_directory(sandboxes, prefix="sandbox-1-") as alive:
         lines = clean(harness.context(), cache=False)
         assert [path for path in (dead, alive) if path.exists()] == [alive]

@@ -166,6 +166,16 @@ def test_a_log_that_is_no_text_is_shown_all_the_same(harness: BuildHarness) -> N
     assert "caf" in failure(harness, script).what
 
 
+def test_nothing_in_a_log_is_obeyed(harness: BuildHarness) -> None:
+    def script(running: Running) -> int:
+        running.say("\tint x;\n\x1b]0;title\x07 \u202e \x9b2J\n")
+        return 1
+
+    said = failure(harness, script).what
+    assert "            int x;\n    \\x1b]0;title\\x07 \\u202e \\x9b2J" in said
+    assert said.replace("\n", "").isprintable()
+
+
 def test_a_log_tells_of_the_last_run_only(harness: BuildHarness) -> None:
     def script(running: Running) -> int:
         running.say("once\n")

@@ -116,3 +116,52 @@ def test_strings(text: str) -> None:
 
 def test_paths() -> None:
     assert split_path(r"a.b\.c.0") == ["a", "b.c", "0"]
+
+
+@pytest.mark.parametrize("digits", [1, 399, 400, 401, 5000])
+@pytest.mark.parametrize("junk", ["x", "e", ".", "-", "1x", "e1e1"])
+def test_a_long_number_is_read_to_its_end(digits: int, junk: str) -> None:
+    token = "1" * digits + junk
+    for text in (f'{{"a": {token}}}', f'{{"b": {token}, "a": 1}}'):
+        with pytest.raises(Unhealthy, match="not JSON"):
+            json_mismatch(text.encode(), "a=1", Trace(monotonic() + 60))
+
+
+@given(st.integers().filter(bool), st.integers(0, 30), st.integers(-20, 20))
+def test_numbers_are_equal_as_numbers(number: int, zeros: int, power: int) -> None:
+    texts = [
+        f"{number}e{power}",
+        f"{number}{'0' * zeros}E{power - zeros}",
+        f"{number}.{'0' * (zeros + 1)}e{power:+}",
+    ]
+    for one in texts:
+        for other in texts:
+            assert json_says(one, other), (one, other)
+        assert json_says(one, f"{number + 1}e{power}") is False
+        assert json_says(one, f"{number * 10 + 1}e{power - 1}") is False
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("9007199254740993", "9007199254740992"),
+        ("1e999999", "2e999999"),
+        ("1e-999999", "0"),
+        ("1" * 401, "1" * 400 + "2"),
+    ],
+)
+def test_numbers_that_floats_cannot_tell_apart_are_not_equal(one: str, other: str) -> None:
+    assert json_says(one, one)
+    assert not json_says(one, other)
+
+
+def json_says(text: str, expected: str) -> bool:
+    trace = Trace(monotonic() + 60)
+    return not json_mismatch(f'{{"a": {text}}}'.encode(), f"a={expected}", trace)
+
+
+@pytest.mark.parametrize("escape", ["n", '"', "\\", "u0041"])
+def test_a_string_of_escapes_is_cut_off_by_the_deadline(escape: str) -> None:
+    body = b'"' + f"\\{escape}".encode() * 2000 + b'"'
+    with pytest.raises(Unhealthy, match="timeout"):
+        JsonScanner(body, [], Trace(0)).scan()

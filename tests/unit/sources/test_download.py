@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from builders.sources.cache import Cache
@@ -315,6 +315,7 @@ def scripted() -> Iterator[Server]:
     status=st.sampled_from([200, 206, 302, 307, 404, 416, 429, 503]),
     headers=st.fixed_dictionaries({}, optional=HEADERS),
 )
+@example(status=200, headers={"Content-Type": "text/html; charset"})
 def test_no_header_is_more_than_a_mirrors_failure(
     scripted: Server, status: int, headers: dict[str, str]
 ) -> None:

@@ -18,8 +18,8 @@ from builders.sources.cache import FOLDERS, Cache, Remedy, _stamp
 from builders.sources.entry import LARGEST, canonical, decode, encode, signed_part
 from core.builder_keys import BuilderKeys
 from core.errors import FromscratchError
-from core.files import remove_tree
 from core.kinds import EntryKind
+from core.remove import remove
 from core.signing import PublicKey
 from flow.context import ROOT
 from tests.fakes import put_bytes
@@ -108,7 +108,7 @@ def test_a_result_of_any_shape_is_a_miss_and_can_be_made_again(
 ) -> None:
     for looks in ("get", "verify", "put"):
         path = place(cache, kind)
-        remove_tree(path)
+        remove(path)
         SHAPES[shape](path)
         match looks:
             case "get":
@@ -224,7 +224,7 @@ def test_what_was_altered_is_not_believed(
 ) -> None:
     cache.put_action("key", VALUE, kind=kind)
     if not keep_seal:
-        remove_tree(cache.root / "seen")
+        remove(cache.root / "seen")
     change(place(cache, kind), FORGED[how])
     assert cache.get_action("key", kind=kind) is None
     assert (kind, "key") in cache.strangers

@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders.sources.unpack import unpack
+from builders.sources.archive import Unreadable, members
+from builders.sources.unpack import MAX_DEPTH, MAX_IMPLIED, _Tree, unpack
 from core.errors import SourceError, StorageError
 
 Entry = tuple[tarfile.TarInfo, bytes]
@@ -344,3 +345,90 @@ def test_place_that_is_taken_is_left_alone(tmp_path: Path) -> None:
         unpack(archive, tmp_path / "out")
     assert tree(tmp_path / "out") == {"mine": b"x"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar.gz", "out"]
+
+
+@given(
+    parts=st.lists(st.integers(0, 3).map(str), min_size=1, max_size=400),
+    count=st.integers(1, 60),
+)
+@settings(deadline=None, max_examples=40)
+def test_directories_that_are_only_implied_count_and_have_a_depth(
+    parts: list[str], count: int
+) -> None:
+    names = [f"{number}/{'/'.join(parts)}/f" for number in range(count)]
+    depth = len(parts) + 2
+    with tempfile.TemporaryDirectory() as directory:
+        path = stored(Path(directory), tar(*[entry(name) for name in names]))
+        try:
+            unpack(path, Path(directory, "out"), max_files=500)
+        except SourceError as error:
+            reason = str(error)
+            assert "too many" in reason or "folders deep" in reason or "too long" in reason
+            assert depth * count > 500 or depth > MAX_DEPTH
+        else:
+            assert depth * count <= 500
+            assert depth <= MAX_DEPTH
+
+
+def test_a_deep_tree_costs_no_more_than_its_parts(tmp_path: Path) -> None:
+    """Each directory is looked at once, not once for each that lies in it."""
+    deep = "/".join(["d"] * (MAX_DEPTH - 2))
+    path = stored(tmp_path, tar(*[entry(f"{deep}/{number}") for number in range(5000)]))
+    asked = 0
+
+    class Counting(dict[Any, Any]):
+        def get(self, *words: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            return super().get(*words)
+
+    tree_of = _Tree(tmp_path / "out", max_bytes=1000, max_files=6000, epoch=0)
+    (tmp_path / "out").mkdir()
+    tree_of._kinds = Counting()
+    with members(path, max_read=1 << 30) as found:
+        tree_of.take(found)
+    assert asked < 3 * (5000 + MAX_DEPTH)
+
+
+@given(times=st.integers(0, 30), limit=st.integers(1, 10))
+@settings(deadline=None, max_examples=40)
+def test_naming_one_directory_again_and_again_counts(times: int, limit: int) -> None:
+    directory_entry = entry("d", type=tarfile.DIRTYPE)
+    with tempfile.TemporaryDirectory() as directory:
+        path = stored(Path(directory), tar(*[directory_entry] * times))
+        if times > limit + 1:
+            with pytest.raises(SourceError, match="one too many"):
+                unpack(path, Path(directory, "out"), max_files=limit)
+        else:
+            unpack(path, Path(directory, "out"), max_files=limit)
+
+
+@pytest.mark.parametrize("depth", [2, 90])
+def test_a_few_names_cannot_imply_any_number_of_directories(tmp_path: Path, depth: int) -> None:
+    """160,000 took minutes, most of it in making and removing them."""
+    deep = "/".join(["d"] * (depth - 1))
+    names = [f"{number}/{deep}/f" for number in range(160_000 // depth)]
+    path = stored(tmp_path, tar(*[entry(name) for name in names]))
+    tree_of = _Tree(tmp_path / "out", max_bytes=1000, max_files=200_000, epoch=0)
+    (tmp_path / "out").mkdir()
+    with (
+        members(path, max_read=1 << 30) as found,
+        pytest.raises(Unreadable, match="implies too many directories"),
+    ):
+        tree_of.take(found)
+    made = sum(len(directories) for _, directories, _ in os.walk(tmp_path / "out"))
+    assert made == MAX_IMPLIED
+
+
+def test_directories_that_are_named_are_not_only_implied(tmp_path: Path) -> None:
+    names = [f"{number}" for number in range(MAX_IMPLIED + 10)]
+    found = [entry(f"{name}/", type=tarfile.DIRTYPE) for name in names]
+    path = stored(tmp_path, tar(*found))
+    assert len(list(unpack(path, tmp_path / "out").iterdir())) == len(names)
+
+
+def test_a_reason_is_never_as_long_as_the_name_it_quotes(tmp_path: Path) -> None:
+    path = stored(tmp_path, tar(entry("x", type=tarfile.SYMTYPE, linkname="/" + "y" * 500_000)))
+    with pytest.raises(SourceError) as caught:
+        unpack(path, tmp_path / "out")
+    assert len(str(caught.value)) < 4000
