@@ -22,9 +22,10 @@ from builders.toolchain import Toolchain
 from builders.tree import pack_tree, tree_files, unpack_tree
 from core.cancel import CancelToken
 from core.errors import FromscratchError, StepError
-from core.files import SHA256
+from core.files import SHA256, Place, disk_errors
 from core.kinds import EntryKind
 from core.progress import Report
+from core.remove import remove
 from core.visible import visible_line
 from recipes.model import NOT_IN_KEY
 
@@ -187,8 +188,11 @@ class StepRunner:
     def _make(self, step: Step, inputs: Mapping[str, Outcome], key: str, engine: Engine) -> Outcome:
         began = time.monotonic()
         log = self.logs / f"{step.slug}-{key[:8]}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_bytes(b"")
+        with disk_errors(log, Place.LOGS):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            # Never into what lies there: a link would lead elsewhere, a pipe would keep us waiting.
+            remove(log)
+            log.touch(exist_ok=False)
         script = f"{step.stage.value}.sh"
         with self.cache.scratch() as scratch, engine.sandbox() as sandbox:
             self._put(step, inputs, sandbox, scratch)

@@ -185,6 +185,28 @@ def test_a_log_tells_of_the_last_run_only(harness: BuildHarness) -> None:
     assert failure(harness, script).what.count("once") == 1
 
 
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory"])
+def test_whatever_lies_in_a_logs_place_is_taken_away(
+    harness: BuildHarness, kind: str, tmp_path: Path
+) -> None:
+    run(harness)
+    (log,) = harness.builder().logs.iterdir()
+    log.unlink()
+    precious = tmp_path / "precious"
+    precious.write_text("somebody's")
+    match kind:
+        case "link":
+            log.symlink_to(precious)
+        case "pipe":
+            os.mkfifo(log)  # who opens it to write waits for a reader
+        case _:
+            log.mkdir()
+    harness.builder(rebuild=["musl"]).run(steps(harness)["musl"], {})
+    assert log.is_file()
+    assert not log.is_symlink()
+    assert precious.read_text() == "somebody's"
+
+
 def nothing(running: Running) -> int:
     return 0
 
