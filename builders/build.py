@@ -194,7 +194,11 @@ class StepRunner:
             remove(log)
             log.touch(exist_ok=False)
         script = f"{step.stage.value}.sh"
-        with self.cache.scratch() as scratch, engine.sandbox() as sandbox:
+        with (
+            disk_errors(self.cache.root, Place.CACHE),  # all of it lies there
+            self.cache.scratch() as scratch,
+            engine.sandbox() as sandbox,
+        ):
             self._put(step, inputs, sandbox, scratch)
             root, tools = sandbox.root, sandbox.toolchain
             command = Command(
