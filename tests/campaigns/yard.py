@@ -80,6 +80,22 @@ class Yard:
             toolchain=whole_toolchain(directory / "toolchain"),
         )
 
+    @classmethod
+    def at(cls, directory: Path) -> "Yard":
+        """The one that `make` made there."""
+        toolchain = directory / "toolchain"
+        return cls(
+            directory=directory,
+            cache=directory / "cache",
+            artifacts=directory / "artifacts",
+            world=World(directory / "world"),
+            toolchain=Toolchain(
+                packages=toolchain / "packages",
+                programs=toolchain / "bin",
+                scripts=toolchain / "scripts",
+            ),
+        )
+
     @property
     def key(self) -> Path:
         return self.directory / "state" / "builder.key"
