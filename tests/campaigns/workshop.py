@@ -32,7 +32,7 @@ from tests.fakes import FakeEngine, Running
 from tests.unit.flow.conftest import hello
 from tests.unit.publish.releases import Bench
 
-PAUSE = 0.03
+PAUSE = 0.15
 """Seconds that each step takes."""
 
 
