@@ -124,6 +124,10 @@ class TestSandbox:
     def test_the_exit_code_comes_through(self, sandbox: Shell) -> None:
         assert sandbox.code("exit 42") == 42
 
+    def test_a_signal_ends_a_program_as_anywhere(self, sandbox: Shell) -> None:
+        """Not so for the first process of a namespace, which bubblewrap's accounted one is."""
+        assert sandbox.code("sh -c 'kill -TERM $$; echo still here'") == 143
+
     def test_what_all_of_it_took_is_reported(self, sandbox: Shell) -> None:
         _is_reported(sandbox)
 
