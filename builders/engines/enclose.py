@@ -38,6 +38,12 @@ CONTROLS = ("sys", "sysrq-trigger", "irq", "bus")
 libc = ctypes.CDLL(None, use_errno=True)
 
 
+class Program(ctypes.Structure):
+    """struct sock_fprog. Made here, while Python's library is still to be seen: ctypes imports more of it for this."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
 def call(name: str, *words: object) -> None:
     """Call into libc. Raises OSError."""
     if getattr(libc, name)(*words) != 0:
@@ -119,10 +125,6 @@ def renounce(user: int | None, rules: bytes) -> None:
     # A change of user has made the kernel forget it: whoever waits for us takes us along.
     call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-
-    class Program(ctypes.Structure):  # struct sock_fprog
-        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
-
     program = Program(len(rules) // INSTRUCTION, rules)
     call("prctl", PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0)
 
