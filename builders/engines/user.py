@@ -12,7 +12,7 @@ UNUSED = (range(0x70000000, 0x70000000 + (1 << 20)), range(61184, 65520))
 See the table of https://systemd.io/UIDS-GIDS/: nothing is given out from 0x70000000 on; 61184 to 65519 are users that
 live as long as a process.
 """
-CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN = 6, 7, 21
+CAP_SYS_ADMIN = 21
 
 
 def step_user() -> int | None:
