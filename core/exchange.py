@@ -8,8 +8,11 @@ from core.retry import ClientOptions, Fault
 
 GLANCE = 0.2
 """Longest wait, in seconds, between two looks at the cancel token and the clock."""
-LARGEST_WRAPPING = 1 << 20
-"""Bytes of an answer that may be something else than its body: RFC 9112 sets no limit."""
+LARGEST_WRAPPING = 1 << 17
+"""Bytes of an answer that may be something else than its body: RFC 9112 sets no limit.
+
+With `RetryPolicy.min_rate` they are what ends an exchange whose body is small, or is none.
+"""
 WRAPPING_RATIO = 16
 """Bytes more of the same for each byte of the body: a chunk of one byte takes six, and TLS is not counted."""
 

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ CONTROLS = ("sys", "sysrq-trigger", "irq", "bus")
 """Parts of /proc that steer the machine."""
 
 libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Program(ctypes.Structure):
+    """struct sock_fprog. Made here, while Python's library is still to be seen: ctypes imports more of it for this."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
 def call(name: str, *words: object) -> None:
@@ -118,16 +125,32 @@ def renounce(user: int | None, rules: bytes) -> None:
     # A change of user has made the kernel forget it: whoever waits for us takes us along.
     call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-
-    class Program(ctypes.Structure):  # struct sock_fprog
-        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
-
     program = Program(len(rules) // INSTRUCTION, rules)
     call("prctl", PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0)
 
 
+def run(argv: tuple[str, ...], environment: Mapping[bytes, bytes]) -> int:
+    """Run the program and return its exit code, a shell's for one that a signal ended.
+
+    This stays the first process of its namespace: the kernel keeps signals from the first one that it does not handle,
+    which no program expects. What others leave behind is waited for, so that it counts as taken by us.
+    """
+    child = os.fork()
+    if child == 0:
+        try:
+            os.execvpe(argv[0], argv, environment)
+        except OSError as error:
+            print(f"{argv[0]}: {error.strerror}", file=sys.stderr)
+        os._exit(127)
+    while True:
+        ended, status = os.wait()
+        if ended == child:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+
+
 def main(file: str, *argv: str) -> int:
-    """Start the program; returns only when that failed."""
+    """Isolate, and run the program; see `run`."""
     try:
         plan = json.loads(Path(file).read_bytes())
         rules = Path(plan["filter"]).read_bytes()
@@ -140,11 +163,7 @@ def main(file: str, *argv: str) -> int:
     except (OSError, ValueError, KeyError) as error:
         print(f"not isolated: {error}", file=sys.stderr)
         return FAILED
-    try:
-        os.execvpe(argv[0], argv, environment)
-    except OSError as error:
-        print(f"{argv[0]}: {error.strerror}", file=sys.stderr)
-        return 127
+    return run(argv, environment)
 
 
 if __name__ == "__main__":

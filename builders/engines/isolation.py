@@ -109,7 +109,8 @@ class Isolation:
         EngineError when the calls of `builders.engines.syscalls` cannot be refused.
         """
         rules = self.files / "syscalls.bpf"
-        write_filter(rules, self.machine)
+        if not rules.exists():  # one root runs many programs, all behind the same filter
+            write_filter(rules, self.machine)
         # Root without the right to mount has it, as anybody has, in a user namespace.
         mounts = (
             user is not None and self.backend is Backend.UNSHARE and has_capability(CAP_SYS_ADMIN)

@@ -40,8 +40,7 @@ def run_process(
     """Run ``argv`` in a session of its own, so that its whole family can be ended; return None at the deadline.
 
     Raises Cancelled, with the words of ``doing``, when ``cancel`` is set, and StepError when it takes more than
-    ``limits``. However it ends, nothing of it is left
-    running.
+    ``limits``. However it ends, nothing of it is left running.
     """
     process = subprocess.Popen(
         list(argv),

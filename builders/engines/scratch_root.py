@@ -12,6 +12,7 @@ from builders.engines.directory import fresh_directory, refuse_noexec
 from builders.engines.engine import EngineSetup
 from builders.engines.isolation import Backend, Bind, Isolation, View, find_backend
 from builders.engines.process import run_process
+from builders.engines.user import step_user
 from core.cancel import CancelToken
 from core.scratch import RunResult
 
@@ -49,7 +50,7 @@ class SandboxRoot:
             processes=False,
         )
         isolation = Isolation(backend=self.environment.backend, files=self.directory)
-        user = None if os.geteuid() else USER
+        user = None if step_user() is None else USER
         argv = isolation.command([*self.argv, *args], view, user=user)
         with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
             ended = run_process(

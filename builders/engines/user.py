@@ -12,7 +12,7 @@ UNUSED = (range(0x70000000, 0x70000000 + (1 << 20)), range(61184, 65520))
 See the table of https://systemd.io/UIDS-GIDS/: nothing is given out from 0x70000000 on; 61184 to 65519 are users that
 live as long as a process.
 """
-CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN = 6, 7, 21
+CAP_SYS_ADMIN = 21
 
 
 def step_user() -> int | None:
@@ -22,10 +22,13 @@ def step_user() -> int | None:
     """
     if os.geteuid() != 0:
         return None
-    mapped = [_mapped(Path("/proc/self") / name) for name in ("uid_map", "gid_map")]
+    maps = [Path("/proc/self") / name for name in ("uid_map", "gid_map")]
+    mapped = [[ids for ids, _ in _mapped(path)] for path in maps]
     for ids in UNUSED:
         if all(any(ids[0] in part and ids[-1] in part for part in parts) for parts in mapped):
             return secrets.choice(ids)
+    if all(outside for ids, outside in _mapped(maps[0]) if 0 in ids):
+        return None  # root of a user namespace only: an ordinary user of the machine
     msg = "Root has no other user here that a step could be."
     raise EngineError(msg, why="this container maps too few users", next="run as an ordinary user")
 
@@ -47,7 +50,10 @@ def give(directory: Path, user: int) -> None:
     os.chown(directory, user, user)
 
 
-def _mapped(path: Path) -> list[range]:
-    """The ids that this process may become: https://man7.org/linux/man-pages/man7/user_namespaces.7.html."""
-    lines = [line.split() for line in path.read_text("ascii").splitlines()]
-    return [range(int(first), int(first) + int(count)) for first, _, count in lines]
+def _mapped(path: Path) -> list[tuple[range, int]]:
+    """The ids that this process may become, and the first one's name outside of its user namespace.
+
+    See https://man7.org/linux/man-pages/man7/user_namespaces.7.html.
+    """
+    lines = [map(int, line.split()) for line in path.read_text("ascii").splitlines()]
+    return [(range(first, first + count), outside) for first, outside, count in lines]

@@ -105,10 +105,12 @@ def test_https(alone: Alone, variant: str, tmp_path: Path) -> None:
 def test_sockets_and_servers(alone: Alone, tmp_path: Path) -> None:
     path = tmp_path / "socket"
     with serving(greet(first=b"hi"), path=path) as server:
+        path.chmod(0o666)  # the probe runs as somebody else
         done = alone("unix", "/run/app", "--expect", "hi", files={"/run/app": path})
         assert done.code == 0, done
     with serving(answer(http_reply()), path=tmp_path / "http") as server:
         files = {"/run/app": Path(server.address)}
+        Path(server.address).chmod(0o666)
         assert alone("http://app/", "--unix-socket", "/run/app", files=files).code == 0
     with serving(greet(replies=(b"+PONG\r\n",))) as server:
         assert alone("redis", server.address).code == 0

@@ -1,6 +1,7 @@
 """Whatever goes wrong: what happened, what to do next, the contract's exit code, nothing half-written."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -136,10 +137,13 @@ os.execvp(sys.argv[1], sys.argv[1:])
 """
 
 
+NEW = ("unshare", *(("--user", "--map-root-user") if os.geteuid() else ()))
+"""Root needs no user namespace to make others, and would have nobody in it that a step could be."""
+
+
 def without_network(inv: Inv) -> Inv:
     """The command on a machine that has nothing but its loopback."""
-    new = ("unshare", "--user", "--map-root-user", "--net")
-    return inv.wrapped(*new, sys.executable, "-c", LOOPBACK)
+    return inv.wrapped(*NEW, "--net", sys.executable, "-c", LOOPBACK)
 
 
 def on_small_disk(inv: Inv, directory: Path, size: str) -> Inv:
@@ -153,7 +157,7 @@ def on_small_disk(inv: Inv, directory: Path, size: str) -> Inv:
         find . -path './tmp/*' -o -path './boxes/*-*' -o -path './part/*' -o -name '.?*' | sed 's/^/LEFT /'
         exit $code
     """
-    return inv.wrapped("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh")
+    return inv.wrapped(*NEW, "--mount", "sh", "-c", script, "sh")
 
 
 @pytest.mark.parametrize("size", ["2m", "6m"])

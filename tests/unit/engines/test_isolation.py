@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,6 +19,7 @@ from builders.engines.isolation import (
     try_backend,
 )
 from builders.engines.user import CAP_SYS_ADMIN, has_capability
+from flow.context import ROOT
 
 USER = 0x70000001
 BINDS = [
@@ -151,6 +154,35 @@ def test_a_backend_that_is_forbidden_says_why_and_how_to_allow_it(
     assert "Operation not permitted" in reason
     assert "sysctl kernel.apparmor_restrict_unprivileged_userns=0" in reason
     assert "--security-opt seccomp=unconfined" in reason
+
+
+TRIED = """
+import sys
+from pathlib import Path
+from builders.engines.isolation import Backend, try_backend
+for backend in Backend:
+    print(backend.value, try_backend(backend, Path(sys.argv[1])), sep=": ")
+"""
+
+
+@pytest.mark.parametrize("inside", [0, 1000])
+def test_where_no_user_namespace_can_be_had_nothing_is_said_to_work(
+    tmp_path: Path, inside: int
+) -> None:
+    """As with `sysctl user.max_user_namespaces=0`, which counts for each user namespace alone."""
+    setup = "echo 0 >/proc/sys/user/max_user_namespaces"
+    become = f"exec unshare --user --map-user={inside} --map-group={inside} -- true"
+    words = ["unshare", "--user", "--map-root-user", "sh", "-ec", f"{setup}; {become}"]
+    # It is as it should be: nobody gets another one in there.
+    assert subprocess.run(words, check=False, capture_output=True).returncode != 0
+    words[-1] = f'{setup}; exec "$@"'
+    if inside:
+        words[2:3] = [f"--map-user={inside}", f"--map-group={inside}", "--keep-caps"]
+    words += ["sh", sys.executable, "-c", TRIED, str(tmp_path)]
+    done = subprocess.run(words, check=True, capture_output=True, encoding="utf-8", cwd=ROOT)
+    reasons = dict(line.partition(": ")[::2] for line in done.stdout.splitlines())
+    assert set(reasons) == set(Backend)
+    assert all(reasons.values()), reasons
 
 
 @pytest.mark.parametrize("backend", Backend)

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -123,6 +124,10 @@ class TestSandbox:
     def test_the_exit_code_comes_through(self, sandbox: Shell) -> None:
         assert sandbox.code("exit 42") == 42
 
+    def test_a_signal_ends_a_program_as_anywhere(self, sandbox: Shell) -> None:
+        """Not so for the first process of a namespace, which bubblewrap's accounted one is."""
+        assert sandbox.code("sh -c 'kill -TERM $$; echo still here'") == 143
+
     def test_what_all_of_it_took_is_reported(self, sandbox: Shell) -> None:
         _is_reported(sandbox)
 
@@ -141,6 +146,15 @@ class TestSandbox:
         with pytest.raises(Cancelled):
             sandbox.code("setsid sleep 62.25 & sleep 62.25")
         _nobody_runs("62.25")
+
+    @pytest.mark.parametrize("name", ["a cache", "a\nb", "ko:lon,", "\udcff", "$HOME `x`", "'\"\\"])
+    def test_its_directory_may_be_called_anything(
+        self, setup: EngineSetup, backend: Backend, tmp_path: Path, name: str
+    ) -> None:
+        engine = SandboxEngine(replace(setup, scratch=tmp_path / name / "boxes"), backend)
+        sandbox = Shell(engine, tmp_path / "shell")
+        assert sandbox.say("pwd; cat in/sub/file; echo made >out/file") == "/box\ncontent"
+        assert below(sandbox.directory / "made") == {"file": b"made\n"}
 
     def test_nothing_is_left_of_a_sandbox(self, sandbox: Shell, tmp_path: Path) -> None:
         sandbox.code("mkdir -p work/deep; chmod 000 work/deep; echo x > out/x")
