@@ -21,7 +21,7 @@ from publish.manifest import Artifact
 from recipes.model import RecipeKind
 from verify.difference import Difference, find_difference
 
-LIMITS = ("step_memory", "step_processes", "step_minutes")
+LIMITS = ("step_memory", "step_processes", "step_disk", "step_minutes")
 HANDED_ON = ("mirrors", "debian_mirror", "base_image", "trusted_builders", *LIMITS)
 """Settings that both builds share."""
 

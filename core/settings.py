@@ -54,6 +54,7 @@ SETTINGS = (
     Setting(name="jobs", help="steps at a time; default: one per CPU core"),
     Setting(name="step_memory", help="MiB that one step may take; default: 8192"),
     Setting(name="step_processes", help="processes that one step may run; default: 1024"),
+    Setting(name="step_disk", help="MiB of disk that one step may take; default: 16384"),
     Setting(name="step_minutes", help="minutes that one step may take; default: 60"),
     Setting(name="cache", help="the cache's directory; default: the user's cache directory"),
     Setting(

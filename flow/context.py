@@ -155,6 +155,7 @@ class Context:
         return Limits(
             memory=number("step_memory", usual.memory >> 20) << 20,
             processes=number("step_processes", usual.processes),
+            disk=number("step_disk", usual.disk >> 20) << 20,
             seconds=60.0 * number("step_minutes", round(usual.seconds / 60)),
         )
 

@@ -71,6 +71,7 @@ class DirectorySandbox(ABC):
                 cancel=self.cancel,
                 doing=str(command),
                 limits=command.limits,
+                writes=self.directory,
             )
         if ended is None:
             raise overdue(command)

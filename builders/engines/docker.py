@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 import docker
 import docker.errors
 import requests
+from docker.types import Ulimit
 
 from builders.engines.accounting import ACCOUNTED, read_usage
 from builders.engines.directory import fresh_directory
@@ -80,10 +81,11 @@ class DockerSandbox:
                 user=f"{STEP_USER}:{STEP_USER}",
                 volumes=[str(BOX)],  # anonymous: the one directory that a step can write to
                 network_mode="none",
-                tmpfs={"/tmp": "rw,nosuid,nodev,exec"},
+                tmpfs={"/tmp": f"rw,nosuid,nodev,exec,size={command.limits.memory}"},
                 pids_limit=THREADS * command.limits.processes,
                 mem_limit=command.limits.memory,
                 memswap_limit=command.limits.memory,
+                ulimits=[largest_file(command.limits.disk)],
                 init=True,
             )
             with tempfile.TemporaryFile() as archive:
@@ -182,6 +184,11 @@ class DockerEngine:
                     # A dead engine has nothing to remove; whatever it left is found by its label.
                     with suppress(Exception):
                         sandbox.container.remove(force=True, v=True)
+
+
+def largest_file(size: int) -> Ulimit:
+    """No file of a step gets larger. What all take together only the daemon's own disk knows."""
+    return Ulimit(name="fsize", soft=size, hard=size)
 
 
 def owner_label(box: Path) -> str:
