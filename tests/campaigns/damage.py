@@ -184,8 +184,11 @@ def forge(yard: Yard, kind: str, path: Path, chance: random.Random) -> list[Path
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Into the file that is there: its inode stays."""
-    path.chmod(0o644)
+    """Into the file that is there: its inode stays. In the place of a directory, where that is one."""
+    if path.is_dir():
+        remove(path)
+    else:
+        path.chmod(0o644)
     path.write_bytes(data)
 
 
@@ -230,7 +233,8 @@ def judge_found(kind: str, spoilt: list[Path], verified: Ended) -> None:
 
 def judge_error(ended: Ended, path: Path, yard: Yard) -> None:
     """Raise Violation unless an error that stays names the place that the user has to mend."""
-    places = [path, path.resolve(), *path.parents]
+    # Not `Path.resolve`, which raises where the damage is a link to itself.
+    places = [path, Path(os.path.realpath(path)), *path.parents]
     named = any(str(place) in ended.text for place in places[: places.index(yard.directory)])
     if not named:
         msg = f"it does not heal, and the error does not name {path}:\n{ended.text}"
