@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -46,6 +47,24 @@ def command(runner: str, request: pytest.FixtureRequest) -> list[str]:
         return [sys.executable, "-S", "-m", "probe"]
     frozen: Built = request.getfixturevalue("frozen")
     return [str(frozen.file(f"probe:{runner}"))]
+
+
+@pytest.fixture(scope="session")
+def interpreters(request: pytest.FixtureRequest) -> dict[str, list[str]]:
+    """The command of each way to run the probe; all must behave alike.
+
+    ``PROBE_INTERPRETERS``, as NAME=FILE,NAME=FILE, names other frozen files to compare with the package.
+    """
+    found = {"python": [sys.executable, "-S", "-m", "probe"]}
+    others = os.environ.get("PROBE_INTERPRETERS", "")
+    if others:
+        return found | {
+            name: [file] for name, _, file in (o.partition("=") for o in others.split(","))
+        }
+    frozen: Built = request.getfixturevalue("frozen")
+    return found | {
+        name: [str(frozen.file(f"probe:{name}"))] for name in RUNNERS if name != "python"
+    }
 
 
 @pytest.fixture
