@@ -15,7 +15,7 @@ from builders.engines.scratch_root import SandboxEnvironment
 from core.errors import EngineError
 from tests.built import Built
 
-PROBES = ("probe:micro", "probe:nuitka")
+PROBES = ("probe:mini", "probe:full", "probe:nuitka")
 
 
 @functools.cache
@@ -61,7 +61,7 @@ def ca(authority: CA, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def frozen(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Both variants of the probe."""
+    """Every variant of the probe."""
     return Built.once(tmp_path_factory.mktemp("frozen"), *PROBES)
 
 
