@@ -10,7 +10,7 @@ from typing import Any
 from core.target import Target
 from tests.integration.command import Inv, by_path
 
-USERS = ("cache", "mirrors", "debian_mirror", "base_image")
+USERS = ("cache", "builder_key", "trusted_builders", "mirrors", "debian_mirror", "base_image")
 """The settings that the shared builds take from whoever runs the tests: where to keep and to fetch things."""
 
 
