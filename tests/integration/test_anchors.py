@@ -114,14 +114,9 @@ def certificates(pem: bytes) -> list[x509.Certificate]:
     return x509.load_pem_x509_certificates(pem)
 
 
-@pytest.fixture(scope="session")
-def tools(tmp_path_factory: pytest.TempPathFactory) -> AnchorTools:
-    return AnchorTools.once(tmp_path_factory.mktemp("anchors"))
-
-
 @pytest.fixture(scope="module")
-def mozilla(tools: AnchorTools) -> bytes:
-    return tools.pem
+def mozilla(anchor_tools: AnchorTools) -> bytes:
+    return anchor_tools.pem
 
 
 @pytest.fixture(scope="module")
@@ -130,36 +125,38 @@ def root() -> Authority:
 
 
 @pytest.fixture(scope="module")
-def among(tools: AnchorTools, mozilla: bytes, root: Authority) -> bytes:
+def among(anchor_tools: AnchorTools, mozilla: bytes, root: Authority) -> bytes:
     """A root of ours among the real ones."""
     half = mozilla.index(b"-----BEGIN", len(mozilla) // 2)
-    return tools.encode(mozilla[:half] + root.pem + mozilla[half:])
+    return anchor_tools.encode(mozilla[:half] + root.pem + mozilla[half:])
 
 
 @pytest.mark.filterwarnings("ignore:Parsed a serial number")
 class TestTheRealOnes:
     def test_every_certificate_is_in_field_by_field(
-        self, tools: AnchorTools, mozilla: bytes
+        self, anchor_tools: AnchorTools, mozilla: bytes
     ) -> None:
         bundle = certificates(mozilla)
         assert len(bundle) > 100
-        assert sorted(read(tools.anchors)) == sorted(map(Anchor.of, bundle))
+        assert sorted(read(anchor_tools.anchors)) == sorted(map(Anchor.of, bundle))
 
-    def test_they_are_small(self, tools: AnchorTools) -> None:
-        assert len(tools.anchors) <= 70_000
+    def test_they_are_small(self, anchor_tools: AnchorTools) -> None:
+        assert len(anchor_tools.anchors) <= 70_000
 
-    def test_mbedtls_loads_each_of_them(self, tools: AnchorTools, mozilla: bytes) -> None:
-        assert tools.matches(tools.anchors, mozilla) == [(0, 1, 0)] * len(certificates(mozilla))
+    def test_mbedtls_loads_each_of_them(self, anchor_tools: AnchorTools, mozilla: bytes) -> None:
+        assert anchor_tools.matches(anchor_tools.anchors, mozilla) == [(0, 1, 0)] * len(
+            certificates(mozilla)
+        )
 
     def test_the_order_of_the_bundle_does_not_matter(
-        self, tools: AnchorTools, mozilla: bytes
+        self, anchor_tools: AnchorTools, mozilla: bytes
     ) -> None:
         blocks = re.findall(rb"-----BEGIN[^-]*-----[^-]*-----END[^-]*-----\n", mozilla)
         random.Random(1).shuffle(blocks)
-        assert tools.encode(b"# a comment\n\n".join(blocks)) == tools.anchors
+        assert anchor_tools.encode(b"# a comment\n\n".join(blocks)) == anchor_tools.anchors
 
-    def test_line_ends_do_not_matter(self, tools: AnchorTools, mozilla: bytes) -> None:
-        assert tools.encode(mozilla.replace(b"\n", b"\r\n")) == tools.anchors
+    def test_line_ends_do_not_matter(self, anchor_tools: AnchorTools, mozilla: bytes) -> None:
+        assert anchor_tools.encode(mozilla.replace(b"\n", b"\r\n")) == anchor_tools.anchors
 
 
 KEYS = {kind: make_key(kind) for kind in KEY_KINDS}
@@ -198,11 +195,13 @@ PROPERTY = settings(
 
 @PROPERTY
 @given(st.lists(authorities(), min_size=1, max_size=6))
-def test_any_authority_comes_out_as_it_went_in(tools: AnchorTools, given: list[Authority]) -> None:
+def test_any_authority_comes_out_as_it_went_in(
+    anchor_tools: AnchorTools, given: list[Authority]
+) -> None:
     unique = list({Anchor.of(one.certificate): one.certificate for one in given}.values())
-    anchors = tools.encode(pem_of(*unique))
+    anchors = anchor_tools.encode(pem_of(*unique))
     assert sorted(read(anchors)) == sorted(map(Anchor.of, unique))
-    found = tools.matches(anchors, pem_of(*unique))
+    found = anchor_tools.matches(anchors, pem_of(*unique))
     assert [(code, same) for code, same, _ in found] == [(0, 1)] * len(unique)
 
 
@@ -290,40 +289,42 @@ def refusals() -> Iterator[tuple[str, bytes, str]]:
 
 
 @pytest.mark.parametrize(("pem", "why"), [pytest.param(*row, id=name) for name, *row in refusals()])
-def test_what_would_weaken_a_check_is_refused(tools: AnchorTools, pem: bytes, why: str) -> None:
+def test_what_would_weaken_a_check_is_refused(
+    anchor_tools: AnchorTools, pem: bytes, why: str
+) -> None:
     number = pem.count(b"BEGIN")  # the last one is the one that is wrong
     for place, bundle in ((number, pem), (number + 1, OTHER.pem + pem + OTHER.pem)):
-        said = tools.refusal(bundle)
+        said = anchor_tools.refusal(bundle)
         assert said.startswith(f"anchors: certificate {place} ")
         assert why in said
         assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize("pem", [b"", b"# Mozilla\nno certificate\n"])
-def test_a_bundle_of_none_is_refused(tools: AnchorTools, pem: bytes) -> None:
-    assert "holds no certificate" in tools.refusal(pem)
+def test_a_bundle_of_none_is_refused(anchor_tools: AnchorTools, pem: bytes) -> None:
+    assert "holds no certificate" in anchor_tools.refusal(pem)
 
 
-def test_a_bundle_that_is_no_text_is_refused(tools: AnchorTools) -> None:
-    assert "NUL" in tools.refusal(OTHER.pem + b"\0" + OTHER.pem)
+def test_a_bundle_that_is_no_text_is_refused(anchor_tools: AnchorTools) -> None:
+    assert "NUL" in anchor_tools.refusal(OTHER.pem + b"\0" + OTHER.pem)
 
 
 OTHER = Authority.make("Other")
 
 
-def test_what_is_known_and_harmless_is_taken(tools: AnchorTools) -> None:
+def test_what_is_known_and_harmless_is_taken(anchor_tools: AnchorTools) -> None:
     for pem in (
         limited(usage(signs=True), critical=True),
         limited(usage(signs=True)),
         limited(x509.SubjectKeyIdentifier(b"12345678")),
         limited(x509.PolicyConstraints(require_explicit_policy=None, inhibit_policy_mapping=0)),
     ):
-        assert len(read(tools.encode(pem))) == 1
+        assert len(read(anchor_tools.encode(pem))) == 1
 
 
 @PROPERTY
 @given(st.data())
-def test_a_damaged_bundle_ends_with_a_line(tools: AnchorTools, data: st.DataObject) -> None:
+def test_a_damaged_bundle_ends_with_a_line(anchor_tools: AnchorTools, data: st.DataObject) -> None:
     der = bytearray(
         data.draw(st.sampled_from([OTHER, LARGE])).certificate.public_bytes(Encoding.DER)
     )
@@ -337,7 +338,7 @@ def test_a_damaged_bundle_ends_with_a_line(tools: AnchorTools, data: st.DataObje
                 del der[at]
             case _:
                 der.insert(at, data.draw(st.integers(0, 255)))
-    done = tools.try_to_encode(as_pem(bytes(der)))
+    done = anchor_tools.try_to_encode(as_pem(bytes(der)))
     assert done.returncode in {0, 1}
     assert done.stderr.count(b"\n") == done.returncode
 
@@ -348,22 +349,22 @@ LARGE = Authority.make("Large", key=KEYS["RSA-4096"])
 @PROPERTY
 @given(st.data())
 def test_damaged_anchors_are_no_reason_to_believe(
-    tools: AnchorTools, among: bytes, root: Authority, data: st.DataObject
+    anchor_tools: AnchorTools, among: bytes, root: Authority, data: st.DataObject
 ) -> None:
     """They are never damaged: what reads them keeps to their end all the same."""
     end = data.draw(st.integers(0, len(among) - 1))
     stranger = Authority.make(name=root.name)
     cut = among[:end]
-    assert tools.verdict(cut, pem_of(stranger.leaf()), HOST) == UNTRUSTED
-    assert tools.verdict(cut, root.pem, HOST) != "believed"
+    assert anchor_tools.verdict(cut, pem_of(stranger.leaf()), HOST) == UNTRUSTED
+    assert anchor_tools.verdict(cut, root.pem, HOST) != "believed"
 
 
 class TestWhoIsBelieved:
     """Chains that end in a CA that is built in, among the real ones."""
 
     @pytest.fixture(autouse=True)
-    def _tools(self, tools: AnchorTools, mozilla: bytes, among: bytes) -> None:
-        self.tools, self.mozilla, self.among = tools, mozilla, among
+    def _tools(self, anchor_tools: AnchorTools, mozilla: bytes, among: bytes) -> None:
+        self.tools, self.mozilla, self.among = anchor_tools, mozilla, among
 
     def with_roots(self, *roots: Authority) -> bytes:
         """Anchors that are these and the real ones."""
