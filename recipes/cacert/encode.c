@@ -196,8 +196,11 @@ static Anchor read_certificate(Bytes der)
     take(&certificate, BIT_STRING, "signature");
     must_end(certificate, "signature");
 
-    if (is_next(&body, 0xA0))
-        take(&body, 0xA0, "version");
+    bool extended = false; /* versions 1 and 2 know no extensions: that it is in the list makes it a CA */
+    if (is_next(&body, 0xA0)) {
+        Bytes version = take(&body, 0xA0, "version");
+        extended = is(take(&version, INTEGER, "version"), "\2", 1);
+    }
     take(&body, INTEGER, "serial number");
     take(&body, SEQUENCE, "signature's algorithm");
     take(&body, SEQUENCE, "issuer");
@@ -215,7 +218,9 @@ static Anchor read_certificate(Bytes der)
     for (int tag = 0x81; tag <= 0x82; tag++) /* unique identifiers, of the time of X.509 version 2 */
         if (is_next(&body, tag))
             take(&body, tag, "unique identifier");
-    int path = left(body) ? take_extensions(&body) : -1; /* version 1 knows no extensions */
+    if (extended && !left(body))
+        refuse("is no CA: it has no basic constraints");
+    int path = extended ? take_extensions(&body) : -1;
     must_end(body, "extensions");
 
     append(&anchor, first, DATE_SIZE);
