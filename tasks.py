@@ -1,7 +1,22 @@
 """What can I do? Every command of ``./inv``; thin on purpose, the work is in `commands` and the packages below."""
 
-import json as json_text
+import os
 import signal
+
+
+def _interrupted(number: int, frame: object) -> None:
+    # Nothing has begun, so nothing needs tidying up; and what is imported now must not be told of it.
+    os.write(2, b"Interrupted: nothing is left running or half-written.\n")
+    os._exit(130)
+
+
+if __name__ == "__main__":
+    # Before anything else: imports take a part of a second, in which Ctrl-C would show where they were.
+    for _number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(_number) is not signal.SIG_IGN:
+            signal.signal(_number, _interrupted)
+
+import json as json_text
 import subprocess
 import sys
 from collections.abc import Callable, Sequence

@@ -17,9 +17,10 @@ from bench.sizes import INV, PROBES, open_context
 from builders.build import Outcome
 from builders.engines.isolation import find_backend
 from builders.plan import Step, needed_recipes, topological_order
-from builders.sources.cache import Cache, EntryKind
+from builders.sources.cache import Cache
 from builders.sources.fetch import NotCached
 from core.errors import FromscratchError
+from core.kinds import EntryKind
 from flow.build import ALL, Request, parse_targets, plan_goals
 from flow.context import Context
 from flow.fetch import fetch_sources, select
@@ -95,7 +96,11 @@ def real_build(options: argparse.Namespace) -> Iterator[Figure]:
     if not why:
         with tempfile.TemporaryDirectory(prefix="fromscratch-bench-") as name:
             context = open_context()
-            seed(context.cache, Cache(Path(name) / "cache"), context.recipes)
+            seed(
+                context.cache,
+                Cache(Path(name) / "cache", keys=context.builder_keys),
+                context.recipes,
+            )
             value = timed_build(Path(name))
     before = "CMake and Ninja alone 6-12"
     yield Figure(label, "s", value and value[0], must=25, aim=15, reference=before, why=why)
@@ -119,7 +124,12 @@ def cold_builds(options: argparse.Namespace) -> Iterator[Figure]:
         if not why:
             with tempfile.TemporaryDirectory(prefix="fromscratch-bench-") as name:
                 context = open_context()
-                seed(context.cache, Cache(Path(name) / "cache"), context.recipes, steps=())
+                seed(
+                    context.cache,
+                    Cache(Path(name) / "cache", keys=context.builder_keys),
+                    context.recipes,
+                    steps=(),
+                )
                 seconds, _ = timed_build(Path(name), product)
         yield Figure(
             f"`./inv build {product} --engine sandbox`, only sources cached: wall",
@@ -141,8 +151,8 @@ def seed(
     """Copy the sources and what ``steps`` made; nothing of curl, no remembered proof."""
     for entry in old.entries():
         value: dict[str, Any] | None = None
-        if entry.kind is EntryKind.ACTION:
-            value = old.get_action(entry.name)
+        if entry.kind in {EntryKind.ACTION, EntryKind.ORIGIN}:
+            value = old.get_action(entry.name, kind=entry.kind)
         if value is None:
             continue
         blobs: list[str] = []
@@ -153,7 +163,7 @@ def seed(
         for sha256 in blobs:
             if blob := old.blob(sha256):
                 new.put_file(blob)
-        new.put_action(entry.name, value)
+        new.put_action(entry.name, value, kind=entry.kind)
     for recipe in recipes.values():
         for release in recipe.releases:
             if release.source and (blob := old.blob(release.source.sha256)):

@@ -59,10 +59,21 @@ def sizes(_: argparse.Namespace) -> Iterator[Figure]:
 
 
 def bundle_in(data: bytes) -> int:
-    """How many bytes lie from the first certificate to the end of the last."""
+    """How many bytes lie from the first certificate to the end of the last, or are trust anchors."""
+    anchors = data.find(b"ANCHORS\1")
+    if anchors >= 0:
+        return _size_of_anchors(data[anchors:])
     end = b"-----END CERTIFICATE-----\n"
     first = data.find(b"-----BEGIN CERTIFICATE-----\n")
     return data.rfind(end) + len(end) - first if first >= 0 else 0
+
+
+def _size_of_anchors(data: bytes) -> int:
+    """The form is described in recipes/cacert/format.h: head, index, records."""
+    head, entry = 10, 4
+    records = head + entry * int.from_bytes(data[8:head], "big")
+    lengths = (data[at + 2 : at + entry] for at in range(head, records, entry))
+    return records + sum(int.from_bytes(length, "big") for length in lengths)
 
 
 def built(products: Sequence[str] = CURLS) -> dict[tuple[str, bool], Path]:

@@ -15,13 +15,17 @@ from builders.environment import environment, need_directory
 from builders.key import PACK_SCRIPT, action_key
 from builders.plan import Stage, Step
 from builders.sources.cache import Cache
+from builders.sources.entry import seconds_of
 from builders.sources.unpack import unpack
 from builders.timings import EventKind, Timings
 from builders.toolchain import Toolchain
-from builders.tree import pack_tree, unpack_tree
+from builders.tree import pack_tree, tree_files, unpack_tree
 from core.cancel import CancelToken
 from core.errors import FromscratchError, StepError
+from core.files import SHA256, Place, disk_errors
+from core.kinds import EntryKind
 from core.progress import Report
+from core.remove import remove
 from core.visible import visible_line
 from recipes.model import NOT_IN_KEY
 
@@ -56,9 +60,33 @@ class Outcome:
     """What it took when it was made; nothing is known of what older versions of this program made."""
 
     @classmethod
-    def read(cls, key: str, entry: Mapping[str, Any]) -> "Outcome":
-        kept = {name: entry[name] for name in ("output", "files", "engine", "isolated", "seconds")}
-        return cls(key=key, cached=True, usage=Usage.read(entry.get("usage", {})), **kept)
+    def read(cls, key: str, entry: Mapping[str, Any]) -> "Outcome | None":
+        """Return what a cache remembers; None when it is of a shape that this version does not write."""
+        output, files = entry.get("output"), entry.get("files")
+        engine, isolated, usage = (
+            entry.get(name, default)
+            for name, default in (("engine", None), ("isolated", None), ("usage", {}))
+        )
+        if not (
+            _is_digest(output)
+            and isinstance(files, dict)
+            and all(map(_is_digest, files.values()))
+            and isinstance(engine, str)
+            and isinstance(isolated, bool)
+            and isinstance(usage, dict)
+            and seconds_of(entry, -1.0) >= 0
+        ):
+            return None
+        return cls(
+            key=key,
+            output=str(output),
+            files=files,
+            engine=engine,
+            isolated=isolated,
+            seconds=entry["seconds"],
+            cached=True,
+            usage=Usage.read(usage),
+        )
 
     def entry(self, step: Step) -> dict[str, object]:
         kept = asdict(self)
@@ -126,11 +154,11 @@ class StepRunner:
         if step.recipe.name in self.rebuild:
             return None
         key = self.key(step, inputs)
-        entry = self.cache.get_action(key)
-        if entry is None:
-            return None
-        outcome = Outcome.read(key, entry)
-        if not all(map(self.cache.blob, (outcome.output, *outcome.files.values()))):
+        entry = self.cache.get_action(key, check=self.agrees)
+        outcome = Outcome.read(key, entry) if entry else None
+        if outcome is None or not all(
+            map(self.cache.blob, (outcome.output, *outcome.files.values()))
+        ):
             return None
         self.timings.cached(step.name, EventKind.STEP, outcome.facts(step))
         return outcome
@@ -145,23 +173,32 @@ class StepRunner:
         with self.cache.lock(key, waiting=lambda: self.report.note(busy), cancel=self.cancel):
             if found := self.look_up(step, inputs):
                 return found
+            self.cache.check_key()  # not after an hour's work
             engine = self.engine.get()
             self.report.step_started(step.name)
             with self.timings.measure(step.name, EventKind.STEP) as facts:
                 outcome = self._make(step, inputs, key, engine)
                 facts.update(outcome.facts(step))
             self.cache.put_action(key, outcome.entry(step))
-            self.cache.put_action(_last_run(step), {"seconds": outcome.seconds})
+            took = {"seconds": outcome.seconds}
+            self.cache.put_action(_last_run(step), took, kind=EntryKind.TOOK)
             self.report.step_finished(step.name, outcome.seconds, cached=False)
             return outcome
 
     def _make(self, step: Step, inputs: Mapping[str, Outcome], key: str, engine: Engine) -> Outcome:
         began = time.monotonic()
         log = self.logs / f"{step.slug}-{key[:8]}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_bytes(b"")
+        with disk_errors(log, Place.LOGS):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            # Never into what lies there: a link would lead elsewhere, a pipe would keep us waiting.
+            remove(log)
+            log.touch(exist_ok=False)
         script = f"{step.stage.value}.sh"
-        with self.cache.scratch() as scratch, engine.sandbox() as sandbox:
+        with (
+            disk_errors(self.cache.root, Place.CACHE),  # all of it lies there
+            self.cache.scratch() as scratch,
+            engine.sandbox() as sandbox,
+        ):
             self._put(step, inputs, sandbox, scratch)
             root, tools = sandbox.root, sandbox.toolchain
             command = Command(
@@ -194,8 +231,12 @@ class StepRunner:
 
     def expected(self, step: Step) -> float:
         """Seconds that the step will take, as its last run here did, whatever target and version that was for."""
-        known = self.cache.get_action(_last_run(step))
-        return float(known["seconds"]) if known else UNKNOWN
+        known = self.cache.get_action(_last_run(step), kind=EntryKind.TOOK)
+        return seconds_of(known or {}, UNKNOWN)
+
+    def agrees(self, entry: Mapping[str, Any]) -> bool:
+        """True when an action's result says of its files what its output holds."""
+        return agrees(self.cache, entry)
 
     def key(self, step: Step, inputs: Mapping[str, Outcome]) -> str:
         digests = {name: outcome.output for name, outcome in inputs.items()}
@@ -238,6 +279,22 @@ class StepRunner:
             msg = f"{what} is not in the cache any more."
             raise StepError(msg, why="it was removed during the build", next="run again")
         return blob
+
+
+def agrees(cache: Cache, entry: Mapping[str, Any]) -> bool:
+    """True when an action's result says of its files what its output holds; also when the output is gone."""
+    outcome = Outcome.read("", entry)
+    if outcome is None:
+        return False
+    output = cache.blob(outcome.output)
+    if output is None:
+        return True
+    found = tree_files(output)
+    return found is not None and dict(outcome.files) == (found if len(found) <= FEW else {})
+
+
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and SHA256.fullmatch(value) is not None
 
 
 def _last_run(step: Step) -> str:

@@ -9,7 +9,11 @@ from pathlib import Path
 
 from builders.toolchain import Toolchain
 from core.errors import EngineError
-from core.files import disk_errors, hash_file, write_file
+from core.files import NotPlainError, atomic, disk_errors, hash_file, read_small
+from core.remove import remove
+
+STAMP = 64
+"""Bytes: a sha256 in hex."""
 
 NAMED = 3
 """How many wrong files an error names."""
@@ -26,8 +30,7 @@ def check_toolchain(toolchain: Toolchain, stamp: Path, *, deep: bool = False) ->
     for path, state in sorted(found.items()):
         look.update(f"\0{path}\0{state.st_size} {state.st_mtime_ns} {state.st_ctime_ns}".encode())
     with disk_errors(stamp):
-        known = stamp.read_text("ascii", "replace") if stamp.is_file() else ""
-        if known == look.hexdigest() and not deep:
+        if _known(stamp) == look.hexdigest().encode() and not deep:
             return len(found)
         wrong = _wrong(found, dict(_recorded(toolchain)))
         if wrong:
@@ -36,8 +39,19 @@ def check_toolchain(toolchain: Toolchain, stamp: Path, *, deep: bool = False) ->
             msg = f"The toolchain is not what was installed: {names}{more}."
             why = "a file was changed, removed or added after the installation"
             raise EngineError(msg, why=why, next="rm -r .venv, then run again")
-        write_file(stamp, look.hexdigest().encode())
+        if stamp.is_dir() and not stamp.is_symlink():
+            remove(stamp)
+        with atomic(stamp) as file:
+            file.write(look.hexdigest().encode())
     return len(found)
+
+
+def _known(stamp: Path) -> bytes:
+    """What the stamp says; nothing when it is none: anything can lie in a cache."""
+    try:
+        return read_small(stamp, STAMP)
+    except (FileNotFoundError, PermissionError, NotPlainError):
+        return b""
 
 
 def _files(toolchain: Toolchain) -> Iterator[tuple[Path, os.stat_result]]:

@@ -1,5 +1,6 @@
 """A step's output directory as one file: a tar whose bytes depend on nothing but names, modes and contents."""
 
+import hashlib
 import shutil
 import tarfile
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,23 @@ def pack_tree(directory: Path, archive: Path) -> list[PurePosixPath]:
                 files.append(found.path)
             tar.addfile(member, found.file)
     return files
+
+
+def tree_files(archive: Path) -> dict[str, str] | None:
+    """Return the sha256 of each file in a tar made by `pack_tree`; None when it is no such tar."""
+    found: dict[str, str] = {}
+    try:
+        with tarfile.open(archive, "r:") as tar:
+            for member in tar:
+                parts = PurePosixPath(member.name).parts
+                inside = parts and parts[0] != "/" and ".." not in parts
+                if not inside or not (member.isdir() or member.isreg()) or member.name in found:
+                    return None
+                if content := tar.extractfile(member):
+                    found[member.name] = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
+    except (tarfile.TarError, ValueError, EOFError):
+        return None
+    return found
 
 
 def unpack_tree(archive: Path, directory: Path) -> None:

@@ -1,11 +1,11 @@
 """`inv clean`: removes what was built, and what a killed run left behind."""
 
 import os
-from contextlib import nullcontext, suppress
 
-from builders.engines.docker import LABEL, connect, engine_errors
+from builders.engines.docker import LABEL, OWNER_LABEL, connect, engine_errors, is_orphan
 from core.errors import EngineError
-from core.remove import remove_tree
+from core.files import Place, disk_errors
+from core.remove import remove
 from flow.context import Context
 
 
@@ -14,25 +14,17 @@ def clean(context: Context, *, cache: bool) -> list[str]:
     artifacts, kept = context.artifacts, context.cache_directory
     names = ("files", "oci", "compare", "manifest.json", "timings.json")
     doomed = [artifacts / name for name in names]
-    doomed += [
-        path
-        for path in sorted([*kept.glob("boxes/*-*"), *kept.glob("tmp/*")])
-        # Else another run is at work in there.
-        if not any(part.isdecimal() and _alive(int(part)) for part in path.name.split("-")[:2])
-    ]
     lines = []
     for path in doomed:
-        if path.is_dir():
-            with suppress(OSError) if path.is_relative_to(kept) else nullcontext():
-                remove_tree(path)
-        elif path.exists():
-            path.unlink(missing_ok=True)
-        else:
-            continue
-        lines.append(f"removed {path}")
+        if os.path.lexists(path):
+            with disk_errors(path, Place.ARTIFACTS):
+                remove(path)
+            lines.append(f"removed {path}")
+    lines += [f"removed {path}" for path in context.sweep()]
     lines += _remove_containers()
     if cache and kept.is_dir():
-        remove_tree(kept)
+        with disk_errors(kept, Place.CACHE):
+            remove(kept)
         lines.append(f"removed {kept}")
     return lines or ["nothing to remove"]
 
@@ -46,18 +38,16 @@ def _remove_containers() -> list[str]:
     with engine_errors():
         labelled = {"label": LABEL}
         for container in client.containers.list(all=True, filters=labelled, ignore_removed=True):
-            owner = container.labels[LABEL]
-            if not (owner.isdecimal() and _alive(int(owner))):
-                container.remove(force=True, v=True)
-                lines.append(f"removed container {container.name}")
+            match is_orphan(container.labels.get(OWNER_LABEL, "")):
+                case True:
+                    container.remove(force=True, v=True)
+                    lines.append(f"removed container {container.name}")
+                case None:
+                    # Another machine's, or another container's, with the same engine; or an older version's.
+                    lines.append(
+                        f"left container {container.name}: its owner cannot be asked here "
+                        f"(when nobody is at it: docker rm -fv {container.name})"
+                    )
+                case False:
+                    pass
     return lines
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -6,8 +6,8 @@ from pathlib import Path
 from platformdirs import user_config_path
 
 from core.errors import UsageError
+from core.signing import PublicKey, SecretKey, new_key
 from flow.context import Context
-from publish.trust.signing import PublicKey, SecretKey, new_key
 
 
 def secret_file(context: Context) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from commands.image import ImageMaker, ImageSelection
+from core.signing import SecretKey
 from flow.context import Context
 from publish.registry.client import DEFAULTS
 from publish.registry.push import push
@@ -16,7 +17,6 @@ from publish.release.image import PublishedImage, attachments
 from publish.release.write import WrittenRelease, write_release
 from publish.trust.provenance import BuildPlatform
 from publish.trust.published import PublishedFile
-from publish.trust.signing import SecretKey
 
 UNSIGNED = "nothing is signed: users cannot check who published it (./inv key new makes a key)"
 

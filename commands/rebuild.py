@@ -21,8 +21,8 @@ from publish.manifest import Artifact
 from recipes.model import RecipeKind
 from verify.difference import Difference, find_difference
 
-LIMITS = ("step_memory", "step_processes", "step_minutes")
-HANDED_ON = ("mirrors", "debian_mirror", "base_image", *LIMITS)
+LIMITS = ("step_memory", "step_processes", "step_disk", "step_minutes")
+HANDED_ON = ("mirrors", "debian_mirror", "base_image", "trusted_builders", *LIMITS)
 """Settings that both builds share."""
 
 DAYS = 400
@@ -110,6 +110,7 @@ def rebuild_and_compare(context: Context, request: Request) -> Comparison:
                 "recipes": ",".join(map(str, context.settings.directories("recipes"))),
                 "engine": engine,
                 "cache": str(cache.root),
+                "builder_key": str(context.builder_keys.path),
                 "artifacts": str(directory / "artifacts"),
                 "jobs": "1" if context.jobs > 1 else "2",
                 "offline": "1",

@@ -48,7 +48,9 @@ def _upx(context: Context, scratch: Path) -> Path | None:
     for release in recipe.releases:
         key = action_key(lone_step(recipe, release), {}, context.toolchain)
         made = context.cache.get_action(key)
-        if made and (blob := context.cache.blob(made["files"]["upx"])):
+        files = made.get("files") if made else None
+        named = files.get("upx") if isinstance(files, dict) else None
+        if isinstance(named, str) and (blob := context.cache.blob(named)):
             upx = scratch / "upx"
             shutil.copyfile(blob, upx)
             upx.chmod(0o755)

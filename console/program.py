@@ -38,6 +38,10 @@ class Inv(Program):
                 signal.signal(number, _interrupt)
         try:
             code = self.outcome(words)
+        except (
+            KeyboardInterrupt
+        ):  # between the handler and the block that explains it, or while it explains
+            code = ExitCode.INTERRUPTED
         except Exception as error:  # a fault of ours, and its message may quote others
             _trace(error)
             code = 1

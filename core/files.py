@@ -2,19 +2,28 @@
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
+import random
 import re
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, assert_never
 
 from core.errors import StorageError
+from core.remove import remove
 
 CHUNK = 1 << 16
 """Bytes that are read or written at a time."""
+
+MOST_TRIES = 100
+"""Times that something temporary is made anew when it is swept, or its directory removed, in the same moment."""
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -24,15 +33,142 @@ FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 @contextlib.contextmanager
 def temporary_file(directory: Path, *, prefix: str) -> Iterator[tuple[BinaryIO, Path]]:
-    """Lend an open file; whatever is still there under its name afterwards is removed."""
-    directory.mkdir(parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(prefix=prefix, dir=directory)
-    path = Path(name)
+    """Lend an open file; whatever is still there under its name afterwards is removed.
+
+    As long as it is open nobody's `sweep` takes it: flush it before it gets its name, and leave closing to this block.
+    """
+
+    def make() -> tuple[int, Path]:
+        number, name = tempfile.mkstemp(prefix=prefix, dir=directory)
+        return number, Path(name)
+
+    number, path = _make_owned(directory, make)
     try:
         with os.fdopen(number, "wb") as file:
             yield file, path
     finally:
         path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def temporary_directory(directory: Path, *, prefix: str) -> Iterator[Path]:
+    """Lend a new directory, which is removed at the end, whatever is in it. As long nobody's `sweep` takes it."""
+
+    def make() -> tuple[int, Path]:
+        path = Path(tempfile.mkdtemp(prefix=prefix, dir=directory))
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path
+
+    number, path = _make_owned(directory, make)
+    try:
+        yield path
+    finally:
+        try:
+            remove(path)
+        finally:
+            os.close(number)
+
+
+def is_owned(path: Path) -> bool:
+    """True when a living process holds what `temporary_file` or `temporary_directory` lent it.
+
+    The kernel knows, across PID namespaces and however the process ended. What cannot be asked is taken to be owned.
+    """
+    with _taken(path) as free:
+        return not free
+
+
+def sweep(directory: Path, *, prefixes: tuple[str, ...] = ("",)) -> list[Path]:
+    """Remove what no living process owns in ``directory``, of the names that begin so.
+
+    Returns what is gone. What cannot be removed stays.
+    """
+    try:
+        with os.scandir(directory) as entries:
+            found = [directory / e.name for e in entries if e.name.startswith(prefixes)]
+    except OSError:
+        return []
+    swept = []
+    for path in found:
+        # Held while it is removed: who has just made it waits, finds it gone, and makes another one.
+        with _taken(path) as free:
+            if free:
+                with contextlib.suppress(OSError):
+                    remove(path)
+                if not os.path.lexists(path):
+                    swept.append(path)
+    return swept
+
+
+def _make_owned(directory: Path, make: Callable[[], tuple[int, Path]]) -> tuple[int, Path]:
+    """Return what ``make`` opened and named, locked; made again when a `sweep` took it before it was locked."""
+    gone: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
+    for turn in range(MOST_TRIES):
+        if turn:  # whoever sweeps gets to its end
+            time.sleep(random.uniform(0, 0.001 * min(turn, 20)))
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            number, path = make()
+        except (FileNotFoundError, FileExistsError) as error:
+            # The directory, or what was made in it, may have gone at that moment.
+            gone = error
+            continue
+        with contextlib.suppress(OSError):  # a file system without locks: nothing is swept there
+            fcntl.flock(number, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(number), path.lstat()):
+                return number, path
+        os.close(number)
+    raise gone
+
+
+@contextlib.contextmanager
+def _taken(path: Path) -> Iterator[bool]:
+    """Hold the lock of something temporary. Lends True when nobody else has it, it is gone, or nobody lends such."""
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        # Links and sockets are nobody's.
+        yield error.errno in {errno.ENOENT, errno.ELOOP, errno.ENXIO}
+        return
+    try:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(number)
+
+
+def read_small(path: Path, most: int) -> bytes:
+    """Return the bytes of a plain file of at most ``most`` bytes: no link, and nothing that would make one wait.
+
+    Raises NotPlainError for anything else, FileNotFoundError, PermissionError and other OSErrors.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        number = os.open(path, flags)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:
+            raise NotPlainError(error.errno, "not a plain file", str(path)) from error
+        raise
+    try:
+        state = os.fstat(number)
+        if not stat.S_ISREG(state.st_mode):
+            raise NotPlainError(errno.EINVAL, "not a plain file", str(path))
+        if state.st_size > most:
+            raise NotPlainError(errno.EFBIG, "too large to be one", str(path))
+        data = b""
+        while piece := os.read(number, most + 1 - len(data)):
+            data += piece
+        return data
+    finally:
+        os.close(number)
+
+
+class NotPlainError(OSError):
+    """A link, a directory, a device, a pipe, a socket, or a file that is too large stands where a small file should."""
 
 
 def install(temporary: Path, path: Path, *, mode: int = 0o644, sync: bool = True) -> None:
@@ -59,7 +195,7 @@ def atomic(
     prefix = f"{os.getpid()}-" if scratch else f".{path.name}."
     with temporary_file(scratch or path.parent, prefix=prefix) as (file, temporary):
         yield file
-        file.close()
+        file.flush()
         install(temporary, path, mode=mode, sync=sync)
 
 
@@ -86,16 +222,43 @@ def copy_hashed(original: Path, copy: BinaryIO) -> str:
     return digest.hexdigest()
 
 
+class Place(StrEnum):
+    """What can be full, or not ours."""
+
+    CACHE = "the cache"
+    ARTIFACTS = "the directory of the results"
+    LOGS = "the directory of the logs"
+    KEPT = "what a program keeps"
+
+    @property
+    def remedy(self) -> str:
+        """What makes room there, or another place of it."""
+        match self:
+            case Place.CACHE:
+                return "inv cache prune makes room; FROMSCRATCH_CACHE names another directory"
+            case Place.ARTIFACTS:
+                return "inv clean makes room; FROMSCRATCH_ARTIFACTS names another directory"
+            case Place.LOGS:
+                return "logs lie in the cache's directory and can be deleted; FROMSCRATCH_CACHE names another"
+            case Place.KEPT:
+                return (
+                    "inv cache prune makes room; or name another directory in FROMSCRATCH_CACHE "
+                    "or FROMSCRATCH_ARTIFACTS"
+                )
+            case _:
+                assert_never(self)
+
+
 @contextlib.contextmanager
-def disk_errors(where: Path) -> Iterator[None]:
-    """Turn every OSError of the block into a StorageError that names a path."""
+def disk_errors(where: Path, place: Place = Place.KEPT) -> Iterator[None]:
+    """Turn every OSError of the block into a StorageError that names a path, and the ``place`` that it is in."""
     try:
         yield
     except OSError as error:
-        raise storage_error(error, where) from error
+        raise storage_error(error, where, place) from error
 
 
-def storage_error(error: OSError, where: Path) -> StorageError:
+def storage_error(error: OSError, where: Path, place: Place = Place.KEPT) -> StorageError:
     """Return an OSError as one that says what to do; ``where`` is the path, unless the error names one."""
     path = error.filename if isinstance(error.filename, str) else str(where)
     number, reason = error.errno, error.strerror or str(error)
@@ -103,8 +266,9 @@ def storage_error(error: OSError, where: Path) -> StorageError:
         # One error for many files: (source, copy, reason), the reason in words only.
         reason = str(error.args[0][0][2])
         number = errno.ENOSPC if os.strerror(errno.ENOSPC) in reason else None
+    of = "" if place is Place.KEPT else f" of {place}"
     if number in FULL:
-        why = "the disk, or the quota on it, is full"
+        why = f"the disk{of}, or the quota on it, is full"
     elif number in FORBIDDEN:
         why = "the directory belongs to somebody else, or its file system is read-only"
     else:
@@ -112,6 +276,5 @@ def storage_error(error: OSError, where: Path) -> StorageError:
     return StorageError(
         f"'{path}': {reason}.",
         why=why,
-        next=f"check free space and permissions of {path} (inv cache prune makes room), "
-        "or name another directory in FROMSCRATCH_CACHE or FROMSCRATCH_ARTIFACTS",
+        next=f"check free space and permissions of {path} ({place.remedy})",
     )

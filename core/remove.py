@@ -65,6 +65,15 @@ def remove_tree(path: Path) -> None:
         raise OSError(errors[0].errno, errors[0].strerror, str(path)) from errors[0]
 
 
+def remove(path: Path) -> None:
+    """Remove a file, a link or a directory, as `remove_tree` does."""
+    if path.is_dir() and not path.is_symlink():
+        remove_tree(path)
+    else:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
+
+
 @contextlib.contextmanager
 def temporary_tree(*, prefix: str, directory: Path | None = None) -> Iterator[Path]:
     """Lend a new directory in ``directory`` (the machine's own for such, unless told otherwise); remove it whatever

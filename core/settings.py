@@ -54,8 +54,17 @@ SETTINGS = (
     Setting(name="jobs", help="steps at a time; default: one per CPU core"),
     Setting(name="step_memory", help="MiB that one step may take; default: 8192"),
     Setting(name="step_processes", help="processes that one step may run; default: 1024"),
+    Setting(name="step_disk", help="MiB of disk that one step may take; default: 16384"),
     Setting(name="step_minutes", help="minutes that one step may take; default: 60"),
     Setting(name="cache", help="the cache's directory; default: the user's cache directory"),
+    Setting(
+        name="builder_key",
+        help="the secret key that signs what the cache remembers; default: in the user's state directory",
+    ),
+    Setting(
+        name="trusted_builders",
+        help="public keys whose results in a shared cache are believed too: files, or lines RW...",
+    ),
     Setting(name="artifacts", help="where results go; default: artifacts/ of the project"),
     Setting(name="mirrors", help="private mirrors, tried first: URLs or templates"),
     Setting(name="debian_mirror", help="base URL of a Debian mirror; default: apt's own"),

@@ -3,15 +3,17 @@
 import filecmp
 import shutil
 from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from builders.engines.choose import ENGINE_NAMES
 from builders.plan import Goal, Stage, Step, needed_recipes, plan, topological_order
 from builders.schedule import run_plan
 from core.errors import VerdictError
-from core.files import atomic
+from core.files import Place, disk_errors, temporary_directory
 from core.target import Target
-from flow.context import Context
+from flow.context import STAGING, Context
 from flow.fetch import Sources, fetch_sources, select
 from flow.verification import BuildRun, problems, verify
 from publish.manifest import Artifact, write_manifest
@@ -68,6 +70,7 @@ def run_steps(context: Context, request: Request) -> BuildRun:
     products, pins = select(context.recipes, request.products)
     context.settings.choice("engine", ENGINE_NAMES)
     jobs = context.jobs
+    context.sweep()
     needed = needed_recipes(products, context.recipes)
     sources = fetch_sources(context, needed, pins, exact=request.exact)
     goals = plan_goals(context, products, request, sources)
@@ -111,12 +114,26 @@ def lone_step(recipe: Recipe, release: Release) -> Step:
 
 
 def deliver(context: Context, artifacts: Iterable[Artifact]) -> None:
-    """Copy the files out of the cache, then write the manifest."""
+    """Copy the files out of the cache, and give them their places together with the manifest.
+
+    Whatever ends this, a file is never there without its row in the manifest; see `write_manifest`.
+    """
     artifacts = list(artifacts)
-    for artifact in artifacts:
-        path = context.artifacts / artifact.path
-        blob = context.blob(artifact.sha256)
-        if not (path.is_file() and filecmp.cmp(path, blob, shallow=False)):
-            with blob.open("rb") as original, atomic(path, mode=0o755, sync=False) as copy:
+    staging = context.artifacts / STAGING
+    staged: dict[str, Path] = {}
+    scratch = staging
+    with disk_errors(context.artifacts, Place.ARTIFACTS), ExitStack() as stack:
+        for number, artifact in enumerate(artifacts):
+            path = context.artifacts / artifact.path
+            blob = context.blob(artifact.sha256)
+            if path.is_file() and filecmp.cmp(path, blob, shallow=False):
+                continue
+            if not staged:
+                scratch = stack.enter_context(temporary_directory(staging, prefix="files-"))
+            staged[artifact.path] = scratch / str(number)
+            with staged[artifact.path].open("wb") as copy, blob.open("rb") as original:
                 shutil.copyfileobj(original, copy)
-    write_manifest(context.artifacts, artifacts)
+            staged[artifact.path].chmod(0o755)
+        write_manifest(context.artifacts, artifacts, staged=staged)
+    with suppress(OSError):  # another run is delivering, too
+        staging.rmdir()

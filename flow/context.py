@@ -18,17 +18,22 @@ from builders.sources.cache import Cache
 from builders.sources.mirrors import Mirrors
 from builders.timings import Timings
 from builders.toolchain import Toolchain
+from core.builder_keys import BuilderKeys, default_path
 from core.cancel import CancelToken
 from core.errors import VerdictError
-from core.files import write_file
+from core.files import sweep, write_file
 from core.progress import Report
 from core.scratch import SmokeEnvironment
 from core.settings import Settings
 from core.target import Target
+from publish.manifest import NAME as MANIFEST
 from recipes.load import HERE, load_recipes
 from recipes.model import Recipe
 
 ROOT = Path(__file__).parents[1]
+
+STAGING = ".part"
+"""Below the directory of the results: files that are not whole yet."""
 
 
 def choose_engine(context: "Context") -> Engine:
@@ -70,7 +75,17 @@ class Context:
 
     @cached_property
     def cache(self) -> Cache:
-        return Cache(self.cache_directory)
+        return Cache(self.cache_directory, keys=self.builder_keys)
+
+    @cached_property
+    def builder_keys(self) -> BuilderKeys:
+        """Whose results in the cache are believed."""
+        named, others = self.settings["builder_key"], self.settings["trusted_builders"]
+        whole = others and Path(others).expanduser().is_file()  # it may have blanks in its name
+        return BuilderKeys(
+            path=Path(named).expanduser().absolute() if named else default_path(),
+            trusted=(others,) if whole else tuple(others.replace(",", " ").split()),
+        )
 
     @cached_property
     def cache_directory(self) -> Path:
@@ -140,8 +155,16 @@ class Context:
         return Limits(
             memory=number("step_memory", usual.memory >> 20) << 20,
             processes=number("step_processes", usual.processes),
+            disk=number("step_disk", usual.disk >> 20) << 20,
             seconds=60.0 * number("step_minutes", round(usual.seconds / 60)),
         )
+
+    def sweep(self) -> list[Path]:
+        """Remove what killed runs left in the cache and beside the results, and nothing of a run that lives."""
+        swept = sweep(self.cache_directory / "boxes") + self.cache.sweep()
+        halves = (f".{MANIFEST}.", ".timings.json.")
+        swept += sweep(self.artifacts, prefixes=halves)
+        return swept + sweep(self.artifacts / STAGING)
 
     def blob(self, sha256: str) -> Path:
         """Return a file of the cache. Raises VerdictError when it was lost during the run."""

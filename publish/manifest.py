@@ -3,7 +3,7 @@
 import fcntl
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -130,22 +130,35 @@ def read_manifest(directory: Path) -> tuple[Artifact, ...]:
         raise RecipeError(msg, next="inv clean, then build again") from error
 
 
-def write_manifest(directory: Path, artifacts: Iterable[Artifact]) -> None:
+def write_manifest(
+    directory: Path, artifacts: Iterable[Artifact], *, staged: Mapping[str, Path] | None = None
+) -> None:
     """Put ``artifacts`` into the manifest; entries of other files that are still there stay.
 
+    ``staged`` are whole files that get their places below ``directory`` now, by the path that the manifest names.
+    A file that is there always has its row, at every moment and after a crash at any: what it takes the place of goes
+    first, then comes the row, then the file. A row whose file did not come any more is mended by the next call.
     Runs at the same time wait for each other, so that none loses what another has added.
     """
+    staged = staged or {}
     directory.mkdir(parents=True, exist_ok=True)
     handle = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        _merge(directory, artifacts)
+        rows = {artifact.path: artifact for artifact in (*read_manifest(directory), *artifacts)}
+        text = _text(
+            rows[path] for path in sorted(rows) if path in staged or (directory / path).is_file()
+        )
+        for path in staged:
+            (directory / path).parent.mkdir(parents=True, exist_ok=True)
+            (directory / path).unlink(missing_ok=True)
+        write_file(directory / NAME, text)
+        for path, whole in staged.items():
+            whole.replace(directory / path)
     finally:
         os.close(handle)  # and the lock with it
 
 
-def _merge(directory: Path, artifacts: Iterable[Artifact]) -> None:
-    by_path = {artifact.path: artifact for artifact in (*read_manifest(directory), *artifacts)}
-    kept = [by_path[path].as_dict() for path in sorted(by_path) if (directory / path).is_file()]
-    text = json.dumps({"version": VERSION, "artifacts": kept}, indent=2) + "\n"
-    write_file(directory / NAME, text.encode())
+def _text(rows: Iterable[Artifact]) -> bytes:
+    table = {"version": VERSION, "artifacts": [row.as_dict() for row in rows]}
+    return (json.dumps(table, indent=2) + "\n").encode()

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from core.kinds import EntryKind
 from core.target import Target
 from recipes.model import Product, Release
 from verify.smoke import Smoke
@@ -17,10 +18,10 @@ from verify.verdict import Finding, Policy, Severity
 class ActionCache(Protocol):
     """Keeps results by the sha256 of what they depend on."""
 
-    def get_action(self, key: str) -> dict[str, Any] | None:
+    def get_action(self, key: str, *, kind: EntryKind) -> dict[str, Any] | None:
         """Return what was put under ``key``, if it is undamaged."""
 
-    def put_action(self, key: str, value: Mapping[str, object]) -> None:
+    def put_action(self, key: str, value: Mapping[str, object], *, kind: EntryKind) -> None:
         """Keep ``value``, whole or not at all."""
 
 
@@ -49,13 +50,14 @@ class ResultCache:
         key = self._key(
             "verdict", [file.name, unpacked and unpacked.name, original.name, asdict(policy)]
         )
-        known = self.cache.get_action(key)
-        if known is None:
+        known = self.cache.get_action(key, kind=EntryKind.VERDICT)
+        findings = _findings(known)
+        if known is None or findings is None:
             known = _verify(file, policy, unpacked=unpacked, original=original)
-            self.cache.put_action(key, known)
+            self.cache.put_action(key, known, kind=EntryKind.VERDICT)
+            findings = [Finding(**finding) for finding in known["findings"]]
         # In one order, cached or not: the manifest's bytes must not tell.
-        findings = [asdict(Finding(**finding)) for finding in known["findings"]]
-        return {"ok": known["ok"], "findings": findings}
+        return {"ok": known["ok"], "findings": [asdict(finding) for finding in findings]}
 
     def smoke(
         self,
@@ -74,17 +76,25 @@ class ResultCache:
         key = self._key(
             "smoke", [file.name, product.name, release.version, target, tests, promised]
         )
-        known = self.cache.get_action(key)
-        if known is not None:
+        known = self.cache.get_action(key, kind=EntryKind.SMOKE)
+        if known is not None and isinstance(known.get("how"), str):
             return Smoke(ran=True, ok=True, how=known["how"])
         result = run()
         if result.ran and result.ok and not result.skipped:
-            self.cache.put_action(key, result.as_dict())
+            self.cache.put_action(key, result.as_dict(), kind=EntryKind.SMOKE)
         return result
 
     def _key(self, what: str, facts: list[object]) -> str:
         text = json.dumps([what, self.code, *facts], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _findings(known: Mapping[str, Any] | None) -> list[Finding] | None:
+    """What a cache remembers; None when it is of a shape that this version does not write."""
+    try:
+        return [Finding(**finding) for finding in known["findings"]] if known else None
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _verify(file: Path, policy: Policy, *, unpacked: Path | None, original: Path) -> dict[str, Any]:

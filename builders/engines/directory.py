@@ -3,7 +3,7 @@
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -13,8 +13,8 @@ from builders.engines.output import walk
 from builders.engines.process import run_process
 from builders.toolchain import Toolchain
 from core.cancel import CancelToken
-from core.files import disk_errors
-from core.remove import temporary_tree
+from core.errors import EngineError
+from core.files import disk_errors, temporary_directory
 
 
 class DirectorySandbox(ABC):
@@ -71,6 +71,7 @@ class DirectorySandbox(ABC):
                 cancel=self.cancel,
                 doing=str(command),
                 limits=command.limits,
+                writes=self.directory,
             )
         if ended is None:
             raise overdue(command)
@@ -93,13 +94,25 @@ class DirectoryEngine(ABC):
     @contextmanager
     def sandbox(self) -> Iterator[DirectorySandbox]:
         with fresh_directory(self.setup.scratch, self.name) as directory:
+            refuse_noexec(directory)
             yield self.open(directory)
+
+
+def refuse_noexec(directory: Path, flags: Callable[[Path], int] | None = None) -> None:
+    """Raise EngineError when no program can run from ``directory``: its file system is mounted so."""
+    if not (flags(directory) if flags else os.statvfs(directory).f_flag) & os.ST_NOEXEC:
+        return
+    mount = next(path for path in (directory, *directory.parents) if path.is_mount())
+    msg = f"No program can run below {directory.parent}: {mount} is mounted with the option noexec."
+    raise EngineError(
+        msg,
+        why="steps, and the programs that they made, run from the cache's directory",
+        next="name a directory of another file system: FROMSCRATCH_CACHE",
+    )
 
 
 @contextmanager
 def fresh_directory(scratch: Path, name: str) -> Iterator[Path]:
     """Make a directory below ``scratch``, named after this process, and remove it at the end."""
-    scratch.mkdir(parents=True, exist_ok=True)
-    prefix = f"{name}-{os.getpid()}-"
-    with temporary_tree(prefix=prefix, directory=scratch) as directory:
-        yield directory
+    with temporary_directory(scratch, prefix=f"{name}-{os.getpid()}-") as directory:
+        yield directory.resolve()

@@ -10,7 +10,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from threading import Thread
@@ -19,8 +19,10 @@ from typing import Any, BinaryIO
 import docker
 import docker.errors
 import requests
+from docker.types import Ulimit
 
 from builders.engines.accounting import ACCOUNTED, read_usage
+from builders.engines.directory import fresh_directory
 from builders.engines.engine import Command, Usage, not_a_file, overdue
 from builders.engines.limits import too_much_memory
 from builders.engines.log import CAP, CappedLog
@@ -29,9 +31,10 @@ from builders.engines.syscalls import docker_profile
 from builders.toolchain import BOX, INSIDE
 from core.cancel import CancelToken
 from core.errors import EngineError
-from core.files import disk_errors
+from core.files import disk_errors, is_owned
 
 LABEL = "fromscratch"
+OWNER_LABEL = "fromscratch.owner"
 """Every container of ours carries it, with the pid of its owner."""
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
@@ -55,8 +58,9 @@ class DockerSandbox:
     root = BOX
     toolchain = INSIDE
 
-    def __init__(self, engine: "DockerEngine") -> None:
+    def __init__(self, engine: "DockerEngine", owner: Path | None = None) -> None:
         self.engine = engine
+        self.owner = owner
         self.usage = Usage()
         self.inputs: list[tuple[Path, PurePosixPath]] = []
         self.container: Any = None
@@ -71,15 +75,17 @@ class DockerSandbox:
                 self.engine.client,
                 self.engine.image,
                 ["sh", "-c", ACCOUNTED, str(USAGE), *command.argv],
+                owner=self.owner,
                 environment=dict(command.env),
                 working_dir=str(BOX),
                 user=f"{STEP_USER}:{STEP_USER}",
                 volumes=[str(BOX)],  # anonymous: the one directory that a step can write to
                 network_mode="none",
-                tmpfs={"/tmp": "rw,nosuid,nodev,exec"},
+                tmpfs={"/tmp": f"rw,nosuid,nodev,exec,size={command.limits.memory}"},
                 pids_limit=THREADS * command.limits.processes,
                 mem_limit=command.limits.memory,
                 memswap_limit=command.limits.memory,
+                ulimits=[largest_file(command.limits.disk)],
                 init=True,
             )
             with tempfile.TemporaryFile() as archive:
@@ -156,9 +162,11 @@ class DockerEngine:
         image: str,
         cancel: CancelToken,
         *,
+        scratch: Path | None = None,
         bounds: Bounds = BOUNDS,
         log_cap: int = CAP,
     ) -> None:
+        self.scratch = scratch
         self.client = client
         self.image = image
         self.cancel = cancel
@@ -167,25 +175,60 @@ class DockerEngine:
 
     @contextmanager
     def sandbox(self) -> Iterator[DockerSandbox]:
-        sandbox = DockerSandbox(self)
-        try:
-            yield sandbox
-        finally:
-            if sandbox.container is not None:
-                # A dead engine has nothing to remove; whatever it left is found by its label.
-                with suppress(Exception):
-                    sandbox.container.remove(force=True, v=True)
+        with fresh_directory(self.scratch, self.name) if self.scratch else nullcontext() as owner:
+            sandbox = DockerSandbox(self, owner)
+            try:
+                yield sandbox
+            finally:
+                if sandbox.container is not None:
+                    # A dead engine has nothing to remove; whatever it left is found by its label.
+                    with suppress(Exception):
+                        sandbox.container.remove(force=True, v=True)
 
 
-def create(client: docker.DockerClient, image: str, argv: list[str], **options: Any) -> Any:
-    """Create a container that can change nothing but its volumes, and carries our label."""
+def largest_file(size: int) -> Ulimit:
+    """No file of a step gets larger. What all take together only the daemon's own disk knows."""
+    return Ulimit(name="fsize", soft=size, hard=size)
+
+
+def owner_label(box: Path) -> str:
+    """Name what the container belongs to, so that somebody on the same file system can ask whether it is owned."""
+    state = box.parent.stat()
+    return f"{state.st_dev}:{state.st_ino}:{box}"
+
+
+def is_orphan(label: str) -> bool | None:
+    """True when who made a container with this label is gone; None when that cannot be known here."""
+    device, _, rest = label.partition(":")
+    node, _, name = rest.partition(":")
+    try:
+        state = Path(name).parent.stat()
+    except (OSError, ValueError):
+        return None
+    if f"{state.st_dev}:{state.st_ino}" != f"{device}:{node}":
+        return None
+    return not is_owned(Path(name))
+
+
+def create(
+    client: docker.DockerClient,
+    image: str,
+    argv: list[str],
+    *,
+    owner: Path | None = None,
+    **options: Any,
+) -> Any:
+    """Create a container that can change nothing but its volumes, and carries our label.
+
+    ``owner`` is a directory that this process owns (see `core.files.temporary_directory`) while the container is used.
+    """
     return client.containers.create(
         image,
         argv,
         read_only=True,
         cap_drop=["ALL"],
         security_opt=["no-new-privileges", f"seccomp={docker_profile()}"],
-        labels={LABEL: str(os.getpid())},
+        labels={LABEL: str(os.getpid()), **({OWNER_LABEL: owner_label(owner)} if owner else {})},
         **options,
     )
 

@@ -44,7 +44,7 @@ BY_DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 def make_docker(setup: EngineSetup) -> DockerEngine:
     """Return the engine. Raises EngineError when none answers, or its builder image cannot be made."""
     client = connect()
-    return DockerEngine(client, builder_image(client, setup), setup.cancel)
+    return DockerEngine(client, builder_image(client, setup), setup.cancel, scratch=setup.scratch)
 
 
 def builder_image(client: docker.DockerClient, setup: EngineSetup) -> str:

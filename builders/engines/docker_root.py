@@ -24,6 +24,7 @@ class DockerRoot:
     environment: "DockerEnvironment"
     image: str
     program: PurePosixPath
+    owner: Path | None = None
 
     def run(self, args: Sequence[str], *, seconds: float) -> RunResult:
         with engine_errors():
@@ -31,6 +32,7 @@ class DockerRoot:
                 self.environment.client,
                 self.image,
                 [str(self.program), *args],
+                owner=self.owner,
                 user=f"{USER}:{USER}",
                 network_mode="host",  # the servers listen on the machine's loopback
             )
@@ -70,11 +72,12 @@ class DockerEnvironment:
                 write_tar(file, copies)
             with engine_errors():
                 self.client.api.import_image_from_file(str(archive), repository=repository, tag=tag)
-        try:
-            yield DockerRoot(environment=self, image=image, program=program)
-        finally:
-            with engine_errors():
-                self.client.images.remove(image, force=True)
+            archive.unlink()
+            try:
+                yield DockerRoot(environment=self, image=image, program=program, owner=directory)
+            finally:
+                with engine_errors():
+                    self.client.images.remove(image, force=True)
 
 
 def docker_environment(setup: EngineSetup, emulator: Path | None) -> DockerEnvironment:

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from builders.engines.syscalls import write_filter
 from builders.engines.user import CAP_SYS_ADMIN, has_capability, step_user
 from core.errors import EngineError
+from core.files import temporary_directory
 from core.process import failed, run_program
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
@@ -189,11 +189,9 @@ def try_backend(backend: Backend, scratch: Path, *, needed: Sequence[Path] = ())
         Bind(path=path, inside=PurePosixPath(f"/needed/{number}"))
         for number, path in enumerate(needed)
     ]
-    scratch.mkdir(parents=True, exist_ok=True)
     try:
         user = step_user()
-        with tempfile.TemporaryDirectory(prefix="try-", dir=scratch) as name:
-            files = Path(name)
+        with temporary_directory(scratch, prefix="try-") as files:
             files.chmod(0o711)
             isolation = Isolation(backend=backend, files=files)
             argv = isolation.command(

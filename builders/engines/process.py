@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from builders.engines.engine import Usage
-from builders.engines.limits import GLANCE, Family, Limits
+from builders.engines.limits import GLANCE, DiskWatch, Family, Limits
 from core.cancel import CancelToken
 
 LONGEST = 0.05
@@ -36,11 +36,12 @@ def run_process(
     cancel: CancelToken,
     doing: str,
     limits: Limits | None = None,
+    writes: Path | None = None,
 ) -> Ended | None:
     """Run ``argv`` in a session of its own, so that its whole family can be ended; return None at the deadline.
 
     Raises Cancelled, with the words of ``doing``, when ``cancel`` is set, and StepError when it takes more than
-    ``limits``. However it ends, nothing of it is left running.
+    ``limits``; ``writes`` is the directory whose disk they count. However it ends, nothing of it is left running.
     """
     process = subprocess.Popen(
         list(argv),
@@ -53,6 +54,7 @@ def run_process(
     )
     deadline = time.monotonic() + seconds
     glance = time.monotonic() + GLANCE
+    disk = DiskWatch(writes, limits, doing=doing) if limits and writes else None
     try:
         pause = 0.001
         while True:
@@ -69,6 +71,8 @@ def run_process(
                 return None
             if limits and time.monotonic() > glance:
                 Family.of(process.pid).check(limits, doing=doing)
+                if disk:
+                    disk.check()
                 glance = time.monotonic() + GLANCE
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):

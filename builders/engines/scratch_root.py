@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from builders.engines.directory import fresh_directory
+from builders.engines.directory import fresh_directory, refuse_noexec
 from builders.engines.engine import EngineSetup
 from builders.engines.isolation import Backend, Bind, Isolation, View, find_backend
 from builders.engines.process import run_process
@@ -88,6 +88,7 @@ class SandboxEnvironment:
     ) -> Iterator[SandboxRoot]:
         argv: tuple[str, ...] = (str(program),)
         with fresh_directory(self.scratch, "room") as directory:
+            refuse_noexec(directory)
             files = {**files, program: executable_copy(files[program], directory)}
             if self.emulator:
                 files[QEMU] = self.emulator

@@ -2,38 +2,67 @@
 
 ```
 <root>/cas/<2 hex>/<sha256>    the bytes, read-only
-<root>/seen/<2 hex>/<sha256>   what the file looked like when it was last hashed
-<root>/ac/<key>                JSON: the result of an action, with its own checksum
+<root>/seen/<2 hex>/<sha256>   what the file looked like when it was last hashed, sealed
+<root>/ac/<key>                JSON: the result of an action, signed by the builder
+<root>/{verdict,smoke,took,origin}/<key>
+                               the same for other kinds of results
+<root>/seen/<kind>/<key>       the seal of a result whose signature was checked
 <root>/part/<sha256>.*         downloads that can be resumed
 <root>/tmp/<pid>-*             what that process is at
 <root>/locks/                  held by the kernel: the files that stay behind mean nothing
 ```
 
 Every file appears by one rename, so that a reader meets all of it or nothing. A damaged entry is
-found when it is asked for, removed, and reported as absent.
+found when it is asked for, removed, and reported as absent. Bytes are believed for their digest,
+results for the signature of a builder who is trusted (see `core.builder_keys`).
 """
 
 import contextlib
+import errno
 import hashlib
-import json
+import hmac
 import os
 import re
-import shutil
-import tempfile
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from builders.sources.entry import LARGEST, decode, encode, signed_part
+from core.builder_keys import BuilderKeys, default_path
 from core.cancel import CancelToken
-from core.errors import SourceError
-from core.files import SHA256, atomic, copy_hashed, disk_errors, hash_file, install, temporary_file
+from core.errors import SourceError, StorageError
+from core.files import (
+    SHA256,
+    NotPlainError,
+    Place,
+    atomic,
+    copy_hashed,
+    disk_errors,
+    hash_file,
+    install,
+    read_small,
+    sweep,
+    temporary_directory,
+    temporary_file,
+)
+from core.kinds import EntryKind
+from core.remove import remove
 
 KEY = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,199}")
-STALE = 86400.0
-"""Seconds after which a temporary file belongs to nobody: its writer crashed."""
+SEAL = 4096
+"""Bytes: more than any seal has."""
+
+FOLDERS = {EntryKind.ACTION: "ac"} | {
+    kind: kind.value for kind in EntryKind if kind not in {EntryKind.ACTION, EntryKind.BLOB}
+}
+"""Where each kind of result lies."""
+
+Check = Callable[[dict[str, Any]], bool]
+"""Says whether what another builder signed is so."""
 
 
 class WrongBytesError(SourceError):
@@ -49,13 +78,6 @@ class WrongBytesError(SourceError):
         self.actual = actual
 
 
-class EntryKind(StrEnum):
-    """What the cache holds."""
-
-    BLOB = "blob"
-    ACTION = "action"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """One thing in the cache. ``size`` in bytes, ``used`` in seconds since 1970."""
@@ -66,13 +88,23 @@ class Entry:
     used: float
 
 
+class Remedy(StrEnum):
+    """What becomes of an entry that is wrong."""
+
+    REMOVED = "removed"
+    IGNORED = "ignored"
+    """It may be good for somebody who trusts its builder."""
+    MENDED = "mended"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Damaged:
-    """An entry that `Cache.verify` found damaged and removed."""
+    """An entry that `Cache.verify` found to be wrong, and what it did about it."""
 
     kind: EntryKind
     name: str
     reason: str
+    done: Remedy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,21 +124,28 @@ class Cache:
     """
 
     root: Path
+    keys: BuilderKeys = field(default_factory=lambda: BuilderKeys(path=default_path()))
+    """Whose results are believed."""
+    strangers: set[tuple[EntryKind, str]] = field(default_factory=set, compare=False)
+    """The results that were met and not believed: nobody who is trusted has signed them."""
 
     def blob(self, sha256: str) -> Path | None:
         """Return the file with these bytes, read-only and verified, or None."""
         path = self._blob_path(sha256)
-        with disk_errors(path):
+        with disk_errors(path, Place.CACHE):
             try:
-                found = _stamp(path.lstat())
+                state = path.lstat()
             except FileNotFoundError:
                 return None
             # Hashing everything at every use would cost a warm build its 0.3 s. A file that was
             # right once is taken to be right as long as size, mtime, inode and ctime stand still:
             # a program that writes to it moves ctime, and cannot set it back. Not noticed: bits
             # that rot on the disk, and a write in the same clock tick as the hashing (the file
-            # is read-only). `verify` always hashes.
-            if self._seen(sha256) == found:
+            # is read-only). `verify` always hashes. What it looked like is sealed: else whoever can
+            # write here could say of any bytes that they were hashed.
+            if stat.S_ISREG(state.st_mode) and self._is_sealed(
+                self._seen_path(sha256), sha256, _stamp(state)
+            ):
                 with contextlib.suppress(OSError):
                     os.utime(self._seen_path(sha256))
                 return path
@@ -117,41 +156,56 @@ class Cache:
 
         Raises WrongBytesError, and leaves the file where it is, when ``expect`` is not its sha256.
         """
-        with disk_errors(self.root):
+        with disk_errors(self.root, Place.CACHE):
             scratch = self._directory("tmp")
             if move and path.lstat().st_dev == scratch.stat().st_dev:
                 return self._install(path, hash_file(path), expect, path.name)
             with temporary_file(scratch, prefix=f"{os.getpid()}-") as (copy, temporary):
                 sha256 = copy_hashed(path, copy)
-                copy.close()
+                copy.flush()
                 self._install(temporary, sha256, expect, path.name)
             if move:
                 path.unlink()
             return sha256
 
-    def get_action(self, key: str) -> dict[str, Any] | None:
-        """Return what `put_action` stored under ``key``, or None.
+    def get_action(
+        self, key: str, *, kind: EntryKind = EntryKind.ACTION, check: Check | None = None
+    ) -> dict[str, Any] | None:
+        """Return what `put_action` stored under ``key``, or None; also when nobody signed it who is trusted.
 
+        ``check`` is asked about what another builder signed, once: what it finds false is as if absent.
         The blobs it names may be gone or damaged all the same: ask `blob` for each.
         """
-        path = self._action_path(key)
-        with disk_errors(path):
-            try:
-                value = _decode(path.read_bytes(), key)
-            except FileNotFoundError:
-                return None
-            except ValueError:
+        path = self._result_path(kind, key)
+        with disk_errors(path, Place.CACHE):
+            value = self._believed(path, kind, key, check)
+            if isinstance(value, dict):
+                with contextlib.suppress(OSError):
+                    os.utime(path)
+                return value
+            if value is Remedy.REMOVED:
                 _remove(path)
-                return None
-            with contextlib.suppress(OSError):
-                os.utime(path)
-            return value
+            return None
 
-    def put_action(self, key: str, value: Mapping[str, object]) -> None:
-        """Store the result of an action. Put the blobs it names first: no crash makes it lie."""
-        path = self._action_path(key)
-        with disk_errors(path), atomic(path, scratch=self.root / "tmp") as file:
-            file.write(_encode(key, value))
+    def put_action(
+        self, key: str, value: Mapping[str, object], *, kind: EntryKind = EntryKind.ACTION
+    ) -> None:
+        """Sign and store a result. Put the blobs it names first: no crash makes it lie.
+
+        Raises StorageError also when there is no builder key, and none can be made.
+        """
+        path = self._result_path(kind, key)
+        data = encode(kind, key, value, [self.keys.sign(signed_part(kind, key, value))])
+        with disk_errors(path, Place.CACHE):
+            if path.is_dir() and not path.is_symlink():
+                _remove(path)
+            with atomic(path, scratch=self.root / "tmp") as file:
+                file.write(data)
+        self._seal(self._sealed_result(kind, key), kind, key, _digest(data))
+
+    def check_key(self) -> None:
+        """Make sure that results can be signed. Raises StorageError when there is no builder key, and none can be."""
+        assert self.keys.own
 
     @contextlib.contextmanager
     def lock(
@@ -170,7 +224,7 @@ class Cache:
         # Imported here: it is slow, and a warm run needs no lock.
         from filelock import FileLock, Timeout  # noqa: PLC0415
 
-        with disk_errors(self.root):
+        with disk_errors(self.root, Place.CACHE):
             lock = FileLock(self._directory("locks") / f"{_checked(KEY, name)}.lock")
             try:
                 lock.acquire(blocking=False)
@@ -186,32 +240,35 @@ class Cache:
 
     def part(self, sha256: str) -> Path:
         """Return where a download of these bytes grows; hold the lock ``fetch-<sha256>`` for it."""
-        with disk_errors(self.root):
+        with disk_errors(self.root, Place.CACHE):
             return self._directory("part") / _checked(SHA256, sha256)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """Lend an empty directory on the cache's own file system; it is removed after the block."""
-        with disk_errors(self.root):
-            directory = tempfile.TemporaryDirectory(
-                prefix=f"{os.getpid()}-", dir=self._directory("tmp")
-            )
-        with directory as name:
-            yield Path(name)
+        with contextlib.ExitStack() as stack:
+            with disk_errors(self.root, Place.CACHE):
+                directory = stack.enter_context(
+                    temporary_directory(self._directory("tmp"), prefix=f"{os.getpid()}-")
+                )
+            yield directory
 
     def entries(self) -> list[Entry]:
         """Return all entries, blobs first, by name. Nothing is hashed."""
-        found = []
-        with disk_errors(self.root):
-            for kind, path in self._paths():
-                with contextlib.suppress(FileNotFoundError):
-                    state = path.lstat()
-                    used = state.st_mtime
-                    with contextlib.suppress(FileNotFoundError):
-                        if kind is EntryKind.BLOB:
-                            used = self._seen_path(path.name).lstat().st_mtime
-                    found.append(Entry(kind=kind, name=path.name, size=state.st_size, used=used))
-        return found
+        with disk_errors(self.root, Place.CACHE):
+            found = [self._entry(kind, path) for kind, path in self._paths()]
+        return [entry for entry in found if entry is not None]
+
+    def _entry(self, kind: EntryKind, path: Path) -> Entry | None:
+        try:
+            state = path.lstat()
+        except FileNotFoundError:
+            return None
+        used = state.st_mtime
+        if kind is EntryKind.BLOB:
+            with contextlib.suppress(OSError):
+                used = self._seal_of(kind, path).lstat().st_mtime
+        return Entry(kind=kind, name=path.name, size=state.st_size, used=used)
 
     def prune(self, *, max_age: float, now: float | None = None) -> Pruned:
         """Remove what was not used for ``max_age`` seconds; 0 removes everything.
@@ -219,40 +276,105 @@ class Cache:
         Downloads that another run is at, and its temporary files, are left alone.
         """
         limit = (time.time() if now is None else now) - max_age
-        old = [entry for entry in self.entries() if entry.used <= limit]
-        with disk_errors(self.root):
-            # Actions first: an action without blobs is a lie, a blob without action only waste.
-            for entry in sorted(old, key=lambda entry: entry.kind):
-                if entry.kind is EntryKind.ACTION:
-                    _remove(self._action_path(entry.name))
-                else:
-                    self._forget(entry.name)
-            self._prune_parts(limit)
-            for path in (self.root / "tmp").glob("*"):
-                if path.lstat().st_mtime <= min(limit, time.time() - STALE):
+        removed, size = 0, 0
+        with disk_errors(self.root, Place.CACHE):
+            # Results first: a result without blobs is a lie, a blob without result only waste.
+            for kind, path in sorted(self._paths(), key=lambda found: found[0] is EntryKind.BLOB):
+                entry = self._entry(kind, path)
+                if entry is not None and entry.used <= limit:
                     _remove(path)
-        return Pruned(entries=len(old), size=sum(entry.size for entry in old))
+                    _remove(self._seal_of(kind, path))
+                    removed, size = removed + 1, size + entry.size
+            self._prune_parts(limit)
+        return Pruned(entries=removed, size=size)
 
-    def verify(self) -> list[Damaged]:
-        """Hash everything, remove what is damaged and return it."""
-        damaged = []
-        with disk_errors(self.root):
+    def sweep(self) -> list[Path]:
+        """Remove what killed runs left in ``tmp``, and nothing of a run that lives; return what is gone."""
+        return sweep(self.root / "tmp")
+
+    def verify(self, *, check: Check | None = None) -> list[Damaged]:
+        """Look at everything; remove what is damaged, and return all that was wrong.
+
+        Bytes are hashed, the seals that say they were are compared, signatures are checked. ``check`` is asked about
+        every action, whoever signed it.
+        """
+        wrong = []
+        with disk_errors(self.root, Place.CACHE):
             for kind, path in self._paths():
-                if reason := self._damage(kind, path):
-                    damaged.append(Damaged(kind=kind, name=path.name, reason=reason))
-        return damaged
+                looks = self._blob_damage if kind is EntryKind.BLOB else self._result_damage
+                if found := looks(kind, path, check):
+                    done, reason = found
+                    if done is Remedy.REMOVED:
+                        _remove(path)
+                        _remove(self._seal_of(kind, path))
+                    wrong.append(Damaged(kind=kind, name=path.name, reason=reason, done=done))
+        return wrong
 
-    def _damage(self, kind: EntryKind, path: Path) -> str | None:
-        if kind is EntryKind.BLOB:
-            return self._rehash(path)
+    def _blob_damage(
+        self, kind: EntryKind, path: Path, check: Check | None
+    ) -> tuple[Remedy, str] | None:
+        seal, name = self._seal_of(kind, path), path.name
         try:
-            _decode(path.read_bytes(), path.name)
+            data = read_small(seal, SEAL)
+            forged = data.partition(b"\n")[0] == _digest(repr(_stamp(path.lstat())).encode())
+            forged = forged and not self._is_sealed(seal, name, _stamp(path.lstat()))
+        except OSError:
+            forged = os.path.lexists(seal) and not seal.is_file()
+        if reason := self._rehash(path):
+            return Remedy.REMOVED, reason
+        return (Remedy.MENDED, "somebody else says that it was hashed") if forged else None
+
+    def _result_damage(
+        self, kind: EntryKind, path: Path, check: Check | None
+    ) -> tuple[Remedy, str] | None:
+        if not KEY.fullmatch(path.name):
+            return Remedy.REMOVED, "its name is none"
+        try:
+            data = read_small(path, LARGEST)
+            result = decode(data, kind, path.name)
         except FileNotFoundError:
-            pass
+            return None
+        except PermissionError:
+            return Remedy.IGNORED, "it is somebody else's, who lets nobody read it"
+        except (NotPlainError, IsADirectoryError) as error:
+            return Remedy.REMOVED, f"it is {error.strerror}"
         except ValueError as error:
-            _remove(path)
-            return str(error)
+            return Remedy.REMOVED, str(error)
+        part = signed_part(kind, path.name, result.value)
+        if not result.signatures or not self.keys.signer(part, result.signatures):
+            if self.keys.claimed(result.signatures):
+                return Remedy.REMOVED, "it was altered since it was signed"
+            return Remedy.IGNORED, "it is not signed by a trusted builder"
+        if kind is EntryKind.ACTION and check is not None and not check(result.value):
+            return Remedy.REMOVED, "it does not say what its output holds"
         return None
+
+    def _believed(
+        self, path: Path, kind: EntryKind, key: str, check: Check | None
+    ) -> dict[str, Any] | Remedy:
+        """Return a result, or what is to become of its file."""
+        try:
+            data = read_small(path, LARGEST)
+            result = decode(data, kind, key)
+        except (FileNotFoundError, PermissionError):
+            return Remedy.IGNORED
+        except (ValueError, NotPlainError, IsADirectoryError):
+            return Remedy.REMOVED
+        seal, facts = self._sealed_result(kind, key), (kind, key, _digest(data))
+        if self._is_sealed(seal, *facts):
+            return result.value
+        part = signed_part(kind, key, result.value)
+        signer = self.keys.signer(part, result.signatures) if result.signatures else None
+        if signer is None:
+            self.strangers.add((kind, key))
+            altered = self.keys.claimed(result.signatures)
+            return Remedy.REMOVED if altered else Remedy.IGNORED
+        # Our own results are checked where they are made.
+        if signer.point != self.keys.own.point and check is not None and not check(result.value):
+            self.strangers.add((kind, key))
+            return Remedy.IGNORED
+        self._seal(seal, *facts)
+        return result.value
 
     def _blob_path(self, sha256: str) -> Path:
         return self.root / "cas" / _checked(SHA256, sha256)[:2] / sha256
@@ -260,8 +382,34 @@ class Cache:
     def _seen_path(self, sha256: str) -> Path:
         return self.root / "seen" / sha256[:2] / sha256
 
-    def _action_path(self, key: str) -> Path:
-        return self.root / "ac" / _checked(KEY, key)
+    def _result_path(self, kind: EntryKind, key: str) -> Path:
+        return self.root / FOLDERS[kind] / _checked(KEY, key)
+
+    def _sealed_result(self, kind: EntryKind, key: str) -> Path:
+        return self.root / "seen" / kind.value / key
+
+    def _seal_of(self, kind: EntryKind, path: Path) -> Path:
+        folder = path.name[:2] if kind is EntryKind.BLOB else kind.value
+        return self.root / "seen" / folder / path.name
+
+    def _is_sealed(self, path: Path, *facts: object) -> bool:
+        try:
+            data = read_small(path, SEAL)
+        except OSError:
+            return False
+        seal = self.keys.seal(*facts)
+        expected = b"" if seal is None else _digest(repr(facts[-1]).encode()) + b"\n" + seal
+        return seal is not None and hmac.compare_digest(data, expected)
+
+    def _seal(self, path: Path, *facts: object) -> None:
+        # A cache that cannot be written to, or a user without a key, is still good, only slower.
+        with contextlib.suppress(OSError, StorageError):
+            seal = self.keys.seal(*facts, make=True)
+            assert seal is not None
+            if path.is_dir() and not path.is_symlink():
+                _remove(path)
+            with atomic(path, sync=False, scratch=self.root / "tmp") as file:
+                file.write(_digest(repr(facts[-1]).encode()) + b"\n" + seal)
 
     def _directory(self, name: str) -> Path:
         directory = self.root / name
@@ -275,49 +423,46 @@ class Cache:
             path.unlink()
         else:
             target = self._blob_path(sha256)
+            if target.is_dir() and not target.is_symlink():
+                _remove(target)
             install(path, target, mode=0o444)
-            self._remember(sha256, _stamp(target.lstat()))
+            self._seal(self._seen_path(sha256), sha256, _stamp(target.lstat()))
         return sha256
 
     def _rehash(self, path: Path) -> str | None:
         """Hash a blob. None: it is good, and remembered. Else it was removed, for this reason."""
         try:
-            with path.open("rb") as file:
-                before = _stamp(os.fstat(file.fileno()))
+            with open(path, "rb", opener=_open_plain) as file:
+                before = os.fstat(file.fileno())
+                if not stat.S_ISREG(before.st_mode):
+                    raise NotPlainError
                 actual = hashlib.file_digest(file, "sha256").hexdigest()
-                after = _stamp(os.fstat(file.fileno()))
+                after = os.fstat(file.fileno())
         except FileNotFoundError:
             return "vanished"
-        except IsADirectoryError:
-            actual, before, after = "a directory", [], []
+        except PermissionError:
+            return "it cannot be read"
+        except (NotPlainError, IsADirectoryError):
+            _remove(path)
+            return "it is not a plain file"
+        except OSError as error:
+            if error.errno not in {errno.ELOOP, errno.ENXIO}:
+                raise
+            _remove(path)
+            return "it is not a plain file"
         if actual == path.name:
-            if before == after:
-                self._remember(path.name, after)
+            if _stamp(before) == _stamp(after):
+                self._seal(self._seen_path(path.name), path.name, _stamp(after))
             return None
-        self._forget(path.name)
         _remove(path)
+        _remove(self._seal_of(EntryKind.BLOB, path))
         return f"its sha256 is {actual}"
 
-    def _seen(self, sha256: str) -> list[int] | None:
-        try:
-            seen = json.loads(self._seen_path(sha256).read_bytes())
-        except (OSError, ValueError):
-            return None
-        return seen if isinstance(seen, list) else None
-
-    def _remember(self, sha256: str, stamp: list[int]) -> None:
-        # A cache that cannot be written to is still good to read from, only slower.
-        path, scratch = self._seen_path(sha256), self.root / "tmp"
-        with contextlib.suppress(OSError), atomic(path, sync=False, scratch=scratch) as file:
-            file.write(json.dumps(stamp).encode())
-
-    def _forget(self, sha256: str) -> None:
-        _remove(self.root / "cas" / sha256[:2] / sha256)
-        _remove(self._seen_path(sha256))
-
     def _paths(self) -> Iterator[tuple[EntryKind, Path]]:
-        for kind, pattern in ((EntryKind.BLOB, "cas/*/*"), (EntryKind.ACTION, "ac/*")):
-            for path in sorted(self.root.glob(pattern)):
+        for path in sorted(self.root.glob("cas/*/*")):
+            yield EntryKind.BLOB, path
+        for kind, folder in FOLDERS.items():
+            for path in sorted(self.root.glob(f"{folder}/*")):
                 yield kind, path
 
     def _prune_parts(self, limit: float) -> None:
@@ -338,34 +483,18 @@ def _checked(pattern: re.Pattern[str], name: str) -> str:
 
 
 def _stamp(state: os.stat_result) -> list[int]:
-    return [state.st_size, state.st_mtime_ns, state.st_ino, state.st_ctime_ns]
+    return [state.st_size, state.st_mtime_ns, state.st_ino, state.st_ctime_ns, state.st_uid]
+
+
+def _open_plain(path: str, flags: int) -> int:
+    """Open without following a link, and without waiting for whoever writes into a pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).hexdigest().encode()
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _canonical(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-
-
-def _encode(key: str, value: Mapping[str, object]) -> bytes:
-    check = hashlib.sha256(_canonical(value)).hexdigest()
-    return _canonical({"version": 1, "key": key, "sha256": check, "value": dict(value)})
-
-
-def _decode(data: bytes, key: str) -> dict[str, Any]:
-    """Undo `_encode`; raises ValueError when the entry is damaged or belongs to another key."""
-    entry = json.loads(data)
-    if not isinstance(entry, dict) or entry.get("version") != 1 or entry.get("key") != key:
-        msg = "it is not the entry of this key"
-        raise ValueError(msg)
-    value = entry.get("value")
-    check = hashlib.sha256(_canonical(value)).hexdigest()
-    if not isinstance(value, dict) or entry.get("sha256") != check:
-        msg = "its checksum is wrong"
-        raise ValueError(msg)
-    return value
+    with contextlib.suppress(PermissionError):
+        remove(path)

@@ -8,9 +8,11 @@ from pathlib import Path
 from builders.sources.cache import Cache
 from builders.sources.client import FailureKind, MirrorError
 from builders.sources.download import PartialFile
+from builders.sources.entry import seconds_of
 from builders.sources.mirrors import Mirrors
 from builders.sources.transports import from_file
 from core.errors import SourceError, StorageError
+from core.kinds import EntryKind
 from core.progress import Progress
 from core.retry import ClientOptions
 from recipes.model import Source
@@ -120,8 +122,8 @@ def _hit(source: Source, cache: Cache) -> Fetched | None:
     path = cache.blob(source.sha256)
     if path is None:
         return None
-    origin = cache.get_action(_origin(source)) or {}
-    url, seconds = str(origin.get("url", "")), float(origin.get("seconds", 0.0))
+    origin = cache.get_action(_origin(source), kind=EntryKind.ORIGIN) or {}
+    url, seconds = str(origin.get("url", "")), seconds_of(origin, 0.0)
     return Fetched(path=path, url=url, seconds=seconds, cached=True)
 
 
@@ -147,7 +149,9 @@ def _first(
             progress.note(_line(failure).strip())
             continue
         seconds = round(options.monotonic() - began, 3)
-        cache.put_action(_origin(source), {"url": mirror.redacted, "seconds": seconds})
+        cache.put_action(
+            _origin(source), {"url": mirror.redacted, "seconds": seconds}, kind=EntryKind.ORIGIN
+        )
         return Fetched(path=path, url=mirror.redacted, seconds=seconds, cached=False)
     raise (NotCached if offline else Unavailable)(source, failures)
 

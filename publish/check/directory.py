@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import PublishError
+from core.signing import PublicKey
 from publish.check.archive import check_archive
 from publish.check.claims import Claim, read_claim
 from publish.check.findings import CheckResult, VerifyFile
@@ -22,7 +23,6 @@ from publish.release.sums import (
 )
 from publish.trust.envelope import open_envelope
 from publish.trust.sbom import SUFFIX, described, read_sbom
-from publish.trust.signing import PublicKey
 from verify.facts import Packing
 from verify.rules import verify_file
 

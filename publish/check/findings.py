@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.signing import PublicKey
 from core.target import Target
-from publish.trust.signing import PublicKey
 from verify.printable import printable
 from verify.verdict import Policy, Severity, Verdict
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import PublishError
+from core.signing import PublicKey
 from core.target import Target
 from publish.check.archive import FileInLayer, layer_files
 from publish.check.claims import Claim, read_claim
@@ -20,7 +21,6 @@ from publish.trust.envelope import MEDIA_TYPE as ENVELOPE
 from publish.trust.envelope import open_envelope
 from publish.trust.sbom import MEDIA_TYPE as SBOM
 from publish.trust.sbom import described, read_sbom
-from publish.trust.signing import PublicKey
 from verify.rules import verify_file
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import PublishError
+from core.signing import SecretKey
 from core.target import Target
 from publish.oci.attachment import Attachment
 from publish.oci.layout import Descriptor, Layout
@@ -16,7 +17,6 @@ from publish.trust.provenance import BuildPlatform, statement_of_image
 from publish.trust.published import PublishedFile, require_proven
 from publish.trust.sbom import MEDIA_TYPE as SBOM
 from publish.trust.sbom import SUFFIX, sbom_of_image
-from publish.trust.signing import SecretKey
 
 SIGNATURE = "application/vnd.fromscratch.minisig.v1"
 

@@ -13,7 +13,7 @@ from securesystemslib.exceptions import FormatError, VerificationError
 from securesystemslib.signer import CryptoSigner, SSlibKey  # type: ignore[attr-defined]
 
 from core.errors import PublishError
-from publish.trust.signing import PublicKey, SecretKey
+from core.signing import PublicKey, SecretKey
 
 IN_TOTO = "application/vnd.in-toto+json"
 MEDIA_TYPE = "application/vnd.dsse.envelope.v1+json"

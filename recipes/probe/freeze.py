@@ -1,11 +1,9 @@
-"""Turn the probe's package into one module, and that into bytecode in a C array: what the frozen program runs.
+"""Turn a module into bytecode in a C array, ``frozen``: what the start of the compiled probe runs.
 
-Usage: freeze.py bytecode|source|portable PACKAGE OUT, or freeze.py module FILE OUT
+Usage: freeze.py FILE OUT
 
-The modules are merged into one, since a program without importlib cannot import its own. What only people read is left
-out: annotations, docstrings, file names, line numbers. Run by the very Python whose library the program is linked from,
-as the format of bytecode changes with every version. `portable` is the source for an interpreter that has the operating
-system in a module of its own, `system`: the package's is left out.
+What only people read is left out: annotations, docstrings, file names, line numbers. Run by the very Python whose
+library the program is linked from, as the format of bytecode changes with every version.
 """
 
 import ast
@@ -14,82 +12,13 @@ import sys
 from pathlib import Path
 from types import CodeType
 
-TYPING_ONLY = {"__future__", "typing", "collections.abc"}
-PACKAGE = "probe."
-SYSTEM = "system"
-NEVER_FROZEN = {"__init__", "ssl_session"}
-"""The second one is for a plain Python: no frozen program has an ssl module."""
-
-
-def merge(directory: Path, *, portable: bool = False) -> ast.Module:
-    """Return all modules as one, each after those that it imports."""
-    left_out = NEVER_FROZEN | {SYSTEM} if portable else NEVER_FROZEN
-    trees = {
-        path.stem: ast.parse(path.read_text("utf-8"))
-        for path in sorted(directory.glob("*.py"))
-        if path.stem not in left_out
-    }
-    needs = {name: set(own_imports(tree)) - left_out for name, tree in trees.items()}
-    order: list[str] = []
-    while len(order) < len(trees):
-        ready = sorted(name for name in trees if name not in order and needs[name] <= set(order))
-        if not ready:
-            sys.exit("freeze.py: the modules import each other in a circle")
-        order += [name for name in ready if name != "__main__"] or ready
-    body = [node for name in order for node in trees[name].body if not for_people(node)]
-    if portable:
-        names = sorted({name for tree in trees.values() for name in names_of_the_system(tree)})
-        body.insert(0, ast.ImportFrom(SYSTEM, [ast.alias(name) for name in names], 0))
-    return unannotated(ast.Module(body, []))
-
-
-def unannotated(tree: ast.Module) -> ast.Module:
-    """Return ``tree`` without annotations and docstrings, ready to be compiled."""
-    bare: ast.Module = Unannotate().visit(tree)
-    return ast.fix_missing_locations(bare)
-
-
-def names_of_the_system(tree: ast.Module) -> list[str]:
-    """Name what ``tree`` imports from the package's own module for the operating system."""
-    return [
-        alias.name
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom) and node.module == PACKAGE + SYSTEM
-        for alias in node.names
-    ]
-
-
-def own_imports(tree: ast.Module) -> list[str]:
-    """Name the modules of the package that ``tree`` imports from."""
-    return [
-        (node.module or "").removeprefix(PACKAGE)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE)
-    ]
-
-
-def for_people(node: ast.stmt) -> bool:
-    """True for what means nothing in the merged module."""
-    match node:
-        case ast.ImportFrom(module=str(name)):
-            return name.startswith(PACKAGE) or name in TYPING_ONLY
-        case ast.Assign(targets=[ast.Name(id="__all__" | "TYPE_CHECKING")]):
-            return True
-        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
-            return True
-        case ast.Expr(value=ast.Constant()):
-            return True
-        case _:
-            return False
-
 
 class Unannotate(ast.NodeTransformer):
-    """Takes the annotations and docstrings away."""
+    """Takes the annotations away."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         """Of arguments and results."""
         self.generic_visit(node)
-        undocument(node)
         node.returns = None
         words = node.args
         for word in (*words.posonlyargs, *words.args, *words.kwonlyargs, words.vararg, words.kwarg):
@@ -105,15 +34,8 @@ class Unannotate(ast.NodeTransformer):
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         """A class of annotations alone is empty now."""
         self.generic_visit(node)
-        undocument(node)
+        node.body = node.body or [ast.Pass()]
         return node
-
-
-def undocument(node: ast.FunctionDef | ast.ClassDef) -> None:
-    """Take the docstring away; what has no other body does nothing."""
-    if ast.get_docstring(node, clean=False) is not None:
-        del node.body[0]
-    node.body = node.body or [ast.Pass()]
 
 
 def lean(code: CodeType) -> CodeType:
@@ -134,20 +56,11 @@ def write_code(code: CodeType, out: Path) -> None:
     print(f"{out.name}: {len(data)} bytes of bytecode")
 
 
-def main(what: str, source: Path, out: Path) -> None:
-    """Do ``what``: bytecode or source of a package (for others' systems, too), bytecode of a single module."""
-    match what:
-        case "bytecode":
-            write_code(compile(merge(source), "", "exec", optimize=2, dont_inherit=True), out)
-        case "module":
-            tree = unannotated(ast.parse(source.read_text("utf-8")))
-            write_code(compile(tree, "", "exec", optimize=2, dont_inherit=True), out)
-        case "source":
-            out.write_text(ast.unparse(merge(source)) + "\n", "utf-8")
-        case "portable":
-            out.write_text(ast.unparse(merge(source, portable=True)) + "\n", "utf-8")
-        case _:
-            sys.exit(f"freeze.py: it is bytecode, module, source or portable, not {what}")
+def main(source: Path, out: Path) -> None:
+    """Write the bytecode of a module."""
+    bare: ast.Module = Unannotate().visit(ast.parse(source.read_text("utf-8")))
+    tree = ast.fix_missing_locations(bare)
+    write_code(compile(tree, "", "exec", optimize=2, dont_inherit=True), out)
 
 
-main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -9,7 +9,9 @@ from builders.engines.engine import Engine
 from builders.plan import Stage, Step, needed_recipes, topological_order
 from builders.sources.cache import Cache
 from console.progress import PlainReport
+from core.builder_keys import BuilderKeys, default_path
 from core.settings import Settings
+from core.signing import PublicKey
 from core.target import Target
 from flow.build import Request, plan_goals
 from flow.context import Context
@@ -63,7 +65,10 @@ class SeededCache:
         return cls(cache=context.cache, outcomes=outcomes)
 
     def copy(self, directory: Path, keep: Keep) -> Path:
-        """Make a cache in ``directory`` that knows the steps that ``keep`` names, and nothing else."""
+        """Make a cache in ``directory`` that knows the steps that ``keep`` names, and nothing else.
+
+        The user's own key signs it: a command without a key of its own believes it, others when they trust `signer`.
+        """
         copy = Cache(directory)
         for step, outcome in self.outcomes.items():
             if not keep(step):
@@ -76,6 +81,12 @@ class SeededCache:
             assert entry is not None
             copy.put_action(outcome.key, entry)
         return directory
+
+    @property
+    def signer(self) -> str:
+        """The public key of who signed the copies, as FROMSCRATCH_TRUSTED_BUILDERS takes it."""
+        own = BuilderKeys(path=default_path()).own
+        return PublicKey(id=own.id, point=own.point).line
 
     def source(self, recipe: str) -> Path:
         """The archive that a recipe was built from."""

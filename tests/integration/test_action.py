@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from core.files import hash_file
+from core.signing import SecretKey
 from publish.release.sums import NAME, SIGNATURE, write_sums
-from publish.trust.signing import SecretKey
 from tests.integration.command import ROOT
 
 SCRIPT = ROOT / ".github" / "action.sh"

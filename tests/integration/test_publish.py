@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import socket
 import stat
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from tests.built import Built
 from tests.integration.command import Inv, listed
 from tests.integration.registry import registry
 from tests.integration.test_images import output_of
+from tests.integration.test_stalled_servers import PLACES, SIGNALS, interrupted, stalled
+from tests.integration.traces import half_files
 
 pytestmark = pytest.mark.builds
 
@@ -167,3 +170,15 @@ def test_where_to_must_be_said_and_be_sound(shop: Inv, tmp_path: Path) -> None:
     nobody = shop("publish", CURL, "--to", "oci://127.0.0.1:1/fromscratch")
     assert nobody.code == 7
     assert "127.0.0.1:1" in nobody.stderr
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("place", PLACES)
+def test_publishing_to_a_registry_that_stalls_ends_with_the_signal(
+    shop: Inv, tmp_path: Path, place: str, number: signal.Signals
+) -> None:
+    with stalled(place) as (port, reached):
+        words = ["publish", CURL, "--to", f"oci://127.0.0.1:{port}/tools"]
+        words += [] if place == "handshake" else ["--insecure"]
+        interrupted(shop, words, place, port, reached, number)
+    assert half_files(tmp_path / "no cache", tmp_path / "artifacts") == []

@@ -17,13 +17,13 @@ from commands.verify import judge_file
 from core.errors import PublishError
 from core.progress import Report
 from core.settings import Settings
+from core.signing import PublicKey, SecretKey, new_key
 from flow.context import ROOT, Context
 from publish.check.directory import check_release
 from publish.check.findings import CheckResult
 from publish.manifest import read_manifest
 from publish.release.write import write_release
 from publish.trust.published import published_file
-from publish.trust.signing import PublicKey, SecretKey, new_key
 from tests.built import Built
 from tests.fakes import below
 from verify.verdict import Policy, Verdict
@@ -114,7 +114,7 @@ class TestMinisign:
         script = """if True:
             import sys
             from pathlib import Path
-            from publish.trust.signing import SecretKey
+            from core.signing import SecretKey
             from core.errors import PublishError
             try:
                 key = SecretKey.read(Path(sys.argv[1]), password=sys.argv[2])
@@ -257,7 +257,11 @@ class TestRelease:
         [
             ("curl-http", {"compiler-rt", "curl", "musl"}),
             ("curl-https", {"cacert", "compiler-rt", "curl", "mbedtls", "musl"}),
-            ("probe-micro", {"compiler-rt", "cpython", "musl", "probe"}),
+            ("probe-mini", {"compiler-rt", "micropython", "musl", "probe"}),
+            (
+                "probe-full",
+                {"cacert", "compiler-rt", "mbedtls", "micropython", "musl", "probe"},
+            ),
             (
                 "probe-nuitka",
                 {"cacert", "compiler-rt", "cpython", "mbedtls", "musl", "nuitka", "probe"},

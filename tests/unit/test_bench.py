@@ -47,6 +47,13 @@ def test_the_ca_bundle_is_found_in_a_file() -> None:
     assert bundle_in(b"nothing") == 0
 
 
+@pytest.mark.parametrize("lengths", [(), (1,), (700, 65535, 20)])
+def test_the_trust_anchors_are_counted(lengths: tuple[int, ...]) -> None:
+    index = b"".join(b"\xff\xff" + length.to_bytes(2, "big") for length in lengths)
+    anchors = b"ANCHORS\1" + len(lengths).to_bytes(2, "big") + index + b"r" * sum(lengths)
+    assert bundle_in(b"\0before" + anchors + b"after") == len(anchors)
+
+
 def test_seed_for_a_cold_build_takes_sources_alone(tmp_path: Path) -> None:
     old, new = Cache(tmp_path / "old"), Cache(tmp_path / "new")
     sha256 = put_bytes(old, b"musl")

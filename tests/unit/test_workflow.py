@@ -1,5 +1,6 @@
 """The workflows and the action: they call what exists, may do no more than they need, and believe nobody's text."""
 
+import os
 import re
 import shlex
 import shutil
@@ -9,16 +10,24 @@ from typing import Any
 
 import pytest
 
+from builders.sources.cache import FOLDERS, Cache
 from console.program import contexts_of
+from core.builder_keys import BuilderKeys
+from core.progress import Report
+from core.settings import Settings
 from core.target import Target
-from flow.context import ROOT
+from flow.context import ROOT, Context
 from tasks import namespace
+from tests.fakes import put_bytes
 from tests.yaml_file import read_yaml
 
 DIRECTORY = ROOT / ".github" / "workflows"
 WORKFLOWS = sorted(DIRECTORY.glob("*.yml"))
 ACTION = ROOT / "action.yml"
 EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}")
+PACKED = ["ac", "cas", "origin", "smoke", "took", "verdict"]
+"""What of a cache is worth handing on."""
+
 WRITES = {"contents", "packages", "id-token", "attestations", "artifact-metadata"}
 """What publishing needs, and nothing else does."""
 
@@ -97,6 +106,88 @@ def test_what_leaves_leaves_for_a_tag_only() -> None:
         )
         if leaving.search(script) or step.get("uses", "").startswith("actions/attest@"):
             assert step["if"] == "github.ref_type == 'tag'", step["name"]
+
+
+def test_caches_that_are_joined_are_signed_by_keys_that_the_last_job_believes() -> None:
+    path = DIRECTORY / "publish.yml"
+    for name, job in jobs(path).items():
+        scripts = [step.get("run", "") for step in job["steps"]]
+        key = next(n for n, text in enumerate(scripts) if "FROMSCRATCH_BUILDER_KEY=" in text)
+        builds = next(n for n, text in enumerate(scripts) if "inv build" in text)
+        assert key < builds, name
+        assert job["steps"][key]["env"] == {"KEY": "${{ secrets.BUILDER_KEY }}"}
+        assert scripts[key].startswith("umask 077\n")
+    packed = next(step["run"] for step in jobs(path)["build"]["steps"] if step.get("id") == "steps")
+    assert shlex.split(packed.split("tar --create")[1].splitlines()[0])[4:] == PACKED
+    assert set(PACKED) == {"cas", *FOLDERS.values()}
+    uploaded = jobs(path)["build"]["steps"][-1]["with"]["path"].splitlines()
+    assert [word.rpartition(".")[2] for word in uploaded] == ["tar", "pub"]
+    scripts = [step.get("run", "") for step in jobs(path)["publish"]["steps"]]
+    trusts = next(n for n, text in enumerate(scripts) if "FROMSCRATCH_TRUSTED_BUILDERS=" in text)
+    assert trusts < next(n for n, text in enumerate(scripts) if "inv build" in text)
+
+
+def test_steps_of_jobs_with_keys_of_their_own_are_joined_by_the_workflows_own_scripts(
+    tmp_path: Path,
+) -> None:
+    """The scripts run, with what a runner gives them; only ./inv is not called."""
+    path = DIRECTORY / "publish.yml"
+    named = {
+        (job, step["name"]): step["run"]
+        for job, found in jobs(path).items()
+        for step in found["steps"]
+        if "run" in step and "name" in step
+    }
+
+    def run(job: str, name: str, **more: str) -> None:
+        temp, variables = (
+            tmp_path / f"{job}-{more.get('TARGET', '')}".replace("/", "-"),
+            tmp_path / "env",
+        )
+        temp.mkdir(exist_ok=True)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "RUNNER_TEMP": str(temp),
+            "GITHUB_ENV": str(variables),
+            "GITHUB_OUTPUT": str(tmp_path / "output"),
+            "FROMSCRATCH_CACHE": str(temp / "cache"),
+            "KEY": "",
+            **more,
+        }
+        subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", named[job, name]], env=environment, check=True
+        )
+
+    joined = tmp_path / "publish-" / "steps"
+    joined.mkdir(parents=True)
+    for target in ("linux/amd64", "linux/arm64"):
+        temp = tmp_path / f"build-{target}".replace("/", "-")
+        run("build", "Put the builder key where nobody else can read it", TARGET=target)
+        own = Cache(temp / "cache", keys=BuilderKeys(path=temp / "builder.key"))
+        put_bytes(own, target.encode())
+        own.put_action(f"key-{temp.name}", {"target": target})
+        run("build", "Pack the steps up", TARGET=target)
+        for file in (*temp.glob("*.tar"), *temp.glob("steps-*.pub")):
+            shutil.copy(file, joined)
+    run("publish", "Join the steps")
+    (tmp_path / "env").unlink()
+    run("publish", "Believe the jobs of this run, and nobody else")
+    name, _, value = (tmp_path / "env").read_text("utf-8").strip().partition("=")
+    assert name == "FROMSCRATCH_TRUSTED_BUILDERS"
+    context = Context(
+        settings=Settings.read(
+            {
+                "trusted_builders": value,
+                "builder_key": str(tmp_path / "last.key"),
+                "cache": str(tmp_path / "publish-" / "cache"),
+            }
+        ),
+        report=Report(),
+    )
+    for target in ("linux/amd64", "linux/arm64"):
+        key = f"key-build-{target}".replace("/", "-")
+        assert context.cache.get_action(key) == {"target": target}
+    assert context.cache.strangers == set()
 
 
 def test_pull_requests_get_no_secrets() -> None:

@@ -119,6 +119,16 @@ def test_memory_has_a_limit_that_is_named(tmp_path: Path, code: int, killed: boo
     assert only(client).options["memswap_limit"] == 100 << 20
 
 
+def test_no_file_gets_larger_than_the_disk_that_a_step_may_take(tmp_path: Path) -> None:
+    client = FakeDocker()
+    limits = Limits(disk=100 << 20)
+    command = Command(argv=("sh",), env={}, log=tmp_path / "log", seconds=20, limits=limits)
+    with DockerEngine(client, "builder:1", CancelToken()).sandbox() as sandbox:
+        sandbox.run(command)
+    asked = only(client).options["ulimits"]
+    assert asked == [{"Name": "fsize", "Soft": 100 << 20, "Hard": 100 << 20}]
+
+
 def test_a_log_is_kept_up_to_its_bound(tmp_path: Path) -> None:
     client = FakeDocker(says=[b"first\n", *[b"x" * 999 + b"\n"] * 100, b"last\n"])
     engine = DockerEngine(client, "builder:1", CancelToken(), log_cap=10_000)

@@ -9,6 +9,7 @@ import pytest
 from commands.build import closing_table
 from commands.clean import clean
 from core.errors import ExitCode, FromscratchError, StepError, UsageError, VerdictError
+from core.files import temporary_directory
 from core.scratch import RunResult
 from core.target import Target
 from flow.build import Request, build
@@ -215,11 +216,13 @@ def test_cleaning_takes_what_was_built_and_leaves_who_is_at_work(
     harness.build()
     (harness.artifacts / "README.md").write_text("kept", "utf-8")
     sandboxes = harness.directory / "cache" / "boxes"
-    dead, alive = sandboxes / "sandbox-2000000000-x", sandboxes / f"sandbox-{os.getpid()}-x"
-    alive.mkdir(parents=True)
+    # A process of that number lives, but owns nothing.
+    dead = sandboxes / f"sandbox-{os.getpid()}-x"
+    sandboxes.mkdir(parents=True, exist_ok=True)
     deep(dead, 1_500, mode=0)
-    lines = clean(harness.context(), cache=False)
+    with temporary_directory(sandboxes, prefix="sandbox-1-") as alive:
+        lines = clean(harness.context(), cache=False)
+        assert [path for path in (dead, alive) if path.exists()] == [alive]
     assert f"removed {harness.artifacts / 'files'}" in lines
     assert [path.name for path in harness.artifacts.iterdir()] == ["README.md"]
-    assert [path for path in (dead, alive) if path.exists()] == [alive]
     assert Path(harness.directory / "cache" / "cas").is_dir()

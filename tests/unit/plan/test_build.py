@@ -1,5 +1,6 @@
 """One step: what it is given, what is taken from it, and how its failures are told."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from builders.build import FEW, LOG_LINES, Outcome
 from builders.plan import Step, topological_order
 from builders.schedule import run_plan
 from builders.tree import unpack_tree
-from core.errors import FromscratchError, StepError
+from core.errors import FromscratchError, StepError, StorageError
 from tests.fakes import BuildHarness, Running, below, make_something
 
 
@@ -185,6 +186,28 @@ def test_a_log_tells_of_the_last_run_only(harness: BuildHarness) -> None:
     assert failure(harness, script).what.count("once") == 1
 
 
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory"])
+def test_whatever_lies_in_a_logs_place_is_taken_away(
+    harness: BuildHarness, kind: str, tmp_path: Path
+) -> None:
+    run(harness)
+    (log,) = harness.builder().logs.iterdir()
+    log.unlink()
+    precious = tmp_path / "precious"
+    precious.write_text("somebody's")
+    match kind:
+        case "link":
+            log.symlink_to(precious)
+        case "pipe":
+            os.mkfifo(log)  # who opens it to write waits for a reader
+        case _:
+            log.mkdir()
+    harness.builder(rebuild=["musl"]).run(steps(harness)["musl"], {})
+    assert log.is_file()
+    assert not log.is_symlink()
+    assert precious.read_text() == "somebody's"
+
+
 def nothing(running: Running) -> int:
     return 0
 
@@ -296,3 +319,14 @@ def test_products_are_known_by_name_in_one_order_cached_or_not(harness: BuildHar
     again = run(harness)
     assert again.cached
     assert list(again.files) == ["a", "b", "c"]
+
+
+def test_a_disk_that_is_full_while_a_step_is_prepared_is_named(harness: BuildHarness) -> None:
+    def script(running: Running) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    harness.engine.script = script
+    with pytest.raises(StorageError, match="full") as caught:
+        run(harness)
+    assert str(harness.cache.root) in caught.value.what
+    assert "FROMSCRATCH_CACHE" in caught.value.next

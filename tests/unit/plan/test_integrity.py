@@ -117,3 +117,26 @@ def test_deep_believes_no_stamp(toolchain: Toolchain, stamp: Path) -> None:
     assert check_toolchain(toolchain, stamp) == 5
     with pytest.raises(EngineError):
         check_toolchain(toolchain, stamp, deep=True)
+
+
+@pytest.mark.parametrize("kind", ["huge", "link", "pipe", "directory"])
+def test_whatever_lies_in_the_stamps_place_is_no_stamp(
+    toolchain: Toolchain, stamp: Path, kind: str, tmp_path: Path
+) -> None:
+    check_toolchain(toolchain, stamp)
+    good = stamp.read_bytes()
+    stamp.unlink()
+    match kind:
+        case "huge":
+            stamp.touch()
+            os.truncate(stamp, 1 << 40)
+        case "link":
+            (tmp_path / "elsewhere").write_bytes(good)
+            stamp.symlink_to(tmp_path / "elsewhere")
+        case "pipe":
+            os.mkfifo(stamp)
+        case _:
+            stamp.mkdir()
+    assert check_toolchain(toolchain, stamp) == 5
+    assert not stamp.is_symlink()
+    assert stamp.read_bytes() == good

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from core.files import hash_file
+from core.signing import PublicKey, SecretKey
 from core.target import Target
 from publish.check.directory import check_release
 from publish.check.findings import CheckResult
@@ -23,7 +24,6 @@ from publish.release.write import WrittenRelease, write_release
 from publish.trust.components import Component, Role, Wheel, component_of
 from publish.trust.provenance import BuildPlatform
 from publish.trust.published import PublishedFile, published_file
-from publish.trust.signing import PublicKey, SecretKey
 from recipes.images import ImageFile, ImageRecipe
 from recipes.model import Recipe
 from tests.fakes import HELLO, World

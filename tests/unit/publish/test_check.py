@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from core.errors import PublishError
+from core.signing import PublicKey, SecretKey
 from publish.check.directory import check_release
 from publish.check.findings import CheckResult
 from publish.check.image import check_image
 from publish.oci.layout import Layout
 from publish.release.image import attachments
 from publish.trust.envelope import envelope, open_envelope
-from publish.trust.signing import PublicKey, SecretKey
 from tests.fakes import below
 from tests.fixtures.make_elf import DIRECTORY
 from tests.unit.publish.releases import Bench, retar, unpacking, whats

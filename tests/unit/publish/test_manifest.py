@@ -242,3 +242,60 @@ def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
         thread.join(30)
     assert paths(tmp_path) == [artifact.path for artifact in artifacts]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["files", NAME]
+
+
+@pytest.mark.parametrize("moment", range(8))
+def test_a_file_has_its_row_whenever_a_delivery_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    """Every change of a name is a moment at which a run can be killed."""
+    directory, staging = tmp_path / "artifacts", tmp_path / "staging"
+    left = moment
+
+    def offer(text: str) -> tuple[list[Artifact], dict[str, Path]]:
+        staging.mkdir(exist_ok=True)
+        staged = {f"files/{name}": staging / name for name in "ab"}
+        for path in staged.values():
+            path.write_text(text, "utf-8")
+        size = len(text)
+        return [replace(ARTIFACT, path=path, size=size) for path in staged], staged
+
+    def lies() -> list[str]:
+        rows = {artifact.path: artifact.size for artifact in read_manifest(directory)}
+        there = sorted(directory.glob("files/*"))
+        return [
+            path.name for path in there if rows.get(f"files/{path.name}") != path.stat().st_size
+        ]
+
+    artifacts, staged = offer("old")
+    write_manifest(directory, artifacts, staged=staged)
+    assert lies() == []
+    replaced, unlinked = Path.replace, Path.unlink
+
+    def count() -> None:
+        nonlocal left
+        if left == 0:
+            raise KeyboardInterrupt
+        left -= 1
+
+    def replace_(self: Path, target: Path) -> Path:
+        count()
+        return replaced(self, target)
+
+    def unlink(self: Path, *, missing_ok: bool = False) -> None:
+        count()
+        unlinked(self, missing_ok=missing_ok)
+
+    artifacts, staged = offer("newer")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replace_)
+        patch.setattr(Path, "unlink", unlink)
+        try:
+            write_manifest(directory, artifacts, staged=staged)
+        except KeyboardInterrupt:
+            assert left == 0
+    assert lies() == []
+    artifacts, staged = offer("newer")
+    write_manifest(directory, artifacts, staged=staged)
+    assert lies() == []
+    assert len(list(directory.glob("files/*"))) == 2

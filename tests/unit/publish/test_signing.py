@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import PublishError
-from publish.trust.minisign import parameters, parse_public, parse_secret, parse_signature
-from publish.trust.signing import PublicKey, SecretKey, new_key
+from core.minisign import parameters, parse_public, parse_secret, parse_signature
+from core.signing import PublicKey, SecretKey, new_key
 
 # Written by minisign 0.11 with -G -W and with -S, for these tests alone.
 SECRET = """untrusted comment: minisign encrypted secret key
@@ -33,7 +33,7 @@ COIZPYWm9m1BgxzxfuvgzMiRW6sL/piKBjpA2h8C3vP77Eph3ODmNb3ct9CgvUdtzpE/vKUjl/hTUr6+
 FULL = """
 import resource, sys
 from pathlib import Path
-from publish.trust.signing import new_key
+from core.signing import new_key
 from core.errors import PublishError
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 try:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders.sources.cache import Cache, EntryKind, WrongBytesError
+from builders.sources.cache import Cache, WrongBytesError, _stamp
 from core.errors import StorageError
+from core.kinds import EntryKind
 from tests.fakes import put_bytes
 
 HELLO = hashlib.sha256(b"hello").hexdigest()
@@ -150,9 +151,7 @@ def test_verify_finds_what_the_fast_way_cannot(cache: Cache) -> None:
     assert path is not None
     overwrite(path, b"jello")
     # As if bits had rotted: the state that was remembered is the state that is there.
-    state = path.stat()
-    stamp = [state.st_size, state.st_mtime_ns, state.st_ino, state.st_ctime_ns]
-    (cache.root / "seen" / HELLO[:2] / HELLO).write_text(str(stamp))
+    cache._seal(cache._seen_path(HELLO), HELLO, _stamp(path.lstat()))
     assert cache.blob(HELLO) is not None
     cache.put_action("key", {})
     (cache.root / "ac" / "key").write_text("{}")

@@ -3,11 +3,8 @@
 A key file that others can read is no secret, so it is refused. Nothing here prints a key or says it in an error.
 """
 
-import contextlib
 import hashlib
-import os
 import secrets
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -15,12 +12,10 @@ from typing import Self
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from core import minisign
 from core.errors import PublishError
-from publish.trust import minisign
-from publish.trust.minisign import SignatureFile
-
-LARGEST = 4096
-"""Bytes: key and signature files have 400 at most."""
+from core.key_file import read_key, write_new_key
+from core.minisign import SignatureFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +50,11 @@ class PublicKey:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        return cls.parse(_read(path, what="public key"))
+        return cls.parse(read_key(path, what="public key"))
 
     def write(self, path: Path) -> None:
         """Write the public key file. Raises PublishError when it exists already or cannot be written."""
-        _write_new(path, self.text, mode=0o644)
+        write_new_key(path, self.text, mode=0o644)
 
     def verify(self, data: bytes, signature: str) -> str:
         """Return the trusted comment of a signature over ``data``. Raises PublishError when it does not hold.
@@ -111,7 +106,7 @@ class SecretKey:
 
         Raises PublishError for a file that others may read, that is no plain file, is damaged, or needs a password.
         """
-        text = _read(path, what="secret key", secret=True)
+        text = read_key(path, what="secret key", secret=True)
         try:
             number, seed, point = minisign.parse_secret(text, password=password)
             key = cls(public=PublicKey(id=number, point=point), seed=seed)
@@ -126,7 +121,7 @@ class SecretKey:
     def write(self, path: Path) -> None:
         """Write the secret key file, for its owner only. Raises PublishError when there is such a file already."""
         text = minisign.secret_text(self.public.id, self.seed, self.public.point)
-        _write_new(path, text, mode=0o600)
+        write_new_key(path, text, mode=0o600)
 
     def sign(self, data: bytes, *, comment: str) -> bytes:
         """Return the text of a ``.minisig`` file. The same key, data and comment give the same bytes.
@@ -162,71 +157,3 @@ def new_key(path: Path, public: Path) -> SecretKey:
 
 def _hash(data: bytes) -> bytes:
     return hashlib.blake2b(data).digest()
-
-
-def _read(path: Path, *, what: str, secret: bool = False) -> str:
-    """Read a small file. What is checked is what was opened, whatever the name leads to by then."""
-    try:
-        # A pipe must not keep us waiting.
-        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        msg = f"The {what} {path} cannot be read: {error}"
-        raise PublishError(msg, next="./inv key new makes a pair of keys") from error
-    try:
-        status = os.fstat(number)
-        if not stat.S_ISREG(status.st_mode):
-            msg = f"The {what} {path} is not a regular file."
-            raise PublishError(msg)
-        if secret:
-            _refuse_shared(path, status)
-        data = os.read(number, LARGEST + 1)
-        if len(data) > LARGEST:
-            msg = f"The {what} {path} is too large to be one."
-            raise PublishError(msg)
-        return data.decode("ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        msg = f"The {what} {path} cannot be read: {reason}"
-        raise PublishError(msg) from None  # a decoding error would quote it
-    finally:
-        os.close(number)
-
-
-def _refuse_shared(path: Path, status: os.stat_result) -> None:
-    if status.st_mode & 0o077:
-        mode = stat.S_IMODE(status.st_mode)
-        msg = f"The secret key {path} has mode {mode:04o}: others may use it."
-        raise PublishError(
-            msg,
-            why="it was copied or made without care",
-            next=f"chmod 600 {path}; if others were on this machine, make a new key",
-        )
-    if status.st_uid not in {os.geteuid(), 0}:
-        msg = f"The secret key {path} belongs to another user (uid {status.st_uid})."
-        raise PublishError(msg, next="use a copy of your own, with mode 0600")
-
-
-def _write_new(path: Path, text: str, *, mode: int) -> None:
-    created = False
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        created = True
-        with os.fdopen(number, "w", encoding="ascii") as file:
-            os.fchmod(file.fileno(), mode)  # whatever the umask
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException as error:
-        if created:
-            with contextlib.suppress(OSError):
-                path.unlink()
-        if isinstance(error, FileExistsError):
-            msg = f"{path} exists already; a key is never overwritten."
-            next_step = "choose another file, or move that one away"
-            raise PublishError(msg, next=next_step) from error
-        if isinstance(error, OSError):
-            msg = f"{path} cannot be written: {error}"
-            next_step = "check free space and permissions of its directory"
-            raise PublishError(msg, next=next_step) from error
-        raise
