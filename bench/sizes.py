@@ -5,6 +5,7 @@ import subprocess
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.report import Figure
 from core.progress import Report
@@ -54,7 +55,7 @@ def sizes(_: argparse.Namespace) -> Iterator[Figure]:
 
 def authorities_in(data: bytes) -> int:
     """How many of the bytes say whom to trust: anchors, or else certificates as PEM."""
-    return anchors_in(data) or bundle_in(data)
+    return anchors_in(data).size or bundle_in(data)
 
 
 def bundle_in(data: bytes) -> int:
@@ -64,12 +65,20 @@ def bundle_in(data: bytes) -> int:
     return data.rfind(end) + len(end) - first if first >= 0 else 0
 
 
-def anchors_in(data: bytes) -> int:
-    """How many bytes of the file are trust anchors, in the form of ``recipes/cacert/format.h``; 0: there are none.
+class Anchors(NamedTuple):
+    """Trust anchors in a file."""
+
+    number: int
+    size: int
+    """In bytes."""
+
+
+def anchors_in(data: bytes) -> Anchors:
+    """The trust anchors in a file, in the form of ``recipes/cacert/format.h``; none when there are none.
 
     Code that looks for the form has its first bytes as well, but not what must follow them.
     """
-    largest, at = 0, data.find(ANCHORS)
+    found, at = Anchors(0, 0), data.find(ANCHORS)
     while at >= 0:
         number = int.from_bytes(data[at + 8 : at + 10], "big")
         index = data[at + 10 : at + 10 + 4 * number]
@@ -80,9 +89,9 @@ def anchors_in(data: bytes) -> int:
         hashes = [index[row : row + 2] for row in range(0, len(index), 4)]
         whole = len(index) == 4 * number and at + size <= len(data)
         if number and whole and all(lengths) and hashes == sorted(hashes):
-            largest = max(largest, size)
+            found = max(found, Anchors(number, size))
         at = data.find(ANCHORS, at + 1)
-    return largest
+    return found
 
 
 def built(products: Sequence[str] = CURLS) -> dict[tuple[str, bool], Path]:

@@ -69,9 +69,10 @@ def test_anchors_are_found_in_a_file_and_not_what_only_looks_like_them() -> None
             [chance.randrange(65536) for _ in range(number)],
         )
         noise = b"\0ANCHORS\1\0ANCHORS\1"
-        assert anchors_in(noise + blob + noise) == len(blob) == authorities_in(blob)
-        assert anchors_in(blob[:-1]) == 0
-    assert anchors_in(b"ANCHORS\1" + bytes(99)) == anchors_in(b"") == 0
+        assert anchors_in(noise + blob + noise) == (number, len(blob))
+        assert anchors_in(blob[:-1]) == (0, 0)
+        assert authorities_in(blob) == len(blob)
+    assert anchors_in(b"ANCHORS\1" + bytes(99)) == anchors_in(b"") == (0, 0)
 
 
 def test_seed_for_a_cold_build_takes_sources_alone(tmp_path: Path) -> None:
