@@ -75,6 +75,12 @@ def test_anchors_are_found_in_a_file_and_not_what_only_looks_like_them() -> None
     assert anchors_in(b"ANCHORS\1" + bytes(99)) == anchors_in(b"") == (0, 0)
 
 
+@pytest.mark.parametrize("lengths", [(1,), (700, 65535, 20)])
+def test_the_trust_anchors_are_counted(lengths: tuple[int, ...]) -> None:
+    blob = anchors([b"r" * length for length in lengths], [0xFFFF] * len(lengths))
+    assert authorities_in(b"\0before" + blob + b"after") == len(blob)
+
+
 def test_seed_for_a_cold_build_takes_sources_alone(tmp_path: Path) -> None:
     old, new = Cache(tmp_path / "old"), Cache(tmp_path / "new")
     sha256 = put_bytes(old, b"musl")
