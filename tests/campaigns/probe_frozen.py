@@ -1,7 +1,7 @@
 """The same hostile servers against the frozen files: an interpreter in C reads what they send, and so may break in C.
 
-The cases take the files in turn. ``FROMSCRATCH_TEST_PROBE`` names one to attack alone: what a sanitizer finds it prints to
-to its standard error, and that is a violation.
+The cases take the files in turn. ``FROMSCRATCH_TEST_PROBE`` names one to attack alone: what a sanitizer finds, it prints
+to standard error, and that is a violation.
 """
 
 import os
