@@ -1,6 +1,6 @@
 """The same hostile servers against the frozen files: an interpreter in C reads what they send, and so may break in C.
 
-The cases take the files in turn. ``FROMSCRATCH_TEST_PROBE`` names one to attack alone: what a sanitizer finds, it prints
+The cases take the files in turn. ``FROMSCRATCH_TEST_PROBE`` names one to attack alone: what a sanitizer finds goes
 to standard error, and that is a violation.
 """
 
