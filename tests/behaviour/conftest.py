@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Protocol
 
 import pytest
 
-from tests.built import Built
-
-ROOT = Path(__file__).parents[2]
-
-RUNNERS = ("python", "mini", "full", "nuitka")
-"""The ways to run the probe: the package by this Python, and the frozen files."""
-
-WITHOUT_TLS = {"mini"}
-"""Those of them that have no TLS, and must say so."""
+from tests.interpreters import FROZEN, ROOT, Interpreter, command_of, interpreters
 
 
 class Probe(Protocol):
@@ -35,41 +24,23 @@ class Probe(Protocol):
     ) -> subprocess.CompletedProcess[str]: ...
 
 
-@pytest.fixture(params=RUNNERS)
-def runner(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
+@pytest.fixture(params=interpreters())
+def interpreter(request: pytest.FixtureRequest) -> Interpreter:
+    return Interpreter(request.param)
 
 
 @pytest.fixture
-def command(runner: str, request: pytest.FixtureRequest) -> list[str]:
-    if runner == "python":
-        return [sys.executable, "-S", "-m", "probe"]
-    frozen: Built = request.getfixturevalue("frozen")
-    return [str(frozen.file(f"probe:{runner}"))]
+def command(interpreter: Interpreter, request: pytest.FixtureRequest) -> list[str]:
+    needed = interpreter in FROZEN
+    return command_of(interpreter, request.getfixturevalue("frozen") if needed else None)
 
 
 @pytest.fixture(scope="session")
-def interpreters(request: pytest.FixtureRequest) -> dict[str, list[str]]:
-    """The command of each way to run the probe; all must behave alike.
-
-    ``PROBE_INTERPRETERS``, as NAME=FILE,NAME=FILE, names other frozen files to compare with the package.
-    """
-    found = {"python": [sys.executable, "-S", "-m", "probe"]}
-    others = os.environ.get("PROBE_INTERPRETERS", "")
-    if others:
-        return found | {
-            name: [file] for name, _, file in (o.partition("=") for o in others.split(","))
-        }
-    frozen: Built = request.getfixturevalue("frozen")
-    return found | {
-        name: [str(frozen.file(f"probe:{name}"))] for name in RUNNERS if name != "python"
-    }
-
-
-@pytest.fixture
-def has_tls(runner: str) -> bool:
-    return runner not in WITHOUT_TLS
+def commands(request: pytest.FixtureRequest) -> dict[Interpreter, list[str]]:
+    """The words of every way to run the probe: all must behave as the package on CPython, which is the first."""
+    others = [one for one in interpreters() if one is not Interpreter.CPYTHON]
+    frozen = request.getfixturevalue("frozen") if set(others) & set(FROZEN) else None
+    return {one: command_of(one, frozen) for one in (Interpreter.CPYTHON, *others)}
 
 
 def cpu_of_children() -> float:

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from probe.options import CHECK_NAMES, CHECK_OPTIONS, COMMON_OPTIONS, OPTION_KINDS
-from tests.behaviour.conftest import ROOT
 from tests.behaviour.servers import http_reply, serving
 from tests.behaviour.test_other_checks import AMQP_START, GRPC, MYSQL_GREETING, mysql, pg
+from tests.interpreters import ROOT, Interpreter
 
 TIMES = re.compile(rb"(?:[0-9.]+ (?:ms|s)\b)|(?<=\"seconds\": )[0-9.]+")
 """What differs from run to run."""
@@ -50,9 +50,9 @@ def said(command: Sequence[str], run: Run) -> tuple[int, bytes]:
     return done.returncode, TIMES.sub(b"T", done.stdout)
 
 
-def agree(interpreters: Mapping[str, Sequence[str]], run: Run) -> None:
+def agree(commands: Mapping[Interpreter, Sequence[str]], run: Run) -> None:
     """All of them say what the first one says."""
-    (first, command), *others = interpreters.items()
+    (first, command), *others = commands.items()
     assert others, "one alone cannot disagree"
     expected = said(command, run)
     assert expected[0] in {0, 1}
@@ -186,13 +186,13 @@ def command_lines(draw: st.DrawFn) -> Run:
 @example(Run(words=[b"--version"]))
 @example(Run(words=[b"file", b"/none\xff\xc3\xa9"]))
 @DIFFERENTIAL
-def test_command_lines(interpreters: Mapping[str, Sequence[str]], run: Run) -> None:
-    agree(interpreters, run)
+def test_command_lines(commands: Mapping[Interpreter, Sequence[str]], run: Run) -> None:
+    agree(commands, run)
 
 
 @pytest.mark.parametrize("check", CHECK_NAMES)
-def test_help(interpreters: Mapping[str, Sequence[str]], check: str) -> None:
-    agree(interpreters, Run(words=[check.encode(), b"--help"]))
+def test_help(commands: Mapping[Interpreter, Sequence[str]], check: str) -> None:
+    agree(commands, Run(words=[check.encode(), b"--help"]))
 
 
 # --- servers ---------------------------------------------------------------------------------------------------------
@@ -309,10 +309,10 @@ def conversations(draw: st.DrawFn) -> tuple[str, list[bytes], bytes]:
 @given(conversations())
 @DIFFERENTIAL
 def test_conversations(
-    interpreters: Mapping[str, Sequence[str]],
+    commands: Mapping[Interpreter, Sequence[str]],
     replier: Replier,
     talk: tuple[str, list[bytes], bytes],
 ) -> None:
     check, words, replier.reply = talk
     target = b"http://u:pw1234@" + replier.address + b"/h" if check == "http" else replier.address
-    agree(interpreters, Run(words=[check.encode(), target, b"--timeout", b"9s", *words]))
+    agree(commands, Run(words=[check.encode(), target, b"--timeout", b"9s", *words]))

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.behaviour.conftest import ROOT, Probe
+from tests.behaviour.conftest import Probe
 from tests.behaviour.servers import answer, drip, free_port, http_reply, read_request, serving
+from tests.interpreters import ROOT
 
 
 def test_healthy_is_0_and_one_line(probe: Probe) -> None:

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from trustme import CA
 
-from tests.behaviour.conftest import RUNNERS, WITHOUT_TLS, Probe
+from tests.behaviour.conftest import Probe
 from tests.behaviour.servers import Handler, greet, serving
 from tests.behaviour.test_other_checks import AMQP_START, MYSQL_GREETING, mysql, pg
 from tests.integration.certificates import HOST, context_of
+from tests.interpreters import Interpreter, interpreters
 
 Switch = Callable[[socket.socket], None]
 
@@ -75,11 +76,10 @@ def secured(case: Case, context: ssl.SSLContext, seen: list[bytes] | None = None
     return handle
 
 
-@pytest.fixture(params=[name for name in RUNNERS if name not in WITHOUT_TLS])
-def runner(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=[one for one in interpreters() if one.has_tls])
+def interpreter(request: pytest.FixtureRequest) -> Interpreter:
     """Only those that have TLS."""
-    name: str = request.param
-    return name
+    return Interpreter(request.param)
 
 
 @pytest.mark.parametrize("check", list(CASES))
