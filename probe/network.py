@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probe.address import known_addresses, socket_address, split_host_port, unix_address
+from probe.address import check_host, known_addresses, socket_address, split_host_port, unix_address
 from probe.dns import resolve_name
 from probe.errors import Usage
 from probe.kinds import Steps
@@ -25,10 +25,11 @@ def connect_host(host: str, port: int, family: int, trace: Trace) -> Steps[Strea
 
 def server_target(options: Options, default_port: int) -> str:
     """Say what `open_server` will connect to; checks the options on the way."""
-    path = options.text("unix-socket")
+    if options.has("server-name"):
+        check_host(options.text("server-name"))
+    path = options.data("unix-socket")
     if path:
-        unix_address(path)
-        return path
+        return unix_address(path)[4]
     address = options.text("address")
     if not address and not default_port:
         msg = f"{options.check} needs HOST:PORT (probe {options.check} --help)"
@@ -39,9 +40,16 @@ def server_target(options: Options, default_port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def server_host(options: Options) -> str:
+    """Return the name that the certificate of that server must have, unless --server-name says so."""
+    if options.has("unix-socket"):
+        return "localhost"
+    return split_host_port(options.text("address"), 1)[0]
+
+
 def open_server(options: Options, default_port: int, trace: Trace) -> Steps[Stream]:
     """Connect to the Unix socket or HOST:PORT that the options name."""
-    path = options.text("unix-socket")
+    path = options.data("unix-socket")
     if path:
         return (yield from open_stream([unix_address(path)], trace))
     host, port = split_host_port(options.text("address"), options.count("port") or default_port)

@@ -13,9 +13,9 @@ from builders.engines.docker import connect
 from builders.engines.isolation import backends, find_backend, try_backend
 from builders.engines.scratch_root import SandboxEnvironment
 from core.errors import EngineError
+from tests.anchors import AnchorTools
 from tests.built import Built
-
-PROBES = ("probe:micro", "probe:nuitka")
+from tests.interpreters import PROBES
 
 
 @functools.cache
@@ -61,8 +61,14 @@ def ca(authority: CA, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def frozen(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Both variants of the probe."""
+    """The probe in every form that is one file."""
     return Built.once(tmp_path_factory.mktemp("frozen"), *PROBES)
+
+
+@pytest.fixture(scope="session")
+def anchor_tools(tmp_path_factory: pytest.TempPathFactory) -> AnchorTools:
+    """The encoder of trust anchors, and mbedTLS looking for them."""
+    return AnchorTools.once(tmp_path_factory.mktemp("anchors"))
 
 
 @pytest.fixture(scope="session")

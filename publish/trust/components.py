@@ -99,13 +99,16 @@ def linked(
     def visit(recipe: Recipe, variant: Variant, role: Role) -> list[str]:
         if recipe.kind is RecipeKind.TOOL:
             return []
-        needs = [
-            name
-            for need in variant.needs
-            if (found_need := find_need(need, recipes)) and not _runs(*found_need, recipe)
-            for name in visit(*found_need, Role.DATA if need in variant.embeds else Role.LIBRARY)
-        ]
-        if variant.native and variant.name:
+        needs = []
+        for need in (
+            () if role is Role.DATA else variant.needs
+        ):  # data is not linked with what made it
+            found_need = find_need(need, recipes)
+            if found_need and need in variant.embeds:
+                needs += visit(*found_need, Role.DATA)
+            elif found_need and not _runs(*found_need, recipe):
+                needs += visit(*found_need, Role.LIBRARY)
+        if variant.native and variant.name and role is not Role.DATA:
             return needs  # made once for all targets, and part of the file that needs it
         for bundled in recipe.bill.carries:
             needs.append(bundled.name)

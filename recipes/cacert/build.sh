@@ -1,6 +1,19 @@
 #!/bin/sh
-# The PEM bundle out of the wheel, without its comments: only the certificates count. In: SRC, OUT.
+# Whom to trust, out of the wheel. In: SRC, WORK, OUT, RECIPE, VARIANT, CFLAGS, LDFLAGS.
 set -eu
-awk '/-----BEGIN CERTIFICATE-----/ { inside = 1 } inside { print } /-----END CERTIFICATE-----/ { inside = 0 }' \
-    "$SRC/certifi/cacert.pem" >"$OUT/cacert.pem"
-test -s "$OUT/cacert.pem"
+case $VARIANT in
+pem)
+    # Without the comments: only the certificates count.
+    awk '/-----BEGIN CERTIFICATE-----/ { inside = 1 } inside { print } /-----END CERTIFICATE-----/ { inside = 0 }' \
+        "$SRC/certifi/cacert.pem" >"$OUT/cacert.pem"
+    test -s "$OUT/cacert.pem"
+    ;;
+anchors)
+    # shellcheck disable=SC2086
+    cc -std=c11 $CFLAGS $LDFLAGS "$RECIPE/encode.c" -o "$WORK/encode"
+    "$WORK/encode" "$SRC/certifi/cacert.pem" "$OUT/anchors.bin"
+    ;;
+lookup)
+    cp "$RECIPE/anchors.c" "$RECIPE/anchors.h" "$RECIPE/format.h" "$OUT"
+    ;;
+esac

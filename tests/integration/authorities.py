@@ -1,0 +1,94 @@
+"""Certificate authorities of every kind, and chains of them."""
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+HOST = "app.example"
+NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+DAY = datetime.timedelta(days=1)
+
+Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+KEY_KINDS = ("P-256", "P-384", "P-521", "RSA-2048", "RSA-4096")
+
+
+def make_key(kind: str = "P-256") -> Key:
+    """A private key of one of `KEY_KINDS`."""
+    family, _, bits = kind.partition("-")
+    if family == "RSA":
+        return rsa.generate_private_key(public_exponent=65537, key_size=int(bits))
+    curve = {"256": ec.SECP256R1(), "384": ec.SECP384R1(), "521": ec.SECP521R1()}[bits]
+    return ec.generate_private_key(curve)
+
+
+def name_of(*texts: str) -> x509.Name:
+    """An organisation, and a common name where there is a second text."""
+    kinds = (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME)
+    return x509.Name(
+        [x509.NameAttribute(kind, text) for kind, text in zip(kinds, texts, strict=False)]
+    )
+
+
+def pem_of(*certificates: x509.Certificate) -> bytes:
+    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
+
+
+def basic(*, ca: bool = True, path: int | None = None) -> x509.Extension[x509.BasicConstraints]:
+    value = x509.BasicConstraints(ca=ca, path_length=path)
+    return x509.Extension(oid=value.oid, critical=True, value=value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Authority:
+    """Who can sign: a name, a key, and the certificate that says so."""
+
+    name: x509.Name
+    key: Key = field(default_factory=make_key)
+    certificate: x509.Certificate
+
+    @classmethod
+    def make(
+        cls,
+        *texts: str,
+        name: x509.Name | None = None,
+        key: Key | None = None,
+        by: Self | None = None,
+        first: datetime.datetime = NOW - DAY,
+        last: datetime.datetime = NOW + 365 * DAY,
+        extensions: Sequence[x509.Extension[x509.ExtensionType]] = (basic(),),
+        hosts: Sequence[str] = (),
+    ) -> Self:
+        """A root; with ``by`` signed by another one; with ``hosts`` a server's certificate as well."""
+        key = key or make_key()
+        name = name or name_of(*texts)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(by.name if by else name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(first)
+            .not_valid_after(last)
+        )
+        if hosts:
+            names = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
+            builder = builder.add_extension(names, critical=False)
+        for extension in extensions:
+            builder = builder.add_extension(extension.value, critical=extension.critical)
+        signed = builder.sign(by.key if by else key, hashes.SHA256())
+        return cls(name=name, key=key, certificate=signed)
+
+    def leaf(self, host: str = HOST) -> x509.Certificate:
+        """The certificate of a server."""
+        return Authority.make(host, by=self, extensions=(), hosts=[host]).certificate
+
+    @property
+    def pem(self) -> bytes:
+        return pem_of(self.certificate)
