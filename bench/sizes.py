@@ -31,6 +31,9 @@ BARS: Mapping[tuple[str, bool], tuple[int | None, int | None, str]] = {
 }
 """What a file must and should not exceed, packed or not, and what was measured before; without the CA bundle."""
 
+ANCHORS = b"ANCHORS\1"
+"""What trust anchors begin with."""
+
 WITH_BUNDLE = ("curl:https", "probe:nuitka")
 
 
@@ -60,20 +63,21 @@ def sizes(_: argparse.Namespace) -> Iterator[Figure]:
 
 def bundle_in(data: bytes) -> int:
     """How many bytes lie from the first certificate to the end of the last, or are trust anchors."""
-    anchors = data.find(b"ANCHORS\1")
-    if anchors >= 0:
-        return _size_of_anchors(data[anchors:])
+    # What looks for anchors has the word, too, and none behind it.
+    if anchors := max(map(_size_of_anchors, data.split(ANCHORS)[1:]), default=0):
+        return anchors
     end = b"-----END CERTIFICATE-----\n"
     first = data.find(b"-----BEGIN CERTIFICATE-----\n")
     return data.rfind(end) + len(end) - first if first >= 0 else 0
 
 
 def _size_of_anchors(data: bytes) -> int:
-    """The form is described in recipes/cacert/format.h: head, index, records."""
-    head, entry = 10, 4
-    records = head + entry * int.from_bytes(data[8:head], "big")
-    lengths = (data[at + 2 : at + entry] for at in range(head, records, entry))
-    return records + sum(int.from_bytes(length, "big") for length in lengths)
+    """How many bytes they are, with ``data`` behind `ANCHORS`: recipes/cacert/format.h. 0 for something else."""
+    head, entry = 2, 4
+    records = head + entry * int.from_bytes(data[:head], "big")
+    index = [data[at : at + entry] for at in range(head, records, entry)]
+    size = records + sum(int.from_bytes(lengths[2:], "big") for lengths in index)
+    return len(ANCHORS) + size if index == sorted(index) and head < size <= len(data) else 0
 
 
 def built(products: Sequence[str] = CURLS) -> dict[tuple[str, bool], Path]:

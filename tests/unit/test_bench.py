@@ -47,11 +47,14 @@ def test_the_ca_bundle_is_found_in_a_file() -> None:
     assert bundle_in(b"nothing") == 0
 
 
-@pytest.mark.parametrize("lengths", [(), (1,), (700, 65535, 20)])
+@pytest.mark.parametrize("lengths", [(1,), (700, 65535, 20), (300,) * 500])
 def test_the_trust_anchors_are_counted(lengths: tuple[int, ...]) -> None:
-    index = b"".join(b"\xff\xff" + length.to_bytes(2, "big") for length in lengths)
+    rows = enumerate(lengths, 250)
+    index = b"".join(hash_.to_bytes(2, "big") + length.to_bytes(2, "big") for hash_, length in rows)
     anchors = b"ANCHORS\1" + len(lengths).to_bytes(2, "big") + index + b"r" * sum(lengths)
-    assert bundle_in(b"\0before" + anchors + b"after") == len(anchors)
+    for before in (b"\0before", b"ANCHORS\1", b"ANCHORS\1\0\2\0\3\0\4\0\2\0\1"):
+        assert bundle_in(before + anchors + b"after") == len(anchors)
+    assert bundle_in(anchors[:-1]) == 0
 
 
 def test_seed_for_a_cold_build_takes_sources_alone(tmp_path: Path) -> None:
