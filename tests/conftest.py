@@ -16,7 +16,7 @@ from core.errors import EngineError
 from tests.anchors import AnchorTools
 from tests.built import Built
 
-PROBES = ("probe:micro", "probe:nuitka")
+PROBES = ("probe:mini", "probe:full", "probe:nuitka")
 
 
 @functools.cache
@@ -62,7 +62,7 @@ def ca(authority: CA, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def frozen(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Both variants of the probe."""
+    """Every variant of the probe."""
     return Built.once(tmp_path_factory.mktemp("frozen"), *PROBES)
 
 

@@ -1,10 +1,9 @@
-"""Turn the probe's package into one module, and that into bytecode in a C array: what the frozen program runs.
+"""Turn a module into bytecode in a C array, ``frozen``: what the start of the compiled probe runs.
 
-Usage: freeze.py bytecode|source PACKAGE OUT, or freeze.py module FILE OUT
+Usage: freeze.py FILE OUT
 
-The modules are merged into one, since a program without importlib cannot import its own. What only people read is left
-out: annotations, docstrings, file names, line numbers. Run by the very Python whose library the program is linked from,
-as the format of bytecode changes with every version.
+What only people read is left out: annotations, docstrings, file names, line numbers. Run by the very Python whose
+library the program is linked from, as the format of bytecode changes with every version.
 """
 
 import ast
@@ -12,57 +11,6 @@ import marshal
 import sys
 from pathlib import Path
 from types import CodeType
-
-TYPING_ONLY = {"__future__", "typing", "collections.abc"}
-PACKAGE = "probe."
-
-
-def merge(directory: Path) -> ast.Module:
-    """Return all modules as one, each after those that it imports."""
-    trees = {
-        path.stem: ast.parse(path.read_text("utf-8"))
-        for path in sorted(directory.glob("*.py"))
-        if path.stem != "__init__"
-    }
-    needs = {name: set(own_imports(tree)) for name, tree in trees.items()}
-    order: list[str] = []
-    while len(order) < len(trees):
-        ready = sorted(name for name in trees if name not in order and needs[name] <= set(order))
-        if not ready:
-            sys.exit("freeze.py: the modules import each other in a circle")
-        order += [name for name in ready if name != "__main__"] or ready
-    body = [node for name in order for node in trees[name].body if not for_people(node)]
-    return unannotated(ast.Module(body, []))
-
-
-def unannotated(tree: ast.Module) -> ast.Module:
-    """Return ``tree`` without annotations, ready to be compiled."""
-    bare: ast.Module = Unannotate().visit(tree)
-    return ast.fix_missing_locations(bare)
-
-
-def own_imports(tree: ast.Module) -> list[str]:
-    """Name the modules of the package that ``tree`` imports from."""
-    return [
-        (node.module or "").removeprefix(PACKAGE)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE)
-    ]
-
-
-def for_people(node: ast.stmt) -> bool:
-    """True for what means nothing in the merged module."""
-    match node:
-        case ast.ImportFrom(module=str(name)):
-            return name.startswith(PACKAGE) or name in TYPING_ONLY
-        case ast.Assign(targets=[ast.Name(id="__all__" | "TYPE_CHECKING")]):
-            return True
-        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
-            return True
-        case ast.Expr(value=ast.Constant()):
-            return True
-        case _:
-            return False
 
 
 class Unannotate(ast.NodeTransformer):
@@ -108,18 +56,11 @@ def write_code(code: CodeType, out: Path) -> None:
     print(f"{out.name}: {len(data)} bytes of bytecode")
 
 
-def main(what: str, source: Path, out: Path) -> None:
-    """Do ``what``: bytecode or source of a package, bytecode of a single module."""
-    match what:
-        case "bytecode":
-            write_code(compile(merge(source), "", "exec", optimize=2, dont_inherit=True), out)
-        case "module":
-            tree = unannotated(ast.parse(source.read_text("utf-8")))
-            write_code(compile(tree, "", "exec", optimize=2, dont_inherit=True), out)
-        case "source":
-            out.write_text(ast.unparse(merge(source)) + "\n", "utf-8")
-        case _:
-            sys.exit(f"freeze.py: it is bytecode, module or source, not {what}")
+def main(source: Path, out: Path) -> None:
+    """Write the bytecode of a module."""
+    bare: ast.Module = Unannotate().visit(ast.parse(source.read_text("utf-8")))
+    tree = ast.fix_missing_locations(bare)
+    write_code(compile(tree, "", "exec", optimize=2, dont_inherit=True), out)
 
 
-main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+main(Path(sys.argv[1]), Path(sys.argv[2]))

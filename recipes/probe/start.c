@@ -5,19 +5,16 @@
 #include <Python.h>
 
 #include <marshal.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "pycore_import.h"
 
-#ifdef WITH_NUITKA
+#include "end.h"
 #include "support.h" /* `frozen`: what Nuitka's runtime imports */
+
 PyMODINIT_FUNC PyInit_probe_main(void);
-#else
-#include "program.h" /* `frozen`: the probe */
-#endif
 
 PyMODINIT_FUNC PyInit__imp(void);
 PyMODINIT_FUNC PyInit__socket(void);
@@ -28,9 +25,7 @@ PyMODINIT_FUNC PyInit_select(void);
 PyMODINIT_FUNC PyInit_time(void);
 PyMODINIT_FUNC PyMarshal_Init(void);
 PyMODINIT_FUNC _PyWarnings_Init(void);
-#ifdef WITH_TLS
 PyMODINIT_FUNC PyInit__tls(void);
-#endif
 
 /* What the interpreter asks for by itself while it starts. */
 struct _inittab _PyImport_Inittab[] = {
@@ -51,21 +46,8 @@ static const struct {
     PyObject *(*init)(void);
 } modules[] = {
     {"errno", PyInit_errno}, {"posix", PyInit_posix}, {"time", PyInit_time}, {"_socket", PyInit__socket},
-    {"select", PyInit_select},
-#ifdef WITH_TLS
-    {"_tls", PyInit__tls},
-#endif
+    {"select", PyInit_select}, {"_tls", PyInit__tls},
 };
-
-/* One line and exit code 1: whatever happens in here, nobody may take the service for healthy. */
-static void fail(const char *what)
-{
-    static const char before[] = "unhealthy: the probe itself failed: ";
-    (void)!write(1, before, sizeof before - 1);
-    (void)!write(1, what, strlen(what));
-    (void)!write(1, "\n", 1);
-    _exit(1);
-}
 
 static void check(PyStatus status)
 {
@@ -105,7 +87,6 @@ static void run(PyObject *names)
         fail_with_error();
 }
 
-#ifdef WITH_NUITKA
 /* Nuitka's runtime asks which file it was loaded from. From none: https://man7.org/linux/man-pages/man3/dladdr.3.html */
 typedef struct {
     const char *dli_fname;
@@ -122,12 +103,10 @@ int fromscratch_dladdr(const void *address, Where *where)
     where->dli_fname = "/probe";
     return 1;
 }
-#endif
 
 int main(int argc, char **argv)
 {
-    /* A reader that is gone must not kill the probe before its exit code says so. */
-    signal(SIGPIPE, SIG_IGN);
+    prepare_end();
 
     PyPreConfig before;
     PyPreConfig_InitIsolatedConfig(&before);
@@ -158,7 +137,6 @@ int main(int argc, char **argv)
     }
     PySys_SetObject("argv", words);
 
-#ifdef WITH_NUITKA
     PyObject *support = PyImport_AddModule("os");
     PyObject *posix = PyDict_GetItemString(PyImport_GetModuleDict(), "posix");
     if (!support || PyDict_Update(PyModule_GetDict(support), PyModule_GetDict(posix)) < 0)
@@ -167,16 +145,8 @@ int main(int argc, char **argv)
     add_module("probe_main", PyInit_probe_main, spec);
     PyObject *program = PyDict_GetItemString(PyImport_GetModuleDict(), "probe_main");
     PyObject *entry = PyObject_GetAttrString(program, "main");
-    PyObject *environment = PyObject_GetAttrString(posix, "environ");
-    PyObject *arguments = PyList_GetSlice(words, 1, argc);
-    PyObject *code = entry ? PyObject_CallFunctionObjArgs(entry, arguments, environment, NULL) : NULL;
+    PyObject *code = entry ? PyObject_CallNoArgs(entry) : NULL;
     if (code && PyLong_CheckExact(code))
         _exit(PyLong_AsLong(code) == 0 ? 0 : 1);
-#else
-    PyObject *names = PyDict_New();
-    if (!names || PyDict_SetItemString(names, "__name__", PyUnicode_FromString("__main__")) < 0)
-        fail("no memory");
-    run(names); /* ends the process itself */
-#endif
     fail_with_error();
 }

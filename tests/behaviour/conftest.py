@@ -15,10 +15,10 @@ from tests.built import Built
 
 ROOT = Path(__file__).parents[2]
 
-RUNNERS = ("python", "micro", "nuitka")
-"""The ways to run the probe: the package by this Python, and the two frozen files."""
+RUNNERS = ("python", "mini", "full", "nuitka")
+"""The ways to run the probe: the package by this Python, and the frozen files."""
 
-WITHOUT_TLS = {"micro"}
+WITHOUT_TLS = {"mini"}
 """Those of them that have no TLS, and must say so."""
 
 

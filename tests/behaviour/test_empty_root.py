@@ -43,7 +43,7 @@ class Alone:
         return ran
 
 
-@pytest.fixture(params=["micro", "nuitka"])
+@pytest.fixture(params=["mini", "full", "nuitka"])
 def variant(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

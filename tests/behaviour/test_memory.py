@@ -57,7 +57,7 @@ def peak(*words: str) -> float:
     return float(done.stdout)
 
 
-@pytest.fixture(params=["micro", "nuitka"])
+@pytest.fixture(params=["mini", "full", "nuitka"])
 def program(request: pytest.FixtureRequest, frozen: Built) -> str:
     path = str(frozen.file(f"probe:{request.param}"))
     if not peak(path, "--version"):

@@ -82,9 +82,9 @@ def assert_sane(trace: dict[str, Any], engine: str) -> None:
 def test_the_probe_is_the_same_whatever_the_engine(
     frozen: Built, tmp_path: Path, engine: str
 ) -> None:
-    """Only the probe's own steps are done again: freezing, compiling, linking and packing of both variants.
+    """Only the probe's own steps are done again: freezing, compiling, linking and packing of every variant.
 
-    What they are made from is taken from the cache of whoever runs the tests, as it takes minutes per engine: both
+    What they are made from is taken from the cache of whoever runs the tests, as it takes minutes per engine: the
     Pythons, Nuitka, mbedTLS, the CA bundle, musl and UPX. Whatever engine made those, it was only one.
     """
     directory = tmp_path / "mirror"
@@ -101,7 +101,7 @@ def test_the_probe_is_the_same_whatever_the_engine(
     made = json.loads(done.stdout)
     assert by_path(made) == frozen.sha256
     assert {entry["engine"] for entry in made} == {engine}
-    assert len(done.started) == 5  # the C of one, two probes, two of them packed
+    assert len(done.started) == 8  # bytecode and C of the package, three probes, each of them packed
 
 
 @pytest.mark.sandbox

@@ -92,7 +92,7 @@ def becomes(container: Any, status: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
-@pytest.mark.parametrize("variant", ["micro", "nuitka"])
+@pytest.mark.parametrize("variant", ["mini", "full", "nuitka"])
 def test_docker_sees_it_fall_ill_and_recover(frozen: Built, variant: str, packed: bool) -> None:
     program = frozen.file(f"probe:{variant}", packed=packed)
     with (

@@ -32,7 +32,7 @@ HEALTHY, UNHEALTHY = 0, 1
 Probe = Callable[..., tuple[int, str]]
 
 
-@pytest.fixture(params=["micro", "nuitka"])
+@pytest.fixture(params=["mini", "full", "nuitka"])
 def probe(request: pytest.FixtureRequest, frozen: Built) -> Probe:
     program = frozen.file(f"probe:{request.param}")
 

@@ -257,7 +257,11 @@ class TestRelease:
         [
             ("curl-http", {"compiler-rt", "curl", "musl"}),
             ("curl-https", {"cacert", "compiler-rt", "curl", "mbedtls", "musl"}),
-            ("probe-micro", {"compiler-rt", "cpython", "musl", "probe"}),
+            ("probe-mini", {"compiler-rt", "micropython", "musl", "probe"}),
+            (
+                "probe-full",
+                {"cacert", "compiler-rt", "mbedtls", "micropython", "musl", "probe"},
+            ),
             (
                 "probe-nuitka",
                 {"cacert", "compiler-rt", "cpython", "mbedtls", "musl", "nuitka", "probe"},

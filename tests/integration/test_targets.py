@@ -50,7 +50,7 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return Built.once(tmp_path_factory.mktemp("foreign"), *PRODUCTS, targets=TARGETS)
 
 
-@pytest.fixture(params=["micro", "nuitka"])
+@pytest.fixture(params=["mini", "full", "nuitka"])
 def variant(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -77,12 +77,12 @@ def test_the_list_shows_them(foreign: Built) -> None:
     done = foreign.inv("list", "--target", "linux/s390x,linux/arm/v7")
     assert done.code == 0, done.stderr
     lines = {tuple(line.split()[:3]): line for line in done.stdout.splitlines()}
-    size = foreign.entry("probe:micro", target=Target.S390X)["size"]
-    assert lines["probe:micro", "linux/s390x", "plain"].split()[3:] == [
+    size = foreign.entry("probe:mini", target=Target.S390X)["size"]
+    assert lines["probe:mini", "linux/s390x", "plain"].split()[3:] == [
         f"{size:,}",
         "ok",
         "ok",
         "qemu",
     ]
-    assert "UPX 4.2.4 knows no s390x" in lines["probe:micro", "linux/s390x", "packed"]
-    assert "not built" in lines["probe:micro", "linux/arm/v7", "plain"]
+    assert "UPX 4.2.4 knows no s390x" in lines["probe:mini", "linux/s390x", "packed"]
+    assert "not built" in lines["probe:mini", "linux/arm/v7", "plain"]

@@ -45,7 +45,7 @@ def test_every_shipped_image_gets_a_tag_and_every_program_an_image() -> None:
         tags += [f"{image.name}:{image.tagged(versions, packed=form)}" for form in (True, False)]
         assert image.summary
     assert len(tags) == len(set(tags)), "two images would share a tag"
-    assert {"static-curl:1.2.3-http", "probe:1.2.3", "probe:1.2.3-micro"} <= set(tags)
+    assert {"static-curl:1.2.3-http", "probe:1.2.3", "probe:1.2.3-mini"} <= set(tags)
     assert "static-curl:1.2.3-http-upx" in tags
 
 
@@ -54,7 +54,7 @@ def test_moving_tags_follow_variants_and_one_of_them_is_the_latest() -> None:
     assert images["static-curl:http"].moved(packed=False) == ("http",)
     assert images["static-curl:https"].moved(packed=True) == ("https-upx", "latest-upx")
     assert images["probe"].moved(packed=False) == ("latest",)
-    assert images["probe:micro"].moved(packed=False) == ("micro",)
+    assert images["probe:mini"].moved(packed=False) == ("mini",)
     names = [
         f"{image.name}:{tag}" for image in images.values() for tag in image.moved(packed=False)
     ]

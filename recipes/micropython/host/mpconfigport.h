@@ -1,0 +1,50 @@
+/* MicroPython for the building machine: compiles Python to .mpy as mpy-cross does, and runs the scripts that freeze it.
+ * Meaning of each name: py/mpconfig.h */
+#include <alloca.h>
+#include <stdint.h>
+
+#define MICROPY_CONFIG_ROM_LEVEL (MICROPY_CONFIG_ROM_LEVEL_CORE_FEATURES)
+typedef intptr_t mp_int_t;
+typedef uintptr_t mp_uint_t;
+typedef long mp_off_t;
+
+/* What mpy-cross is. */
+#define MICROPY_DYNAMIC_COMPILER (1)
+#define MICROPY_PERSISTENT_CODE_SAVE (1)
+#define MICROPY_COMP_MODULE_CONST (1)
+#define MICROPY_COMP_TRIPLE_TUPLE_ASSIGN (1)
+#define MICROPY_COMP_RETURN_IF_EXPR (1)
+#define MICROPY_ENABLE_DOC_STRING (0)
+#define MICROPY_PY_FSTRINGS (1)
+#define MICROPY_PY_BUILTINS_STR_UNICODE (1)
+
+/* What the scripts need. */
+#define MICROPY_QSTR_BYTES_IN_HASH (0) /* headers.sh computes none */
+#define MICROPY_ENABLE_GC (1)
+#define MICROPY_GCREGS_SETJMP (1)
+#define MICROPY_STACK_CHECK (1)
+#define MICROPY_FLOAT_IMPL (MICROPY_FLOAT_IMPL_DOUBLE)
+#define MICROPY_LONGINT_IMPL (MICROPY_LONGINT_IMPL_MPZ)
+#define MICROPY_ERROR_REPORTING (MICROPY_ERROR_REPORTING_DETAILED)
+#define MICROPY_ENABLE_SOURCE_LINE (1)
+#define MICROPY_READER_POSIX (1)
+#define MICROPY_HELPER_LEXER_UNIX (1)
+#define MICROPY_CAN_OVERRIDE_BUILTINS (1)
+#define MICROPY_OPT_MAP_LOOKUP_CACHE (1)
+#define MICROPY_PY_ARRAY_SLICE_ASSIGN (1)
+#define MICROPY_PY_ASYNC_AWAIT (0)
+#define MICROPY_PY_BINASCII (1)
+#define MICROPY_PY_BINASCII_CRC32 (0)
+#define MICROPY_PY_BUILTINS_BYTES_HEX (1)
+#define MICROPY_PY_BUILTINS_FROZENSET (1)
+#define MICROPY_PY_BUILTINS_MEMORYVIEW (1)
+#define MICROPY_PY_BUILTINS_STR_PARTITION (1)
+#define MICROPY_PY_BUILTINS_STR_SPLITLINES (1)
+#define MICROPY_PY_COLLECTIONS_ORDEREDDICT (1)
+#define MICROPY_PY_IO (1)
+#define MICROPY_PY_RE (1)
+#define MICROPY_PY_RE_SUB (1)
+#define MICROPY_PY_SYS_MODULES (1)
+#define MICROPY_PY_SYS_PLATFORM "linux"
+
+#define MP_STATE_PORT MP_STATE_VM
