@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import posix
-from time import monotonic
-
 from probe.errors import Unhealthy, Usage
 from probe.grpc_check import prepare_grpc
 from probe.http_check import prepare_http
@@ -23,6 +20,7 @@ from probe.report import (
 from probe.scheduler import Trace, run_tasks, with_retries
 from probe.server_checks import prepare_server
 from probe.socket_checks import prepare_tcp, prepare_unix
+from probe.system import arguments, environment, is_open, monotonic, write
 from probe.usage import help_text
 from probe.version import VERSION
 
@@ -42,11 +40,12 @@ PREPARE = {
 STANDARD_OUTPUT = 1
 
 
-def main(argv: list[str], environ: dict[bytes, bytes]) -> int:
+def main() -> int:
     """Run, print, and return the exit code: 0 healthy, 1 everything else. Nothing is raised."""
-    can_print = _is_open(STANDARD_OUTPUT)
+    # When it is closed, a socket may take its number, and must not get our line.
+    can_print = is_open(STANDARD_OUTPUT)
     try:
-        code, text = run(argv, environ)
+        code, text = run(arguments(), environment())
     except KeyboardInterrupt:
         code, text = 1, "unhealthy: interrupted"
     except BaseException as error:
@@ -56,7 +55,7 @@ def main(argv: list[str], environ: dict[bytes, bytes]) -> int:
     return code
 
 
-def run(argv: list[str], environ: dict[bytes, bytes]) -> tuple[int, str]:
+def run(argv: list[bytes], environ: dict[bytes, bytes]) -> tuple[int, str]:
     """Return the exit code and what to print."""
     started = monotonic()
     checks: list[Options] = []
@@ -69,7 +68,7 @@ def run(argv: list[str], environ: dict[bytes, bytes]) -> tuple[int, str]:
         outcomes = run_checks(checks, started)
     except Usage as error:
         mask = masker([secret for options in checks for secret in options.secrets])
-        if "--json-output" in argv or b"PROBE_JSON_OUTPUT" in environ:
+        if b"--json-output" in argv or b"PROBE_JSON_OUTPUT" in environ:
             return 1, json_report([], mask, f"bad usage: {error}")
         return 1, f"unhealthy: bad usage: {clipped(mask(str(error)), LONGEST_SEEN)}"
     code = 0 if all(outcome.healthy for outcome in outcomes) else 1
@@ -88,9 +87,8 @@ def run_checks(checks: list[Options], started: float) -> list[Outcome]:
         outcomes.append(Outcome(options.check, target))
         traces.append(trace)
         tasks.append(with_retries(start, trace, retries, interval))
-    for outcome, trace, (result, ended) in zip(
-        outcomes, traces, run_tasks(tasks, deadline), strict=True
-    ):
+    results = run_tasks(tasks, deadline)
+    for outcome, trace, (result, ended) in zip(outcomes, traces, results):
         if isinstance(result, Usage):
             raise result
         outcome.healthy = isinstance(result, str)
@@ -121,19 +119,10 @@ def _text(checks: list[Options], outcomes: list[Outcome]) -> str:
     return verdict_line(outcomes, mask)
 
 
-def _is_open(descriptor: int) -> bool:
-    """Tell whether it is open; else a socket may take its number, and must not get our line."""
-    try:
-        posix.fstat(descriptor)
-    except OSError:
-        return False
-    return True
-
-
 def _print(data: bytes) -> None:
     """Write what can be written: a reader that is gone does not change the verdict."""
     while data:
         try:
-            data = data[posix.write(STANDARD_OUTPUT, data) :]
+            data = data[write(STANDARD_OUTPUT, data) :]
         except OSError:
             return

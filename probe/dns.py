@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from _socket import (
-    AF_INET,
-    AF_INET6,
-    MSG_NOSIGNAL,
-    SOCK_CLOEXEC,
-    SOCK_DGRAM,
-    SOCK_NONBLOCK,
-    inet_ntop,
-    socket,
-)
-from posix import urandom
-from select import POLLIN
-from time import monotonic
-
-from probe.address import is_ipv4, is_ipv6, socket_address
+from probe.address import is_ipv4, is_ipv6, of_family, socket_address, without_root
 from probe.errors import Unhealthy
-from probe.files import read_file
+from probe.files import error_reason, read_file
 from probe.kinds import Steps
 from probe.scheduler import Trace
-from probe.stream import error_reason, open_stream
+from probe.stream import open_stream
+from probe.system import (
+    DATAGRAM,
+    READABLE,
+    address_text,
+    close,
+    connect,
+    error_text,
+    monotonic,
+    open_socket,
+    random_bytes,
+    receive,
+    send,
+)
+from probe.values import is_ascii, is_digits, is_utf8, lowered, visible_text
 
 TYPE_A, TYPE_CNAME, TYPE_AAAA = 1, 5, 28
 NO_ERROR, FORMAT_ERROR, NAME_ERROR = 0, 1, 3
@@ -32,7 +32,7 @@ RESPONSE_CODES = {
     4: "not implemented",
     5: "refused",
 }
-RESEND_AFTER, NEVER = 1.0, 1e300
+RESEND_AFTER, NEVER = 1.0, 1e18
 OTHER_FAMILY_GRACE = 0.05  # RFC 8305 section 3: do not wait long for AAAA once A is there
 MOST_SERVERS, MOST_ADDRESSES, MOST_SEARCHES = 3, 16, 8
 
@@ -49,25 +49,21 @@ def resolve_name(
     port: int = 53,
 ) -> Steps[list[str]]:
     """Return the addresses of a name, from the hosts file or the name servers (family 0: both)."""
-    found = [
-        address
-        for address in _from_hosts(name, hosts)
-        if family == 0 or (":" in address) == (family == 6)
-    ]
+    found = of_family(_from_hosts(name, hosts), family)
     if found:
         return found[:MOST_ADDRESSES]
     servers, searches, ndots = read_resolv_conf(conf)
     if not servers:
-        msg = f"{name} does not resolve: no name server in {conf.decode('utf-8', 'replace')}"
+        msg = f"{name} does not resolve: no name server in {visible_text(conf)}"
         raise Unhealthy(msg)
-    types = {4: [TYPE_A], 6: [TYPE_AAAA]}.get(family, [TYPE_A, TYPE_AAAA])
-    relative = [f"{name}.{domain}" for domain in searches] if not name.endswith(".") else []
-    candidates = (
-        [name, *relative] if name.endswith(".") or name.count(".") >= ndots else [*relative, name]
-    )
+    kinds = [TYPE_A] if family == 4 else [TYPE_AAAA] if family == 6 else [TYPE_A, TYPE_AAAA]
+    candidates = [name]
+    if not name.endswith("."):
+        relative = [f"{name}.{domain}" for domain in searches]
+        candidates = [name] + relative if name.count(".") >= ndots else relative + [name]
     problem = ""
     for candidate in candidates:
-        found, problem = yield from _ask(candidate.removesuffix("."), types, servers, port, trace)
+        found, problem = yield from _ask(without_root(candidate), kinds, servers, port, trace)
         if found:
             return found[:MOST_ADDRESSES]
     msg = f"{name} does not resolve: {problem} (asked {' and '.join(servers)})"
@@ -75,12 +71,12 @@ def resolve_name(
 
 
 def _from_hosts(name: str, path: bytes) -> list[str]:
-    wanted = name.lower().removesuffix(".").encode()
+    wanted = without_root(lowered(name)).encode()
     found = []
     for line in read_file(path, 1 << 20).lower().split(b"\n"):
         words = line.split(b"#")[0].split()
-        if wanted in words[1:] and words[0].isascii():
-            address = words[0].decode("latin-1")
+        if wanted in words[1:] and is_utf8(words[0]):
+            address = words[0].decode()
             if is_ipv4(address) or is_ipv6(address):
                 found.append(address)
     return found
@@ -91,20 +87,19 @@ def read_resolv_conf(path: bytes) -> tuple[list[str], list[str], int]:
     servers: list[str] = []
     searches: list[str] = []
     ndots = 1
-    for line in read_file(path, 1 << 16).decode("latin-1").replace(";", "#").split("\n"):
-        words = line.split("#")[0].split()
-        key, arguments = (words[0], words[1:]) if len(words) > 1 else ("", [])
-        if key == "nameserver" and (is_ipv4(arguments[0]) or is_ipv6(arguments[0])):
-            servers.append(arguments[0])
-        elif key in {"search", "domain"}:
-            searches = [
-                domain.strip(".") for domain in arguments if domain.strip(".") and domain.isascii()
-            ]
+    for line in read_file(path, 1 << 16).replace(b";", b"#").split(b"\n"):
+        key, *arguments = [visible_text(word) for word in line.split(b"#")[0].split()] or [""]
+        if key == "nameserver" and arguments:
+            server = arguments[0]
+            if server not in servers and (is_ipv4(server) or is_ipv6(server)):
+                servers.append(server)
+        elif key in {"search", "domain"} and arguments:
+            domains = [domain.strip(".") for domain in arguments]
+            searches = [domain for domain in domains if domain and is_ascii(domain)]
         elif key == "options":
             for option in arguments:
-                value = option.removeprefix("ndots:")
-                if value != option and value.isascii() and value.isdigit():
-                    ndots = min(int(value[:3]), 15)
+                if option.startswith("ndots:") and is_digits(option[6:]):
+                    ndots = min(int(option[6:]), 15)
     return servers[:MOST_SERVERS], searches[:MOST_SEARCHES], ndots
 
 
@@ -119,14 +114,14 @@ def _ask(
     try:
         for server in servers:
             lookup.open(server, port)
-        resend_at, wait = 0.0, RESEND_AFTER
+        resend_at, pause = 0.0, RESEND_AFTER
         while not lookup.is_finished():
             trace.check()
             if monotonic() >= resend_at:
-                resend_at, wait = monotonic() + wait, wait * 2
+                resend_at, pause = monotonic() + pause, pause * 2
                 lookup.send()
                 continue
-            pairs = tuple((sock.fileno(), POLLIN) for sock in lookup.sockets.values())
+            pairs = [(descriptor, READABLE) for _, descriptor in lookup.sockets]
             yield pairs, min(resend_at, lookup.give_up)
             for kind, server, reply in lookup.receive():
                 code, truncated, found = reply
@@ -134,8 +129,8 @@ def _ask(
                     code, found = yield from _ask_tcp(lookup.queries[kind], server, port, trace)
                 lookup.take(kind, server, code, found)
     finally:
-        for sock in lookup.sockets.values():
-            sock.close()
+        for _, descriptor in lookup.sockets:
+            close(descriptor)
     return lookup.result()
 
 
@@ -143,10 +138,11 @@ class Lookup:
     """One name being looked up: the questions, and what the servers have answered so far."""
 
     def __init__(self, name: str, kinds: list[int]) -> None:
+        self.kinds = kinds
         self.queries = {
-            kind: encode_header(urandom(2)) + encode_question(name, kind) for kind in kinds
+            kind: encode_header(random_bytes(2)) + encode_question(name, kind) for kind in kinds
         }
-        self.sockets: dict[str, socket] = {}
+        self.sockets: list[tuple[str, int]] = []
         self.answers: dict[int, list[str]] = {}
         self.failures: dict[int, dict[str, str]] = {kind: {} for kind in kinds}
         self.servers = 0
@@ -157,52 +153,54 @@ class Lookup:
         """Open a socket that hears this server only, and the ICMP errors about it."""
         self.servers += 1
         try:
-            family, target, _ = socket_address(server, port)
-            sock = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
-            sock.connect(target)
+            family, target, port, scope, _ = socket_address(server, port)
+            descriptor = open_socket(family, DATAGRAM)
         except (OSError, Unhealthy) as error:
             self.fail(server, error_reason(error) if isinstance(error, OSError) else str(error))
+            return
+        code = connect(descriptor, family, target, port, scope)
+        if code:
+            close(descriptor)
+            self.fail(server, error_text(code).lower())
         else:
-            self.sockets[server] = sock
+            self.sockets.append((server, descriptor))
 
     def fail(self, server: str, reason: str) -> None:
         """Remember that this server does not answer at all."""
-        for failures in self.failures.values():
-            failures.setdefault(server, reason)
+        for kind in self.kinds:
+            self.failures[kind].setdefault(server, reason)
 
     def is_finished(self) -> bool:
         """Tell whether nothing more is worth waiting for."""
-        open_questions = [kind for kind in self.queries if kind not in self.answers]
+        open_questions = [kind for kind in self.kinds if kind not in self.answers]
         hopeless = all(len(self.failures[kind]) >= self.servers for kind in open_questions)
         return self.unknown or hopeless or monotonic() >= self.give_up
 
     def send(self) -> None:
-        """Send every question that is open to every server."""
-        for server, sock in self.sockets.items():
-            for kind, query in self.queries.items():
+        """Send every question that is open to every server; what cannot be sent now is sent again later."""
+        for server, descriptor in self.sockets:
+            for kind in self.kinds:
                 if kind in self.answers:
                     continue
                 try:
-                    sock.send(query, MSG_NOSIGNAL)
-                except BlockingIOError:
-                    continue
+                    send(descriptor, self.queries[kind])
                 except OSError as error:
                     self.fail(server, error_reason(error))
 
     def receive(self) -> list[tuple[int, str, tuple[int, bool, list[str]]]]:
         """Return (kind, server, reply) of all that has come and belongs to our questions."""
         replies = []
-        for server, sock in self.sockets.items():
+        for server, descriptor in self.sockets:
             for _ in range(16):  # bounded: the server may send without end
                 try:
-                    data = sock.recv(4096)
-                except BlockingIOError:
-                    break
+                    data = receive(descriptor, 4096)
                 except OSError as error:
                     self.fail(server, error_reason(error))
                     break
-                for kind, query in self.queries.items():
-                    reply = parse_reply(data, query)
+                if data is None:
+                    break
+                for kind in self.kinds:
+                    reply = parse_reply(data, self.queries[kind])
                     if reply is not None:
                         replies.append((kind, server, reply))
         return replies
@@ -219,14 +217,14 @@ class Lookup:
 
     def result(self) -> tuple[list[str], str]:
         """Return (addresses, why there are none)."""
-        addresses = [address for kind in self.queries for address in self.answers.get(kind, [])]
+        addresses = [address for kind in self.kinds for address in self.answers.get(kind, [])]
+        if self.unknown:
+            return addresses, RESPONSE_CODES[NAME_ERROR]
         problems = {
             f"{reason} from {server}"
             for failures in self.failures.values()
             for server, reason in failures.items()
         }
-        if self.unknown:
-            return addresses, RESPONSE_CODES[NAME_ERROR]
         if self.answers or not problems:
             return addresses, "it has no address"
         return addresses, "; ".join(sorted(problems))
@@ -251,12 +249,14 @@ def encode_header(identity: bytes) -> bytes:
 
 def encode_question(name: str, kind: int) -> bytes:
     """Return the question section, or nothing when the name breaks the limits of RFC 1035."""
+    if not is_ascii(name):
+        return b""
     data = b""
     for label in name.split("."):
-        if not 1 <= len(label) <= 63 or not label.isascii():
+        if not 1 <= len(label) <= 63:
             return b""
-        data += len(label).to_bytes(1, "big") + label.encode()
-    return data + b"\0\0" + kind.to_bytes(1, "big") + b"\0\x01" if len(data) < 255 else b""
+        data += bytes([len(label)]) + label.encode()
+    return data + bytes([0, 0, kind, 0, 1]) if len(data) < 255 else b""
 
 
 def parse_reply(data: bytes, query: bytes) -> tuple[int, bool, list[str]] | None:
@@ -279,10 +279,8 @@ def parse_reply(data: bytes, query: bytes) -> tuple[int, bool, list[str]] | None
             break  # cut or garbled: what was read before still counts
         if kind == b"\0\x05":
             aliases[owner] = _read_name(data, value)[0] or b""
-        elif kind == b"\0\x01" == question[-4:-2] and size == 4:
-            found.append((owner, inet_ntop(AF_INET, data[value:place])))
-        elif kind == b"\0\x1c" == question[-4:-2] and size == 16:
-            found.append((owner, inet_ntop(AF_INET6, data[value:place])))
+        elif kind == question[-4:-2] and (kind, size) in {(b"\0\x01", 4), (b"\0\x1c", 16)}:
+            found.append((owner, address_text(data[value:place])))
     name = _read_name(data, 12)[0] or b""
     for _ in range(16):  # follow the chain of aliases, which may be a loop
         name = aliases.get(name, name)

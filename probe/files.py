@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import posix
-
 from probe.errors import Unhealthy
-from probe.values import decode_text, encode_text
+from probe.system import close, error_text, open_file, read
+from probe.values import visible_text
 
-READ_FLAGS = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC  # a FIFO must not block the probe
+LONGEST_SECRET = 4096
 
 
 def read_file(path: bytes, limit: int) -> bytes:
@@ -20,29 +19,39 @@ def read_file(path: bytes, limit: int) -> bytes:
 
 def read_bytes(path: bytes, limit: int) -> bytes:
     """Return up to `limit` bytes of a file; raises OSError."""
-    descriptor = posix.open(path, READ_FLAGS)
+    descriptor = open_file(path)
     try:
         pieces = []
         while limit > 0:
-            piece = posix.read(descriptor, min(limit, 65536))
+            piece = read(descriptor, min(limit, 65536))
             if not piece:
                 break
             pieces.append(piece)
             limit -= len(piece)
     finally:
-        posix.close(descriptor)
+        close(descriptor)
     return b"".join(pieces)
 
 
-def read_secret(path: str) -> str:
+def read_secret(path: bytes) -> bytes:
     """Return the content of a password file, without the newline that editors add."""
     try:
-        secret = decode_text(read_bytes(encode_text(path), 4097))
+        secret = read_bytes(path, LONGEST_SECRET + 1)
     except OSError as error:
-        msg = f"the password file {path} cannot be read: {(error.strerror or 'error').lower()}"
+        msg = f"the password file {visible_text(path)} cannot be read: {error_reason(error)}"
         raise Unhealthy(msg) from None
-    secret = secret.removesuffix("\n").removesuffix("\r")
-    if not secret or len(secret) > 4096:
-        msg = f"the password file {path} must hold 1 to 4096 bytes"
+    if secret.endswith(b"\n"):
+        secret = secret[:-1]
+    if secret.endswith(b"\r"):
+        secret = secret[:-1]
+    if not secret or len(secret) > LONGEST_SECRET:
+        msg = f"the password file {visible_text(path)} must hold 1 to {LONGEST_SECRET} bytes"
         raise Unhealthy(msg)
     return secret
+
+
+def error_reason(error: OSError | ValueError) -> str:
+    """Return the short text of an error of the operating system or of TLS."""
+    if isinstance(error, OSError) and error.errno:
+        return error_text(error.errno).lower()
+    return str(error)

@@ -5,8 +5,6 @@ https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md and doc/health-ch
 
 from __future__ import annotations
 
-from time import monotonic
-
 from probe.errors import Unhealthy, Usage
 from probe.hpack import HeaderDecoder, encode_fields
 from probe.kinds import Callable, Steps
@@ -14,22 +12,15 @@ from probe.network import open_server, server_target
 from probe.options import Options
 from probe.scheduler import Trace
 from probe.stream import Stream
+from probe.system import monotonic
 from probe.tls import start_tls
 from probe.url import percent_decode
-from probe.values import encode_text
-from probe.version import VERSION
+from probe.values import lowered, quoted, visible_text
+from probe.version import USER_AGENT
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, CONTINUATION = (
-    0,
-    1,
-    3,
-    4,
-    5,
-    6,
-    7,
-    9,
-)
+DATA, HEADERS, RST_STREAM, SETTINGS = 0, 1, 3, 4
+PUSH_PROMISE, PING, GOAWAY, CONTINUATION = 5, 6, 7, 9
 END_STREAM, ACK, END_HEADERS, PADDED, PRIORITY = 1, 1, 4, 8, 32
 LARGEST_FRAME = 16384  # SETTINGS_MAX_FRAME_SIZE, which we leave at its default
 MOST_FRAMES = 256
@@ -60,15 +51,14 @@ def prepare_grpc(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
     """Check the options; return what to call the target, and the check."""
     target = server_target(options, 0)
     for name, value in options.pairs("metadata"):
-        if (
-            name.lower() in RESERVED_METADATA
-            or name.lower().startswith("grpc-")
-            or not value.isascii()
-        ):
+        key, foreign = lowered(name), any(byte >= 128 for byte in value)
+        if key in RESERVED_METADATA or key.startswith("grpc-") or foreign:
             msg = f"--metadata {name}: this one cannot be set, or not to this"
             raise Usage(msg)
-    shown = f"{target} {options.text('service')}" if options.has("service") else target
-    return shown, lambda trace: _check_grpc(options, target, trace)
+    service = visible_text(options.data("service"))
+    return f"{target} {service}" if service else target, lambda trace: _check_grpc(
+        options, target, trace
+    )
 
 
 def _check_grpc(options: Options, target: str, trace: Trace) -> Steps[str]:
@@ -88,20 +78,23 @@ def _check_grpc(options: Options, target: str, trace: Trace) -> Steps[str]:
 
 def _call(options: Options, target: str, seconds: float) -> bytes:
     """Return all that we have to say: preface, settings, request with HealthCheckRequest."""
-    authority = "localhost" if options.has("unix-socket") else target
+    scheme, authority = "https" if options.flag("tls") else "http", target
+    if options.has("unix-socket"):
+        authority = "localhost"
     fields = [
-        (":method", "POST"),
-        (":scheme", "https" if options.flag("tls") else "http"),
-        (":path", "/grpc.health.v1.Health/Check"),
-        (":authority", authority),
-        ("te", "trailers"),
-        ("content-type", "application/grpc"),
-        ("user-agent", options.text("user-agent") or f"fromscratch-probe/{VERSION}"),
-        ("grpc-timeout", f"{min(99999999, max(1, int(seconds * 1000)))}m"),
-        *[(name.lower(), value) for name, value in options.pairs("metadata")],
+        (b":method", b"POST"),
+        (b":scheme", scheme.encode()),
+        (b":path", b"/grpc.health.v1.Health/Check"),
+        (b":authority", authority.encode()),
+        (b"te", b"trailers"),
+        (b"content-type", b"application/grpc"),
+        (b"user-agent", options.data("user-agent") or USER_AGENT),
+        (b"grpc-timeout", f"{min(99999999, max(1, int(seconds * 1000)))}m".encode()),
     ]
-    block = encode_fields([(encode_text(name), encode_text(value)) for name, value in fields])
-    service = encode_text(options.text("service"))
+    for name, value in options.pairs("metadata"):
+        fields.append((lowered(name).encode(), value))
+    block = encode_fields(fields)
+    service = options.data("service")
     if len(service) > 1024 or len(block) > LARGEST_FRAME:
         msg = "the service name or the metadata are too long"
         raise Usage(msg)
@@ -118,13 +111,13 @@ def _call(options: Options, target: str, seconds: float) -> bytes:
 def _varint(number: int) -> bytes:
     data = b""
     while number >= 128:
-        data += (number & 127 | 128).to_bytes(1, "big")
+        data += bytes([number & 127 | 128])
         number >>= 7
-    return data + number.to_bytes(1, "big")
+    return data + bytes([number])
 
 
 def _frame(kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:
-    head = len(payload).to_bytes(3, "big") + kind.to_bytes(1, "big") + flags.to_bytes(1, "big")
+    head = len(payload).to_bytes(3, "big") + bytes([kind, flags])
     return head + stream_id.to_bytes(4, "big") + payload
 
 
@@ -133,10 +126,10 @@ class GrpcAnswer:
 
     def __init__(self) -> None:
         self.fields: dict[bytes, bytes] = {}
-        self.message = bytearray()
+        self.message = b""
         self.ended = False
         self.decoder = HeaderDecoder()
-        self.block = bytearray()  # of a header block that is not complete yet
+        self.block = b""  # of a header block that is not complete yet
         self.block_flags = 0
         self.in_block = False
 
@@ -147,7 +140,9 @@ def _read_answer(stream: Stream, answer: GrpcAnswer) -> Steps[None]:
         size, kind, flags = int.from_bytes(head[:3], "big"), head[3], head[4]
         stream_id = int.from_bytes(head[5:], "big") & 0x7FFFFFFF
         if not number and (kind != SETTINGS or flags & ACK or stream_id):
-            what = "HTTP/1.1" if head.startswith(b"HTTP/") else f"not HTTP/2 (it sent {head!r})"
+            what = (
+                "HTTP/1.1" if head.startswith(b"HTTP/") else f"not HTTP/2 (it sent {quoted(head)})"
+            )
             msg = f"{stream.peer} speaks {what}, so no gRPC here"
             raise Unhealthy(msg)
         if size > LARGEST_FRAME:
@@ -176,7 +171,7 @@ def _take_frame(answer: GrpcAnswer, kind: int, flags: int, stream_id: int, paylo
             int.from_bytes(payload[4:8], "big"),
         )
         if last < 1 or code:
-            text = payload[8:100].decode("utf-8", "replace")
+            text = visible_text(payload[8:100])
             msg = f"the server ends the connection: GOAWAY, error {code} {text}"
             raise Unhealthy(msg)
     if stream_id != 1:
@@ -208,8 +203,8 @@ def _take_headers(answer: GrpcAnswer, kind: int, flags: int, payload: bytes) -> 
     answer.in_block = not flags & END_HEADERS
     if answer.in_block:
         return
-    answer.fields.update(answer.decoder.decode(bytes(answer.block)))
-    answer.block.clear()
+    answer.fields.update(answer.decoder.read_block(answer.block))
+    answer.block = b""
     answer.ended = bool(answer.block_flags & END_STREAM)
 
 
@@ -224,19 +219,19 @@ def _unpadded(payload: bytes, flags: int) -> bytes:
 
 def _judge_answer(answer: GrpcAnswer) -> str:
     """Return SERVING, or raise with what was answered instead."""
-    http_status = answer.fields.get(b":status", b"missing").decode("utf-8", "replace")
+    http_status = visible_text(answer.fields.get(b":status", b"missing"))
     code = answer.fields.get(b"grpc-status", b"")
     if not code.isdigit() or len(code) > 4:
         msg = f"no gRPC status in the answer (HTTP status {http_status})"
         raise Unhealthy(msg)
-    number = int(code)
+    number = int(code.decode())
     if number:
-        text = percent_decode(answer.fields.get(b"grpc-message", b"").decode("utf-8", "replace"))
+        text = visible_text(percent_decode(answer.fields.get(b"grpc-message", b"")))
         told = f": {text[:300]}" if text else ""
         hint = f" ({STATUS_HINTS[number]})" if number in STATUS_HINTS else ""
         msg = f"gRPC status {number} {STATUS_NAMES.get(number, '')}{told}{hint}"
         raise Unhealthy(msg)
-    serving = read_serving_status(bytes(answer.message))
+    serving = read_serving_status(answer.message)
     name = SERVING_NAMES.get(serving, f"status {serving}")
     if name != "SERVING":
         raise Unhealthy(name)
@@ -246,7 +241,7 @@ def _judge_answer(answer: GrpcAnswer) -> str:
 def read_serving_status(message: bytes) -> int:
     """Return field 1 of a HealthCheckResponse in its gRPC frame (protobuf leaves out a 0)."""
     if len(message) < 5 or message[0] or int.from_bytes(message[1:5], "big") != len(message) - 5:
-        msg = f"a garbled gRPC message {message[:24]!r}"
+        msg = f"a garbled gRPC message {quoted(message[:24])}"
         raise Unhealthy(msg)
     place, status = 5, 0
     while place < len(message):

@@ -6,16 +6,16 @@ from probe.errors import Unhealthy
 
 # Appendix A, as name or name=value.
 STATIC_FIELDS = (
-    ":authority|:method=GET|:method=POST|:path=/|:path=/index.html|:scheme=http|"
-    ":scheme=https|:status=200|:status=204|:status=206|:status=304|:status=400|"
-    ":status=404|:status=500|accept-charset|accept-encoding=gzip, deflate|"
-    "accept-language|accept-ranges|accept|access-control-allow-origin|age|allow|"
-    "authorization|cache-control|content-disposition|content-encoding|content-language|"
-    "content-length|content-location|content-range|content-type|cookie|date|etag|expect|"
-    "expires|from|host|if-match|if-modified-since|if-none-match|if-range|"
-    "if-unmodified-since|last-modified|link|location|max-forwards|proxy-authenticate|"
-    "proxy-authorization|range|referer|refresh|retry-after|server|set-cookie|"
-    "strict-transport-security|transfer-encoding|user-agent|vary|via|www-authenticate"
+    b":authority|:method=GET|:method=POST|:path=/|:path=/index.html|:scheme=http|"
+    b":scheme=https|:status=200|:status=204|:status=206|:status=304|:status=400|"
+    b":status=404|:status=500|accept-charset|accept-encoding=gzip, deflate|"
+    b"accept-language|accept-ranges|accept|access-control-allow-origin|age|allow|"
+    b"authorization|cache-control|content-disposition|content-encoding|content-language|"
+    b"content-length|content-location|content-range|content-type|cookie|date|etag|expect|"
+    b"expires|from|host|if-match|if-modified-since|if-none-match|if-range|"
+    b"if-unmodified-since|last-modified|link|location|max-forwards|proxy-authenticate|"
+    b"proxy-authorization|range|referer|refresh|retry-after|server|set-cookie|"
+    b"strict-transport-security|transfer-encoding|user-agent|vary|via|www-authenticate"
 )
 # Appendix B. The code is canonical, so its lengths say it all: 'a' is 5 bits; EOS is last.
 HUFFMAN_LENGTHS = (
@@ -24,6 +24,7 @@ HUFFMAN_LENGTHS = (
     "qrssqqrqsrssprrrsrrsvvporsruvvvwwvtuoqvwwvwtqqvvxwwwptpqrqqsrruuttvsvwvvwwwwwxwwwwwvz"
 )
 END_OF_STRING = 256
+PADDINGS = (1, 3, 7, 15, 31, 63, 127, 255)  # less than a byte, all ones, behind the 1 of every code
 TABLE_SIZE = 4096  # SETTINGS_HEADER_TABLE_SIZE, which we leave at its default
 FIELD_OVERHEAD = 32  # section 4.1
 MOST_HEADER_BYTES = 65536
@@ -39,26 +40,29 @@ def encode_fields(fields: list[tuple[bytes, bytes]]) -> bytes:
 
 def _encode_length(size: int) -> bytes:
     if size < 127:
-        return size.to_bytes(1, "big")
+        return bytes([size])
     rest, data = size - 127, b"\x7f"
     while rest >= 128:
-        data += (rest & 127 | 128).to_bytes(1, "big")
+        data += bytes([rest & 127 | 128])
         rest >>= 7
-    return data + rest.to_bytes(1, "big")
+    return data + bytes([rest])
 
 
 class HeaderDecoder:
     """The reader's state: the dynamic table, which lives as long as the connection."""
 
     def __init__(self) -> None:
-        self.static = [tuple(row.encode().partition(b"=")[::2]) for row in STATIC_FIELDS.split("|")]
+        self.static: list[tuple[bytes, bytes]] = []
+        for row in STATIC_FIELDS.split(b"|"):
+            name, _, value = row.partition(b"=")
+            self.static.append((name, value))
         self.dynamic: list[tuple[bytes, bytes]] = []
         self.limit = TABLE_SIZE
-        self.huffman: dict[tuple[int, int], int] = {}
+        self.huffman: dict[int, int] = {}
         self.data = b""
         self.place = 0
 
-    def decode(self, block: bytes) -> list[tuple[bytes, bytes]]:
+    def read_block(self, block: bytes) -> list[tuple[bytes, bytes]]:
         """Read one complete header block."""
         self.data, self.place = block, 0
         fields: list[tuple[bytes, bytes]] = []
@@ -97,8 +101,7 @@ class HeaderDecoder:
             _bad_block("an index without an entry")
         if place >= 0:
             return self.dynamic[place]
-        name, value = self.static[index - 1]
-        return name, value
+        return self.static[index - 1]
 
     def _literal(self, prefix: int) -> tuple[bytes, bytes]:
         index = self._integer(prefix)
@@ -137,32 +140,32 @@ class HeaderDecoder:
         if not self.huffman:
             self.huffman = huffman_codes()
         out = bytearray()
-        code, size = 1, 0
+        code = 1
         for byte in data:
             for shift in (7, 6, 5, 4, 3, 2, 1, 0):
-                code, size = code << 1 | byte >> shift & 1, size + 1
-                symbol = self.huffman.get((size, code & (1 << size) - 1)) if size >= 5 else None
+                code = code << 1 | byte >> shift & 1
+                symbol = self.huffman.get(code)
                 if symbol is not None:
                     if symbol == END_OF_STRING:
                         _bad_block("the end of a string inside it")
                     out.append(symbol)
-                    code, size = 1, 0
-                elif size > 30:
+                    code = 1
+                elif code >> 30 > 1:
                     _bad_block("no such Huffman code")
-        if size > 7 or code + 1 != 2 << size:  # padding: less than a byte, all ones
+        if code not in PADDINGS:
             _bad_block("wrong padding")
         return bytes(out)
 
 
-def huffman_codes() -> dict[tuple[int, int], int]:
-    """Return (length, code) -> symbol, made from the lengths alone."""
-    codes: dict[tuple[int, int], int] = {}
+def huffman_codes() -> dict[int, int]:
+    """Return code -> symbol, made from the lengths alone. A code has a 1 before it, as its bits may begin with 0."""
+    codes: dict[int, int] = {}
     code = before = 0
     for size, symbol in sorted(
         [(ord(letter) - 92, symbol) for symbol, letter in enumerate(HUFFMAN_LENGTHS)]
     ):
         code <<= size - before
-        codes[size, code] = symbol
+        codes[1 << size | code] = symbol
         code, before = code + 1, size
     return codes
 

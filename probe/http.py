@@ -5,13 +5,12 @@ from __future__ import annotations
 from probe.errors import Unhealthy
 from probe.kinds import Steps
 from probe.stream import Stream
-from probe.values import TOKEN_BYTES, encode_text
+from probe.values import HEX_DIGITS, LINE_BYTES, TOKEN_BYTES, quoted
 
 LONGEST_HEAD = 65536
 MOST_FIELDS = 256
 MOST_INTERIM = 16
 LONGEST_CHUNK_LINE = 4096
-CONTROL_BYTES = bytes(range(9)) + bytes(range(10, 32)) + b"\x7f"
 
 
 class Response:
@@ -28,12 +27,14 @@ class Response:
         return b", ".join(values) if values else None
 
 
-def build_request(method: str, target: str, fields: list[tuple[str, str]], body: bytes) -> bytes:
+def build_request(method: str, target: str, fields: list[tuple[str, bytes]], body: bytes) -> bytes:
     """Return the bytes of a request. The caller has refused line breaks in every part."""
-    lines = [f"{method} {target} HTTP/1.1", *[f"{name}: {value}" for name, value in fields]]
+    lines = [f"{method} {target} HTTP/1.1".encode()]
+    for name, value in fields:
+        lines.append(name.encode() + b": " + value)
     if body or method in {"POST", "PUT", "PATCH"}:
-        lines.append(f"Content-Length: {len(body)}")
-    return encode_text("\r\n".join(lines) + "\r\n\r\n") + body
+        lines.append(f"Content-Length: {len(body)}".encode())
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
 def read_response(stream: Stream) -> Steps[Response]:
@@ -50,20 +51,14 @@ def _read_head(stream: Stream) -> Steps[bytes]:
     """Take all up to and with the empty line; a bare LF ends a line too (RFC 9112 section 2.2)."""
     buffer, start = stream.buffer, 0
     while True:
-        ends = [
-            place + size
-            for mark, size in ((b"\n\r\n", 3), (b"\n\n", 2))
-            if (place := buffer.find(mark, start)) >= 0
-        ]
-        end = min(ends, default=0)
+        crlf, lf = buffer.find(b"\n\r\n", start), buffer.find(b"\n\n", start)
+        end = min([place for place in (crlf + 3, lf + 2) if place > 2], default=0)
         if max(end, 0 if end else len(buffer)) > LONGEST_HEAD:
             msg = f"{stream.peer} sent a header of more than {LONGEST_HEAD} bytes"
             raise Unhealthy(msg)
         if end:
-            head = bytes(buffer[:end])
-            del buffer[:end]
-            return head
-        if not b"HTTP/".startswith(buffer[:5]):
+            return stream.take(end)
+        if not b"HTTP/".startswith(bytes(buffer[:5])):
             raise Unhealthy(_not_http(stream.peer, bytes(buffer[:24])))
         start = max(0, len(buffer) - 2)
         if not (yield from stream.fill()):
@@ -77,32 +72,32 @@ def _not_http(peer: str, data: bytes) -> str:
         return f"{peer} speaks TLS, not plain HTTP (use https://)"
     if data[3:5] == b"\x04\x00" and data[:1] == b"\0":
         return f"{peer} speaks HTTP/2 only (perhaps: probe grpc)"
-    return f"{peer} does not speak HTTP: it sent {data!r}"
+    return f"{peer} does not speak HTTP: it sent {quoted(data)}"
 
 
 def parse_head(head: bytes) -> Response:
     """Read a status line and header fields, up to the empty line."""
     first, *lines = head.split(b"\n")
     fields: list[tuple[bytes, bytes]] = []
-    status, reason = _parse_status_line(first.removesuffix(b"\r"))
+    status, reason = _parse_status_line(_without_return(first))
     for raw in lines:
-        line = raw.removesuffix(b"\r")
+        line = _without_return(raw)
         if not line:
             break
-        if line.translate(None, CONTROL_BYTES) != line:
-            msg = f"bad header: control characters in {line[:40]!r}"
+        if line.strip(LINE_BYTES):
+            msg = f"bad header: control characters in {quoted(line[:40])}"
             raise Unhealthy(msg)
         if line[:1] in {b" ", b"\t"}:
             # obs-fold, RFC 9112 section 5.2: deprecated, and joined by one space
             if not fields:
-                msg = f"bad header: it begins with a continuation line {line[:40]!r}"
+                msg = f"bad header: it begins with a continuation line {quoted(line[:40])}"
                 raise Unhealthy(msg)
             name, value = fields.pop()
             fields.append((name, value + b" " + line.strip(b" \t")))
             continue
         name, colon, value = line.partition(b":")
-        if not colon or not name or name.translate(None, TOKEN_BYTES):
-            msg = f"bad header line {line[:40]!r}"
+        if not colon or not name or name.strip(TOKEN_BYTES):
+            msg = f"bad header line {quoted(line[:40])}"
             raise Unhealthy(msg)
         fields.append((name.lower(), value.strip(b" \t")))
         if len(fields) > MOST_FIELDS:
@@ -111,33 +106,33 @@ def parse_head(head: bytes) -> Response:
     return Response(status, reason, fields)
 
 
+def _without_return(line: bytes) -> bytes:
+    return line[:-1] if line.endswith(b"\r") else line
+
+
 def _parse_status_line(line: bytes) -> tuple[int, bytes]:
     digits = line[9:12]
     valid = line[:9] in {b"HTTP/1.1 ", b"HTTP/1.0 "} and len(digits) == 3 and digits.isdigit()
-    if (
-        not valid
-        or line[12:13].strip(b" ")
-        or digits < b"100"
-        or line.translate(None, CONTROL_BYTES) != line
-    ):
-        msg = f"bad status line {line[:60]!r}"
+    if not valid or line[12:13].strip(b" ") or digits < b"100" or line.strip(LINE_BYTES):
+        msg = f"bad status line {quoted(line[:60])}"
         raise Unhealthy(msg)
-    return int(digits), line[13:].strip()
+    return int(digits.decode()), line[13:].strip()
 
 
 def body_length(response: Response, method: str) -> int:
     """Return the body's length; -1: chunked, -2: up to the end (RFC 9112 section 6.3)."""
-    lengths = {piece.strip() for piece in (response.field(b"content-length") or b"").split(b",")}
+    given = response.field(b"content-length") or b""
+    lengths = {piece.strip() for piece in given.split(b",")}
     length = lengths.pop()
     if lengths or (length and (not length.isdigit() or len(length) > 18)):
-        msg = f"bad Content-Length {response.field(b'content-length')!r}"
+        msg = f"bad Content-Length {quoted(given)}"
         raise Unhealthy(msg)
     if method == "HEAD" or response.status in {101, 204, 304}:
         return 0
     coding = response.field(b"transfer-encoding")
     if coding is not None:
         return -1 if coding.lower().rpartition(b",")[2].strip() == b"chunked" else -2
-    return int(length) if length else -2
+    return int(length.decode()) if length else -2
 
 
 def read_body(stream: Stream, length: int, limit: int) -> Steps[tuple[bytes, bool]]:
@@ -159,10 +154,10 @@ def _read_chunks(stream: Stream, limit: int) -> Steps[tuple[bytes, bool]]:
     while True:
         stream.trace.check()  # tiny chunks come faster than the deadline is looked at elsewhere
         line = (yield from stream.line(LONGEST_CHUNK_LINE)).partition(b";")[0].strip(b" \t")
-        if not line or len(line) > 16 or line.translate(None, b"0123456789abcdefABCDEF"):
-            msg = f"bad chunk size {line[:24]!r}"
+        if not line or len(line) > 16 or line.strip(HEX_DIGITS):
+            msg = f"bad chunk size {quoted(line[:24])}"
             raise Unhealthy(msg)
-        size = int(line, 16)
+        size = int(line.decode(), 16)
         if not size:
             return bytes(body), False
         room = limit - len(body)

@@ -13,12 +13,12 @@ from probe.scheduler import Trace
 from probe.stream import Stream, open_stream
 from probe.tls import start_tls
 from probe.url import Url, join_url, parse_url, percent_decode
-from probe.values import base64_text, encode_text, parse_size, parse_status
-from probe.version import VERSION
+from probe.values import base64_text, lowered, parse_size, parse_status, quoted, visible_text
+from probe.version import USER_AGENT
 
 REDIRECTS = (301, 302, 303, 307, 308)
 OWN_FIELDS = ("content-length", "transfer-encoding", "connection")
-CREDENTIAL_FIELDS = ("authorization", "cookie", "proxy-authorization")
+AT_HOME_FIELDS = ("authorization", "cookie", "proxy-authorization", "host")
 
 
 def prepare_http(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
@@ -26,18 +26,18 @@ def prepare_http(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
     if not options.has("url"):
         msg = "http needs a URL (try: probe http http://localhost:8080/health)"
         raise Usage(msg)
-    url = parse_url(options.text("url"))
+    url = parse_url(options.data("url"))
     url.port = options.count("port") or url.port
     options.secrets += url.secrets()
     known_addresses(url.host, options.family())
     for name, _ in options.pairs("header"):
-        if name.lower() in OWN_FIELDS:
+        if lowered(name) in OWN_FIELDS:
             msg = f"--header {name}: the probe sets this one itself"
             raise Usage(msg)
     if options.has("connect-to"):
         split_host_port(options.text("connect-to"), url.port)
     if options.has("unix-socket"):
-        unix_address(options.text("unix-socket"))
+        unix_address(options.data("unix-socket"))
     if options.has("server-name"):
         check_host(options.text("server-name"))
     return url.shown(), lambda trace: check_http(options, url, trace)
@@ -47,7 +47,7 @@ def check_http(options: Options, first: Url, trace: Trace) -> Steps[str]:
     """Make the request, follow redirects as far as allowed, and judge the last response."""
     url, follow = first, options.count("follow")
     method = options.text("method") if options.has("method") or not options.has("body") else "POST"
-    body, hops = encode_text(options.text("body")), ""
+    body, hops = options.data("body"), ""
     while True:
         same_origin = url.origin() == first.origin()
         stream = yield from _open_url(options, url, same_origin, trace)
@@ -59,7 +59,7 @@ def check_http(options: Options, first: Url, trace: Trace) -> Steps[str]:
             response = yield from read_response(stream)
             _note_response(response, trace)
             location = response.field(b"location")
-            if not (options.count("follow") and response.status in REDIRECTS and location):
+            if not location or not options.count("follow") or response.status not in REDIRECTS:
                 return hops + (yield from _judge(options, response, method, stream))
         finally:
             stream.close()
@@ -78,7 +78,7 @@ def check_http(options: Options, first: Url, trace: Trace) -> Steps[str]:
 def _open_url(options: Options, url: Url, same_origin: bool, trace: Trace) -> Steps[Stream]:
     """Connect to a URL; --unix-socket and --connect-to speak of the first origin only."""
     if same_origin and options.has("unix-socket"):
-        stream = yield from open_stream([unix_address(options.text("unix-socket"))], trace)
+        stream = yield from open_stream([unix_address(options.data("unix-socket"))], trace)
     else:
         host, port = url.host, url.port
         if same_origin and options.has("connect-to"):
@@ -95,31 +95,29 @@ def _open_url(options: Options, url: Url, same_origin: bool, trace: Trace) -> St
 
 def _request_fields(
     options: Options, url: Url, first: Url, same_origin: bool
-) -> list[tuple[str, str]]:
+) -> list[tuple[str, bytes]]:
     """Return the header: ours, with those of the user in the place of ours of the same name."""
     given = options.pairs("header")
     if not same_origin:
-        given = [pair for pair in given if pair[0].lower() not in (*CREDENTIAL_FIELDS, "host")]
-    names = [name.lower() for name, _ in given]
+        given = [pair for pair in given if lowered(pair[0]) not in AT_HOME_FIELDS]
+    names = [lowered(name) for name, _ in given]
     fields = [
-        ("Host", url.authority()),
-        ("User-Agent", options.text("user-agent") or f"fromscratch-probe/{VERSION}"),
-        ("Accept", "*/*"),
+        ("Host", url.authority().encode()),
+        ("User-Agent", options.data("user-agent") or USER_AGENT),
+        ("Accept", b"*/*"),
     ]
-    credentials = options.text("basic-auth") or (
-        percent_decode(first.userinfo) if first.userinfo else ""
-    )
+    credentials = options.data("basic-auth") or percent_decode((first.userinfo or "").encode())
     if credentials and same_origin:
-        encoded = base64_text(encode_text(credentials))
+        encoded = base64_text(credentials)
         options.secrets.append(encoded)
-        fields.append(("Authorization", f"Basic {encoded}"))
-    fields = [pair for pair in fields if pair[0].lower() not in names] + given
-    return [*fields, ("Connection", "close")]
+        fields.append(("Authorization", b"Basic " + encoded.encode()))
+    fields = [pair for pair in fields if lowered(pair[0]) not in names]
+    return fields + given + [("Connection", b"close")]
 
 
-def _next_url(url: Url, location: bytes | None, options: Options) -> Url:
+def _next_url(url: Url, location: bytes, options: Options) -> Url:
     try:
-        following = join_url(url, (location or b"").decode("utf-8", "surrogateescape"))
+        following = join_url(url, location)
     except Usage as error:
         msg = f"redirected to a bad Location: {error}"
         raise Unhealthy(msg) from None
@@ -133,10 +131,10 @@ def _next_url(url: Url, location: bytes | None, options: Options) -> Url:
 def _note_response(response: Response, trace: Trace) -> None:
     if not trace.verbose:
         return
-    trace.note(f"status {response.status} {response.reason.decode('utf-8', 'replace')}")
+    trace.note(f"status {response.status} {visible_text(response.reason)}")
     for name, value in response.fields:
-        key = name.decode("latin-1")
-        trace.note(f"{key}: {'***' if is_secret_name(key) else value.decode('utf-8', 'replace')}")
+        key = name.decode()  # a token, so ASCII
+        trace.note(f"{key}: {'***' if is_secret_name(key) else visible_text(value)}")
 
 
 def _judge(options: Options, response: Response, method: str, stream: Stream) -> Steps[str]:
@@ -156,7 +154,7 @@ def _judge(options: Options, response: Response, method: str, stream: Stream) ->
     if problem:
         coding = response.field(b"content-encoding")
         if coding:
-            problem += f" (the body is encoded: {coding.decode('utf-8', 'replace')})"
+            problem += f" (the body is encoded: {visible_text(coding)})"
         if cut:
             problem += f" (only the first {limit} bytes were looked at, see --max-body)"
         msg = f"{status}, but {problem}"
@@ -165,12 +163,12 @@ def _judge(options: Options, response: Response, method: str, stream: Stream) ->
 
 
 def _body_problem(options: Options, body: bytes, cut: bool, trace: Trace) -> str:
-    if options.has("contains") and encode_text(options.text("contains")) not in body:
-        return f"its {len(body)} bytes do not contain {options.text('contains')[:100]!r}"
-    if options.has("not-contains") and encode_text(options.text("not-contains")) in body:
-        return f"its body contains {options.text('not-contains')[:100]!r}"
+    if options.has("contains") and options.data("contains") not in body:
+        return f"its {len(body)} bytes do not contain {quoted(options.data('contains')[:100])}"
+    if options.has("not-contains") and options.data("not-contains") in body:
+        return f"its body contains {quoted(options.data('not-contains')[:100])}"
     if options.has("not-contains") and cut:
         return "its body is too long to say what it does not contain"
     if options.has("json"):
-        return json_mismatch(body, options.text("json"), trace)
+        return json_mismatch(body, options.data("json"), trace)
     return ""

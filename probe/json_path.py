@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from probe.errors import Unhealthy
 from probe.scheduler import Trace
-from probe.values import encode_text
+from probe.values import HEX_DIGITS, PRINTABLE_BYTES, is_utf8, visible_text
 
 DEEPEST = 100
 LONGEST_NUMBER = 400  # a longer one is equal only when it is written the same
 JSON_SPACE = b" \t\n\r"
-JSON_ESCAPES = {34: '"', 92: "\\", 47: "/", 98: "\b", 102: "\f", 110: "\n", 114: "\r", 116: "\t"}
+JSON_ESCAPES = {
+    0x22: b'"',
+    0x5C: b"\\",
+    0x2F: b"/",
+    0x62: b"\b",
+    0x66: b"\f",
+    0x6E: b"\n",
+    0x72: b"\r",
+    0x74: b"\t",
+}
 JSON_WORDS = (b"true", b"false", b"null")
-LOW_CONTROLS = bytes(range(32))
+WORD_BYTES = b"0123456789.-+eEtrufalsn"
+# What a string may hold as it is: all but the control characters below the space.
+STRING_BYTES = PRINTABLE_BYTES + bytes(range(127, 256))
+PIECE_SIZE, WORD_SIZE = 16384, 64  # of long strings and others, between two looks at the clock
 
 
 class JsonScanner:
     """One pass over a JSON text that remembers the (last) value at `path`."""
 
-    def __init__(self, data: bytes, path: list[str], trace: Trace) -> None:
+    def __init__(self, data: bytes, path: list[bytes], trace: Trace) -> None:
         self.data = data
         self.place = 0
         self.path = path
@@ -41,11 +53,20 @@ class JsonScanner:
 
     def _skip_space(self) -> int:
         """Go to the next token; return its first byte (-1: the end)."""
-        data, place = self.data, self.place
-        while place < len(data) and data[place] in JSON_SPACE:
-            place += 1
-        self.place = place
-        return data[place] if place < len(data) else -1
+        data = self.data
+        if self.place < len(data) and data[self.place] in JSON_SPACE:
+            self._skip(JSON_SPACE)
+        return data[self.place] if self.place < len(data) else -1
+
+    def _skip(self, members: bytes) -> None:
+        """Go to the first byte that is not among these."""
+        while True:
+            piece = self.data[self.place : self.place + WORD_SIZE]
+            rest = piece.lstrip(members)
+            self.place += len(piece) - len(rest)
+            if rest or not piece:
+                return
+            self.trace.check()
 
     def _value(self, depth: int, matched: int) -> None:
         """Read a value; `matched` parts of the path led here (-1: it is off the path)."""
@@ -91,7 +112,7 @@ class JsonScanner:
                     self.fail("no colon")
                 self.place += 1
             else:
-                on_path = part is not None and str(index) == part
+                on_path = part is not None and str(index).encode() == part
             self._value(depth + 1, matched + 1 if on_path else -1)
             index += 1
             if not index % 1024:
@@ -109,14 +130,13 @@ class JsonScanner:
         data, start = self.data, self.place + 1
         end = start
         quote, escapes = data.find(b'"', end), 0
-        while quote >= 0 and (backslash := data.find(b"\\", end, quote)) >= 0:
+        while quote >= 0:
+            backslash = data.find(b"\\", end, quote)
+            if backslash < 0:
+                break
             escape = data[backslash + 1] if backslash + 1 < len(data) else 0
             digits = data[backslash + 2 : backslash + 6]
-            if (
-                escape == 0x75
-                and len(digits) == 4
-                and not digits.translate(None, b"0123456789abcdefABCDEF")
-            ):
+            if escape == 0x75 and len(digits) == 4 and not digits.strip(HEX_DIGITS):
                 end = backslash + 6
             elif escape in JSON_ESCAPES:
                 end = backslash + 2
@@ -129,37 +149,38 @@ class JsonScanner:
                 self.trace.check()
         if quote < 0:
             self.fail("a string without an end")
-        text = data[start:quote]
-        if text.translate(None, LOW_CONTROLS) != text:
-            self.fail("a control character in a string")
-        if (
-            not text.isascii()
-            and text.decode("utf-8", "replace").encode("utf-8", "replace") != text
-        ):
+        for place in range(start, quote, PIECE_SIZE):
+            if place > start:
+                self.trace.check()
+            if data[place : min(place + PIECE_SIZE, quote)].strip(STRING_BYTES):
+                self.fail("a control character in a string")
+        if not is_utf8(data[start:quote]):
             self.fail("a string that is not UTF-8")
         self.place = quote + 1
 
     def _word_or_number(self) -> str:
-        data, start = self.data, self.place
-        end = start
-        while end < len(data) and data[end] not in b' \t\n\r,]}:[{"':
-            end += 1
-        text = data[start:end]
+        start = self.place
+        self._skip(WORD_BYTES)
+        text = self.data[start : self.place]
         if text not in JSON_WORDS and not is_json_number(text):
+            self.place = start
             self.fail("no value")
-        self.place = end
         return "word" if text in JSON_WORDS else "number"
 
 
 def is_json_number(text: bytes) -> bool:
     """Tell whether text is a number as JSON writes them."""
     whole, e, exponent = text.lower().partition(b"e")
-    integer, dot, fraction = whole.removeprefix(b"-").partition(b".")
-    if e and not exponent[exponent[:1] in {b"+", b"-"} :].isdigit():
+    integer, dot, fraction = _unsigned(whole).partition(b".")
+    if e and not exponent[1 if exponent[:1] in {b"+", b"-"} else 0 :].isdigit():
         return False
     if dot and not fraction.isdigit():
         return False
     return integer.isdigit() and (integer == b"0" or not integer.startswith(b"0"))
+
+
+def _unsigned(number: bytes) -> bytes:
+    return number[1:] if number.startswith(b"-") else number
 
 
 def same_number(one: bytes, other: bytes) -> bool:
@@ -170,74 +191,71 @@ def same_number(one: bytes, other: bytes) -> bool:
 def _number_parts(text: bytes) -> tuple[bool, bytes, int]:
     """Return sign, digits without zeros around them, and the power of ten of the last digit."""
     whole, _, exponent = text.lower().partition(b"e")
-    integer, _, fraction = whole.removeprefix(b"-").partition(b".")
+    integer, _, fraction = _unsigned(whole).partition(b".")
     digits = (integer + fraction).lstrip(b"0")
     short = digits.rstrip(b"0")
     if not short:
         return False, b"", 0
-    power = int(exponent or b"0") - len(fraction) + len(digits) - len(short)
+    power = int(exponent.decode() or "0") - len(fraction) + len(digits) - len(short)
     return whole.startswith(b"-"), short, power
 
 
-def json_string(token: bytes) -> str:
-    """Return the text of a string that has been checked, quotes and all."""
-    text = token[1:-1].decode("utf-8", "replace")
-    if "\\" not in text:
-        return text
-    head, *pieces = text.split("\\")
-    units, skip = [head], False
+def json_string(token: bytes) -> bytes:
+    """Return the text, in UTF-8, of a string that has been checked, quotes and all.
+
+    Half a surrogate pair becomes three bytes that are no UTF-8, so that it equals nothing that can be asked for.
+    """
+    plain, *pieces = token[1:-1].split(b"\\")
+    units, skip, high = [plain], False, 0
     for piece in pieces:
         if skip:
             units.append(piece)
             skip = False
-        elif not piece:
-            units.append("\\")
+            continue
+        code = int(piece[1:5].decode(), 16) if piece[:1] == b"u" else 0
+        if high and 0xDC00 <= code < 0xE000:
+            units[-1] = chr(0x10000 + (high - 0xD800 << 10) + code - 0xDC00).encode() + piece[5:]
+        elif piece[:1] == b"u":
+            units.append(_code_unit(code) + piece[5:])
+        elif piece:
+            units.append(JSON_ESCAPES[piece[0]] + piece[1:])
+        else:
+            units.append(b"\\")
             skip = True
-        elif piece[0] == "u":
-            units.append(chr(int(piece[1:5], 16)) + piece[5:])
-        else:
-            units.append(JSON_ESCAPES[ord(piece[0])] + piece[1:])
-    return _join_surrogates("".join(units))
+        high = code if 0xD800 <= code < 0xDC00 and len(piece) == 5 else 0
+    return b"".join(units)
 
 
-def _join_surrogates(text: str) -> str:
-    """Make one character of each pair of \\uD8xx\\uDCxx."""
-    if text.isascii():
-        return text
-    joined: list[str] = []
-    for character in text:
-        # Compared as numbers: a lone surrogate in the source could not be frozen.
-        high, low = ord(joined[-1]) - 0xD800 if joined else -1, ord(character) - 0xDC00
-        if 0 <= high < 0x400 and 0 <= low < 0x400:
-            joined[-1] = chr(0x10000 + (high << 10) + low)
-        else:
-            joined.append(character)
-    return "".join(joined)
+def _code_unit(code: int) -> bytes:
+    """Return a code unit of UTF-16 in the form of UTF-8."""
+    if code < 0x80:
+        return bytes([code])
+    if code < 0x800:
+        return bytes([0xC0 | code >> 6, 0x80 | code & 63])
+    return bytes([0xE0 | code >> 12, 0x80 | code >> 6 & 63, 0x80 | code & 63])
 
 
-def split_path(text: str) -> list[str]:
+def split_path(path: bytes) -> list[bytes]:
     r"""Split 'db.0.up' at its dots; a dot that belongs to a key is written '\.'."""
-    return [part.replace("\0", ".") for part in text.replace("\\.", "\0").split(".")]
+    return [part.replace(b"\0", b".") for part in path.replace(b"\\.", b"\0").split(b".")]
 
 
-def json_mismatch(body: bytes, expectation: str, trace: Trace) -> str:
+def json_mismatch(body: bytes, expectation: bytes, trace: Trace) -> str:
     """Return why PATH=VALUE does not hold for this JSON text, or nothing when it does."""
-    path, _, value = expectation.partition("=")
+    path, _, value = expectation.partition(b"=")
     scanner = JsonScanner(body, split_path(path), trace)
     scanner.scan()
-    if scanner.found is None:
-        return f"json {path} is not there"
-    text = scanner.found.decode("utf-8", "replace")
-    if scanner.kind == "string":
-        seen = json_string(scanner.found)
-        if value in (seen, text):
-            return ""
-    elif text == value or (
+    found = scanner.found
+    if found is None:
+        return f"json {visible_text(path)} is not there"
+    if found == value or (scanner.kind == "string" and json_string(found) == value):
+        return ""
+    if (
         scanner.kind == "number"
-        and len(text) <= LONGEST_NUMBER
+        and len(found) <= LONGEST_NUMBER
         and len(value) <= LONGEST_NUMBER
-        and is_json_number(encode_text(value))
-        and same_number(scanner.found, encode_text(value))
+        and is_json_number(value)
+        and same_number(found, value)
     ):
         return ""
-    return f"json {path} is {text[:100]}, not {value}"
+    return f"json {visible_text(path)} is {visible_text(found)[:100]}, not {visible_text(value)}"

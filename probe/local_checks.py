@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import posix
-from time import time
-
 from probe.errors import Unhealthy, Usage
-from probe.files import read_bytes, read_file
+from probe.files import error_reason, read_bytes, read_file
 from probe.kinds import Callable, Steps
 from probe.options import Options
 from probe.scheduler import Trace
-from probe.stream import error_reason
-from probe.values import encode_text, parse_size
+from probe.system import file_status, list_directory, process_id, wall_clock
+from probe.values import parse_size, quoted, visible_text
 
-FILE_TYPE_MASK, REGULAR_FILE = (
-    0o170000,
-    0o100000,
-)  # inode(7); the stat module is not part of the frozen probe
+FILE_TYPE_MASK, REGULAR_FILE = 0o170000, 0o100000  # inode(7)
 LONGEST_COMM = 15  # TASK_COMM_LEN, proc_pid_comm(5)
 
 
@@ -25,7 +19,7 @@ def prepare_file(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
     if not options.has("path"):
         msg = "file needs a PATH"
         raise Usage(msg)
-    return options.text("path"), lambda _: _check_file(options)
+    return visible_text(options.data("path")), lambda _: _check_file(options)
 
 
 def prepare_process(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
@@ -34,30 +28,33 @@ def prepare_process(options: Options) -> tuple[str, Callable[[Trace], Steps[str]
         msg = "process needs either a NAME or --pid-file PATH"
         raise Usage(msg)
     if options.has("pid-file"):
-        return options.text("pid-file"), lambda _: _check_pid_file(options.text("pid-file"))
-    return options.text("name"), lambda trace: _check_process_name(options.text("name"), trace)
+        path = options.data("pid-file")
+        return visible_text(path), lambda _: _check_pid_file(path)
+    name = options.data("name")
+    return visible_text(name), lambda trace: _check_process_name(name, trace)
 
 
 def _check_file(options: Options) -> Steps[str]:
     yield from ()
-    path = encode_text(options.text("path"))
+    path = options.data("path")
     seen = "exists"
     try:
-        status = posix.stat(path)
+        mode, size, changed = file_status(path)
         if options.has("max-age"):
-            age = max(0.0, time() - status.st_mtime)
+            age = max(0.0, wall_clock() - changed)
             seen = f"changed {age:.0f} s ago"
             if age > options.seconds("max-age"):
                 msg = f"{seen}, more than {options.text('max-age')}"
                 raise Unhealthy(msg)
         if options.has("contains"):
-            if status.st_mode & FILE_TYPE_MASK != REGULAR_FILE:
+            if mode & FILE_TYPE_MASK != REGULAR_FILE:
                 msg = "is not a regular file"
                 raise Unhealthy(msg)
+            wanted = options.data("contains")
             limit = parse_size(options.text("max-body"), 1 << 40)
-            if encode_text(options.text("contains")) not in read_bytes(path, limit):
-                cut = f" in its first {limit} bytes" if status.st_size > limit else ""
-                msg = f"{seen}, but does not contain {options.text('contains')[:100]!r}{cut}"
+            if wanted not in read_bytes(path, limit):
+                cut = f" in its first {limit} bytes" if size > limit else ""
+                msg = f"{seen}, but does not contain {quoted(wanted[:100])}{cut}"
                 raise Unhealthy(msg)
             seen += ", contains as expected"
     except OSError as error:
@@ -68,12 +65,12 @@ def _check_file(options: Options) -> Steps[str]:
 def _process_state(pid: bytes) -> str:
     """Return the state letter of a process, or nothing when it is not there (proc_pid_stat(5))."""
     after_name = read_file(b"/proc/" + pid + b"/stat", 4096).rpartition(b")")[2].split()
-    return after_name[0].decode("latin-1") if after_name else ""
+    return visible_text(after_name[0]) if after_name else ""
 
 
 def _judge_process(pid: bytes) -> str:
     """Return what to say about a live process, or raise."""
-    state, number = _process_state(pid), pid.decode("latin-1")
+    state, number = _process_state(pid), pid.decode()
     if not state:
         if not _process_state(b"self"):
             msg = "cannot look: /proc is not mounted here"
@@ -86,10 +83,10 @@ def _judge_process(pid: bytes) -> str:
     return f"process {number} is running"
 
 
-def _check_pid_file(path: str) -> Steps[str]:
+def _check_pid_file(path: bytes) -> Steps[str]:
     yield from ()
     try:
-        pid = read_bytes(encode_text(path), 64).strip()
+        pid = read_bytes(path, 64).strip()
     except OSError as error:
         raise Unhealthy(error_reason(error)) from None
     if not pid.isdigit():
@@ -98,13 +95,13 @@ def _check_pid_file(path: str) -> Steps[str]:
     return _judge_process(pid)
 
 
-def _check_process_name(name: str, trace: Trace) -> Steps[str]:
+def _check_process_name(wanted: bytes, trace: Trace) -> Steps[str]:
     yield from ()
     try:
-        entries = posix.listdir(b"/proc")
+        entries = list_directory(b"/proc")
     except OSError:
         entries = []
-    wanted, own, problem = encode_text(name), b"%d" % posix.getpid(), ""
+    own, problem = str(process_id()).encode(), ""
     for pid in entries:
         if not pid.isdigit() or pid == own or not _has_name(pid, wanted):
             continue

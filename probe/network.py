@@ -25,10 +25,9 @@ def connect_host(host: str, port: int, family: int, trace: Trace) -> Steps[Strea
 
 def server_target(options: Options, default_port: int) -> str:
     """Say what `open_server` will connect to; checks the options on the way."""
-    path = options.text("unix-socket")
+    path = options.data("unix-socket")
     if path:
-        unix_address(path)
-        return path
+        return unix_address(path)[4]
     address = options.text("address")
     if not address and not default_port:
         msg = f"{options.check} needs HOST:PORT (probe {options.check} --help)"
@@ -41,7 +40,7 @@ def server_target(options: Options, default_port: int) -> str:
 
 def open_server(options: Options, default_port: int, trace: Trace) -> Steps[Stream]:
     """Connect to the Unix socket or HOST:PORT that the options name."""
-    path = options.text("unix-socket")
+    path = options.data("unix-socket")
     if path:
         return (yield from open_stream([unix_address(path)], trace))
     host, port = split_host_port(options.text("address"), options.count("port") or default_port)

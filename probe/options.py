@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from probe.errors import Usage
 from probe.values import (
+    LINE_BYTES,
     decode_text,
-    encode_text,
     is_token,
+    lowered,
     parse_count,
     parse_escapes,
     parse_seconds,
     parse_size,
     parse_status,
+    visible_text,
 )
 
-# Every option: its kind, and the default that its help shows.
+# Every option: its kind, and the default that its help shows. A "text" is UTF-8; "bytes" are whatever the server, the
+# file system or a file take them for; "raw" ones may also hold line breaks and other controls.
 OPTION_KINDS = {
     "address": ("text", ""),
     "and": ("flag", ""),
-    "basic-auth": ("text", ""),
+    "basic-auth": ("bytes", ""),
     "body": ("raw", ""),
-    "ca-file": ("text", ""),
+    "ca-file": ("bytes", ""),
     "connect-to": ("text", ""),
     "contains": ("raw", ""),
     "expect": ("escapes", ""),
@@ -37,24 +40,24 @@ OPTION_KINDS = {
     "max-body": ("size", "1M"),
     "metadata": ("pairs", ""),
     "method": ("token", "GET"),
-    "name": ("text", ""),
+    "name": ("bytes", ""),
     "not-contains": ("raw", ""),
-    "password-file": ("text", ""),
-    "path": ("text", ""),
-    "pid-file": ("text", ""),
+    "password-file": ("bytes", ""),
+    "path": ("bytes", ""),
+    "pid-file": ("bytes", ""),
     "port": ("port", ""),
     "quiet": ("flag", ""),
     "retries": ("count", "0"),
     "send": ("escapes", ""),
     "server-name": ("text", ""),
-    "service": ("text", ""),
+    "service": ("bytes", ""),
     "status": ("status", "200-399"),
     "timeout": ("seconds", "3s"),
     "tls": ("flag", ""),
-    "unix-socket": ("text", ""),
-    "url": ("text", ""),
-    "user": ("text", ""),
-    "user-agent": ("text", ""),
+    "unix-socket": ("bytes", ""),
+    "url": ("bytes", ""),
+    "user": ("bytes", ""),
+    "user-agent": ("bytes", ""),
     "verbose": ("flag", ""),
     "version": ("flag", ""),
 }
@@ -65,40 +68,50 @@ TLS_OPTIONS = ("ca-file", "insecure", "server-name")
 # Every check: the options it knows beside the common ones; the first is the one that needs no name.
 CHECK_OPTIONS = {
     "http": (
-        *(
-            "url",
-            "port",
-            "status",
-            "method",
-            "header",
-            "body",
-            "contains",
-            "not-contains",
-            "json",
-            "follow",
-        ),
-        *(
-            "unix-socket",
-            "user-agent",
-            "basic-auth",
-            "connect-to",
-            "max-body",
-            "ipv4",
-            "ipv6",
-            *TLS_OPTIONS,
-        ),
-    ),
-    "tcp": (*SERVER_OPTIONS, "send", "expect"),
+        "url",
+        "port",
+        "status",
+        "method",
+        "header",
+        "body",
+        "contains",
+        "not-contains",
+        "json",
+        "follow",
+        "unix-socket",
+        "user-agent",
+        "basic-auth",
+        "connect-to",
+        "max-body",
+        "ipv4",
+        "ipv6",
+    )
+    + TLS_OPTIONS,
+    "tcp": SERVER_OPTIONS + ("send", "expect"),
     "unix": ("path", "send", "expect"),
-    "grpc": (*SERVER_OPTIONS, "service", "metadata", "user-agent", "tls", *TLS_OPTIONS),
-    "redis": (*SERVER_OPTIONS, "user", "password-file"),
-    "postgres": (*SERVER_OPTIONS, "user"),
-    "mysql": (*SERVER_OPTIONS, "user"),
+    "grpc": SERVER_OPTIONS + ("service", "metadata", "user-agent", "tls") + TLS_OPTIONS,
+    "redis": SERVER_OPTIONS + ("user", "password-file"),
+    "postgres": SERVER_OPTIONS + ("user",),
+    "mysql": SERVER_OPTIONS + ("user",),
     "memcached": SERVER_OPTIONS,
     "amqp": SERVER_OPTIONS,
     "file": ("path", "max-age", "contains", "max-body"),
     "process": ("name", "pid-file"),
 }
+# In the order of the help: a dictionary has none on MicroPython.
+CHECK_NAMES = (
+    "http",
+    "tcp",
+    "unix",
+    "grpc",
+    "redis",
+    "postgres",
+    "mysql",
+    "memcached",
+    "amqp",
+    "file",
+    "process",
+)
 
 SHORT_NAMES = {"4": "ipv4", "6": "ipv6", "h": "help", "q": "quiet", "v": "verbose"}
 # The flags of chrisaxiom/docker-health-check: "-url URL -code 200 -headers k:v -verb GET".
@@ -129,33 +142,33 @@ ENVIRONMENT_PREFIX = b"PROBE_"
 
 
 class Options:
-    """One check and its options. The texts have been checked when they are read from here."""
+    """One check and its options. The values have been checked when they are read from here."""
 
     def __init__(self) -> None:
         self.check = ""
-        self.values: dict[str, list[str]] = {}
+        self.values: dict[str, list[bytes]] = {}
         self.secrets: list[str] = []
 
-    def text(self, name: str) -> str:
-        """Return the text of an option, or its default."""
+    def data(self, name: str) -> bytes:
+        """Return the bytes of an option, or its default."""
         found = self.values.get(name)
-        return found[-1] if found else OPTION_KINDS[name][1]
+        return found[-1] if found else OPTION_KINDS[name][1].encode()
+
+    def text(self, name: str) -> str:
+        """Return the text of an option that is UTF-8, or its default."""
+        return self.data(name).decode()
 
     def has(self, name: str) -> bool:
         """Tell whether the option was given."""
         return name in self.values
 
-    def many(self, name: str) -> list[str]:
-        """Return all values of an option that can be repeated."""
-        return self.values.get(name, [])
-
     def flag(self, name: str) -> bool:
         """Tell whether a switch is on."""
-        return self.text(name).lower() in TRUE_WORDS
+        return lowered(self.text(name)) in TRUE_WORDS
 
     def count(self, name: str) -> int:
         """Return a number; 0 when not given and without a default."""
-        return int(self.text(name) or 0)
+        return int(self.text(name) or "0")
 
     def seconds(self, name: str) -> float:
         """Return a duration."""
@@ -165,21 +178,22 @@ class Options:
         """Return 4 or 6 when only such addresses may be used, else 0."""
         return 4 if self.flag("ipv4") else 6 if self.flag("ipv6") else 0
 
-    def pairs(self, name: str) -> list[tuple[str, str]]:
+    def pairs(self, name: str) -> list[tuple[str, bytes]]:
         """Return the 'NAME: VALUE' pairs of an option; values may hold colons."""
         found = []
-        for text in self.values.get(name, ()):
-            key, _, value = text.partition(":")
-            found.append((key.strip(), value.strip()))
+        for pair in self.values.get(name, []):
+            key, _, value = pair.partition(b":")
+            found.append((key.strip().decode(), value.strip()))
         return found
 
 
-def parse_command(argv: list[str], environ: dict[bytes, bytes]) -> list[Options]:
+def parse_command(argv: list[bytes], environ: dict[bytes, bytes]) -> list[Options]:
     """Read a command line (without the program's name) and the environment; raises Usage."""
-    if not argv and not any(key.startswith(ENVIRONMENT_PREFIX) for key in environ):
+    if not argv and not _settings(environ):
         msg = "nothing to check (try: probe http http://localhost:8080/health, or probe --help)"
         raise Usage(msg)
-    checks, common, place = [], {}, 0
+    checks: list[Options] = []
+    common, place = {}, 0
     while True:
         options, place = _read_segment(argv, place, environ)
         checks.append(options)
@@ -201,16 +215,19 @@ def parse_command(argv: list[str], environ: dict[bytes, bytes]) -> list[Options]
     return checks
 
 
-def _read_segment(argv: list[str], place: int, environ: dict[bytes, bytes]) -> tuple[Options, int]:
+def _read_segment(
+    argv: list[bytes], place: int, environ: dict[bytes, bytes]
+) -> tuple[Options, int]:
     """Read one check, up to --and or the end."""
-    options, plain, only_plain = Options(), [], False
+    options, only_plain = Options(), False
+    plain: list[bytes] = []
     while place < len(argv):
         word = argv[place]
-        if only_plain or not word.startswith("-") or word == "-":
+        if only_plain or not word.startswith(b"-") or word == b"-":
             plain.append(word)
-        elif word == "--":
+        elif word == b"--":
             only_plain = True
-        elif word == "--and":
+        elif word == b"--and":
             break
         else:
             place = _read_option(options, argv, place, environ)
@@ -219,37 +236,40 @@ def _read_segment(argv: list[str], place: int, environ: dict[bytes, bytes]) -> t
     return options, place
 
 
-def _read_option(options: Options, argv: list[str], place: int, environ: dict[bytes, bytes]) -> int:
+def _read_option(
+    options: Options, argv: list[bytes], place: int, environ: dict[bytes, bytes]
+) -> int:
     """Read the option at this place; return the place of its last word."""
-    word, equals, value = argv[place].partition("=")
+    given, equals, value = argv[place].partition(b"=")
+    word = visible_text(given)
     name = word.lstrip("-")
     name = GO_NAMES.get(name, name)
     if len(name) == 1 and not word.startswith("--"):
         name = SHORT_NAMES.get(name, name)
     from_environment = name not in OPTION_KINDS and name.endswith("-env")
-    name = name.removesuffix("-env") if from_environment else name
+    name = name[:-4] if from_environment else name
     if name not in OPTION_KINDS or len(word) - len(word.lstrip("-")) > 2 or name == "and":
         msg = f"unknown option {word}{_perhaps(name, OPTION_KINDS, '--')} (probe --help)"
         raise Usage(msg)
     kind = OPTION_KINDS[name][0]
     if kind == "flag" and not from_environment:
-        value = value if equals else "true"
+        value = value if equals else b"true"
     elif not equals:
         place += 1
-        if place >= len(argv) or argv[place] == "--and":
+        if place >= len(argv) or argv[place] == b"--and":
             msg = f"{word} needs a value"
             raise Usage(msg)
         value = argv[place]
     if from_environment:
-        variable, value = value, decode_text(environ.get(encode_text(value), b""))
+        variable, value = value, environ.get(value, b"")
         if not value:
-            msg = f"the environment variable {variable}, named by {word}, is not set or empty"
+            msg = f"the environment variable {visible_text(variable)}, named by {word}, is not set or empty"
             raise Usage(msg)
     _store(options, name, kind, value, word)
     return place
 
 
-def _store(options: Options, name: str, kind: str, value: str, source: str) -> None:
+def _store(options: Options, name: str, kind: str, value: bytes, source: str) -> None:
     """Check a value and keep it."""
     try:
         check_value(kind, value)
@@ -262,77 +282,66 @@ def _store(options: Options, name: str, kind: str, value: str, source: str) -> N
         options.values[name] = [value]
 
 
-def check_value(kind: str, value: str) -> None:
+def check_value(kind: str, value: bytes) -> None:
     """Refuse what the option does not take, and line breaks and other controls (injection)."""
-    if kind not in {"raw", "escapes"} and not is_clean(value):
+    if kind not in {"raw", "escapes"} and value.strip(LINE_BYTES):
         msg = "line breaks and other control characters are not allowed here"
         raise Usage(msg)
     if not value:
         msg = "the value is empty"
         raise Usage(msg)
-    if kind == "flag" and value.lower() not in TRUE_WORDS + FALSE_WORDS:
-        msg = f"{value!r} is neither true nor false"
-        raise Usage(msg)
     if kind == "token" and not is_token(value):
         msg = "this is not a method (a word such as GET or HEAD)"
         raise Usage(msg)
-    if kind == "pairs" and not is_token(value.partition(":")[0].strip()):
+    if kind == "pairs" and (b":" not in value or not is_token(value.partition(b":")[0].strip())):
         msg = "write NAME: VALUE"
         raise Usage(msg)
-    if kind == "pairs" and ":" not in value:
-        msg = "write NAME: VALUE"
-        raise Usage(msg)
-    if kind == "path" and not value.partition("=")[0]:
+    if kind == "path" and (b"=" not in value or value.startswith(b"=")):
         msg = "write PATH=VALUE, such as status=ok or db.0.up=true"
         raise Usage(msg)
-    if kind == "path" and "=" not in value:
-        msg = "write PATH=VALUE, such as status=ok or db.0.up=true"
-        raise Usage(msg)
-    _check_number(kind, value)
-
-
-def _check_number(kind: str, value: str) -> None:
-    if kind == "seconds":
-        parse_seconds(value)
-    elif kind == "count":
-        parse_count(value, 0, HIGHEST_COUNT)
-    elif kind == "port":
-        parse_count(value, 1, 65535)
-    elif kind == "size":
-        parse_size(value, LARGEST_BODY)
-    elif kind == "status":
-        parse_status(value)
-    elif kind == "escapes":
+    if kind == "escapes":
         parse_escapes(value)
+    elif kind not in {"raw", "bytes", "pairs"}:
+        _check_word(kind, decode_text(value))
 
 
-def is_clean(text: str) -> bool:
-    """Tell whether text is free of ASCII control characters; a tab is fine."""
-    if text.isascii() and text.isprintable():
-        return True
-    return not any(character < " " or character == "\x7f" for character in text.replace("\t", " "))
-
-
-def _take_plain(options: Options, plain: list[str]) -> None:
-    """Give the words without a dash their meaning: the check's name and its target."""
-    if plain and plain[0] in CHECK_OPTIONS:
-        options.check = plain.pop(0)
-    elif plain and "://" in plain[0]:
-        options.check = "http"
-    elif plain and plain[0] == "help" and not options.values:
-        options.values["help"] = ["true"]
-        options.check = plain[1] if plain[1:] and plain[1] in CHECK_OPTIONS else ""
-        return
-    elif plain:
-        word = plain[0] if len(plain[0]) <= 40 and "@" not in plain[0] else "this"
-        guess = _perhaps(word, CHECK_OPTIONS, "")
-        msg = f"{word!r} is not a check{guess} (one of {', '.join(CHECK_OPTIONS)})"
+def _check_word(kind: str, text: str) -> None:
+    if kind == "flag" and lowered(text) not in TRUE_WORDS + FALSE_WORDS:
+        msg = f"'{text}' is neither true nor false"
         raise Usage(msg)
-    if not plain:
+    if kind == "seconds":
+        parse_seconds(text)
+    elif kind == "count":
+        parse_count(text, 0, HIGHEST_COUNT)
+    elif kind == "port":
+        parse_count(text, 1, 65535)
+    elif kind == "size":
+        parse_size(text, LARGEST_BODY)
+    elif kind == "status":
+        parse_status(text)
+
+
+def _take_plain(options: Options, plain: list[bytes]) -> None:
+    """Give the words without a dash their meaning: the check's name and its target."""
+    words = [visible_text(word) for word in plain]
+    if words and words[0] in CHECK_OPTIONS:
+        options.check = words.pop(0)
+    elif words and "://" in words[0]:
+        options.check = "http"
+    elif words and words[0] == "help" and not options.values:
+        options.values["help"] = [b"true"]
+        options.check = words[1] if words[1:] and words[1] in CHECK_OPTIONS else ""
         return
-    if len(plain) > 1:
+    elif words:
+        word = words[0] if len(words[0]) <= 40 and "@" not in words[0] else "this"
+        guess = _perhaps(word, CHECK_OPTIONS, "")
+        msg = f"'{word}' is not a check{guess} (one of {', '.join(CHECK_NAMES)})"
+        raise Usage(msg)
+    if not words:
+        return
+    if len(words) > 1:
         # Not shown: the words may be parts of a secret whose quotes were forgotten.
-        extra = len(plain) - 1
+        extra = len(words) - 1
         msg = (
             f"{extra} words too many (quote values that hold spaces; probe {options.check} --help)"
         )
@@ -341,39 +350,39 @@ def _take_plain(options: Options, plain: list[str]) -> None:
     if options.has(name):
         msg = f"the {name} is given twice"
         raise Usage(msg)
-    _store(options, name, OPTION_KINDS[name][0], plain[0], name)
+    _store(options, name, OPTION_KINDS[name][0], plain[-1], name)
+
+
+def _settings(environ: dict[bytes, bytes]) -> list[tuple[str, str, bytes]]:
+    """Return (option, variable, value) of the environment, in the order of the alphabet."""
+    settings = []
+    for key in sorted([key for key in environ if key.startswith(ENVIRONMENT_PREFIX)]):
+        variable = visible_text(key)
+        name = lowered(variable[len(ENVIRONMENT_PREFIX) :]).replace("_", "-")
+        settings.append((name, variable, environ[key]))
+    return settings
 
 
 def _finish(options: Options, environ: dict[bytes, bytes]) -> None:
     """Find out which check is meant, add the environment, and see that all fits together."""
-    settings = {
-        decode_text(key[len(ENVIRONMENT_PREFIX) :]).lower().replace("_", "-"): (
-            decode_text(key),
-            decode_text(value),
-        )
-        for key, value in environ.items()
-        if key.startswith(ENVIRONMENT_PREFIX) and value
-    }
+    settings = [setting for setting in _settings(environ) if setting[2]]
     if not options.check:
         options.check = _implied_check(options, settings)
     known = CHECK_OPTIONS[options.check] + COMMON_OPTIONS
-    for name in options.values:
+    for name in sorted(options.values):
         if name not in known:
-            owners = [check for check, names in CHECK_OPTIONS.items() if name in names]
+            owners = [check for check in CHECK_NAMES if name in CHECK_OPTIONS[check]]
             msg = f"--{name} is an option of {', '.join(owners)}, not of {options.check}"
             raise Usage(msg)
-    for name, (variable, value) in settings.items():
-        if name in known and name not in options.values:
+    given = list(options.values)
+    for name, variable, value in settings:
+        if name in known and name not in given:
             kind = OPTION_KINDS[name][0]
-            for line in value.strip("\n").split("\n") if kind == "pairs" else [value]:
+            for line in value.strip(b"\n").split(b"\n") if kind == "pairs" else [value]:
                 _store(options, name, kind, line, variable)
+            given.append(name)
     for first, second in (("ipv4", "ipv6"), ("quiet", "verbose"), ("unix-socket", "connect-to")):
-        if (
-            first in options.values
-            and second in options.values
-            and options.text(first)
-            and options.text(second)
-        ):
+        if options.has(first) and options.has(second):
             msg = f"--{first} and --{second} exclude each other"
             raise Usage(msg)
     if not options.seconds("timeout"):
@@ -382,46 +391,45 @@ def _finish(options: Options, environ: dict[bytes, bytes]) -> None:
     _collect_secrets(options)
 
 
-def _implied_check(options: Options, settings: dict[str, tuple[str, str]]) -> str:
+def _implied_check(options: Options, settings: list[tuple[str, str, bytes]]) -> str:
     """Say which check is meant when none is named."""
-    variable, named = settings.get("check", ("", ""))
-    if named:
-        if named not in CHECK_OPTIONS:
-            msg = f"{variable}: {named!r} is not a check{_perhaps(named, CHECK_OPTIONS, '')}"
-            raise Usage(msg)
-        return named
-    if options.has("url") or "url" in settings:
+    for name, variable, value in settings:
+        if name == "check":
+            named = visible_text(value)
+            if named not in CHECK_OPTIONS:
+                msg = f"{variable}: '{named}' is not a check{_perhaps(named, CHECK_OPTIONS, '')}"
+                raise Usage(msg)
+            return named
+    if options.has("url") or [setting for setting in settings if setting[0] == "url"]:
         return "http"
     if options.has("pid-file"):
         return "process"
-    msg = f"no check is named (one of {', '.join(CHECK_OPTIONS)}; try: probe http http://localhost:8080/health)"
+    msg = f"no check is named (one of {', '.join(CHECK_NAMES)}; try: probe http http://localhost:8080/health)"
     raise Usage(msg)
 
 
 def _collect_secrets(options: Options) -> None:
     """Remember what must never be shown, wherever it turns up later."""
     if options.has("basic-auth"):
-        secret = options.text("basic-auth")
-        options.secrets += [secret, secret.partition(":")[2]]
+        secret = options.data("basic-auth")
+        options.secrets += [visible_text(secret), visible_text(secret.partition(b":")[2])]
     for name, value in options.pairs("header") + options.pairs("metadata"):
         if is_secret_name(name):
-            options.secrets += [value, value.rpartition(" ")[2]]
+            options.secrets += [visible_text(value), visible_text(value.rpartition(b" ")[2])]
 
 
 def is_secret_name(name: str) -> bool:
     """Tell whether a header or query parameter of this name likely holds a credential."""
-    lowered = name.lower()
-    return any(word in lowered for word in SECRET_NAMES) or lowered in {"sig", "pass", "pwd"}
+    word = lowered(name)
+    return any(secret in word for secret in SECRET_NAMES) or word in {"sig", "pass", "pwd"}
 
 
 def _perhaps(
     word: str, known: dict[str, tuple[str, ...]] | dict[str, tuple[str, str]], dashes: str
 ) -> str:
     """Return a guess at what was meant, or nothing."""
-    ranked = sorted([(_distance(word[:24], name), name) for name in known])
-    return (
-        f", perhaps {dashes}{ranked[0][1]}" if ranked[0][0] <= min(3, (len(word) + 1) // 2) else ""
-    )
+    distance, name = min([(_distance(word[:24], name), name) for name in known])
+    return f", perhaps {dashes}{name}" if distance <= min(3, (len(word) + 1) // 2) else ""
 
 
 def _distance(left: str, right: str) -> int:

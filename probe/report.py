@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from probe.kinds import Callable
+from probe.values import PRINTABLE_TEXT
 
 MOST_OUTPUT_BYTES = (
     4096  # of which Docker keeps as many, and Podman 500: so the verdict comes first
@@ -31,9 +32,8 @@ class Outcome:
 
 def masker(secrets: list[str]) -> Callable[[str], str]:
     """Return a function that makes a text printable, with *** for every secret in it."""
-    known = sorted(
-        {secret for secret in secrets if len(secret) >= SHORTEST_MASKED}, key=len, reverse=True
-    )
+    lengths = {(-len(secret), secret) for secret in secrets if len(secret) >= SHORTEST_MASKED}
+    known = [secret for _, secret in sorted(lengths)]
 
     def mask(text: str) -> str:
         for secret in known:
@@ -45,25 +45,16 @@ def masker(secrets: list[str]) -> Callable[[str], str]:
 
 def printable(text: str) -> str:
     """Escape what a terminal takes for more than text: controls, invisible characters."""
-    if text.isascii() and text.isprintable():
+    if not text.strip(PRINTABLE_TEXT):
         return text
     pieces = []
     for character in text:
         code = ord(character)
-        if 0xDC80 <= code <= 0xDCFF:  # a byte that was no UTF-8
-            code -= 0xDC00
-        if 32 <= code < 127:
-            pieces.append(character)
-        elif character in "\r\n\t":
+        if character in "\r\n\t":
             pieces.append({"\r": "\\r", "\n": "\\n", "\t": "\\t"}[character])
-        elif code < 0xA0 or (0xDC00 <= ord(character) <= 0xDCFF and code < 0x100):
+        elif code < 32 or 127 <= code < 0xA0:
             pieces.append(f"\\x{code:02x}")
-        elif (
-            character in INVISIBLE
-            or 0xD800 <= code <= 0xDFFF
-            or 0xE000 <= code <= 0xF8FF
-            or code >= 0xE0000
-        ):
+        elif character in INVISIBLE or 0xD800 <= code <= 0xF8FF or code >= 0xE0000:
             pieces.append(f"\\u{code:04x}")
         else:
             pieces.append(character)
@@ -82,7 +73,9 @@ def duration_text(seconds: float) -> str:
     """Write a duration: '0.4 ms', '3 ms', '1.25 s'."""
     if seconds >= 1:
         return f"{seconds:.2f} s"
-    return f"{seconds * 1000:.{0 if seconds >= 0.001 else 1}f} ms"
+    if seconds >= 0.001:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds * 1000:.1f} ms"
 
 
 def verdict_line(outcomes: list[Outcome], mask: Callable[[str], str]) -> str:
@@ -122,9 +115,10 @@ def json_report(outcomes: list[Outcome], mask: Callable[[str], str], error: str)
     limit = LONGEST_SEEN
     while True:
         checks = [_outcome_json(outcome, mask, limit) for outcome in outcomes]
-        problem = f', "error": {json_quoted(clipped(mask(error), limit))}' if error else ""
-        verdict = f'"version": 1, "healthy": {_json_truth(healthy)}{problem}'
-        text = f'{{{verdict}, "checks": [{", ".join(checks)}]}}'
+        verdict = '"version": 1, "healthy": ' + _json_truth(healthy)
+        if error:
+            verdict += ', "error": ' + json_quoted(clipped(mask(error), limit))
+        text = "{" + verdict + ', "checks": [' + ", ".join(checks) + "]}"
         if len(text) < MOST_OUTPUT_BYTES or limit < 8:
             return text
         limit = limit * 2 // 3
@@ -133,11 +127,10 @@ def json_report(outcomes: list[Outcome], mask: Callable[[str], str], error: str)
 def _outcome_json(outcome: Outcome, mask: Callable[[str], str], limit: int) -> str:
     target = json_quoted(clipped(mask(outcome.target), limit))
     seen = json_quoted(clipped(mask(outcome.seen), limit))
-    return (
-        f'{{"check": "{outcome.check}", "target": {target}, '
-        f'"healthy": {_json_truth(outcome.healthy)}, "seen": {seen}, '
-        f'"seconds": {outcome.seconds:.4f}, "attempts": {outcome.attempts}}}'
-    )
+    healthy = _json_truth(outcome.healthy)
+    head = f'"check": "{outcome.check}", "target": {target}, "healthy": {healthy}, "seen": {seen}'
+    tail = f'"seconds": {outcome.seconds:.4f}, "attempts": {outcome.attempts}'
+    return "{" + head + ", " + tail + "}"
 
 
 def _json_truth(value: bool) -> str:
@@ -146,7 +139,7 @@ def _json_truth(value: bool) -> str:
 
 def json_quoted(text: str) -> str:
     """Write a JSON string in ASCII."""
-    pieces = []
+    pieces = ['"']
     for character in text:
         code = ord(character)
         if character in '"\\':
@@ -157,12 +150,15 @@ def json_quoted(text: str) -> str:
             pieces.append(f"\\u{code:04x}")
         else:
             pieces.append(f"\\u{0xD7C0 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}")
-    return f'"{"".join(pieces)}"'
+    return "".join(pieces) + '"'
 
 
 def output_bytes(text: str) -> bytes:
     """Return the text as bytes with its line end, cut to what is kept."""
-    data = text.encode("utf-8", "replace")
+    data = text.encode()
     if len(data) >= MOST_OUTPUT_BYTES:
-        data = data[: MOST_OUTPUT_BYTES - 4].decode("utf-8", "ignore").encode() + b"..."
+        end = MOST_OUTPUT_BYTES - 4
+        while data[end] & 0xC0 == 0x80:  # not within a character
+            end -= 1
+        data = data[:end] + b"..."
     return data + b"\n"

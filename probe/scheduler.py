@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from select import poll
-from time import monotonic
-
 from probe.errors import Unhealthy
 from probe.kinds import Callable, Steps, Wait
+from probe.system import monotonic, wait
 
-NOTHING: Wait = ((), 0.0)
+LONGEST_WAIT = 86400.0  # poll() counts milliseconds in 31 bits
 
 
 class Trace:
@@ -54,26 +52,26 @@ def with_retries(
             trace.previous = str(error)
             trace.note(f"attempt {trace.attempts}: {error}")
         trace.phase = "waiting for the next attempt"
-        yield (), wake
+        yield [], wake
 
 
 def run_tasks(
     tasks: list[Steps[str]], deadline: float
 ) -> list[tuple[str | Exception | None, float]]:
     """Return (result or exception, time of its end) of each; None: cut off by the deadline."""
-    results: list[tuple[str | Exception | None, float]] = [(None, deadline)] * len(tasks)
-    waiting = dict.fromkeys(range(len(tasks)), NOTHING)
-    ready = list(waiting)
+    results: list[tuple[str | Exception | None, float]] = [(None, deadline) for _ in tasks]
+    waiting: dict[int, Wait] = {}
+    ready = list(range(len(tasks)))
     while True:
         for index in ready:
             try:
                 waiting[index] = next(tasks[index])
+                continue
             except StopIteration as stop:
                 results[index] = (stop.value, monotonic())
-                del waiting[index]
             except Exception as error:
                 results[index] = (error, monotonic())
-                del waiting[index]
+            waiting.pop(index, None)
         if not waiting:
             return results
         if monotonic() >= deadline:
@@ -84,17 +82,16 @@ def run_tasks(
 
 
 def _wait_for(waiting: dict[int, Wait], deadline: float) -> list[int]:
-    """Sleep until a task has something to do; return those that have."""
-    poller = poll()
+    """Sleep until a task has something to do; return those that have, or none: it was a long sleep."""
     wake = deadline
+    every = []
     for pairs, until in waiting.values():
         wake = min(wake, until)
-        for descriptor, events in pairs:
-            poller.register(descriptor, events)
-    fired = {descriptor for descriptor, _ in poller.poll(max(0.0, wake - monotonic()) * 1000)}
+        every += pairs
+    fired = wait(every, min(max(0.0, wake - monotonic()), LONGEST_WAIT))
     now = monotonic()
-    return [
-        index
-        for index, (pairs, until) in waiting.items()
-        if until <= now or any(descriptor in fired for descriptor, _ in pairs)
-    ]
+    ready = []
+    for index, (pairs, until) in waiting.items():
+        if until <= now or any(descriptor in fired for descriptor, _ in pairs):
+            ready.append(index)
+    return sorted(ready)

@@ -9,7 +9,7 @@ from probe.network import open_server, server_target
 from probe.options import Options
 from probe.scheduler import Trace
 from probe.stream import Stream
-from probe.values import encode_text
+from probe.values import quoted, visible_text
 
 DEFAULT_SERVER_PORTS = {
     "redis": 6379,
@@ -46,23 +46,21 @@ def _check_server(options: Options, trace: Trace) -> Steps[str]:
 
 
 def _shown(data: bytes) -> str:
-    return data[:200].decode("utf-8", "replace")
+    return visible_text(data[:200])
 
 
 def _talk_redis(stream: Stream, options: Options) -> Steps[str]:
     """PING, after AUTH if there is a password (https://redis.io/docs/latest/develop/reference/protocol-spec/)."""
     if options.has("password-file"):
-        password = read_secret(options.text("password-file"))
-        options.secrets.append(password)
-        words = (
-            ["AUTH", options.text("user"), password] if options.has("user") else ["AUTH", password]
-        )
-        yield from stream.send(_redis_command(words))
+        password = read_secret(options.data("password-file"))
+        options.secrets.append(visible_text(password))
+        user = [options.data("user")] if options.has("user") else []
+        yield from stream.send(_redis_command([b"AUTH"] + user + [password]))
         reply = yield from stream.line(LONGEST_LINE)
         if reply != b"+OK":
             msg = f"AUTH failed: {_shown(reply)}"
             raise Unhealthy(msg)
-    yield from stream.send(_redis_command(["PING"]))
+    yield from stream.send(_redis_command([b"PING"]))
     reply = yield from stream.line(LONGEST_LINE)
     if reply == b"+PONG":
         return "PONG"
@@ -74,12 +72,11 @@ def _talk_redis(stream: Stream, options: Options) -> Steps[str]:
     raise Unhealthy(msg)
 
 
-def _redis_command(words: list[str]) -> bytes:
-    command = b"*%d\r\n" % len(words)
+def _redis_command(words: list[bytes]) -> bytes:
+    lines = [f"*{len(words)}".encode()]
     for word in words:
-        data = encode_text(word)
-        command += b"$%d\r\n%b\r\n" % (len(data), data)
-    return command
+        lines += [f"${len(word)}".encode(), word]
+    return b"\r\n".join(lines) + b"\r\n"
 
 
 def _talk_postgres(stream: Stream, options: Options) -> Steps[str]:
@@ -87,7 +84,7 @@ def _talk_postgres(stream: Stream, options: Options) -> Steps[str]:
 
     https://www.postgresql.org/docs/current/protocol-message-formats.html
     """
-    user = encode_text(options.text("user") or "postgres")
+    user = options.data("user") or b"postgres"
     fields = b"user\0" + user + b"\0database\0postgres\0application_name\0probe\0\0"
     yield from stream.send((len(fields) + 8).to_bytes(4, "big") + b"\0\3\0\0" + fields)
     for _ in range(64):
@@ -117,7 +114,7 @@ def _postgres_header(stream: Stream) -> Steps[tuple[bytes, int]]:
     header = yield from stream.exactly(5)
     size = int.from_bytes(header[1:], "big") - 4
     if header[:1] not in b"RENSv" or not 0 <= size <= LONGEST_PACKET:
-        msg = f"it does not speak the PostgreSQL protocol: it sent {header!r}"
+        msg = f"it does not speak the PostgreSQL protocol: it sent {quoted(header)}"
         raise Unhealthy(msg)
     return header[:1], size
 
@@ -132,17 +129,19 @@ def _talk_mysql(stream: Stream, options: Options) -> Steps[str]:
         raise Unhealthy(_mysql_error(greeting))
     version, end, _ = greeting[1:].partition(b"\0")
     if greeting[:1] != b"\x0a" or not end or number != 0:
-        msg = f"it does not speak the MySQL protocol: it sent {greeting[:24]!r}"
+        msg = f"it does not speak the MySQL protocol: it sent {quoted(greeting[:24])}"
         raise Unhealthy(msg)
-    # MariaDB hides its version behind this one, for replicas that know no two-digit versions.
-    ready = f"ready, version {_shown(version.removeprefix(b'5.5.5-'))}"
+    if version.startswith(b"5.5.5-"):
+        # MariaDB hides its version behind this one, for replicas that know no two-digit versions.
+        version = version[6:]
+    ready = f"ready, version {_shown(version)}"
     if not options.has("user"):
         return ready
     # CLIENT_LONG_PASSWORD | PROTOCOL_41 | SECURE_CONNECTION | PLUGIN_AUTH, utf8
     login = (
         b"\x01\x82\x08\x00\0\0\x01\0\x21"
         + bytes(23)
-        + encode_text(options.text("user"))
+        + options.data("user")
         + b"\0\0mysql_native_password\0"
     )
     yield from stream.send(_mysql_frame(1, login))
@@ -164,13 +163,13 @@ def _mysql_packet(stream: Stream) -> Steps[tuple[int, bytes]]:
     header = yield from stream.exactly(4)
     size = int.from_bytes(header[:3], "little")
     if not 1 <= size <= LONGEST_PACKET:
-        msg = f"it does not speak the MySQL protocol: it sent {header!r}"
+        msg = f"it does not speak the MySQL protocol: it sent {quoted(header)}"
         raise Unhealthy(msg)
     return header[3], (yield from stream.exactly(size))
 
 
 def _mysql_frame(number: int, payload: bytes) -> bytes:
-    return len(payload).to_bytes(3, "little") + (number & 255).to_bytes(1, "little") + payload
+    return len(payload).to_bytes(3, "little") + bytes([number & 255]) + payload
 
 
 def _mysql_error(packet: bytes) -> str:
@@ -194,14 +193,14 @@ def _talk_amqp(stream: Stream, _: Options) -> Steps[str]:
     yield from stream.send(b"AMQP\0\0\x09\x01")
     header = yield from stream.exactly(7)
     if header[:4] == b"AMQP":
-        msg = f"it speaks another version of AMQP: {header[4:]!r}"
+        msg = f"it speaks another version of AMQP: {quoted(header[4:])}"
         raise Unhealthy(msg)
     size = int.from_bytes(header[3:], "big")
     if header[:3] != b"\x01\0\0" or not 4 <= size <= LONGEST_PACKET:
-        msg = f"it does not speak AMQP: it sent {header!r}"
+        msg = f"it does not speak AMQP: it sent {quoted(header)}"
         raise Unhealthy(msg)
     frame = yield from stream.exactly(size + 1)
     if frame[:4] != b"\0\x0a\0\x0a" or frame[-1:] != b"\xce":
-        msg = f"no Connection.Start but {frame[:24]!r}"
+        msg = f"no Connection.Start but {quoted(frame[:24])}"
         raise Unhealthy(msg)
     return "ready"

@@ -9,7 +9,7 @@ from probe.network import open_server, server_target
 from probe.options import Options
 from probe.scheduler import Trace
 from probe.stream import Stream, open_stream
-from probe.values import parse_escapes
+from probe.values import parse_escapes, quoted
 
 LONGEST_BANNER = 65536
 
@@ -24,8 +24,7 @@ def prepare_unix(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
     if not options.has("path"):
         msg = "unix needs the PATH of a socket"
         raise Usage(msg)
-    unix_address(options.text("path"))
-    return options.text("path"), lambda trace: _check_unix(options, trace)
+    return unix_address(options.data("path"))[4], lambda trace: _check_unix(options, trace)
 
 
 def _check_tcp(options: Options, trace: Trace) -> Steps[str]:
@@ -34,7 +33,7 @@ def _check_tcp(options: Options, trace: Trace) -> Steps[str]:
 
 
 def _check_unix(options: Options, trace: Trace) -> Steps[str]:
-    stream = yield from open_stream([unix_address(options.text("path"))], trace)
+    stream = yield from open_stream([unix_address(options.data("path"))], trace)
     return (yield from _converse(stream, options))
 
 
@@ -43,18 +42,19 @@ def _converse(stream: Stream, options: Options) -> Steps[str]:
     try:
         if options.has("send"):
             stream.trace.phase = f"sending to {stream.peer}"
-            yield from stream.send(parse_escapes(options.text("send")))
+            yield from stream.send(parse_escapes(options.data("send")))
         if not options.has("expect"):
             return "connected"
         stream.trace.phase = f"waiting for the expected text from {stream.peer}"
-        expected, start = parse_escapes(options.text("expect")), 0
+        expected, start = parse_escapes(options.data("expect")), 0
         while stream.buffer.find(expected, start) < 0:
             start = max(0, len(stream.buffer) - len(expected))
             full = len(stream.buffer) > LONGEST_BANNER
             if full or not (yield from stream.fill()):
                 end = f"more than {LONGEST_BANNER} bytes" if full else "the end"
-                msg = f"no {expected[:60]!r} up to {end}; it sent {bytes(stream.buffer[:60])!r}"
+                sent = quoted(bytes(stream.buffer[:60]))
+                msg = f"no {quoted(expected[:60])} up to {end}; it sent {sent}"
                 raise Unhealthy(msg)
-        return f"connected, got {expected[:60]!r}"
+        return f"connected, got {quoted(expected[:60])}"
     finally:
         stream.close()

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
-import _socket
-from errno import EADDRNOTAVAIL, EAFNOSUPPORT, EAGAIN, ECONNREFUSED, EINPROGRESS
-from posix import strerror
-from select import POLLIN, POLLOUT
-from time import monotonic
-
 from probe.errors import Unhealthy
+from probe.files import error_reason
 from probe.kinds import Address, Steps, TlsSession
 from probe.scheduler import Trace
+from probe.system import (
+    AGAIN,
+    BROKEN_PIPE,
+    IN_PROGRESS,
+    NO_ADDRESS,
+    NO_FAMILY,
+    READABLE,
+    REFUSED,
+    RESET,
+    STREAM,
+    WRITABLE,
+    close,
+    connect,
+    connection_error,
+    error_text,
+    monotonic,
+    open_socket,
+    receive,
+    send,
+)
 
 READ_SIZE = 16384
 NEXT_ADDRESS_AFTER = (
     0.25  # RFC 8305 section 5: a silent address must not eat the time of the others
 )
+WANTS_READ, WANTS_WRITE = 1, 2
+CLOSED = -1
 
 
 class Stream:
     """A connection with a read buffer. All reading is bounded by the caller and by the deadline."""
 
-    def __init__(self, sock: _socket.socket, peer: str, trace: Trace) -> None:
-        self.sock = sock
+    def __init__(self, descriptor: int, peer: str, trace: Trace) -> None:
+        self.descriptor = descriptor
         self.peer = peer
         self.trace = trace
         self.tls: TlsSession | None = None
@@ -30,11 +47,14 @@ class Stream:
 
     def close(self) -> None:
         """Close the connection; twice does no harm."""
-        self.sock.close()
+        if self.descriptor != CLOSED:
+            close(self.descriptor)
+            self.descriptor = CLOSED
 
     def wait(self, want: int) -> Steps[None]:
         """Wait until the socket can be read (1) or written (2)."""
-        yield ((self.sock.fileno(), POLLIN if want == 1 else POLLOUT),), self.trace.deadline
+        events = READABLE if want == WANTS_READ else WRITABLE
+        yield [(self.descriptor, events)], self.trace.deadline
 
     def fill(self) -> Steps[bool]:
         """Read what has come into the buffer; False when the other side has ended."""
@@ -57,9 +77,9 @@ class Stream:
             self.trace.check()
             try:
                 sent = self._transmit(view)
-            except (BrokenPipeError, ConnectionResetError):
-                return
             except (OSError, ValueError) as error:
+                if isinstance(error, OSError) and error.errno in {BROKEN_PIPE, RESET}:
+                    return
                 msg = f"{error_reason(error)} while {self.trace.phase}"
                 raise Unhealthy(msg) from None
             if sent < 0:
@@ -67,15 +87,19 @@ class Stream:
             else:
                 view = view[sent:]
 
+    def take(self, size: int) -> bytes:
+        """Take the first `size` bytes out of the buffer."""
+        data = bytes(self.buffer[:size])
+        self.buffer[:size] = b""
+        return data
+
     def exactly(self, size: int) -> Steps[bytes]:
         """Take the next `size` bytes."""
         while len(self.buffer) < size:
             if not (yield from self.fill()):
                 msg = f"closed by {self.peer} while {self.trace.phase}"
                 raise Unhealthy(msg)
-        data = bytes(self.buffer[:size])
-        del self.buffer[:size]
-        return data
+        return self.take(size)
 
     def line(self, limit: int) -> Steps[bytes]:
         """Take the next line, without its end (LF or CR LF)."""
@@ -87,8 +111,7 @@ class Stream:
                 msg = f"{self.peer} sent a line of more than {limit} bytes"
                 raise Unhealthy(msg)
             if end >= 0:
-                data = bytes(self.buffer[:end])
-                del self.buffer[: end + 1]
+                data = self.take(end + 1)[:-1]
                 return data[:-1] if data.endswith(b"\r") else data
             if not (yield from self.fill()):
                 msg = f"closed by {self.peer} while {self.trace.phase}"
@@ -97,114 +120,100 @@ class Stream:
     def _receive(self) -> bytes | int:
         if self.tls is not None:
             return self.tls.read(READ_SIZE)
-        try:
-            return self.sock.recv(READ_SIZE)
-        except BlockingIOError:
-            return 1
+        data = receive(self.descriptor, READ_SIZE)
+        return WANTS_READ if data is None else data
 
     def _transmit(self, view: memoryview) -> int:
         if self.tls is not None:
             return self.tls.write(view)
-        try:
-            # Without MSG_NOSIGNAL a hung-up peer would kill a probe that does not ignore SIGPIPE.
-            return self.sock.send(view, _socket.MSG_NOSIGNAL)
-        except BlockingIOError:
-            return -2
+        sent = send(self.descriptor, view)
+        return -WANTS_WRITE if sent < 0 else sent
+
+
+class Failures:
+    """Why no connection was made: the labels of the addresses, under the reason they share."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+        self.labels: dict[str, list[str]] = {}
+
+    def remember(self, code: int, label: str) -> None:
+        """Remember that this address failed."""
+        reason = _connect_reason(code)
+        if reason not in self.labels:
+            self.reasons.append(reason)
+            self.labels[reason] = []
+        self.labels[reason].append(label)
+
+    def text(self) -> str:
+        """Return all that failed, and a hint."""
+        parts = [f"{reason} {' and '.join(self.labels[reason])}" for reason in self.reasons]
+        if self.reasons == ["refused by"]:
+            parts[0] += " (is the app listening there?)"
+        return "; ".join(parts) or "no address to connect to"
 
 
 def open_stream(addresses: list[Address], trace: Trace) -> Steps[Stream]:
     """Connect to the first address that answers; the next is tried when one fails or is slow."""
     queue = list(addresses)
-    pending: dict[int, tuple[_socket.socket, Address]] = {}
-    failures: dict[str, list[str]] = {}
+    pending: list[tuple[int, str]] = []
+    failures = Failures()
     next_start = 0.0
     try:
         while queue or pending:
             if queue and (not pending or monotonic() >= next_start):
                 address = queue.pop(0)
+                label = address[4]
                 next_start = monotonic() + NEXT_ADDRESS_AFTER
-                code, sock = _start_connecting(address)
-                if sock is not None:
-                    pending[sock.fileno()] = (sock, address)
-                elif (
-                    code == EAGAIN
-                ):  # a Unix socket whose backlog is full: there is nothing to poll for
-                    trace.phase = f"waiting for room in the backlog of {address[2]}"
+                code, descriptor = _start_connecting(address)
+                if not code:
+                    pending.append((descriptor, label))
+                elif code == AGAIN:
+                    # A Unix socket whose backlog is full: there is nothing to poll for.
+                    trace.phase = f"waiting for room in the backlog of {label}"
                     trace.check()
-                    yield (), monotonic() + 0.02
+                    yield [], monotonic() + 0.02
                     queue.insert(0, address)
                 else:
-                    failures.setdefault(_connect_reason(code), []).append(address[2])
+                    failures.remember(code, label)
                 continue
-            trace.phase = _connecting(pending, failures)
-            pairs = tuple((descriptor, POLLOUT) for descriptor in pending)
+            trace.phase = "connecting to " + " and ".join([label for _, label in pending])
+            if failures.reasons:
+                trace.phase += f" ({failures.text()})"
+            pairs = [(descriptor, WRITABLE) for descriptor, _ in pending]
             yield pairs, next_start if queue else trace.deadline
-            for descriptor, (sock, address) in list(pending.items()):
-                code = _connect_state(sock)
-                if code == EINPROGRESS:
+            for descriptor, label in list(pending):
+                code = connection_error(descriptor)
+                if code == IN_PROGRESS:
                     continue
-                del pending[descriptor]
+                pending.remove((descriptor, label))
                 if not code:
-                    return Stream(sock, address[2], trace)
-                sock.close()
-                failures.setdefault(_connect_reason(code), []).append(address[2])
-        raise Unhealthy(_describe(failures))
+                    return Stream(descriptor, label, trace)
+                close(descriptor)
+                failures.remember(code, label)
+        raise Unhealthy(failures.text())
     finally:
-        for sock, _ in pending.values():
-            sock.close()
+        for descriptor, _ in pending:
+            close(descriptor)
 
 
-def _start_connecting(address: Address) -> tuple[int, _socket.socket | None]:
-    family, target, _ = address
+def _start_connecting(address: Address) -> tuple[int, int]:
+    """Return (0, a socket that is connecting), or (errno, no socket)."""
+    family, target, port, scope, _ = address
     try:
-        sock = _socket.socket(
-            family, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
-        )
+        descriptor = open_socket(family, STREAM)
     except OSError as error:
-        return error.errno or EAFNOSUPPORT, None
-    code = sock.connect_ex(target)
-    if code in {0, EINPROGRESS}:
-        return 0, sock
-    sock.close()
-    return code, None
-
-
-def _connect_state(sock: _socket.socket) -> int:
-    """Return 0 when connected, EINPROGRESS when not yet, else the error."""
-    try:
-        peer = sock.getpeername()
-    except OSError:
-        return sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR) or EINPROGRESS
-    # A loopback port nobody listens on can become our own: TCP then connects us with ourselves.
-    if sock.family != _socket.AF_UNIX and sock.getsockname() == peer:
-        return ECONNREFUSED
-    return 0
-
-
-def _connecting(
-    pending: dict[int, tuple[_socket.socket, Address]], failures: dict[str, list[str]]
-) -> str:
-    text = "connecting to " + " and ".join([address[2] for _, address in pending.values()])
-    return f"{text} ({_describe(failures)})" if failures else text
+        return error.errno or NO_FAMILY, CLOSED
+    code = connect(descriptor, family, target, port, scope)
+    if code in {0, IN_PROGRESS}:
+        return 0, descriptor
+    close(descriptor)
+    return code, CLOSED
 
 
 def _connect_reason(code: int) -> str:
-    if code == ECONNREFUSED:
+    if code == REFUSED:
         return "refused by"
-    if code in {EADDRNOTAVAIL, EAFNOSUPPORT}:
+    if code in {NO_ADDRESS, NO_FAMILY}:
         return "no such network here:"
-    return strerror(code).lower() + ":"
-
-
-def _describe(failures: dict[str, list[str]]) -> str:
-    text = "; ".join([f"{reason} {' and '.join(labels)}" for reason, labels in failures.items()])
-    if list(failures) == ["refused by"]:
-        text += " (is the app listening there?)"
-    return text or "no address to connect to"
-
-
-def error_reason(error: OSError | ValueError) -> str:
-    """Return the short text of an error of the operating system or of TLS."""
-    if isinstance(error, OSError) and error.errno and error.strerror:
-        return error.strerror.lower()
-    return str(error)
+    return error_text(code).lower() + ":"

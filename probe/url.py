@@ -5,13 +5,16 @@ from __future__ import annotations
 from probe.address import check_host, is_ipv6
 from probe.errors import Usage
 from probe.options import is_secret_name
-from probe.values import decode_text, encode_text, parse_count
+from probe.values import HEX_DIGITS, lowered, parse_count, visible_text
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+URL_BYTES = (
+    b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/.-_~:?#[]@!$&'()*+,;=%^`{|}"
+)
 
 
 class Url:
-    """A URL in parts; `target` is the path and query as the request line has them."""
+    """A URL in parts, all ASCII; `target` is the path and query as the request line has them."""
 
     def __init__(
         self, scheme: str, host: str, port: int, target: str, userinfo: str | None
@@ -44,32 +47,26 @@ class Url:
 
     def secrets(self) -> list[str]:
         """Return all that `shown` left out."""
-        found = (
-            [percent_decode(self.userinfo), percent_decode(self.userinfo).partition(":")[2]]
-            if self.userinfo
-            else []
-        )
+        found = []
+        if self.userinfo:
+            credentials = percent_decode(self.userinfo.encode())
+            found = [visible_text(credentials), visible_text(credentials.partition(b":")[2])]
         for piece in self.target.partition("?")[2].split("&"):
             name, _, value = piece.partition("=")
             if is_secret_name(name):
-                found += [value, percent_decode(value)]
+                found += [value, visible_text(percent_decode(value.encode()))]
         return found
 
 
-def parse_url(text: str) -> Url:
+def parse_url(data: bytes) -> Url:
     """Read an absolute URL; raises Usage (which never quotes it: it may hold a password)."""
-    scheme, separator, rest = text.partition("://")
-    scheme = scheme.lower()
-    if not separator or scheme not in DEFAULT_PORTS:
+    if data.partition(b"://")[0].lower() not in {b"http", b"https"} or b"://" not in data:
         msg = "the URL must begin with http:// or https://"
         raise Usage(msg)
-    for character in text:
-        if character <= " " or character in '\x7f\\"<>':
-            msg = 'the URL holds a space, control character or one of \\"<> (percent-encode them)'
-            raise Usage(msg)
-    rest = rest.partition("#")[0]
+    scheme, _, rest = _percent_encode(data).partition("://")
+    scheme, rest = lowered(scheme), rest.partition("#")[0]
     end = min([place for place in (rest.find("/"), rest.find("?"), len(rest)) if place >= 0])
-    authority, target = rest[:end], _percent_encode(rest[end:])
+    authority, target = rest[:end], rest[end:]
     userinfo, at, address = authority.rpartition("@")
     host, port = _split_authority(address)
     if not target.startswith("/"):
@@ -87,28 +84,32 @@ def _split_authority(address: str) -> tuple[str, int]:
         port = after[1:]
     else:
         host, _, port = address.partition(":")
+        if "%" in host:
+            msg = "the URL's host name must be plain ASCII, an international one in its xn-- form (punycode)"
+            raise Usage(msg)
         check_host(host)
-    return host.lower(), parse_count(port, 1, 65535) if port else 0
+    return lowered(host), parse_count(port, 1, 65535) if port else 0
 
 
-def join_url(base: Url, location: str) -> Url:
+def join_url(base: Url, location: bytes) -> Url:
     """Resolve a Location header against the URL that gave it (RFC 3986 section 5.2)."""
-    location = location.partition("#")[0]
-    head = location.partition("/")[0].partition("?")[0]
-    if ":" in head:
+    location = location.partition(b"#")[0]
+    head = location.partition(b"/")[0].partition(b"?")[0]
+    if b":" in head:
         return parse_url(location)
-    if location.startswith("//"):
-        return parse_url(f"{base.scheme}:{location}")
+    if location.startswith(b"//"):
+        return parse_url(base.scheme.encode() + b":" + location)
+    given = _percent_encode(location)
     path, mark, query = base.target.partition("?")
-    if location.startswith("?"):
-        target = path + location
-    elif location:
-        relative, mark, query = location.partition("?")
+    if given.startswith("?"):
+        target = path + given
+    elif given:
+        relative, mark, query = given.partition("?")
         merged = relative if relative.startswith("/") else path[: path.rindex("/") + 1] + relative
         target = _without_dots(merged) + mark + query
     else:
         target = base.target
-    joined = parse_url(f"{base.scheme}://{base.authority()}{target}")
+    joined = parse_url(f"{base.scheme}://{base.authority()}{target}".encode())
     joined.host = base.host  # the authority has no zone
     return joined
 
@@ -119,7 +120,7 @@ def _without_dots(path: str) -> str:
     for index, segment in enumerate(segments):
         last = index == len(segments) - 1
         if segment == "..":
-            del kept[-1:]
+            kept = kept[:-1]
         elif segment != ".":
             kept.append(segment)
         if last and segment in {".", ".."}:
@@ -127,21 +128,26 @@ def _without_dots(path: str) -> str:
     return "/" + "/".join(kept)
 
 
-def _percent_encode(text: str) -> str:
-    """Encode what is not ASCII; what is encoded already stays as it is."""
-    if text.isascii():
-        return text
-    return "".join([chr(byte) if byte < 128 else f"%{byte:02X}" for byte in encode_text(text)])
+def _percent_encode(data: bytes) -> str:
+    """Encode what is not ASCII; what is encoded already stays as it is. Raises Usage for what a URL cannot hold."""
+    if not data.strip(URL_BYTES):
+        return data.decode()
+    pieces = []
+    for byte in data:
+        if byte <= 0x20 or byte in b'\x7f\\"<>':
+            msg = 'the URL holds a space, control character or one of \\"<> (percent-encode them)'
+            raise Usage(msg)
+        pieces.append(chr(byte) if byte < 0x80 else f"%{byte:02X}")
+    return "".join(pieces)
 
 
-def percent_decode(text: str) -> str:
+def percent_decode(data: bytes) -> bytes:
     """Decode %XX; anything else stays as it is."""
-    head, *pieces = text.split("%")
-    data = encode_text(head)
+    plain, *pieces = data.split(b"%")
     for piece in pieces:
         digits = piece[:2]
-        if len(digits) == 2 and not digits.strip("0123456789abcdefABCDEF"):
-            data += int(digits, 16).to_bytes(1, "big") + encode_text(piece[2:])
+        if len(digits) == 2 and not digits.strip(HEX_DIGITS):
+            plain += bytes([int(digits.decode(), 16)]) + piece[2:]
         else:
-            data += b"%" + encode_text(piece)
-    return decode_text(data)
+            plain += b"%" + piece
+    return plain

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probe.options import CHECK_OPTIONS, COMMON_OPTIONS, OPTION_KINDS
+from probe.options import CHECK_NAMES, CHECK_OPTIONS, COMMON_OPTIONS, OPTION_KINDS
 
 CHECK_HELP = {
     "http": "GET a URL; passes when the status is in --status",
@@ -65,7 +65,7 @@ def help_text(check: str) -> str:
 
 
 def _program_text() -> str:
-    checks = "\n".join([f"  {name:10} {text}" for name, text in CHECK_HELP.items()])
+    checks = "\n".join([f"  {name:10} {CHECK_HELP[name]}" for name in CHECK_NAMES])
     return f"""probe CHECK TARGET [options] [--and CHECK TARGET [options]]...
 Checks once, prints one line, exits 0 (healthy) or 1 (anything else).
 
@@ -102,12 +102,12 @@ def _option_lines(names: tuple[str, ...]) -> str:
     lines = []
     for name in names:
         kind, default = OPTION_KINDS[name]
-        word = (
-            name
-            if kind == "flag"
-            else f"{name} {kind.upper() if kind not in {'raw', 'escapes'} else 'TEXT'}"
-        )
-        lines.append(
-            f"  --{word:22} {OPTION_HELP[name]}{f' (default {default})' if default else ''}"
-        )
+        word = name if kind == "flag" else f"{name} {value_word(kind)}"
+        line = f"  --{word:22} {OPTION_HELP[name]}"
+        lines.append(f"{line} (default {default})" if default else line)
     return "\n".join(lines)
+
+
+def value_word(kind: str) -> str:
+    """Return what stands for the value of an option in its help."""
+    return "TEXT" if kind in {"raw", "bytes", "escapes"} else kind.upper()

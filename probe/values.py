@@ -1,9 +1,16 @@
-"""From the text of one option to its value; Usage says what is wrong with it."""
+"""From the bytes of one option to its value; Usage says what is wrong with it.
+
+Written for two interpreters: of the methods of text, only those are used that mean the same in both. MicroPython's know
+ASCII alone, and take UTF-8 less strictly.
+"""
 
 from __future__ import annotations
 
 from probe.errors import Usage
 
+DIGITS = "0123456789"
+HEX_DIGITS = b"0123456789abcdefABCDEF"
+SPACES = " \t"
 SECONDS_PER_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LONGEST_SECONDS = 366 * 86400.0
 BYTES_PER_UNIT = {
@@ -16,37 +23,104 @@ BYTES_PER_UNIT = {
     "mb": 1 << 20,
     "mib": 1 << 20,
 }
-TOKEN_BYTES = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+# In the order of their frequency: the check of a text against a list looks for each byte from its beginning.
+PLAIN_BYTES = b"etaoinshrdlucmfwypvbgkqjxzETAOINSHRDLUCMFWYPVBGKQJXZ0123456789"
+TOKEN_BYTES = PLAIN_BYTES + b"-_.!#$%&'*+^`|~"
+PRINTABLE_BYTES = b" " + TOKEN_BYTES + b'/:,;="()<>?@[]{}\\'
+PRINTABLE_TEXT = PRINTABLE_BYTES.decode()
+# All but the control characters.
+LINE_BYTES = PRINTABLE_BYTES + b"\t" + bytes(range(128, 256))
 BASE64_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+
+def is_ascii(text: str) -> bool:
+    """Tell whether a text is ASCII alone."""
+    return len(text.encode()) == len(text)
 
 
 def is_digits(text: str) -> bool:
     """Tell whether text is a plain number (str.isdigit takes other alphabets, int() even '1_0')."""
-    return text.isascii() and text.isdigit() and len(text) < 19
+    return 0 < len(text) < 19 and not text.strip(DIGITS)
 
 
-def is_token(text: str) -> bool:
-    """Tell whether text is an RFC 9110 token: what a method or a header name may be."""
-    return bool(text) and text.isascii() and not text.encode().translate(None, TOKEN_BYTES)
+def is_token(data: bytes) -> bool:
+    """Tell whether these bytes are an RFC 9110 token: what a method or a header name may be."""
+    return bool(data) and not data.strip(TOKEN_BYTES)
+
+
+def is_utf8(data: bytes) -> bool:
+    """Tell whether bytes are UTF-8 as RFC 3629 has it."""
+    try:
+        if len(data.decode()) == len(data):
+            return True
+    except UnicodeError:
+        return False
+    # MicroPython looks at the shape alone. What begins with one of these is too long a form or no character at all …
+    for never in (b"\xc0", b"\xc1", b"\xf5", b"\xf6", b"\xf7"):
+        if never in data:
+            return False
+    # … as is what goes on below or above a bound: too long a form, half a surrogate pair, more than U+10FFFF.
+    for first, low, high in (
+        (b"\xe0", 0xA0, 0xBF),
+        (b"\xed", 0x80, 0x9F),
+        (b"\xf0", 0x90, 0xBF),
+        (b"\xf4", 0x80, 0x8F),
+    ):
+        place = data.find(first)
+        while place >= 0:
+            if not low <= data[place + 1] <= high:
+                return False
+            place = data.find(first, place + 1)
+    return True
+
+
+def decode_text(data: bytes) -> str:
+    """Read bytes that must be UTF-8; raises Usage."""
+    if not is_utf8(data):
+        msg = "this is not UTF-8"
+        raise Usage(msg)
+    return data.decode()
+
+
+def visible_text(data: bytes) -> str:
+    r"""Return bytes as text for messages; what is no UTF-8 is written as \xNN."""
+    if is_utf8(data):
+        return data.decode()
+    pieces, place = [], 0
+    while place < len(data):
+        first = data[place]
+        size = 1 if first < 0x80 else 2 if first < 0xE0 else 3 if first < 0xF0 else 4
+        sequence = data[place : place + size]
+        if first < 0x80 or is_utf8(sequence):
+            pieces.append(sequence.decode())
+            place += size
+        else:
+            pieces.append(f"\\x{first:02x}")
+            place += 1
+    return "".join(pieces)
+
+
+def quoted(data: bytes) -> str:
+    """Return bytes as text in quotes, for messages."""
+    return f"'{visible_text(data)}'"
 
 
 def parse_seconds(text: str) -> float:
     """Read a duration: '3' and '3s' are seconds, '500ms', '1m30s', '1.5h'."""
-    rest, total = text.strip(), 0.0
-    if not rest:
-        rest = "?"
+    whole = text.strip(SPACES)
+    rest, total = whole or "?", 0.0
     while rest:
         number = len(rest) - len(rest.lstrip("0123456789."))
         unit = number + len(rest[number:]) - len(rest[number:].lstrip("dhms"))
         amount = rest[:number]
-        scale = SECONDS_PER_UNIT.get(rest[number:unit] or ("s" if amount == text.strip() else ""))
+        scale = SECONDS_PER_UNIT.get(rest[number:unit] or ("s" if amount == whole else ""))
         if scale is None or not is_digits(amount.replace(".", "", 1)):
-            msg = f"{text!r} is not a duration (write 500ms, 3s, 1m30s)"
+            msg = f"'{text}' is not a duration (write 500ms, 3s, 1m30s)"
             raise Usage(msg)
         total += float(amount) * scale
         rest = rest[unit:]
     if total > LONGEST_SECONDS:
-        msg = f"{text!r} is more than a year"
+        msg = f"'{text}' is more than a year"
         raise Usage(msg)
     return total
 
@@ -54,18 +128,18 @@ def parse_seconds(text: str) -> float:
 def parse_count(text: str, low: int, high: int) -> int:
     """Read a whole number from low to high."""
     if not is_digits(text) or not low <= int(text) <= high:
-        msg = f"{text!r} is not a number from {low} to {high}"
+        msg = f"'{text}' is not a number from {low} to {high}"
         raise Usage(msg)
     return int(text)
 
 
 def parse_size(text: str, high: int) -> int:
     """Read a number of bytes: '65536', '64k', '1MiB'."""
-    unit = text.lower().lstrip("0123456789")
+    unit = text.lstrip(DIGITS)
     amount = text[: len(text) - len(unit)]
-    scale = BYTES_PER_UNIT.get(unit.strip())
+    scale = BYTES_PER_UNIT.get(lowered(unit).strip(SPACES))
     if scale is None or not is_digits(amount) or not 1 <= int(amount) * scale <= high:
-        msg = f"{text!r} is not a size from 1 to {high} bytes (write 65536, 64k, 1M)"
+        msg = f"'{text}' is not a size from 1 to {high} bytes (write 65536, 64k, 1M)"
         raise Usage(msg)
     return int(amount) * scale
 
@@ -74,52 +148,43 @@ def parse_status(text: str) -> list[tuple[int, int]]:
     """Read a list of status codes and ranges: '200', '200-299,401', '2xx'."""
     ranges = []
     for part in text.split(","):
-        piece = part.strip()
+        piece = part.strip(SPACES)
         first, dash, last = piece.partition("-")
-        if len(piece) == 3 and piece[1:].lower() == "xx":
+        if len(piece) == 3 and lowered(piece[1:]) == "xx":
             first, last = piece[0] + "00", piece[0] + "99"
         elif not dash:
             last = first
-        first, last = first.strip(), last.strip()
+        first, last = first.strip(SPACES), last.strip(SPACES)
         valid = is_digits(first) and is_digits(last) and 100 <= int(first) <= int(last) <= 999
         if not valid:
-            msg = f"{text!r} is not a list of status codes (write 200, 200-299,401 or 2xx)"
+            msg = f"'{text}' is not a list of status codes (write 200, 200-299,401 or 2xx)"
             raise Usage(msg)
         ranges.append((int(first), int(last)))
     return ranges
 
 
-def parse_escapes(text: str) -> bytes:
+def parse_escapes(data: bytes) -> bytes:
     r"""Turn \r \n \t \0 \\ and \xNN into the bytes they stand for."""
-    head, *pieces = text.split("\\")
-    data, skip = encode_text(head), False
+    plain, *pieces = data.split(b"\\")
+    skip = False
     for index, piece in enumerate(pieces):
-        if skip:  # the text after a double backslash
-            data, skip = data + encode_text(piece), False
-        elif piece[:1] in {"r", "n", "t", "0"} and piece:
-            data += {"r": b"\r", "n": b"\n", "t": b"\t", "0": b"\0"}[piece[0]] + encode_text(
-                piece[1:]
-            )
-        elif (
-            piece[:1] == "x" and len(piece) >= 3 and not piece[1:3].strip("0123456789abcdefABCDEF")
-        ):
-            data += int(piece[1:3], 16).to_bytes(1, "big") + encode_text(piece[3:])
+        if skip:  # what stands behind a double backslash
+            plain, skip = plain + piece, False
+        elif piece[:1] in {b"r", b"n", b"t", b"0"}:
+            plain += {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"0": b"\0"}[piece[:1]] + piece[1:]
+        elif piece[:1] == b"x" and len(piece) >= 3 and not piece[1:3].strip(HEX_DIGITS):
+            plain += bytes([int(piece[1:3].decode(), 16)]) + piece[3:]
         elif not piece and index + 1 < len(pieces):
-            data, skip = data + b"\\", True
+            plain, skip = plain + b"\\", True
         else:
             msg = r"knows the escapes \r \n \t \0 \\ and \xNN only (a backslash is written \\)"
             raise Usage(msg)
-    return data
+    return plain
 
 
-def encode_text(text: str) -> bytes:
-    """Give back the very bytes that the command line or the environment held."""
-    return text.encode("utf-8", "surrogateescape")
-
-
-def decode_text(data: bytes) -> str:
-    """Read bytes as UTF-8, whatever they are; encode_text is the inverse."""
-    return data.decode("utf-8", "surrogateescape")
+def lowered(text: str) -> str:
+    """Return a text with its ASCII letters in lower case: str.lower knows other alphabets, or does not."""
+    return text.encode().lower().decode()
 
 
 def base64_text(data: bytes) -> str:

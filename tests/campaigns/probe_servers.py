@@ -99,7 +99,7 @@ def run_here(words: list[str], limit: float) -> Ended:
     """Run the probe in this process, its standard output kept."""
     began = time.monotonic()
     with alarm(limit):
-        code, text = probe(words, {})
+        code, text = probe([word.encode() for word in words], {})
     return Ended(code, output_bytes(text) if text else b"", time.monotonic() - began)
 
 

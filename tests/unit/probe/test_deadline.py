@@ -22,7 +22,10 @@ def checked_late(seconds: float) -> Outcome:
         connection.sendall(b"hello")
 
     with serving(speak_up) as server:
-        words = ["tcp", server.address, "--expect", "hello", "--retries", "9", "--timeout", "1h"]
+        words = [
+            *(b"tcp", server.address.encode(), b"--expect", b"hello"),
+            *(b"--retries", b"9", b"--timeout", b"1h"),
+        ]
         (outcome,) = run_checks(parse_command(words, {}), monotonic() - seconds)
     return outcome
 

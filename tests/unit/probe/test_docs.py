@@ -21,7 +21,7 @@ from probe.options import (
 )
 from probe.report import MOST_OUTPUT_BYTES
 from probe.server_checks import DEFAULT_SERVER_PORTS
-from probe.usage import CHECK_HELP, OPTION_HELP
+from probe.usage import CHECK_HELP, OPTION_HELP, value_word
 from recipes.load import load_recipes
 
 PAGE = (Path(__file__).parents[3] / "docs" / "probe.md").read_text("utf-8")
@@ -33,7 +33,7 @@ def option_rows(check: str) -> list[str]:
     rows = []
     for name in CHECK_OPTIONS[check] if check else COMMON_OPTIONS:
         kind, default = OPTION_KINDS[name]
-        word = "TEXT" if kind in {"raw", "escapes"} else kind.upper()
+        word = value_word(kind)
         option = f"`--{name}`" if kind == "flag" else f"`--{name} {word}`"
         text, semicolon, escapes = OPTION_HELP[name].partition("; \\")
         if semicolon:
@@ -90,7 +90,7 @@ def blocks(language: str) -> list[str]:
 def parse(words: list[str], environment: dict[str, str] | None = None) -> None:
     """Raises Usage for what the probe would refuse."""
     environ = {name.encode(): value.encode() for name, value in (environment or {}).items()}
-    for options in parse_command(words, environ):
+    for options in parse_command([word.encode() for word in words], environ):
         if not options.has("help") and not options.has("version"):
             PREPARE[options.check](options)
 

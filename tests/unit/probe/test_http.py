@@ -36,7 +36,7 @@ def receive(
     ours.setblocking(False)
 
     def steps(trace: Trace) -> Steps[tuple[Response, bytes, bool]]:
-        stream = Stream(ours, "peer", trace)
+        stream = Stream(ours.fileno(), "peer", trace)
         response = yield from read_response(stream)
         length = body_length(response, method)
         body, cut = (yield from read_body(stream, length, limit)) if length else (b"", False)

@@ -29,7 +29,7 @@ MISSING = object()
 
 
 def scan(data: bytes, path: list[str]) -> Any:
-    scanner = JsonScanner(data, path, Trace(monotonic() + 5))
+    scanner = JsonScanner(data, [part.encode() for part in path], Trace(monotonic() + 5))
     scanner.scan()
     return MISSING if scanner.found is None else json.loads(scanner.found)
 
@@ -94,7 +94,7 @@ def test_the_last_of_equal_keys_counts() -> None:
     ],
 )
 def test_mismatch(body: bytes, expectation: str, problem: str) -> None:
-    assert json_mismatch(body, expectation, Trace(monotonic() + 5)) == problem
+    assert json_mismatch(body, expectation.encode(), Trace(monotonic() + 5)) == problem
 
 
 def test_flat_memory_and_bounded_depth() -> None:
@@ -111,11 +111,11 @@ def test_the_deadline_holds_while_scanning() -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_strings(text: str) -> None:
     assert json.loads(json_quoted(text)) == text
-    assert json_string(json.dumps(text).encode()) == text
+    assert json_string(json.dumps(text).encode()) == text.encode()
 
 
 def test_paths() -> None:
-    assert split_path(r"a.b\.c.0") == ["a", "b.c", "0"]
+    assert split_path(rb"a.b\.c.0") == [b"a", b"b.c", b"0"]
 
 
 @pytest.mark.parametrize("digits", [1, 399, 400, 401, 5000])
@@ -124,7 +124,7 @@ def test_a_long_number_is_read_to_its_end(digits: int, junk: str) -> None:
     token = "1" * digits + junk
     for text in (f'{{"a": {token}}}', f'{{"b": {token}, "a": 1}}'):
         with pytest.raises(Unhealthy, match="not JSON"):
-            json_mismatch(text.encode(), "a=1", Trace(monotonic() + 60))
+            json_mismatch(text.encode(), b"a=1", Trace(monotonic() + 60))
 
 
 @given(st.integers().filter(bool), st.integers(0, 30), st.integers(-20, 20))
@@ -157,7 +157,8 @@ def test_numbers_that_floats_cannot_tell_apart_are_not_equal(one: str, other: st
 
 def json_says(text: str, expected: str) -> bool:
     trace = Trace(monotonic() + 60)
-    return not json_mismatch(f'{{"a": {text}}}'.encode(), f"a={expected}", trace)
+    body = f'{{"a": {text}}}'.encode()
+    return not json_mismatch(body, f"a={expected}".encode(), trace)
 
 
 @pytest.mark.parametrize("escape", ["n", '"', "\\", "u0041"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import string
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,17 @@ from probe.errors import Usage
 from probe.values import (
     base64_text,
     decode_text,
-    encode_text,
+    is_ascii,
+    is_token,
+    is_utf8,
+    lowered,
     parse_count,
     parse_escapes,
     parse_seconds,
     parse_size,
     parse_status,
+    quoted,
+    visible_text,
 )
 from probe.version import VERSION
 
@@ -81,7 +87,7 @@ def test_numbers_are_in_range_or_usage(text: str) -> None:
 
 @given(st.binary())
 def test_escapes_can_write_every_byte(data: bytes) -> None:
-    assert parse_escapes("".join(f"\\x{byte:02x}" for byte in data)) == data
+    assert parse_escapes("".join(f"\\x{byte:02x}" for byte in data).encode()) == data
 
 
 @pytest.mark.parametrize(
@@ -95,21 +101,81 @@ def test_escapes_can_write_every_byte(data: bytes) -> None:
     ],
 )
 def test_escapes(text: str, data: bytes) -> None:
-    assert parse_escapes(text) == data
+    assert parse_escapes(text.encode()) == data
 
 
-@given(st.text(max_size=9))
-def test_escapes_end_in_bytes_or_usage(text: str) -> None:
+@given(st.text(max_size=9).map(str.encode) | st.binary(max_size=9))
+def test_escapes_end_in_bytes_or_usage(data: bytes) -> None:
     try:
-        parse_escapes(decode_text(text.encode("utf-8", "replace")))
+        parse_escapes(data)
     except Usage:
-        assert "\\" in text
+        assert b"\\" in data
 
 
 @given(st.binary())
-def test_bytes_and_texts(data: bytes) -> None:
-    assert encode_text(decode_text(data)) == data
+def test_base64(data: bytes) -> None:
     assert base64_text(data) == base64.b64encode(data).decode()
+
+
+# What stands at the bounds of UTF-8: shortest and longest forms, surrogates, beyond the last character.
+PIECES = st.sampled_from(
+    [
+        *(bytes([byte]) for byte in range(0x7E, 0x100)),
+        *(b"\xc0\x80", b"\xc1\xbf", b"\xc2\x80", b"\xdf\xbf", b"\xe0\x9f\xbf", b"\xe0\xa0\x80"),
+        *(b"\xed\x9f\xbf", b"\xed\xa0\x80", b"\xef\xbf\xbf", b"\xf0\x8f\xbf\xbf"),
+        *(b"\xf0\x90\x80\x80", b"\xf4\x8f\xbf\xbf", b"\xf4\x90\x80\x80", b"\xf5\x80\x80\x80"),
+        b"\xf8\x88\x80\x80\x80",
+    ]
+)
+ALMOST_UTF8 = st.lists(PIECES | st.text(max_size=2).map(str.encode), max_size=5).map(b"".join)
+
+
+class LaxBytes(bytes):
+    """Bytes whose decode() looks at the shape alone, as MicroPython's does."""
+
+    def decode(self, *_: object) -> str:
+        missing = 0
+        for byte in self:
+            if (byte & 0xC0 == 0x80) != (missing > 0) or byte >= 0xF8:
+                raise UnicodeError
+            missing = missing - 1 if missing else (byte >= 0xC0) + (byte >= 0xE0) + (byte >= 0xF0)
+        if missing:
+            raise UnicodeError
+        return "?" * sum(byte & 0xC0 != 0x80 for byte in self)
+
+
+@given(ALMOST_UTF8 | st.binary(max_size=6))
+def test_utf8_is_told_as_the_standard_library_does(data: bytes) -> None:
+    try:
+        data.decode()
+        valid = True
+    except UnicodeDecodeError:
+        valid = False
+    assert is_utf8(data) == is_utf8(LaxBytes(data)) == valid
+
+
+@given(ALMOST_UTF8 | st.binary(max_size=9))
+def test_bytes_are_visible(data: bytes) -> None:
+    text = data.decode("utf-8", "surrogateescape")
+    escaped = [f"\\x{ord(c) - 0xDC00:02x}" if 0xDC80 <= ord(c) <= 0xDCFF else c for c in text]
+    assert visible_text(data) == "".join(escaped)
+    assert quoted(data) == f"'{visible_text(data)}'"
+    try:
+        assert decode_text(data) == text == visible_text(data)
+    except Usage:
+        assert visible_text(data) != text
+
+
+@given(st.text(max_size=9))
+def test_only_ascii_has_a_lower_case(text: str) -> None:
+    assert lowered(text) == "".join(c.lower() if c.isascii() else c for c in text)
+    assert is_ascii(text) == text.isascii()
+
+
+@given(st.text(st.characters(codec="latin-1"), max_size=9))
+def test_tokens(text: str) -> None:
+    known = set("!#$%&'*+-.^_`|~" + string.ascii_letters + string.digits)
+    assert is_token(text.encode("latin-1")) == (bool(text) and set(text) <= known)
 
 
 def test_version_is_the_projects() -> None:
