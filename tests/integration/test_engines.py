@@ -101,7 +101,9 @@ def test_the_probe_is_the_same_whatever_the_engine(
     made = json.loads(done.stdout)
     assert by_path(made) == frozen.sha256
     assert {entry["engine"] for entry in made} == {engine}
-    assert len(done.started) == 8  # bytecode and C of the package, three probes, each of them packed
+    assert (
+        len(done.started) == 8
+    )  # bytecode and C of the package, three probes, each of them packed
 
 
 @pytest.mark.sandbox
