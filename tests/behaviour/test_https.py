@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from trustme import CA, KeyType
 
+from tests.anchors import AnchorTools
 from tests.behaviour.conftest import RUNNERS, WITHOUT_TLS, Probe
 from tests.behaviour.servers import Handler, answer, drip, http_reply, read_request, serving
 from tests.behaviour.test_other_checks import SETTINGS, grpc_reply
-from tests.built import Built
 from tests.integration.certificates import (
     HOST,
     context_of,
@@ -57,17 +57,6 @@ def over_tls(context: ssl.SSLContext, reply: bytes) -> Handler:
             session.sendall(reply)
 
     return handle
-
-
-def test_the_certificates_inside(frozen: Built) -> None:
-    # With line ends: the bare words are also among those that mbedTLS looks for.
-    begin, end = b"-----BEGIN CERTIFICATE-----\n", b"-----END CERTIFICATE-----\n"
-    data = frozen.file("probe:nuitka").read_bytes()
-    pem = data[data.index(begin) : data.rindex(end) + len(end)].decode("ascii")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(cadata=pem)
-    assert len(context.get_ca_certs()) > 100
-    assert begin not in frozen.file("probe:micro").read_bytes()
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -145,6 +134,19 @@ def test_the_ca_file(probe: Probe, authority: CA, ca: str, serve: Serve, tmp_pat
     both = tmp_path / "both.pem"
     both.write_bytes(other.read_bytes() + Path(ca).read_bytes())
     assert probe(url, "--ca-file", str(both)).returncode == 0
+
+
+def test_a_ca_file_as_distributions_have_it(
+    probe: Probe,
+    authority: CA,
+    serve: Serve,
+    anchor_tools: AnchorTools,
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ca-certificates.crt"
+    path.write_bytes(anchor_tools.pem + authority.cert_pem.bytes())
+    url = serve(context_of(authority.issue_cert(HOST)))
+    assert probe(url, "--ca-file", str(path)).returncode == 0
 
 
 def test_an_intermediate(probe: Probe, authority: CA, ca: str, serve: Serve) -> None:
