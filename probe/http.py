@@ -5,7 +5,7 @@ from __future__ import annotations
 from probe.errors import Unhealthy
 from probe.kinds import Steps
 from probe.stream import Stream
-from probe.values import HEX_DIGITS, LINE_BYTES, TOKEN_BYTES, quoted
+from probe.values import HEX_DIGITS, TOKEN_BYTES, has_controls, quoted
 
 LONGEST_HEAD = 65536
 MOST_FIELDS = 256
@@ -84,7 +84,7 @@ def parse_head(head: bytes) -> Response:
         line = _without_return(raw)
         if not line:
             break
-        if line.strip(LINE_BYTES):
+        if has_controls(line):
             msg = f"bad header: control characters in {quoted(line[:40])}"
             raise Unhealthy(msg)
         if line[:1] in {b" ", b"\t"}:
@@ -113,7 +113,7 @@ def _without_return(line: bytes) -> bytes:
 def _parse_status_line(line: bytes) -> tuple[int, bytes]:
     digits = line[9:12]
     valid = line[:9] in {b"HTTP/1.1 ", b"HTTP/1.0 "} and len(digits) == 3 and digits.isdigit()
-    if not valid or line[12:13].strip(b" ") or digits < b"100" or line.strip(LINE_BYTES):
+    if not valid or line[12:13].strip(b" ") or digits < b"100" or has_controls(line):
         msg = f"bad status line {quoted(line[:60])}"
         raise Unhealthy(msg)
     return int(digits.decode()), line[13:].strip()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from probe.errors import Usage
 from probe.values import (
-    LINE_BYTES,
     decode_text,
+    has_controls,
     is_token,
     lowered,
     parse_count,
@@ -286,7 +286,7 @@ def _store(options: Options, name: str, kind: str, value: bytes, source: str) ->
 
 def check_value(kind: str, value: bytes) -> None:
     """Refuse what the option does not take, and line breaks and other controls (injection)."""
-    if kind not in {"raw", "escapes"} and value.strip(LINE_BYTES):
+    if kind not in {"raw", "escapes"} and has_controls(value):
         msg = "line breaks and other control characters are not allowed here"
         raise Usage(msg)
     if not value:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from probe.kinds import Callable
-from probe.values import PRINTABLE_TEXT
 
 MOST_OUTPUT_BYTES = (
     4096  # of which Docker keeps as many, and Podman 500: so the verdict comes first
@@ -45,7 +44,8 @@ def masker(secrets: list[str]) -> Callable[[str], str]:
 
 def printable(text: str) -> str:
     """Escape what a terminal takes for more than text: controls, invisible characters."""
-    if not text.strip(PRINTABLE_TEXT):
+    data = text.encode()
+    if not data or (min(data) >= 0x20 and max(data) < 0x7F):
         return text
     pieces = []
     for character in text:

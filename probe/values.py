@@ -23,13 +23,8 @@ BYTES_PER_UNIT = {
     "mb": 1 << 20,
     "mib": 1 << 20,
 }
-# In the order of their frequency: the check of a text against a list looks for each byte from its beginning.
-PLAIN_BYTES = b"etaoinshrdlucmfwypvbgkqjxzETAOINSHRDLUCMFWYPVBGKQJXZ0123456789"
-TOKEN_BYTES = PLAIN_BYTES + b"-_.!#$%&'*+^`|~"
-PRINTABLE_BYTES = b" " + TOKEN_BYTES + b'/:,;="()<>?@[]{}\\'
-PRINTABLE_TEXT = PRINTABLE_BYTES.decode()
-# All but the control characters.
-LINE_BYTES = PRINTABLE_BYTES + b"\t" + bytes(range(128, 256))
+# Frequent ones first: a byte that is looked for among these is compared with one after the other.
+TOKEN_BYTES = b"etaoinshrdlucmfwypvbgkqjxz-ETAOINSHRDLUCMFWYPVBGKQJXZ0123456789!#$%&'*+.^_`|~"
 BASE64_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
@@ -46,6 +41,11 @@ def is_digits(text: str) -> bool:
 def is_token(data: bytes) -> bool:
     """Tell whether these bytes are an RFC 9110 token: what a method or a header name may be."""
     return bool(data) and not data.strip(TOKEN_BYTES)
+
+
+def has_controls(data: bytes) -> bool:
+    """Tell whether there are ASCII control characters; a tab counts for none."""
+    return bool(data) and (min(data.replace(b"\t", b" ")) < 0x20 or b"\x7f" in data)
 
 
 def is_utf8(data: bytes) -> bool:

@@ -9,7 +9,7 @@ cd "$WORK"
 interpreter() {
     for file in "$NEED_MICROPYTHON"/src/py/*.c; do
         case ${file##*/} in
-        asm* | emitbc.c | emitcommon.c | emitn* | emitinline* | compile.c | lexer.c | parse.c | scope.c | mod[acgimst]*.c) ;;
+        asm* | nlr[!.s]*.c | emitbc.c | emitcommon.c | emitn* | emitinline* | compile.c | lexer.c | parse.c | scope.c | mod[acgimst]*.c) ;;
         *) echo "$file" ;;
         esac
     done
@@ -35,7 +35,8 @@ tls() {
     set -- '-DMBEDTLS_CONFIG_FILE="mbedtls/fromscratch.h"' "-I$NEED_MBEDTLS/include" "-I$NEED_CACERT_LOOKUP"
     compile "$RECIPE/tls.c" -std=c11 -D_GNU_SOURCE "$@"
     compile "$NEED_CACERT_LOOKUP/anchors.c" -std=c11 "$@"
-    compile "$RECIPE/anchors_inside.c" -std=gnu2x "--embed-dir=$NEED_CACERT_ANCHORS" "$@"
+    od -An -v -tu1 "$NEED_CACERT_ANCHORS/anchors.bin" | sed 's/^ *//; s/  */,/g; s/$/,/' >anchors.inc
+    compile "$RECIPE/anchors_inside.c" -std=c11 "$@"
     libraries="$NEED_MBEDTLS/lib/libmbedtls.a $NEED_MBEDTLS/lib/libmbedx509.a $NEED_MBEDTLS/lib/libmbedcrypto.a"
 }
 

@@ -17,7 +17,8 @@ typedef long mp_off_t;
 #define MICROPY_ENABLE_GC (1)
 #define MICROPY_GC_SPLIT_HEAP (1)
 #define MICROPY_GC_SPLIT_HEAP_AUTO (1)
-#define MICROPY_GCREGS_SETJMP (1) /* the only way that every target has */
+#define MICROPY_GCREGS_SETJMP (1) /* of both the only way that every target has */
+#define MICROPY_NLR_SETJMP (1)
 #define MP_PLAT_ALLOC_HEAP(size) heap_part(size)
 #define MP_PLAT_FREE_HEAP(part) heap_forget(part)
 void *heap_part(size_t size);
