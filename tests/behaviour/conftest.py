@@ -35,6 +35,14 @@ def command(interpreter: Interpreter, request: pytest.FixtureRequest) -> list[st
     return command_of(interpreter, request.getfixturevalue("frozen") if needed else None)
 
 
+@pytest.fixture(scope="session")
+def commands(request: pytest.FixtureRequest) -> dict[Interpreter, list[str]]:
+    """The words of every way to run the probe: all must behave as the package on CPython, which is the first."""
+    others = [one for one in interpreters() if one is not Interpreter.CPYTHON]
+    frozen = request.getfixturevalue("frozen") if set(others) & set(FROZEN) else None
+    return {one: command_of(one, frozen) for one in (Interpreter.CPYTHON, *others)}
+
+
 def cpu_of_children() -> float:
     """Seconds: what a busy machine does not stretch, as it does the time until the end."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -153,6 +153,17 @@ def test_timeout_is_one_deadline_for_everything(probe: Probe) -> None:
     assert "timeout while waiting for the expected text" in done.stdout
 
 
+def test_a_year_is_no_timeout_too_long(probe: Probe) -> None:
+    def speak_up(connection: socket.socket) -> None:
+        threading.Event().wait(0.1)
+        connection.sendall(b"hello")
+
+    with serving(speak_up) as server:
+        for year in ("366d", "8784h"):
+            words = ("--expect", "hello", "--timeout", year)
+            assert probe("tcp", server.address, *words).returncode == 0
+
+
 def test_retries_until_it_is_healthy(probe: Probe, tmp_path: Path) -> None:
     replies = [http_reply("503 Not yet"), http_reply("503 Not yet"), http_reply()]
 
