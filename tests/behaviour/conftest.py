@@ -11,14 +11,18 @@ from typing import Protocol
 
 import pytest
 
+from tests import sanitized
 from tests.built import Built
 
 ROOT = Path(__file__).parents[2]
 
-RUNNERS = ("python", "mini", "full", "nuitka")
-"""The ways to run the probe: the package by this Python, and the frozen files."""
+SANITIZED = {f"sanitized-{name}": path for name, path in sanitized.programs().items()}
+"""Programs that end with another exit code than 0 and 1, and a report, when C goes wrong."""
 
-WITHOUT_TLS = {"mini"}
+RUNNERS = ("python", "mini", "full", "nuitka", *SANITIZED)
+"""The ways to run the probe: the package by this Python, the frozen files, and sanitized ones where they were made."""
+
+WITHOUT_TLS = {"mini", "sanitized-mini", "sanitized-mini-malloc"}
 """Those of them that have no TLS, and must say so."""
 
 
@@ -44,6 +48,8 @@ def runner(request: pytest.FixtureRequest) -> str:
 def command(runner: str, request: pytest.FixtureRequest) -> list[str]:
     if runner == "python":
         return [sys.executable, "-S", "-m", "probe"]
+    if runner in SANITIZED:
+        return [str(SANITIZED[runner])]
     frozen: Built = request.getfixturevalue("frozen")
     return [str(frozen.file(f"probe:{runner}"))]
 
