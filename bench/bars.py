@@ -19,7 +19,8 @@ class Measure(StrEnum):
     TLS_RESIDENT = "peak RSS, HTTPS check, --ca-file"
     CALLS = "system calls, HTTP check"
     HTTPS = "CPU, HTTPS check, --ca-file"
-    REFUSED = "CPU, HTTPS check, anchors inside"
+    INSIDE = "CPU, HTTPS check, anchors inside"
+    REFUSED = "CPU, HTTPS check, refused"
     BUILD = "build, sources and sysroot cached"
 
     @property
@@ -36,6 +37,8 @@ class Measure(StrEnum):
                 return "HTTP, ms"
             case Measure.HTTPS:
                 return "HTTPS, ms"
+            case Measure.INSIDE:
+                return "HTTPS inside, ms"
             case Measure.REFUSED:
                 return "refused, ms"
             case Measure.RESIDENT:
@@ -54,7 +57,7 @@ class Measure(StrEnum):
         match self:
             case Measure.PLAIN | Measure.PACKED | Measure.ANCHORS:
                 return "bytes"
-            case Measure.HTTP | Measure.HTTPS | Measure.REFUSED:
+            case Measure.HTTP | Measure.HTTPS | Measure.INSIDE | Measure.REFUSED:
                 return "ms"
             case Measure.RESIDENT | Measure.TLS_RESIDENT:
                 return "kB"
@@ -79,6 +82,7 @@ BARS: Mapping[tuple[str, Measure], Bar] = {
     ("probe:full", Measure.ANCHORS): Bar(70_000, 56_000),
     ("probe:mini", Measure.HTTP): Bar(1.0, 0.6),
     ("probe:full", Measure.HTTPS): Bar(4.0, 2.5),
+    ("probe:full", Measure.INSIDE): Bar(4.0, 2.5),
     ("probe:mini", Measure.RESIDENT): Bar(700, 450),
     ("probe:full", Measure.RESIDENT): Bar(900, 500),
     ("probe:full", Measure.TLS_RESIDENT): Bar(900, 500),

@@ -1,8 +1,8 @@
 """One health check by the probe, in each of its forms, beside other programs that do the same, all in one run.
 
 The server is on the loopback interface. It is asked by HTTP; by HTTPS (TLS 1.3, ECDSA P-256), and believed by a file of
-authorities; and by HTTPS again, and refused, since no authority inside the program has signed for it: as near as a
-machine without a network comes to a check by those inside.
+authorities, or by the anchors inside, which are exchanged in a copy of the file; and by HTTPS again, and refused, since
+nobody whom the program trusts has signed for it.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.anchors import trusting
 from bench.bars import BARS, PROBES, SMALLER, Measure
 from bench.counts import Count, instructions, system_calls
 from bench.memory import peak
@@ -37,6 +38,8 @@ class Rival:
     name: str
     http: tuple[str, ...] = ()
     https: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()
+    """It believes by the anchors inside."""
     refused: tuple[str, ...] = ()
     """It looks at the certificate, believes none of the authorities that it has by itself, and ends with ``code``."""
     code: int = 1
@@ -54,7 +57,7 @@ def probe_runs(options: argparse.Namespace) -> Iterator[Figure]:
         serving() as urls,
         tempfile.TemporaryDirectory(prefix="fromscratch-bench-") as directory,
     ):
-        every = [*ours(urls), *others(urls, Path(directory))]
+        every = [*ours(urls, Path(directory)), *others(urls, Path(directory))]
         rivals = [rival for rival in every if not rival.why]
         for rival in every:
             if rival.why:
@@ -66,7 +69,7 @@ def probe_runs(options: argparse.Namespace) -> Iterator[Figure]:
             yield from footprint(rival)
 
 
-def ours(urls: dict[str, str]) -> Iterator[Rival]:
+def ours(urls: dict[str, str], directory: Path) -> Iterator[Rival]:
     """The probe in each of its forms, and the curls, as policy built them."""
     http, https = urls["http"], urls["https"]
     files = built((*PROBES, *CURLS))
@@ -76,10 +79,13 @@ def ours(urls: dict[str, str]) -> Iterator[Rival]:
             yield Rival(name=product, why=NOT_BUILT)
             continue
         words = (str(plain), "http")
+        copy = directory / product.replace(":", "-")
+        trusted = tls and trusting(plain, Path(urls["ca"]), copy)
         yield Rival(
             name=product,
             http=(*words, http),
             https=(*words, https, "--ca-file", urls["ca"]) if tls else (),
+            inside=(str(copy), "http", https) if trusted else (),
             refused=(*words, https) if tls else (),
             says="certificate refused",
             plain=plain,
@@ -189,6 +195,7 @@ def times(rivals: Sequence[Rival], rounds: int) -> Iterator[Figure]:
         checks = {
             Measure.HTTP: Case(name=f"{rival.name}, http", words=rival.http),
             Measure.HTTPS: Case(name=f"{rival.name}, https", words=rival.https),
+            Measure.INSIDE: Case(name=f"{rival.name}, inside", words=rival.inside),
             Measure.REFUSED: Case(
                 name=f"{rival.name}, refused", words=rival.refused, code=rival.code
             ),

@@ -129,11 +129,15 @@ def deliver(context: Context, artifacts: Iterable[Artifact]) -> None:
             if path.is_file() and filecmp.cmp(path, blob, shallow=False):
                 continue
             if not staged:
+                stack.callback(_remove_empty, staging)
                 scratch = stack.enter_context(temporary_directory(staging, prefix="files-"))
             staged[artifact.path] = scratch / str(number)
             with staged[artifact.path].open("wb") as copy, blob.open("rb") as original:
                 shutil.copyfileobj(original, copy)
             staged[artifact.path].chmod(0o755)
         write_manifest(context.artifacts, artifacts, staged=staged)
+
+
+def _remove_empty(directory: Path) -> None:
     with suppress(OSError):  # another run is delivering, too
-        staging.rmdir()
+        directory.rmdir()

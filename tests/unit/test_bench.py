@@ -7,7 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import trustme
 
+from bench.anchors import encode, hash_name, trusting
 from bench.bars import BARS, PROBES, SMALLER, Measure
 from bench.builds import seed
 from bench.counts import Count, instructions, system_calls
@@ -240,3 +242,23 @@ def test_the_server_ends_with_the_block() -> None:
     assert not directory.exists()
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_an_authority_takes_the_place_of_those_inside(tmp_path: Path) -> None:
+    certificate, program, copy = (tmp_path / name for name in ("ca.pem", "probe", "copy"))
+    trustme.CA().cert_pem.write_to_path(str(certificate))
+    one = encode(certificate.read_bytes())
+    assert anchors_in(one) == (1, len(one))
+    inside = anchors([b"r" * 900, b"s" * 900], [1, 2])
+    program.write_bytes(b"\x7fELF ANCHORS\1" + inside + b"end")
+    assert trusting(program, certificate, copy)
+    assert copy.read_bytes() == b"\x7fELF ANCHORS\1" + one.ljust(len(inside), b"\0") + b"end"
+    for data in (b"\x7fELF", anchors([b"short"], [1])):
+        program.write_bytes(data)
+        assert not trusting(program, certificate, copy)
+
+
+@pytest.mark.parametrize(("name", "hashed"), [(b"", 0x9DC5 ^ 0x811C), (b"a", 0xE40C ^ 0x292C)])
+def test_names_are_hashed_by_fnv(name: bytes, hashed: int) -> None:
+    assert hash_name(name) == hashed
+    assert hash_name(b"Root \x0c") == hash_name(b"rOOT \x13")
