@@ -7,8 +7,8 @@
 ``mini-malloc`` and ``full-malloc``
     each object is malloc's own, so that AddressSanitizer sees where it ends. Nothing is freed before the end.
 
-A report makes the exit code 99. ``SANITIZED_PROBES=DIRECTORY`` lets the behaviour tests and the campaign
-``probe-servers`` run them too.
+A report makes the exit code 99. ``FROMSCRATCH_TEST_PROBE=DIRECTORY/full`` lets the behaviour tests and the campaign
+``probe-frozen`` run one of them in the place of all others.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from flow.context import ROOT, Context
 from flow.fetch import fetch_sources
 from recipes.model import Recipe
 
-VARIABLE = "SANITIZED_PROBES"
 NAMES = ("mini", "full", "mini-malloc", "full-malloc")
 EXIT_CODE = 99
 # Not looked for: NULL + 0, and NULL for the bytes of an empty copy. MicroPython is full of both, every compiler knows
 # what is meant, and C2y allows them: https://www.open-std.org/jtc1/sc22/wg14/www/docs/n3322.pdf
+# -fgnuc-version: clang calls itself GCC 4.2, and only from 4.8 on does py/gc.c except its search of the stack.
 FLAGS = (
     "-O1 -g -w -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
-    " -fno-sanitize=pointer-overflow,nonnull-attribute"
+    " -fno-sanitize=pointer-overflow,nonnull-attribute -fgnuc-version=13"
 )
 # The conservative collector looks for objects on the real stack. Nothing frees what lives until the end.
 OPTIONS = f"""
@@ -49,12 +49,6 @@ const char *__ubsan_default_options(void)
     return "exitcode={EXIT_CODE}:print_stacktrace=1";
 }}
 """
-
-
-def programs() -> dict[str, Path]:
-    """What `VARIABLE` names, by name; nothing when it is not set."""
-    directory = os.environ.get(VARIABLE)
-    return {name: Path(directory, name).resolve() for name in NAMES} if directory else {}
 
 
 def build(directory: Path) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from trustme import CA, KeyType
 
-from tests.behaviour.conftest import RUNNERS, WITHOUT_TLS, Probe
+from bench.sizes import anchors_in, bundle_in
+from tests.behaviour.conftest import Probe
 from tests.behaviour.servers import Handler, answer, drip, http_reply, read_request, serving
 from tests.behaviour.test_other_checks import SETTINGS, grpc_reply
-from tests.built import Built
 from tests.integration.certificates import (
     HOST,
     context_of,
@@ -24,15 +24,15 @@ from tests.integration.certificates import (
     outdated_context,
     self_signed,
 )
+from tests.interpreters import Interpreter, interpreters
 
 Serve = Callable[[ssl.SSLContext], str]
 
 
-@pytest.fixture(params=[name for name in RUNNERS if name not in WITHOUT_TLS])
-def runner(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=[it for it in interpreters() if it.has_tls])
+def interpreter(request: pytest.FixtureRequest) -> Interpreter:
     """Only those that have TLS."""
-    name: str = request.param
-    return name
+    return Interpreter(request.param)
 
 
 @pytest.fixture
@@ -59,15 +59,11 @@ def over_tls(context: ssl.SSLContext, reply: bytes) -> Handler:
     return handle
 
 
-def test_the_certificates_inside(frozen: Built) -> None:
-    # With line ends: the bare words are also among those that mbedTLS looks for.
-    begin, end = b"-----BEGIN CERTIFICATE-----\n", b"-----END CERTIFICATE-----\n"
-    data = frozen.file("probe:nuitka").read_bytes()
-    pem = data[data.index(begin) : data.rindex(end) + len(end)].decode("ascii")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(cadata=pem)
-    assert len(context.get_ca_certs()) > 100
-    assert begin not in frozen.file("probe:micro").read_bytes()
+@pytest.mark.parametrize("interpreter", [it for it in interpreters() if it.is_one_file])
+def test_the_authorities_inside(command: list[str], interpreter: Interpreter) -> None:
+    data = Path(command[0]).read_bytes()
+    assert (anchors_in(data).number > 100) is interpreter.has_authorities
+    assert bundle_in(data) == 0
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -89,13 +85,13 @@ def test_older_versions_are_refused(probe: Probe, authority: CA, ca: str, serve:
 
 
 def test_a_ca_nobody_knows_is_refused(
-    probe: Probe, authority: CA, serve: Serve, runner: str
+    probe: Probe, authority: CA, serve: Serve, interpreter: Interpreter
 ) -> None:
     url = serve(context_of(authority.issue_cert(HOST)))
     done = probe(url)
     assert done.returncode == 1
     assert f"TLS with {HOST}:" in done.stdout
-    if runner != "python":
+    if interpreter.has_authorities:
         # By the certificates inside: there were some to look through.
         assert "certificate refused" in done.stdout
         assert "not correctly signed by the trusted CA" in done.stdout
