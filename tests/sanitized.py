@@ -1,6 +1,6 @@
 """Build the probe of this machine with AddressSanitizer and UBSan: not shipped, run by the tests of hostile servers.
 
-``python -m tests.sanitized DIRECTORY`` makes, by the recipes' own scripts and Debian's clang (``apt-get install clang``):
+``python -m tests.sanitized DIRECTORY`` makes, by the recipes' own scripts and this machine's clang:
 
 ``mini`` and ``full``
     as they are shipped, with their own heap; the sanitizers see the C code, the stack, and TLS's memory.
@@ -23,7 +23,7 @@ from pathlib import Path
 from builders.sources.unpack import unpack
 from core.progress import Report
 from core.settings import Settings
-from flow.context import ROOT, Context
+from flow.context import Context
 from flow.fetch import fetch_sources
 from recipes.model import Recipe
 
@@ -40,7 +40,8 @@ OPTIONS = f"""
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {{
-    return "exitcode={EXIT_CODE}:detect_leaks=0:detect_stack_use_after_return=0:abort_on_error=0:allocator_may_return_null=1";
+    return "exitcode={EXIT_CODE}:detect_leaks=0:detect_stack_use_after_return=0:abort_on_error=0"
+        ":allocator_may_return_null=1";
 }}
 const char *__ubsan_default_options(void);
 const char *__ubsan_default_options(void)
@@ -54,7 +55,8 @@ def build(directory: Path) -> None:
     """Make all of `NAMES` in ``directory``."""
     compiler = shutil.which("clang")
     if compiler is None:
-        raise SystemExit("clang is not installed: apt-get install -y clang")
+        msg = "clang is not installed: apt-get install -y clang"
+        raise SystemExit(msg)
     workshop = Workshop(directory, compiler)
     micropython = workshop.run("micropython", "")
     musl = {"NEED_MUSL": "", "NEED_MICROPYTHON": str(micropython)}
@@ -155,7 +157,8 @@ class Workshop:
             words, cwd=directory, env=environment, capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise SystemExit(f"{' '.join(words)}: {done.stdout[-4000:]}{done.stderr[-4000:]}")
+            msg = f"{' '.join(words)}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
+            raise SystemExit(msg)
 
 
 if __name__ == "__main__":
