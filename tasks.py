@@ -409,6 +409,7 @@ def check(_: Context, fix: bool = False) -> None:
     rounds="runs per file and figure (default: 200)",
     quick="no timed builds",
     cold="also time the probe's builds from its sources: minutes",
+    only="some parts, with commas: sizes, runs, probes, warm, targets, builds, cold (default: all)",
 )
 def bench(
     _: Context,
@@ -416,9 +417,11 @@ def bench(
     rounds: str = "200",
     quick: bool = False,
     cold: bool = False,
+    only: str = "",
 ) -> None:
     """Measure sizes, times and memory beside the reference figures."""
     words = [sys.executable, "-m", "bench", "--rounds", rounds]
+    words += ["--only", only] if only else []
     flags = {"--json": json, "--quick": quick, "--cold": cold}
     _run(words + [flag for flag, given in flags.items() if given])
 

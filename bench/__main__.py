@@ -5,16 +5,29 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 
-from bench.builds import cold_builds, real_build, warm_builds, warm_targets
-from bench.report import Figure, show
-from bench.runs import probe_runs, runs
+from bench.builds import cold_builds, real_builds, warm_builds, warm_targets
+from bench.probes import probe_runs
+from bench.report import Figure, show, side_by_side
+from bench.runs import runs
 from bench.sizes import sizes
 from core.errors import ExitCode, FromscratchError
 from core.visible import visible
 
-PARTS = (sizes, runs, probe_runs, warm_builds, warm_targets, real_build, cold_builds)
+Part = Callable[[argparse.Namespace], Iterator[Figure]]
+
+PARTS: Mapping[str, Part] = {
+    "sizes": sizes,
+    "runs": runs,
+    "probes": probe_runs,
+    "warm": warm_builds,
+    "targets": warm_targets,
+    "builds": real_builds,
+    "cold": cold_builds,
+}
+"""What is measured, in this order, by the name that ``--only`` takes."""
 
 
 def main() -> int:
@@ -24,20 +37,26 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--cold", action="store_true")
+    parser.add_argument("--only", default=",".join(PARTS))
     options = parser.parse_args()
+    parts = options.only.split(",")
+    if unknown := sorted(set(parts) - set(PARTS)):
+        parser.error(f"--only: there is no '{unknown[0]}'; there are: {', '.join(PARTS)}")
     if options.rounds < 1:
         parser.error("--rounds must be 1 or more")
     # Measured times mean nothing without it.
     machine = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before measuring"
     figures: list[Figure] = []
-    for part in PARTS:
+    for name in parts:
+        part = PARTS[name]
         print(f"measuring {part.__name__.replace('_', ' ')} ...", file=sys.stderr, flush=True)
         figures += part(options)
     if options.json:
         rows = [{**asdict(figure), "state": figure.state} for figure in figures]
         print(json.dumps({"version": 1, "machine": machine, "figures": rows}, indent=2))
     else:
-        print(f"{show(figures)}\n\n{machine}")
+        together = side_by_side(figures)
+        print(*filter(None, (show(figures), together, machine)), sep="\n\n")
     return int(any(figure.state == "MISSED" for figure in figures))
 
 

@@ -11,9 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from bench.bars import BARS, PROBES, Bar, Measure
 from bench.memory import memory
 from bench.report import Figure
-from bench.sizes import INV, PROBES, open_context
+from bench.sizes import INV, open_context
 from builders.build import Outcome
 from builders.engines.isolation import find_backend
 from builders.plan import Step, needed_recipes, topological_order
@@ -28,6 +29,14 @@ from recipes.model import Recipe
 
 WARM_ROUNDS = 10
 BUILD_SECONDS = 900.0
+SYSROOT = ("musl ", "upx ")
+"""What the names of the steps begin with that make the C library, and the packer."""
+
+REAL_BUILDS: Mapping[str, Bar] = {
+    "curl:http": Bar(25, 15),
+    "probe:full": BARS["probe:full", Measure.BUILD],
+}
+"""What is built alone, and how long that may take, in seconds."""
 
 
 def warm_builds(_: argparse.Namespace) -> Iterator[Figure]:
@@ -87,24 +96,27 @@ def cached_targets(context: Context) -> list[str]:
     return [name for name, supported in found if supported or whole]
 
 
-def real_build(options: argparse.Namespace) -> Iterator[Figure]:
-    """`./inv build curl:http` in the sandbox with sources, sysroot and packer cached, and nothing of curl."""
-    label = "`./inv build curl:http --engine sandbox`, step cache empty: wall"
-    resident = "the same: peak resident of the pipeline's own process"
+def real_builds(options: argparse.Namespace) -> Iterator[Figure]:
+    """Builds in the sandbox with sources, sysroot and packer cached, and nothing else."""
     why = "--quick" if options.quick else no_sandbox()
-    value: tuple[float, float] | None = None
-    if not why:
-        with tempfile.TemporaryDirectory(prefix="fromscratch-bench-") as name:
-            context = open_context()
-            seed(
-                context.cache,
-                Cache(Path(name) / "cache", keys=context.builder_keys),
-                context.recipes,
-            )
-            value = timed_build(Path(name))
-    before = "CMake and Ninja alone 6-12"
-    yield Figure(label, "s", value and value[0], must=25, aim=15, reference=before, why=why)
-    yield Figure(resident, "MB", value and value[1], must=120, why=why)
+    for product, bar in REAL_BUILDS.items():
+        label = f"`./inv build {product} --engine sandbox`, step cache empty"
+        seconds, resident = (None, None) if why else alone(product, SYSROOT)
+        before = "CMake and Ninja alone 6-12" if product == "curl:http" else ""
+        yield Figure(
+            f"{label}: wall", "s", seconds, must=bar.must, aim=bar.aim, reference=before, why=why
+        )
+        name = f"{label}: peak resident of the pipeline's own process"
+        yield Figure(name, "MB", resident, must=120, why=why)
+
+
+def alone(product: str, steps: tuple[str, ...]) -> tuple[float, float]:
+    """Seconds and MB of a build whose cache has the sources and what ``steps`` made."""
+    with tempfile.TemporaryDirectory(prefix="fromscratch-bench-") as name:
+        context = open_context()
+        new = Cache(Path(name) / "cache", keys=context.builder_keys)
+        seed(context.cache, new, context.recipes, steps=steps)
+        return timed_build(Path(name), product)
 
 
 def no_sandbox() -> str:
@@ -120,21 +132,10 @@ def cold_builds(options: argparse.Namespace) -> Iterator[Figure]:
     """`./inv build` of each probe in the sandbox with the sources cached, and nothing else."""
     why = "only with --cold" if not options.cold else no_sandbox()
     for product in PROBES:
-        seconds: float | None = None
-        if not why:
-            with tempfile.TemporaryDirectory(prefix="fromscratch-bench-") as name:
-                context = open_context()
-                seed(
-                    context.cache,
-                    Cache(Path(name) / "cache", keys=context.builder_keys),
-                    context.recipes,
-                    steps=(),
-                )
-                seconds, _ = timed_build(Path(name), product)
         yield Figure(
             f"`./inv build {product} --engine sandbox`, only sources cached: wall",
             "s",
-            seconds,
+            None if why else alone(product, ())[0],
             must=240,
             aim=120,
             why=why,
@@ -146,9 +147,9 @@ def seed(
     new: Cache,
     recipes: Mapping[str, Recipe],
     *,
-    steps: tuple[str, ...] = ("musl ", "upx "),
+    steps: tuple[str, ...] = SYSROOT,
 ) -> None:
-    """Copy the sources and what ``steps`` made; nothing of curl, no remembered proof."""
+    """Copy the sources and what ``steps`` made; nothing of the product, no remembered proof."""
     for entry in old.entries():
         value: dict[str, Any] | None = None
         if entry.kind in {EntryKind.ACTION, EntryKind.ORIGIN}:
@@ -170,7 +171,7 @@ def seed(
                 new.put_file(blob)
 
 
-def timed_build(directory: Path, product: str = "curl:http") -> tuple[float, float]:
+def timed_build(directory: Path, product: str) -> tuple[float, float]:
     """Return (seconds, MB) of one real build into ``directory``. `inv` replaces itself by Python: one process id."""
     environment = {
         **os.environ,

@@ -20,6 +20,9 @@ class Figure:
     """What was measured before this project, elsewhere: a hint, not a bar."""
     why: str = ""
     """Why it was not measured."""
+    row: str = ""
+    column: str = ""
+    """Its place in the table that shows programs side by side; empty: it has none."""
 
     @property
     def state(self) -> str:
@@ -33,14 +36,38 @@ class Figure:
         return "ok" if self.must is not None or self.aim is not None else ""
 
 
+def number(value: float | None, unit: str) -> str:
+    """A value as people read it; a dash when there is none."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if unit in {"bytes", "kB", "count"} else f"{value:.2f}"
+
+
+def side_by_side(figures: Sequence[Figure]) -> str:
+    """Programs by measures, each value with its ratio to the first of its column. Empty: no figure has a place."""
+    placed = {(figure.row, figure.column): figure for figure in figures if figure.row}
+    columns = list(dict.fromkeys(column for _, column in placed))
+    first: dict[str, float] = {}
+    for (_, column), figure in placed.items():
+        if figure.value:
+            first.setdefault(column, figure.value)
+
+    def cell(row: str, column: str) -> str:
+        figure = placed.get((row, column))
+        if figure is None or figure.value is None:
+            return "-"
+        said = number(figure.value, figure.unit)
+        return f"{said} ({figure.value / first[column]:.2f}x)" if figure.value else said
+
+    rows = [
+        (row, *(cell(row, column) for column in columns))
+        for row in dict.fromkeys(row for row, _ in placed)
+    ]
+    return table(("program", *columns), rows) if rows else ""
+
+
 def show(figures: Sequence[Figure]) -> str:
     """The figures as a table for people."""
-
-    def number(value: float | None, unit: str) -> str:
-        if value is None:
-            return "-"
-        return f"{value:,.0f}" if unit in {"bytes", "kB"} else f"{value:.2f}"
-
     rows = [
         (
             figure.name,

@@ -44,7 +44,9 @@ def serve(directory: Path) -> None:
     ca = directory / "ca.pem"
     authority.cert_pem.write_to_path(str(ca))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    leaf = authority.issue_cert("127.0.0.1", key_type=trustme.KeyType.ECDSA)  # P-256
+    leaf.configure_cert(context)
     urls = {"ca": str(ca)}
     for scheme, wrap in (("http", None), ("https", context)):
         listener = socket.create_server(("127.0.0.1", 0), backlog=64)

@@ -5,6 +5,7 @@ import subprocess
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.report import Figure
 from core.progress import Report
@@ -15,7 +16,6 @@ from publish.manifest import read_manifest
 
 INV = str(ROOT / "inv")
 CURLS = ("curl:mini", "curl:http", "curl:https")
-PROBES = ("probe:micro", "probe:nuitka")
 
 BARS: Mapping[tuple[str, bool], tuple[int | None, int | None, str]] = {
     ("curl:mini", False): (350_000, 310_000, "gcc LTO 325,384; zig cc 343,872"),
@@ -24,22 +24,17 @@ BARS: Mapping[tuple[str, bool], tuple[int | None, int | None, str]] = {
     ("curl:http", True): (None, None, ""),
     ("curl:https", False): (690_000, 640_000, "gcc LTO, trimmed mbedTLS 659,968"),
     ("curl:https", True): (None, None, ""),
-    ("probe:micro", False): (1_900_000, 1_300_000, ""),
-    ("probe:micro", True): (720_000, 500_000, ""),
-    ("probe:nuitka", False): (3_800_000, 2_600_000, ""),
-    ("probe:nuitka", True): (1_400_000, 1_000_000, ""),
 }
 """What a file must and should not exceed, packed or not, and what was measured before; without the CA bundle."""
 
 ANCHORS = b"ANCHORS\1"
-"""What trust anchors begin with."""
 
-WITH_BUNDLE = ("curl:https", "probe:nuitka")
+WITH_BUNDLE = ("curl:https",)
 
 
 def sizes(_: argparse.Namespace) -> Iterator[Figure]:
     """Bytes of every file, and what is left of packing once a registry has compressed the layer."""
-    files = built((*CURLS, *PROBES))
+    files = built(CURLS)
     for (product, packed), (most, best, before) in BARS.items():
         must, aim = (most, best) if Target.native() is Target.AMD64 else (None, None)
         file, name = files.get((product, packed)), f"{product} {'packed' if packed else 'plain'}"
@@ -52,32 +47,51 @@ def sizes(_: argparse.Namespace) -> Iterator[Figure]:
         elif product in WITH_BUNDLE:
             yield Figure(f"{name}, all of it", "bytes", size)
             label += ", without the CA bundle"
-            bundle = bundle_in(
-                output(file, "--dump-ca-embed") if "curl" in product else file.read_bytes()
-            )
+            bundle = authorities_in(output(file, "--dump-ca-embed"))
             yield Figure(f"{product}: the CA bundle", "bytes", bundle)
         yield Figure(label, "bytes", size - bundle, must=must, aim=aim, reference=before)
-        if product in CURLS:
-            yield Figure(f"{name}, gzipped", "bytes", gzipped(file))
+        yield Figure(f"{name}, gzipped", "bytes", gzipped(file))
+
+
+def authorities_in(data: bytes) -> int:
+    """How many of the bytes say whom to trust: anchors, or else certificates as PEM."""
+    return anchors_in(data).size or bundle_in(data)
 
 
 def bundle_in(data: bytes) -> int:
-    """How many bytes lie from the first certificate to the end of the last, or are trust anchors."""
-    # What looks for anchors has the word, too, and none behind it.
-    if anchors := max(map(_size_of_anchors, data.split(ANCHORS)[1:]), default=0):
-        return anchors
+    """How many bytes lie from the first certificate to the end of the last."""
     end = b"-----END CERTIFICATE-----\n"
     first = data.find(b"-----BEGIN CERTIFICATE-----\n")
     return data.rfind(end) + len(end) - first if first >= 0 else 0
 
 
-def _size_of_anchors(data: bytes) -> int:
-    """How many bytes they are, with ``data`` behind `ANCHORS`: recipes/cacert/format.h. 0 for something else."""
-    head, entry = 2, 4
-    records = head + entry * int.from_bytes(data[:head], "big")
-    index = [data[at : at + entry] for at in range(head, records, entry)]
-    size = records + sum(int.from_bytes(lengths[2:], "big") for lengths in index)
-    return len(ANCHORS) + size if index == sorted(index) and head < size <= len(data) else 0
+class Anchors(NamedTuple):
+    """Trust anchors in a file."""
+
+    number: int
+    size: int
+    """In bytes."""
+
+
+def anchors_in(data: bytes) -> Anchors:
+    """The trust anchors in a file, in the form of ``recipes/cacert/format.h``; none when there are none.
+
+    Code that looks for the form has its first bytes as well, but not what must follow them.
+    """
+    found, at = Anchors(0, 0), data.find(ANCHORS)
+    while at >= 0:
+        number = int.from_bytes(data[at + 8 : at + 10], "big")
+        index = data[at + 10 : at + 10 + 4 * number]
+        lengths = [
+            int.from_bytes(index[row + 2 : row + 4], "big") for row in range(0, 4 * number, 4)
+        ]
+        size = 10 + len(index) + sum(lengths)
+        hashes = [index[row : row + 2] for row in range(0, len(index), 4)]
+        whole = len(index) == 4 * number and at + size <= len(data)
+        if number and whole and all(lengths) and hashes == sorted(hashes):
+            found = max(found, Anchors(number, size))
+        at = data.find(ANCHORS, at + 1)
+    return found
 
 
 def built(products: Sequence[str] = CURLS) -> dict[tuple[str, bool], Path]:

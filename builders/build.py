@@ -270,7 +270,8 @@ class StepRunner:
                 sandbox.put(path, PurePosixPath("src") / below)
             return
         archive = self._blob(source.sha256, f"The source {source.filename}")
-        top = unpack(archive, scratch / "source", epoch=epoch, label=source.filename)
+        where = scratch / "source"
+        top = unpack(archive, where, epoch=epoch, label=source.filename, cancel=self.cancel)
         sandbox.put(top, PurePosixPath("src"))
 
     def _blob(self, sha256: str, what: str) -> Path:

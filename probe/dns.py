@@ -15,13 +15,14 @@ from probe.system import (
     close,
     connect,
     error_text,
+    is_utf8,
     monotonic,
     open_socket,
     random_bytes,
     receive,
     send,
 )
-from probe.values import is_ascii, is_digits, is_utf8, lowered, visible_text
+from probe.values import is_ascii, is_digits, lowered, visible_text
 
 TYPE_A, TYPE_CNAME, TYPE_AAAA = 1, 5, 28
 NO_ERROR, FORMAT_ERROR, NAME_ERROR = 0, 1, 3

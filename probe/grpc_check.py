@@ -8,7 +8,7 @@ from __future__ import annotations
 from probe.errors import Unhealthy, Usage
 from probe.hpack import HeaderDecoder, encode_fields
 from probe.kinds import Callable, Steps
-from probe.network import open_server, server_target
+from probe.network import open_server, server_host, server_target
 from probe.options import Options
 from probe.scheduler import Trace
 from probe.stream import Stream
@@ -65,8 +65,7 @@ def _check_grpc(options: Options, target: str, trace: Trace) -> Steps[str]:
     stream = yield from open_server(options, 0, trace)
     try:
         if options.flag("tls"):
-            host = target.rpartition(":")[0].strip("[]")
-            yield from start_tls(stream, host or "localhost", options, b"h2")
+            yield from start_tls(stream, server_host(options), options, b"h2")
         trace.phase = f"waiting for the answer of {stream.peer}"
         yield from stream.send(_call(options, target, trace.deadline - monotonic()))
         answer = GrpcAnswer()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from probe.errors import Unhealthy
 from probe.scheduler import Trace
-from probe.values import HEX_DIGITS, is_utf8, visible_text
+from probe.system import is_utf8
+from probe.values import HEX_DIGITS, visible_text
 
 DEEPEST = 100
 LONGEST_NUMBER = 400  # a longer one is equal only when it is written the same

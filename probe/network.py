@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probe.address import known_addresses, socket_address, split_host_port, unix_address
+from probe.address import check_host, known_addresses, socket_address, split_host_port, unix_address
 from probe.dns import resolve_name
 from probe.errors import Usage
 from probe.kinds import Steps
@@ -25,6 +25,8 @@ def connect_host(host: str, port: int, family: int, trace: Trace) -> Steps[Strea
 
 def server_target(options: Options, default_port: int) -> str:
     """Say what `open_server` will connect to; checks the options on the way."""
+    if options.has("server-name"):
+        check_host(options.text("server-name"))
     path = options.data("unix-socket")
     if path:
         return unix_address(path)[4]
@@ -36,6 +38,13 @@ def server_target(options: Options, default_port: int) -> str:
     port = options.count("port") or port
     known_addresses(host, options.family())
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def server_host(options: Options) -> str:
+    """Return the name that the certificate of that server must have, unless --server-name says so."""
+    if options.has("unix-socket"):
+        return "localhost"
+    return split_host_port(options.text("address"), 1)[0]
 
 
 def open_server(options: Options, default_port: int, trace: Trace) -> Steps[Stream]:

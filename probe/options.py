@@ -65,7 +65,12 @@ OPTION_KINDS = {
 }
 COMMON_OPTIONS = ("timeout", "retries", "interval", "quiet", "verbose", "json-output")
 SERVER_OPTIONS = ("address", "port", "unix-socket", "ipv4", "ipv6")
+<<<<<<< HEAD
 TLS_OPTIONS = ("ca-file", "insecure", "server-name", "cert", "key")
+=======
+TLS_OPTIONS = ("ca-file", "insecure", "server-name")
+SWITCHED_TLS_OPTIONS = ("tls",) + TLS_OPTIONS
+>>>>>>> w-port
 
 # Every check: the options it knows beside the common ones; the first is the one that needs no name.
 CHECK_OPTIONS = {
@@ -89,14 +94,14 @@ CHECK_OPTIONS = {
         "ipv6",
     )
     + TLS_OPTIONS,
-    "tcp": SERVER_OPTIONS + ("send", "expect"),
+    "tcp": SERVER_OPTIONS + ("send", "expect") + SWITCHED_TLS_OPTIONS,
     "unix": ("path", "send", "expect"),
-    "grpc": SERVER_OPTIONS + ("service", "metadata", "user-agent", "tls") + TLS_OPTIONS,
-    "redis": SERVER_OPTIONS + ("user", "password-file"),
-    "postgres": SERVER_OPTIONS + ("user",),
-    "mysql": SERVER_OPTIONS + ("user",),
-    "memcached": SERVER_OPTIONS,
-    "amqp": SERVER_OPTIONS,
+    "grpc": SERVER_OPTIONS + ("service", "metadata", "user-agent") + SWITCHED_TLS_OPTIONS,
+    "redis": SERVER_OPTIONS + ("user", "password-file") + SWITCHED_TLS_OPTIONS,
+    "postgres": SERVER_OPTIONS + ("user",) + SWITCHED_TLS_OPTIONS,
+    "mysql": SERVER_OPTIONS + ("user",) + SWITCHED_TLS_OPTIONS,
+    "memcached": SERVER_OPTIONS + SWITCHED_TLS_OPTIONS,
+    "amqp": SERVER_OPTIONS + SWITCHED_TLS_OPTIONS,
     "file": ("path", "max-age", "contains", "max-body"),
     "process": ("name", "pid-file"),
 }

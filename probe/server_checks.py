@@ -5,10 +5,11 @@ from __future__ import annotations
 from probe.errors import Unhealthy
 from probe.files import read_secret
 from probe.kinds import Callable, Steps
-from probe.network import open_server, server_target
+from probe.network import open_server, server_host, server_target
 from probe.options import Options
 from probe.scheduler import Trace
 from probe.stream import Stream
+from probe.tls import start_tls
 from probe.values import quoted, visible_text
 
 DEFAULT_SERVER_PORTS = {
@@ -18,15 +19,23 @@ DEFAULT_SERVER_PORTS = {
     "memcached": 11211,
     "amqp": 5672,
 }
+AMQP_TLS_PORT = 5671
+SWITCHING_CHECKS = ("postgres", "mysql")  # their servers speak plainly first
 LONGEST_LINE = 4096
 LONGEST_PACKET = 65536
+# CLIENT_LONG_PASSWORD | PROTOCOL_41 | SECURE_CONNECTION | PLUGIN_AUTH
+PLAIN_CAPABILITIES, CLIENT_SSL = 0x88201, 0x800
 
 
 def prepare_server(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
     """Check the options; return what to call the target, and the check."""
-    return server_target(options, DEFAULT_SERVER_PORTS[options.check]), lambda trace: _check_server(
-        options, trace
-    )
+    return server_target(options, _port(options)), lambda trace: _check_server(options, trace)
+
+
+def _port(options: Options) -> int:
+    if options.check == "amqp" and options.flag("tls"):
+        return AMQP_TLS_PORT
+    return DEFAULT_SERVER_PORTS[options.check]
 
 
 def _check_server(options: Options, trace: Trace) -> Steps[str]:
@@ -37,8 +46,10 @@ def _check_server(options: Options, trace: Trace) -> Steps[str]:
         "memcached": _talk_memcached,
         "amqp": _talk_amqp,
     }
-    stream = yield from open_server(options, DEFAULT_SERVER_PORTS[options.check], trace)
+    stream = yield from open_server(options, _port(options), trace)
     try:
+        if options.flag("tls") and options.check not in SWITCHING_CHECKS:
+            yield from start_tls(stream, server_host(options), options, b"")
         trace.phase = f"waiting for the answer of {stream.peer}"
         return (yield from talks[options.check](stream, options))
     finally:
@@ -84,6 +95,15 @@ def _talk_postgres(stream: Stream, options: Options) -> Steps[str]:
 
     https://www.postgresql.org/docs/current/protocol-message-formats.html
     """
+    if options.flag("tls"):
+        yield from stream.send(b"\0\0\0\x08\x04\xd2\x16\x2f")  # SSLRequest
+        reply = yield from stream.exactly(1)
+        if reply != b"S":
+            msg = (
+                "it has no TLS" if reply == b"N" else f"no answer to SSLRequest but {quoted(reply)}"
+            )
+            raise Unhealthy(msg)
+        yield from start_tls(stream, server_host(options), options, b"")
     user = options.data("user") or b"postgres"
     fields = b"user\0" + user + b"\0database\0postgres\0application_name\0probe\0\0"
     yield from stream.send((len(fields) + 8).to_bytes(4, "big") + b"\0\3\0\0" + fields)
@@ -135,16 +155,19 @@ def _talk_mysql(stream: Stream, options: Options) -> Steps[str]:
         # MariaDB hides its version behind this one, for replicas that know no two-digit versions.
         version = version[6:]
     ready = f"ready, version {_shown(version)}"
+    number, capabilities = 1, PLAIN_CAPABILITIES
+    if options.flag("tls"):
+        offered = greeting.partition(b"\0")[2][13:15]  # behind thread, salt and filler
+        if not int.from_bytes(offered, "little") & CLIENT_SSL:
+            msg = f"it has no TLS ({ready})"
+            raise Unhealthy(msg)
+        number, capabilities = 2, PLAIN_CAPABILITIES | CLIENT_SSL
+        yield from stream.send(_mysql_frame(1, _mysql_wishes(capabilities)))
+        yield from start_tls(stream, server_host(options), options, b"")
     if not options.has("user"):
         return ready
-    # CLIENT_LONG_PASSWORD | PROTOCOL_41 | SECURE_CONNECTION | PLUGIN_AUTH, utf8
-    login = (
-        b"\x01\x82\x08\x00\0\0\x01\0\x21"
-        + bytes(23)
-        + options.data("user")
-        + b"\0\0mysql_native_password\0"
-    )
-    yield from stream.send(_mysql_frame(1, login))
+    login = _mysql_wishes(capabilities) + options.data("user") + b"\0\0mysql_native_password\0"
+    yield from stream.send(_mysql_frame(number, login))
     number, reply = yield from _mysql_packet(stream)
     if (
         reply[:1] == b"\xfe"
@@ -157,6 +180,11 @@ def _talk_mysql(stream: Stream, options: Options) -> Steps[str]:
         raise Unhealthy(_mysql_error(reply))
     yield from stream.send(_mysql_frame(0, b"\x01"))  # COM_QUIT
     return ready
+
+
+def _mysql_wishes(capabilities: int) -> bytes:
+    """Return the head of a login: capabilities, largest packet, utf8."""
+    return capabilities.to_bytes(4, "little") + b"\0\0\x01\0\x21" + bytes(23)
 
 
 def _mysql_packet(stream: Stream) -> Steps[tuple[int, bytes]]:

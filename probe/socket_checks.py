@@ -5,10 +5,11 @@ from __future__ import annotations
 from probe.address import unix_address
 from probe.errors import Unhealthy, Usage
 from probe.kinds import Callable, Steps
-from probe.network import open_server, server_target
+from probe.network import open_server, server_host, server_target
 from probe.options import Options
 from probe.scheduler import Trace
 from probe.stream import Stream, open_stream
+from probe.tls import start_tls
 from probe.values import parse_escapes, quoted
 
 LONGEST_BANNER = 65536
@@ -40,6 +41,8 @@ def _check_unix(options: Options, trace: Trace) -> Steps[str]:
 def _converse(stream: Stream, options: Options) -> Steps[str]:
     """Send --send, and read until --expect has come."""
     try:
+        if options.flag("tls"):
+            yield from start_tls(stream, server_host(options), options, b"")
         if options.has("send"):
             stream.trace.phase = f"sending to {stream.peer}"
             yield from stream.send(parse_escapes(options.data("send")))

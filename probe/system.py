@@ -74,6 +74,15 @@ def process_id() -> int:
     return posix.getpid()
 
 
+def is_utf8(data: bytes) -> bool:
+    """Tell whether bytes are UTF-8 as RFC 3629 has it.
+
+    Here, since MicroPython's decode() is lax, and a frozen CPython's that fails asks a registry of codecs, which is not
+    there. So nothing may be decoded that has not been asked about here.
+    """
+    return data.decode("utf-8", "replace").encode() == data
+
+
 def is_open(descriptor: int) -> bool:
     """Tell whether a descriptor is open."""
     try:

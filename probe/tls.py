@@ -19,6 +19,10 @@ OPENSSL_ENCRYPTED = b"Proc-Type: 4,ENCRYPTED"
 
 def start_tls(stream: Stream, host: str, options: Options, protocol: bytes) -> Steps[None]:
     """Put TLS on a connection; the certificate is checked unless --insecure."""
+    if stream.buffer:
+        # It would be taken for what comes over TLS: anybody on the way could have said it.
+        msg = f"{stream.peer} sent more before the TLS handshake than it may"
+        raise Unhealthy(msg)
     if not HAS_TLS:
         msg = "this build has no TLS: use http://, or the variant of the probe that has it"
         raise Usage(msg)
@@ -28,7 +32,7 @@ def start_tls(stream: Stream, host: str, options: Options, protocol: bytes) -> S
     if not (authorities or insecure or HAS_ANCHORS):
         msg = "this build has no CA certificates: give --ca-file (or --insecure)"
         raise Usage(msg)
-    name = (options.text("server-name") or host).encode()
+    name = (options.text("server-name") or host.partition("%")[0]).encode()
     try:
         session = open_tls(
             stream.descriptor, name, authorities, insecure, protocol, certificate, key

@@ -1,12 +1,13 @@
 """From the bytes of one option to its value; Usage says what is wrong with it.
 
 Written for two interpreters: of the methods of text, only those are used that mean the same in both. MicroPython's know
-ASCII alone, and take UTF-8 less strictly.
+ASCII alone.
 """
 
 from __future__ import annotations
 
 from probe.errors import Usage
+from probe.system import is_utf8
 
 DIGITS = "0123456789"
 HEX_DIGITS = b"0123456789abcdefABCDEF"
@@ -46,32 +47,6 @@ def is_token(data: bytes) -> bool:
 def has_controls(data: bytes) -> bool:
     """Tell whether there are ASCII control characters; a tab counts for none."""
     return bool(data) and (min(data.replace(b"\t", b" ")) < 0x20 or b"\x7f" in data)
-
-
-def is_utf8(data: bytes) -> bool:
-    """Tell whether bytes are UTF-8 as RFC 3629 has it."""
-    try:
-        if len(data.decode()) == len(data):
-            return True
-    except UnicodeError:
-        return False
-    # MicroPython looks at the shape alone. What begins with one of these is too long a form or no character at all …
-    for never in (b"\xc0", b"\xc1", b"\xf5", b"\xf6", b"\xf7"):
-        if never in data:
-            return False
-    # … as is what goes on below or above a bound: too long a form, half a surrogate pair, more than U+10FFFF.
-    for first, low, high in (
-        (b"\xe0", 0xA0, 0xBF),
-        (b"\xed", 0x80, 0x9F),
-        (b"\xf0", 0x90, 0xBF),
-        (b"\xf4", 0x80, 0x8F),
-    ):
-        place = data.find(first)
-        while place >= 0:
-            if not low <= data[place + 1] <= high:
-                return False
-            place = data.find(first, place + 1)
-    return True
 
 
 def decode_text(data: bytes) -> str:

@@ -15,8 +15,7 @@ from builders.engines.scratch_root import SandboxEnvironment
 from core.errors import EngineError
 from tests.anchors import AnchorTools
 from tests.built import Built
-
-PROBES = ("probe:mini", "probe:full", "probe:nuitka")
+from tests.interpreters import PROBES
 
 
 @functools.cache
@@ -62,7 +61,7 @@ def ca(authority: CA, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def frozen(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Every variant of the probe."""
+    """The probe in every form that is one file."""
     return Built.once(tmp_path_factory.mktemp("frozen"), *PROBES)
 
 

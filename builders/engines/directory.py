@@ -40,15 +40,22 @@ class DirectorySandbox(ABC):
         with disk_errors(copy):
             copy.parent.mkdir(parents=True, exist_ok=True)
             if path.is_dir():
-                shutil.copytree(path, copy, symlinks=True, dirs_exist_ok=True)
+                shutil.copytree(
+                    path, copy, symlinks=True, dirs_exist_ok=True, copy_function=self._copy
+                )
             else:
                 shutil.copy2(path, copy)
+
+    def _copy(self, path: str, copy: str) -> str:
+        self.cancel.check(f"copy {path}")
+        return shutil.copy2(path, copy)
 
     def get(self, inside: PurePosixPath, path: Path) -> None:
         """Copy a directory out. What a step left is not trusted: see `builders.engines.output`."""
         with disk_errors(path):
             path.mkdir(parents=True, exist_ok=True)
             for found in walk(self.directory, inside):
+                self.cancel.check(f"copy {found.path}")
                 found.copy(path / found.path)
 
     def run_logged(

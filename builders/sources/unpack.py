@@ -2,12 +2,13 @@
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import assert_never
 
 from builders.sources.archive import ArchiveMember, MemberKind, Unreadable, members
+from core.cancel import CancelToken
 from core.errors import SourceError
 from core.files import disk_errors
 from core.remove import remove_tree
@@ -36,6 +37,7 @@ def unpack(
     max_files: int = MAX_FILES,
     epoch: int | None = None,
     label: str = "",
+    cancel: CancelToken | None = None,
 ) -> Path:
     """Unpack a .tar.gz, .tar.bz2, .tar.xz or .zip into the new directory ``into``; return its top.
 
@@ -43,6 +45,8 @@ def unpack(
     become 0755 and 0644; times are the archive's, or ``epoch`` (seconds since 1970) for all.
     ``into`` must not exist, or be empty; its parent must exist. ``label`` names the archive in
     messages.
+
+    Raises Cancelled soon after ``cancel`` is set, and leaves nothing behind.
 
     Raises SourceError, and leaves nothing behind, for: paths or links that lead outside, anything
     but files, directories and links, names that are too long or come twice, more than ``max_bytes``
@@ -55,7 +59,7 @@ def unpack(
         max_read = max_bytes + OVERHEAD * (max_files + 1)
         try:
             with disk_errors(scratch), members(archive, max_read=max_read) as found:
-                tree.take(found)
+                tree.take(_until(cancel, found, f"unpack {label or archive.name}"))
         except Unreadable as error:
             reason = str(error)[:LONGEST_REASON]
             msg = f"'{label or archive.name}' was not unpacked: {reason}."
@@ -72,6 +76,15 @@ def unpack(
         raise
     top = list(into.iterdir())
     return top[0] if len(top) == 1 and top[0].is_dir() and not top[0].is_symlink() else into
+
+
+def _until(
+    cancel: CancelToken | None, found: Iterable[ArchiveMember], doing: str
+) -> Iterator[ArchiveMember]:
+    for member in found:
+        if cancel is not None:
+            cancel.check(doing)
+        yield member
 
 
 class _Tree:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# MicroPython for the building machine, made without Python. In: BOX, SRC, WORK, OUT, RECIPE, VERSION, CFLAGS.
+# MicroPython for the building machine, made without Python. In: BOX, SRC, WORK, OUT, RECIPE, VERSION, CFLAGS, LDFLAGS.
 #   OUT/bin/mpy-cross     compiles a module to .mpy
 #   OUT/bin/micropython   runs scripts: those that freeze a program among them
 #   OUT/src               what a program is linked from, and OUT/src/headers.sh, which makes the headers that it takes
@@ -27,10 +27,10 @@ sh "$RECIPE/headers.sh" "$SRC" "$WORK" $flags -- $files
     echo "rule cc"
     echo "  command = cc $flags -c \$in -o \$out"
     echo "rule link"
-    echo "  command = cc -Wl,-s \$in -o \$out"
+    echo "  command = cc $LDFLAGS \$in -o \$out"
     objects=
     for file in $files; do
-        object=$(echo "${file#"$BOX/"}" | tr / -).o
+        object=object-$(echo "${file#"$BOX/"}" | tr / -).o
         echo "build $object: cc $file"
         objects="$objects $object"
     done

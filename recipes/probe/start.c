@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "pycore_codecs.h"
 #include "pycore_import.h"
 
 #include "end.h"
@@ -123,6 +124,12 @@ int main(int argc, char **argv)
     config.use_hash_seed = 1; /* no dictionary of ours outlives one check */
     config.hash_seed = 0;
     check(Py_InitializeFromConfig(&config));
+
+    /* Without importlib the handlers of coding errors are left out, and the first bytes that are no UTF-8 would be the end.
+     * They want a module that has nothing for us. */
+    if (!PyImport_AddModule("encodings"))
+        fail("its runtime has no modules");
+    check(_PyCodec_InitRegistry(PyInterpreterState_Get()));
 
     PyObject *spec = PyImport_AddModule("spec");
     for (size_t i = 0; i < sizeof modules / sizeof *modules; i++)

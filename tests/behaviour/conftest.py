@@ -4,22 +4,12 @@ from __future__ import annotations
 
 import resource
 import subprocess
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Protocol
 
 import pytest
 
-from tests.built import Built
-
-ROOT = Path(__file__).parents[2]
-
-RUNNERS = ("python", "mini", "full", "nuitka")
-"""The ways to run the probe: the package by this Python, and the frozen files."""
-
-WITHOUT_TLS = {"mini"}
-"""Those of them that have no TLS, and must say so."""
+from tests.interpreters import FROZEN, ROOT, Interpreter, command_of, interpreters
 
 
 class Probe(Protocol):
@@ -34,23 +24,23 @@ class Probe(Protocol):
     ) -> subprocess.CompletedProcess[str]: ...
 
 
-@pytest.fixture(params=RUNNERS)
-def runner(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
+@pytest.fixture(params=interpreters())
+def interpreter(request: pytest.FixtureRequest) -> Interpreter:
+    return Interpreter(request.param)
 
 
 @pytest.fixture
-def command(runner: str, request: pytest.FixtureRequest) -> list[str]:
-    if runner == "python":
-        return [sys.executable, "-S", "-m", "probe"]
-    frozen: Built = request.getfixturevalue("frozen")
-    return [str(frozen.file(f"probe:{runner}"))]
+def command(interpreter: Interpreter, request: pytest.FixtureRequest) -> list[str]:
+    needed = interpreter in FROZEN
+    return command_of(interpreter, request.getfixturevalue("frozen") if needed else None)
 
 
-@pytest.fixture
-def has_tls(runner: str) -> bool:
-    return runner not in WITHOUT_TLS
+@pytest.fixture(scope="session")
+def commands(request: pytest.FixtureRequest) -> dict[Interpreter, list[str]]:
+    """The words of every way to run the probe: all must behave as the package on CPython, which is the first."""
+    others = [one for one in interpreters() if one is not Interpreter.CPYTHON]
+    frozen = request.getfixturevalue("frozen") if set(others) & set(FROZEN) else None
+    return {one: command_of(one, frozen) for one in (Interpreter.CPYTHON, *others)}
 
 
 def cpu_of_children() -> float:

@@ -11,11 +11,11 @@ from trustme import CA
 
 from builders.engines.scratch_root import PROGRAM, SandboxEnvironment
 from core.scratch import RunResult
-from tests.behaviour.conftest import WITHOUT_TLS
 from tests.behaviour.servers import answer, flood, free_port, greet, http_reply, serving
 from tests.behaviour.test_https import over_tls
 from tests.behaviour.test_other_checks import SETTINGS, grpc_reply
 from tests.built import Built
+from tests.interpreters import FROZEN, Interpreter
 
 pytestmark = pytest.mark.sandbox
 
@@ -43,17 +43,20 @@ class Alone:
         return ran
 
 
-@pytest.fixture(params=["mini", "full", "nuitka"])
-def variant(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
+@pytest.fixture(params=FROZEN)
+def interpreter(request: pytest.FixtureRequest) -> Interpreter:
+    """Only those that are one file."""
+    return Interpreter(request.param)
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "packed"])
 def alone(
-    variant: str, request: pytest.FixtureRequest, frozen: Built, empty_roots: SandboxEnvironment
+    interpreter: Interpreter,
+    request: pytest.FixtureRequest,
+    frozen: Built,
+    empty_roots: SandboxEnvironment,
 ) -> Alone:
-    return Alone(empty_roots, frozen.file(f"probe:{variant}", packed=request.param))
+    return Alone(empty_roots, frozen.file(interpreter.product, packed=request.param))
 
 
 def test_it_says_who_it_is(alone: Alone) -> None:
@@ -87,14 +90,14 @@ def test_names_need_what_is_not_there(alone: Alone, tmp_path: Path) -> None:
         assert alone(url, files={"/etc/hosts": hosts}).code == 0
 
 
-def test_https(alone: Alone, variant: str, tmp_path: Path) -> None:
+def test_https(alone: Alone, interpreter: Interpreter, tmp_path: Path) -> None:
     authority, ca = CA(), tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(ca))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     with serving(over_tls(context, http_reply())) as server:
         url = f"https://localhost:{server.port}/"
-        if variant in WITHOUT_TLS:
+        if not interpreter.has_tls:
             assert "this build has no TLS" in alone(url).stdout
             return
         assert alone(url, "--ca-file", "/ca.pem", files={"/ca.pem": ca}).code == 0

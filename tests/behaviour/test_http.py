@@ -18,6 +18,7 @@ from tests.behaviour.servers import (
     read_request,
     serving,
 )
+from tests.interpreters import Interpreter
 
 
 @pytest.mark.parametrize(
@@ -218,9 +219,9 @@ def test_odd_but_valid_responses(probe: Probe) -> None:
         )
 
 
-def test_a_variant_without_tls_says_so(probe: Probe, has_tls: bool) -> None:
+def test_what_has_no_tls_says_so(probe: Probe, interpreter: Interpreter) -> None:
     with serving(answer(http_reply())) as server:
         for words in (("http", f"https://{server.address}/"), ("grpc", server.address, "--tls")):
             done = probe(*words, "--insecure", "--timeout", "500ms")
             assert done.returncode == 1
-            assert ("this build has no TLS" in done.stdout) is not has_tls
+            assert ("this build has no TLS" in done.stdout) is not interpreter.has_tls

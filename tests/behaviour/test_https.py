@@ -11,8 +11,13 @@ from pathlib import Path
 import pytest
 from trustme import CA, KeyType
 
+<<<<<<< HEAD
 from tests.anchors import AnchorTools
 from tests.behaviour.conftest import RUNNERS, WITHOUT_TLS, Probe
+=======
+from bench.sizes import anchors_in, bundle_in
+from tests.behaviour.conftest import Probe
+>>>>>>> w-port
 from tests.behaviour.servers import Handler, answer, drip, http_reply, read_request, serving
 from tests.behaviour.test_other_checks import SETTINGS, grpc_reply
 from tests.integration.certificates import (
@@ -24,15 +29,15 @@ from tests.integration.certificates import (
     outdated_context,
     self_signed,
 )
+from tests.interpreters import Interpreter, interpreters
 
 Serve = Callable[[ssl.SSLContext], str]
 
 
-@pytest.fixture(params=[name for name in RUNNERS if name not in WITHOUT_TLS])
-def runner(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=[it for it in interpreters() if it.has_tls])
+def interpreter(request: pytest.FixtureRequest) -> Interpreter:
     """Only those that have TLS."""
-    name: str = request.param
-    return name
+    return Interpreter(request.param)
 
 
 @pytest.fixture
@@ -59,6 +64,16 @@ def over_tls(context: ssl.SSLContext, reply: bytes) -> Handler:
     return handle
 
 
+<<<<<<< HEAD
+=======
+@pytest.mark.parametrize("interpreter", [it for it in interpreters() if it.is_one_file])
+def test_the_authorities_inside(command: list[str], interpreter: Interpreter) -> None:
+    data = Path(command[0]).read_bytes()
+    assert (anchors_in(data).number > 100) is interpreter.has_authorities
+    assert bundle_in(data) == 0
+
+
+>>>>>>> w-port
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("kind", list(KeyType))
 def test_versions_and_keys(
@@ -89,13 +104,13 @@ def test_older_versions_are_refused(probe: Probe, authority: CA, ca: str, serve:
 
 
 def test_a_ca_nobody_knows_is_refused(
-    probe: Probe, authority: CA, serve: Serve, runner: str
+    probe: Probe, authority: CA, serve: Serve, interpreter: Interpreter
 ) -> None:
     url = serve(context_of(authority.issue_cert(HOST)))
     done = probe(url)
     assert done.returncode == 1
     assert f"TLS with {HOST}:" in done.stdout
-    if runner != "python":
+    if interpreter.has_authorities:
         # By the certificates inside: there were some to look through.
         assert "certificate refused" in done.stdout
         assert "not correctly signed by the trusted CA" in done.stdout

@@ -11,6 +11,7 @@ from tests.behaviour.servers import Handler, answer, flood, http_reply, serving
 from tests.behaviour.test_http import HEAD, HOSTILE
 from tests.behaviour.test_other_checks import SETTINGS, frame
 from tests.built import Built
+from tests.interpreters import FROZEN, Interpreter
 
 MOST = 16 * 1024
 """In kB, at its peak."""
@@ -57,9 +58,15 @@ def peak(*words: str) -> float:
     return float(done.stdout)
 
 
-@pytest.fixture(params=["mini", "full", "nuitka"])
-def program(request: pytest.FixtureRequest, frozen: Built) -> str:
-    path = str(frozen.file(f"probe:{request.param}"))
+@pytest.fixture(params=FROZEN)
+def interpreter(request: pytest.FixtureRequest) -> Interpreter:
+    """Only those that are one file."""
+    return Interpreter(request.param)
+
+
+@pytest.fixture
+def program(interpreter: Interpreter, frozen: Built) -> str:
+    path = str(frozen.file(interpreter.product))
     if not peak(path, "--version"):
         pytest.skip("this process may not trace another")
     return path

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.behaviour.conftest import ROOT, Probe
+from tests.behaviour.conftest import Probe
 from tests.behaviour.servers import answer, drip, free_port, http_reply, read_request, serving
+from tests.interpreters import ROOT
 
 
 def test_healthy_is_0_and_one_line(probe: Probe) -> None:
@@ -150,6 +151,17 @@ def test_timeout_is_one_deadline_for_everything(probe: Probe) -> None:
         done = probe("tcp", silent.address, "--expect", "hello", *words, cpu=1.5)
     assert done.returncode == 1
     assert "timeout while waiting for the expected text" in done.stdout
+
+
+def test_a_year_is_no_timeout_too_long(probe: Probe) -> None:
+    def speak_up(connection: socket.socket) -> None:
+        threading.Event().wait(0.1)
+        connection.sendall(b"hello")
+
+    with serving(speak_up) as server:
+        for year in ("366d", "8784h"):
+            words = ("--expect", "hello", "--timeout", year)
+            assert probe("tcp", server.address, *words).returncode == 0
 
 
 def test_retries_until_it_is_healthy(probe: Probe, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Hostile servers against every check that talks to one: the exit code is right, soon, and never a traceback.
 
 The judge is how an answer was made (see ``tests/campaigns/talks``): healthy or unhealthy by construction, or one whose
-bytes were changed at random, which may be either. Every ``REAL``-th case runs ``python -m probe``, within
-``REAL_MEMORY`` of address space; the others run it here, where a wrong turn is seen as the exception it is.
+bytes were changed at random, which may be either. Every ``REAL``-th case runs ``python -m probe``, with little address
+space; the others run it here, where a wrong turn is seen as the exception it is. Frozen files: see ``probe_frozen``.
 
 Left out: TLS, names that need DNS, and redirects to other places than the server itself, since a changed ``Location``
 could lead the probe to somebody else's server.
@@ -20,6 +20,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from flow.context import ROOT
@@ -35,7 +36,6 @@ GRACE = 5.0
 MEMORY = 64 * 1024
 """How much this process may grow, in KiB; the servers are in it too."""
 REAL = 40
-REAL_MEMORY = 96 << 20
 DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 OUTPUTS = ("", "", "--verbose", "--json-output", "--quiet")
 
@@ -46,6 +46,10 @@ class Ended(NamedTuple):
     code: int
     output: bytes
     seconds: float
+
+
+Runner = Callable[[list[str], float], Ended]
+"""Runs the probe with these words for at most so many seconds. Raises Violation."""
 
 
 def speak(talk: Talk) -> Callable[[socket.socket], None]:
@@ -103,32 +107,42 @@ def run_here(words: list[str], limit: float) -> Ended:
     return Ended(code, output_bytes(text) if text else b"", time.monotonic() - began)
 
 
-def run_real(words: list[str], limit: float) -> Ended:
-    """Run the real program, with little memory, and kill it when it does not end."""
-    command = [sys.executable, "-m", "probe", *words]
-    began = time.monotonic()
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={"PYTHONMALLOC": "malloc"},
-    ) as process:
-        resource.prlimit(process.pid, resource.RLIMIT_AS, (REAL_MEMORY, REAL_MEMORY))
-        try:
-            output, errors = process.communicate(timeout=limit)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            msg = f"the probe did not end within {limit:.2f} s"
-            raise Violation(msg) from None
-        finally:
-            if process.poll() is None:
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A probe that is a process of its own, killed when it does not end."""
+
+    command: tuple[str, ...]
+    memory: int
+    """Bytes of address space that it gets; 0: as much as it wants."""
+
+    def __call__(self, words: list[str], limit: float) -> Ended:
+        began = time.monotonic()
+        with subprocess.Popen(
+            [*self.command, *words],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={"PYTHONMALLOC": "malloc"},
+        ) as process:
+            if self.memory:
+                resource.prlimit(process.pid, resource.RLIMIT_AS, (self.memory, self.memory))
+            try:
+                output, errors = process.communicate(timeout=limit)
+            except subprocess.TimeoutExpired:
                 process.kill()
-    if errors:
-        msg = f"it wrote to its standard error: {errors.decode(errors='replace')[-2000:]}"
-        raise Violation(msg)
-    return Ended(process.returncode, output, time.monotonic() - began)
+                msg = f"the probe did not end within {limit:.2f} s"
+                raise Violation(msg) from None
+            finally:
+                if process.poll() is None:
+                    process.kill()
+        if errors:
+            msg = f"it wrote to its standard error: {errors.decode(errors='replace')[-2000:]}"
+            raise Violation(msg)
+        return Ended(process.returncode, output, time.monotonic() - began)
+
+
+PYTHON = Program(command=(sys.executable, "-m", "probe"), memory=96 << 20)
 
 
 def obeyed(character: str) -> bool:
@@ -170,14 +184,13 @@ def check_output(ended: Ended, form: str) -> None:
         raise Violation(msg)
 
 
-def run_talk(talk: Talk, form: str, *, real: bool) -> str:
+def run_talk(talk: Talk, form: str, *, run: Runner = run_here) -> str:
     """Run one check against one server; return the outcome, or raise Violation."""
     with serving(speak(talk)) as server:
         target = f"http://{server.address}/health" if talk.check == "http" else server.address
         words = [talk.check, target, *talk.words, f"--timeout={int(talk.timeout * 1000)}ms"]
         words += [form] if form else []
-        runner = run_real if real else run_here
-        ended = runner(words, talk.timeout + GRACE)
+        ended = run(words, talk.timeout + GRACE)
     check_output(ended, form)
     told = f"{talk.what}: exit code {ended.code}: {ended.output!r}; words {words!r}; server {talk!r:.3000}"
     if talk.healthy is not None and talk.healthy != (ended.code == 0):
@@ -192,13 +205,14 @@ def run_talk(talk: Talk, form: str, *, real: bool) -> str:
 
 
 @contextmanager
-def opened() -> Iterator[Run]:
+def attack(choose: Callable[[Case], Runner]) -> Iterator[Run]:
+    """Each case: a server by chance, and the probe that ``choose`` says."""
     at_first = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def run(case: Case) -> str:
         talk = make_talk(case.random)
         form = case.random.choice(OUTPUTS)
-        outcome = run_talk(talk, form, real=case.number % REAL == 0)
+        outcome = run_talk(talk, form, run=choose(case))
         if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > at_first + MEMORY:
             msg = f"this process grew by more than {MEMORY} KiB: {talk.check}, {talk.what}"
             raise Violation(msg)
@@ -211,6 +225,6 @@ CAMPAIGN = Campaign(
     name="probe-servers",
     purpose="Hostile servers: exit code 0 for all that is healthy and nothing else, in time, in bounded memory.",
     cases=10_000,
-    open=opened,
+    open=lambda: attack(lambda case: run_here if case.number % REAL else PYTHON),
     rooms=("probe",),
 )

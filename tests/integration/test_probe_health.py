@@ -15,6 +15,7 @@ import pytest
 from builders.engines.docker import LABEL, write_tar
 from tests.built import Built
 from tests.integration.traces import engine, wait_for
+from tests.interpreters import FROZEN, Interpreter
 
 pytestmark = [pytest.mark.builds, pytest.mark.docker]
 
@@ -92,9 +93,11 @@ def becomes(container: Any, status: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
-@pytest.mark.parametrize("variant", ["mini", "full", "nuitka"])
-def test_docker_sees_it_fall_ill_and_recover(frozen: Built, variant: str, packed: bool) -> None:
-    program = frozen.file(f"probe:{variant}", packed=packed)
+@pytest.mark.parametrize("interpreter", FROZEN)
+def test_docker_sees_it_fall_ill_and_recover(
+    frozen: Built, interpreter: Interpreter, packed: bool
+) -> None:
+    program = frozen.file(interpreter.product, packed=packed)
     with (
         engine() as client,
         tempfile.TemporaryDirectory() as name,

@@ -1,4 +1,4 @@
-"""The frozen probe and the real servers: ready, starting, full, stopping, gone."""
+"""The probe and the real servers: ready, starting, full, stopping, gone."""
 
 import signal
 import socket
@@ -14,7 +14,6 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from trustme import CA
 
-from tests.built import Built
 from tests.integration.real_server import (
     HOST,
     SECONDS,
@@ -24,6 +23,7 @@ from tests.integration.real_server import (
     program,
 )
 from tests.integration.traces import wait_for
+from tests.interpreters import FROZEN, ROOT, Interpreter, command_of, interpreters
 
 pytestmark = pytest.mark.builds
 
@@ -32,13 +32,20 @@ HEALTHY, UNHEALTHY = 0, 1
 Probe = Callable[..., tuple[int, str]]
 
 
-@pytest.fixture(params=["mini", "full", "nuitka"])
-def probe(request: pytest.FixtureRequest, frozen: Built) -> Probe:
-    program = frozen.file(f"probe:{request.param}")
+@pytest.fixture(params=interpreters())
+def interpreter(request: pytest.FixtureRequest) -> Interpreter:
+    return Interpreter(request.param)
+
+
+@pytest.fixture
+def probe(interpreter: Interpreter, request: pytest.FixtureRequest) -> Probe:
+    needed = interpreter in FROZEN
+    command = command_of(interpreter, request.getfixturevalue("frozen") if needed else None)
 
     def run(*words: str | Path) -> tuple[int, str]:
         done = subprocess.run(
-            [program, *map(str, words)],
+            [*command, *map(str, words)],
+            cwd=ROOT,
             capture_output=True,
             check=False,
             env={},
@@ -110,7 +117,7 @@ http {{
 """
 
 
-def test_nginx(probe: Probe, server: Server, request: pytest.FixtureRequest) -> None:
+def test_nginx(probe: Probe, server: Server, interpreter: Interpreter) -> None:
     nginx, tls, authority = program("nginx"), free_port(), CA()
     ca = server.directory / "ca.pem"
     authority.cert_pem.write_to_path(str(ca))
@@ -134,9 +141,10 @@ def test_nginx(probe: Probe, server: Server, request: pytest.FixtureRequest) -> 
     named = ("--header", "Host: app.example", "--contains", "app.example")
     ends(probe, HEALTHY, ": 200", "http", f"{plain}/host", *named)
     ends(probe, HEALTHY, ": 200", "http", "http://app/health", "--unix-socket", server.unix)
-    if request.node.callspec.params["probe"] == "nuitka":
+    if interpreter.has_tls:
         ends(probe, HEALTHY, ": 200", "http", f"{secure}/large", "--ca-file", ca)
-        ends(probe, UNHEALTHY, "certificate refused", "http", f"{secure}/health")
+        refused = "certificate refused" if interpreter.has_authorities else "TLS with"
+        ends(probe, UNHEALTHY, refused, "http", f"{secure}/health")
         ends(probe, UNHEALTHY, ": 400, not in", "http", f"http://localhost:{tls}/health")
 
     server.stop()
@@ -313,7 +321,7 @@ def test_grpc(probe: Probe) -> None:
         ends(probe, UNHEALTHY, "UNIMPLEMENTED", "grpc", at)
 
 
-def test_grpc_over_tls(frozen: Built, tmp_path: Path) -> None:
+def test_grpc_over_tls(probe: Probe, interpreter: Interpreter, tmp_path: Path) -> None:
     authority, ca = CA(), tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(ca))
     leaf = authority.issue_cert("localhost")
@@ -322,12 +330,11 @@ def test_grpc_over_tls(frozen: Built, tmp_path: Path) -> None:
     servicer = health.HealthServicer()
     servicer.set("", health_pb2.HealthCheckResponse.SERVING)
 
-    def run(*words: str) -> tuple[int, str]:
-        program = frozen.file("probe:nuitka")
-        done = subprocess.run([program, *words], capture_output=True, check=False, text=True)
-        return done.returncode, done.stdout
-
     with grpc_server(servicer, credentials) as at:
-        ends(run, HEALTHY, ": SERVING in", "grpc", at, "--tls", "--ca-file", str(ca))
-        ends(run, UNHEALTHY, "certificate refused", "grpc", at, "--tls")
-        assert run("grpc", at)[0] == UNHEALTHY
+        assert probe("grpc", at)[0] == UNHEALTHY
+        if not interpreter.has_tls:
+            ends(probe, UNHEALTHY, "has no TLS", "grpc", at, "--tls", "--ca-file", str(ca))
+            return
+        ends(probe, HEALTHY, ": SERVING in", "grpc", at, "--tls", "--ca-file", str(ca))
+        refused = "certificate refused" if interpreter.has_authorities else "TLS with"
+        ends(probe, UNHEALTHY, refused, "grpc", at, "--tls")

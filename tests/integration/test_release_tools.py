@@ -284,6 +284,7 @@ class TestRelease:
             "curl-8.21.0/COPYING": b"COPYRIGHT AND PERMISSION NOTICE",
             "musl-1.2.6/COPYRIGHT": b"musl as a whole is licensed under",
             "cpython-3.13.15/LICENSE": b"A. HISTORY OF THE SOFTWARE",
+            "micropython-1.26.1/LICENSE": b"The MIT License (MIT)",
             "upx-4.2.4/LICENSE": b"UPX",
             "nuitka-4.3.3/LICENSE-RUNTIME.txt": b"Runtime",
         }

@@ -18,7 +18,7 @@ from tests.behaviour.test_empty_root import (
     test_the_deadline,
 )
 from tests.built import Built
-from tests.conftest import PROBES
+from tests.interpreters import FROZEN, PROBES, Interpreter
 
 pytestmark = [pytest.mark.builds, pytest.mark.sandbox]
 
@@ -50,19 +50,21 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return Built.once(tmp_path_factory.mktemp("foreign"), *PRODUCTS, targets=TARGETS)
 
 
-@pytest.fixture(params=["mini", "full", "nuitka"])
-def variant(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
+@pytest.fixture(params=FROZEN)
+def interpreter(request: pytest.FixtureRequest) -> Interpreter:
+    return Interpreter(request.param)
 
 
 @pytest.fixture(params=FILES, ids=["arm-v6", "arm-v6-packed", "s390x"])
 def alone(
-    variant: str, request: pytest.FixtureRequest, foreign: Built, empty_roots: SandboxEnvironment
+    interpreter: Interpreter,
+    request: pytest.FixtureRequest,
+    foreign: Built,
+    empty_roots: SandboxEnvironment,
 ) -> Alone:
     target, packed = request.param
     environment = replace(empty_roots, emulator=find_emulator(target))
-    return Alone(environment, foreign.file(f"probe:{variant}", packed=packed, target=target))
+    return Alone(environment, foreign.file(interpreter.product, packed=packed, target=target))
 
 
 @pytest.mark.parametrize("product", PRODUCTS)

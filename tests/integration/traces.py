@@ -32,7 +32,7 @@ def processes_at(directory: Path) -> list[int]:
         if not entry.name.isdecimal() or int(entry.name) == os.getpid():
             continue
         with contextlib.suppress(OSError):
-            seen = [(entry / "cmdline").read_text(), (entry / "mountinfo").read_text()]
+            seen = [(entry / name).read_text(errors="replace") for name in ("cmdline", "mountinfo")]
             with contextlib.suppress(OSError):
                 seen.append(str((entry / "cwd").readlink()))
             if any(mine in text for text in seen):

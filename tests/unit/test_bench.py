@@ -1,17 +1,24 @@
 """The measuring itself: what counts as missed, what a timed build may find in its cache, how a run is measured."""
 
+import itertools
 import os
+import random
 import shutil
 from pathlib import Path
 
 import pytest
+import trustme
 
+from bench.anchors import encode, hash_name, trusting
+from bench.bars import BARS, PROBES, SMALLER, Measure
 from bench.builds import seed
+from bench.counts import Count, instructions, system_calls
 from bench.memory import peak
-from bench.report import Figure, show
+from bench.probes import NOT_BUILT, Rival, absent, figure, refusal, sizes, smaller
+from bench.report import Figure, show, side_by_side
 from bench.runs import Case, spend
 from bench.server import serving
-from bench.sizes import bundle_in
+from bench.sizes import anchors_in, authorities_in, bundle_in
 from builders.sources.cache import Cache
 from recipes.load import load_recipes
 from tests.fakes import put_bytes
@@ -47,14 +54,33 @@ def test_the_ca_bundle_is_found_in_a_file() -> None:
     assert bundle_in(b"nothing") == 0
 
 
-@pytest.mark.parametrize("lengths", [(1,), (700, 65535, 20), (300,) * 500])
+def anchors(records: list[bytes], hashes: list[int]) -> bytes:
+    """In the form of ``recipes/cacert/format.h``."""
+    index = [
+        number.to_bytes(2, "big") + len(record).to_bytes(2, "big")
+        for number, record in zip(sorted(hashes), records, strict=True)
+    ]
+    return b"ANCHORS\1" + len(records).to_bytes(2, "big") + b"".join(index) + b"".join(records)
+
+
+def test_anchors_are_found_in_a_file_and_not_what_only_looks_like_them() -> None:
+    chance = random.Random(1)
+    for number in (1, 2, 117):
+        blob = anchors(
+            [chance.randbytes(chance.randrange(20, 900)) for _ in range(number)],
+            [chance.randrange(65536) for _ in range(number)],
+        )
+        noise = b"\0ANCHORS\1\0ANCHORS\1"
+        assert anchors_in(noise + blob + noise) == (number, len(blob))
+        assert anchors_in(blob[:-1]) == (0, 0)
+        assert authorities_in(blob) == len(blob)
+    assert anchors_in(b"ANCHORS\1" + bytes(99)) == anchors_in(b"") == (0, 0)
+
+
+@pytest.mark.parametrize("lengths", [(1,), (700, 65535, 20)])
 def test_the_trust_anchors_are_counted(lengths: tuple[int, ...]) -> None:
-    rows = enumerate(lengths, 250)
-    index = b"".join(hash_.to_bytes(2, "big") + length.to_bytes(2, "big") for hash_, length in rows)
-    anchors = b"ANCHORS\1" + len(lengths).to_bytes(2, "big") + index + b"r" * sum(lengths)
-    for before in (b"\0before", b"ANCHORS\1", b"ANCHORS\1\0\2\0\3\0\4\0\2\0\1"):
-        assert bundle_in(before + anchors + b"after") == len(anchors)
-    assert bundle_in(anchors[:-1]) == 0
+    blob = anchors([b"r" * length for length in lengths], [0xFFFF] * len(lengths))
+    assert authorities_in(b"\0before" + blob + b"after") == len(blob)
 
 
 def test_seed_for_a_cold_build_takes_sources_alone(tmp_path: Path) -> None:
@@ -99,6 +125,114 @@ def test_peak_is_the_programs_own_and_not_this_pythons() -> None:
     assert 0 < kept <= resident < 10_000
 
 
+def test_calls_are_counted_or_it_is_said_why_not() -> None:
+    true, shell = shutil.which("true") or "true", shutil.which("sh") or "sh"
+    less, more = (system_calls([shell, "-c", "; ".join([true] * times)]) for times in (1, 3))
+    if less.value is None:
+        assert less.why
+        pytest.skip(less.why)
+    # Those of the children, too.
+    assert more.value is not None
+    assert 0 < less.value < more.value
+    assert system_calls([shell, "-c", "exit 3"]).value is None
+    assert "apt-get install -y strace" in system_calls([true], strace="no-such-tool").why
+    assert "apt-get install -y linux-perf" in instructions([true], perf="no-such-tool").why
+
+
+@pytest.mark.parametrize(
+    ("said", "value", "why"),
+    [
+        ("<not supported>,,instructions:u,0,100.00,,", None, "perf says: not supported"),
+        ("Access to performance monitoring is limited.", None, "perf says: nothing"),
+        ("# started on a day\n\n1234567,,instructions:u,9,100.00,1.2,insn per cycle", 1234567, ""),
+    ],
+)
+def test_instructions_are_what_perf_says(
+    tmp_path: Path, said: str, value: float | None, why: str
+) -> None:
+    tool = tmp_path / "perf"
+    # perf stat -x, -e instructions:u -o LOG -- WORDS
+    tool.write_text(f'#!/bin/sh\ncat >"$6" <<\'END\'\n{said}\nEND\nshift 7\nexec "$@"\n')
+    tool.chmod(0o755)
+    assert instructions([shutil.which("true") or "true"], perf=str(tool)) == (value, why)
+
+
+def test_every_bar_is_of_a_form_of_the_probe_and_can_be_missed() -> None:
+    assert {name for name, _ in BARS} == set(PROBES)
+    assert all(0 < bar.aim < bar.must for bar in BARS.values())
+    for (name, measure), bar in BARS.items():
+        for value, state in (
+            (bar.aim, "ok"),
+            (bar.must, "ok, aim missed"),
+            (bar.must + 1, "MISSED"),
+        ):
+            shown = Figure(f"{name}: {measure}", measure.unit, value, must=bar.must, aim=bar.aim)
+            assert shown.state == state
+
+
+def test_measures_have_columns_of_their_own() -> None:
+    heads = [measure.head for measure in Measure]
+    assert len(heads) == len(set(heads))
+    assert all(measure.unit for measure in Measure)
+
+
+def test_programs_are_shown_side_by_side_with_ratios_to_the_first() -> None:
+    values = {"a": (2, None), "b": (1, 8), "c": (0, 4)}
+    figures = [
+        Figure(f"{row}: {column}", "ms", value, row=row, column=column)
+        for row, pair in values.items()
+        for column, value in zip(("x", "y"), pair, strict=True)
+    ]
+    lines = side_by_side([Figure("alone", "s", 1), *figures]).splitlines()
+    assert [line.split() for line in lines if line[0] != "-"] == [
+        ["program", "x", "y"],
+        ["a", "2.00", "(1.00x)", "-"],
+        ["b", "1.00", "(0.50x)", "8.00", "(1.00x)"],
+        ["c", "0.00", "4.00", "(0.50x)"],
+    ]
+    assert side_by_side([Figure("alone", "s", 1)]) == ""
+
+
+def test_anchors_are_no_part_of_a_file_s_size(tmp_path: Path) -> None:
+    blob = anchors([b"one", b"two"], [1, 2])
+    plain = tmp_path / "probe"
+    plain.write_bytes(b"\x7fELF" + blob + b"end")
+    found = {it.column: it.value for it in sizes(Rival(name="probe:full", plain=plain))}
+    assert found == {Measure.PLAIN.head: 7, Measure.ANCHORS.head: len(blob)}
+
+
+def test_smaller_is_smaller_in_this_run(tmp_path: Path) -> None:
+    ((mine, theirs),) = SMALLER
+    files = {name: tmp_path / name for name in (mine, theirs)}
+    for one, other in itertools.product((0, 1, 2), repeat=2):
+        files[mine].write_bytes(bytes(one))
+        files[theirs].write_bytes(bytes(other))
+        (shown,) = smaller([Rival(name=name, plain=file) for name, file in files.items()])
+        assert shown.state == ("ok" if one < other else "MISSED")
+    (shown,) = smaller([Rival(name=mine, plain=files[mine])])
+    assert shown.state == f"not measured: {NOT_BUILT}"
+
+
+def test_what_is_not_there_comes_with_the_command_that_installs_it() -> None:
+    rival = absent("Go net/http twin", "golang-go")
+    assert "not measured: not installed: apt-get install -y golang-go" in show(
+        [figure(rival, Measure.HTTP, Count(None, rival.why))]
+    )
+
+
+def test_a_failure_for_another_reason_is_no_refusal() -> None:
+    shell = shutil.which("sh") or "sh"
+    for said in ("certificate refused", "no such host"):
+        rival = Rival(
+            name="x", refused=(shell, "-c", f"echo {said}; exit 1"), says="certificate refused"
+        )
+        if said == rival.says:
+            refusal(rival)
+        else:
+            with pytest.raises(RuntimeError, match="did not speak of the certificate"):
+                refusal(rival)
+
+
 def test_the_server_ends_with_the_block() -> None:
     with serving() as urls:
         directory = Path(urls["ca"]).parent
@@ -108,3 +242,23 @@ def test_the_server_ends_with_the_block() -> None:
     assert not directory.exists()
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_an_authority_takes_the_place_of_those_inside(tmp_path: Path) -> None:
+    certificate, program, copy = (tmp_path / name for name in ("ca.pem", "probe", "copy"))
+    trustme.CA().cert_pem.write_to_path(str(certificate))
+    one = encode(certificate.read_bytes())
+    assert anchors_in(one) == (1, len(one))
+    inside = anchors([b"r" * 900, b"s" * 900], [1, 2])
+    program.write_bytes(b"\x7fELF ANCHORS\1" + inside + b"end")
+    assert trusting(program, certificate, copy)
+    assert copy.read_bytes() == b"\x7fELF ANCHORS\1" + one.ljust(len(inside), b"\0") + b"end"
+    for data in (b"\x7fELF", anchors([b"short"], [1])):
+        program.write_bytes(data)
+        assert not trusting(program, certificate, copy)
+
+
+@pytest.mark.parametrize(("name", "hashed"), [(b"", 0x9DC5 ^ 0x811C), (b"a", 0xE40C ^ 0x292C)])
+def test_names_are_hashed_by_fnv(name: bytes, hashed: int) -> None:
+    assert hash_name(name) == hashed
+    assert hash_name(b"Root \x0c") == hash_name(b"rOOT \x13")

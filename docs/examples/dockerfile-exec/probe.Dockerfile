@@ -3,7 +3,7 @@
 #   docker build -f probe.Dockerfile -t app .
 #
 ARG IMAGES=127.0.0.1:5000/fromscratch
-ARG PROBE=0.1.0-micro
+ARG PROBE=0.1.0-mini
 ARG BUSYBOX=docker.io/library/busybox:musl
 
 FROM ${IMAGES}/probe:${PROBE} AS probe

@@ -21,6 +21,7 @@ enum {
     LARGEST_STACK = 1 << 20,
 };
 
+#if MICROPY_ENABLE_GC
 static _Alignas(max_align_t) char first_heap[FIRST_HEAP];
 static size_t more_heap;
 
@@ -54,6 +55,7 @@ void gc_collect(void)
     gc_helper_collect_regs_and_stack();
     gc_collect_end();
 }
+#endif
 
 /* In place of the C library's, whose tables take 8,000 bytes: MicroPython itself raises only 5 and 10 to whole powers, to read
  * and write numbers, and the probe raises nothing. */
@@ -100,7 +102,9 @@ int main(int count, char **words, char **environment)
     if (!getrlimit(RLIMIT_STACK, &stack) && stack.rlim_cur / 2 < most)
         most = stack.rlim_cur / 2; /* the other half: for what is called between two looks at the depth */
     mp_cstack_init_with_sp_here(most);
+#if MICROPY_ENABLE_GC
     gc_init(first_heap, first_heap + sizeof first_heap);
+#endif
     mp_init();
     run();
 }

@@ -13,16 +13,23 @@ typedef long mp_off_t;
 #define MICROPY_MODULE_FROZEN_MPY (1)
 #define MICROPY_QSTR_EXTRA_POOL mp_qstr_frozen_const_pool
 
-/* Memory: a first part in .bss, of which only what is touched counts, then more from the system up to a bound. */
+/* Memory: a first part in .bss, of which only what is touched counts, then more from the system up to a bound. Without a
+ * collector each object is malloc's, and nothing is freed: so AddressSanitizer sees where each of them ends. */
+#ifndef MICROPY_ENABLE_GC
 #define MICROPY_ENABLE_GC (1)
+#endif
+#if MICROPY_ENABLE_GC
 #define MICROPY_GC_SPLIT_HEAP (1)
 #define MICROPY_GC_SPLIT_HEAP_AUTO (1)
-#define MICROPY_GCREGS_SETJMP (1) /* of both the only way that every target has */
-#define MICROPY_NLR_SETJMP (1)
 #define MP_PLAT_ALLOC_HEAP(size) heap_part(size)
 #define MP_PLAT_FREE_HEAP(part) heap_forget(part)
 void *heap_part(size_t size);
 void heap_forget(void *part);
+#endif
+
+/* Exceptions, and the search of registers: in the one way that every target has. */
+#define MICROPY_NLR_SETJMP (1)
+#define MICROPY_GCREGS_SETJMP (1)
 
 /* Checks. */
 #define MICROPY_STACK_CHECK (1)

@@ -150,6 +150,32 @@ static mp_obj_t process_id(void)
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(process_id_object, process_id);
 
+/* As RFC 3629 has it; the interpreter's own look at UTF-8 is lax. */
+static mp_obj_t is_utf8(mp_obj_t data)
+{
+    mp_buffer_info_t buffer = buffer_of(data);
+    const unsigned char *at = buffer.buf, *end = at + buffer.len;
+    while (at < end) {
+        unsigned char first = *at++, low = 0x80, high = 0xbf;
+        if (first < 0x80)
+            continue;
+        ptrdiff_t more = first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+        if (first < 0xc2 || first > 0xf4 || end - at < more)
+            return mp_const_false;
+        switch (first) { /* too long a form, half a surrogate pair, more than U+10FFFF */
+        case 0xe0: low = 0xa0; break;
+        case 0xed: high = 0x9f; break;
+        case 0xf0: low = 0x90; break;
+        case 0xf4: high = 0x8f; break;
+        }
+        for (; more; more--, at++, low = 0x80, high = 0xbf)
+            if (*at < low || *at > high)
+                return mp_const_false;
+    }
+    return mp_const_true;
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(is_utf8_object, is_utf8);
+
 static mp_obj_t is_open(mp_obj_t descriptor)
 {
     struct stat status;
@@ -463,6 +489,7 @@ static const mp_rom_map_elem_t names[] = {
     {MP_ROM_QSTR(MP_QSTR_close), MP_ROM_PTR(&close_object)},
     {MP_ROM_QSTR(MP_QSTR_file_status), MP_ROM_PTR(&file_status_object)},
     {MP_ROM_QSTR(MP_QSTR_list_directory), MP_ROM_PTR(&list_directory_object)},
+    {MP_ROM_QSTR(MP_QSTR_is_utf8), MP_ROM_PTR(&is_utf8_object)},
     {MP_ROM_QSTR(MP_QSTR_pack_address), MP_ROM_PTR(&pack_address_object)},
     {MP_ROM_QSTR(MP_QSTR_address_text), MP_ROM_PTR(&address_text_object)},
     {MP_ROM_QSTR(MP_QSTR_interface_index), MP_ROM_PTR(&interface_index_object)},

@@ -1,14 +1,29 @@
 """The campaign's own servers and judges do what they say."""
 
 import random
+import sys
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from tests.campaigns.campaign import Violation
-from tests.campaigns.probe_servers import Ended, alarm, check_output, run_talk
+from tests.campaigns.campaign import NotRun, Violation
+from tests.campaigns.probe_frozen import FROZEN_MEMORY, programs
+from tests.campaigns.probe_servers import (
+    GRACE,
+    PYTHON,
+    Ended,
+    Program,
+    Runner,
+    alarm,
+    check_output,
+    run_here,
+    run_talk,
+)
 from tests.campaigns.talks.make import BAD, GOOD, make_talk
 from tests.campaigns.talks.talk import SHORT, SOON, End, Talk, changed, cut, dripping, mutate
+from tests.interpreters import GIVEN
 
 PONG = Talk(check="redis", what="PONG", healthy=True, steps=(b"", b"+PONG\r\n"), needed=7)
 SILENT = Talk(
@@ -22,14 +37,38 @@ def wrong(talk: Talk) -> Talk:
     return Talk(**(fields | {"healthy": not talk.healthy}))
 
 
-@pytest.mark.parametrize("real", [False, True])
-def test_a_probe_that_is_wrong_about_a_server_is_seen(real: bool) -> None:
-    assert run_talk(PONG, "", real=real) == "healthy"
-    assert run_talk(SILENT, "--json-output", real=real) == "unhealthy"
+@pytest.mark.parametrize("run", [run_here, PYTHON])
+def test_a_probe_that_is_wrong_about_a_server_is_seen(run: Runner) -> None:
+    assert run_talk(PONG, "", run=run) == "healthy"
+    assert run_talk(SILENT, "--json-output", run=run) == "unhealthy"
     with pytest.raises(Violation, match="unhealthy by construction, but PONG: exit code 0"):
-        run_talk(wrong(PONG), "--quiet", real=real)
+        run_talk(wrong(PONG), "--quiet", run=run)
     with pytest.raises(Violation, match="healthy by construction, but silent: exit code 1"):
-        run_talk(wrong(SILENT), "", real=real)
+        run_talk(wrong(SILENT), "", run=run)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo ERROR: AddressSanitizer: heap-buffer-overflow >&2; exit 1", "AddressSanitizer"),
+        ("echo 'main.c:1:1: runtime error: shift' >&2; echo 'healthy: redis'", "runtime error"),
+        ("kill -SEGV $$", "exit code -11"),
+        ("echo healthy: redis; exit 3", "exit code 3"),
+        ("sleep 60", "did not end"),
+    ],
+)
+def test_a_program_that_breaks_is_seen(script: str, said: str) -> None:
+    program = Program(command=("/bin/sh", "-c", script), memory=0)
+    talk = replace(PONG, timeout=0.1 - GRACE + 0.2) if said == "did not end" else PONG
+    with pytest.raises(Violation, match=said):
+        run_talk(talk, "", run=program)
+
+
+def test_a_program_gets_no_more_memory_than_it_may_have() -> None:
+    words = (sys.executable, "-S", "-c", "bytes(80 << 20)")
+    assert Program(command=words, memory=0)([], SOON).code == 0
+    with pytest.raises(Violation, match="MemoryError"):
+        Program(command=words, memory=64 << 20)([], SOON)
 
 
 def test_a_probe_that_does_not_end_is_seen() -> None:
@@ -84,7 +123,7 @@ def test_a_server_is_what_its_maker_says(maker: object) -> None:
         talk = maker(random.Random(number))
         assert talk == maker(random.Random(number))
         if talk.end is not End.SILENCE:
-            run_talk(talk, "", real=False)
+            run_talk(talk, "")
 
 
 def test_what_is_cut_or_drips_is_unhealthy_and_what_is_changed_may_be_either() -> None:
@@ -97,3 +136,17 @@ def test_what_is_cut_or_drips_is_unhealthy_and_what_is_changed_may_be_either() -
         assert changed(chance, PONG).healthy is None
         assert len(mutate(chance, bytes(100))) < 100_000
     assert not dripping(PONG).healthy
+
+
+def test_a_file_that_is_named_is_the_only_one_attacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "probe"
+    monkeypatch.setenv(GIVEN, str(file))
+    with pytest.raises(NotRun, match="names no program"):
+        programs(tmp_path)
+    for data, memory in ((b"\x7fELF", FROZEN_MEMORY), (b"\x7fELF\0__asan_init\0", 0)):
+        file.write_bytes(data)
+        file.chmod(0o755)
+        # A sanitizer keeps books of all addresses there are.
+        assert programs(tmp_path) == [Program(command=(str(file),), memory=memory)]

@@ -161,6 +161,21 @@ class TestSandbox:
         assert list((tmp_path / "boxes").iterdir()) == []
 
 
+def test_a_run_that_is_over_copies_nothing_more(
+    setup: EngineSetup, cancel: CancelToken, tmp_path: Path
+) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "file").write_text("x")
+    with HostEngine(setup).sandbox() as sandbox:
+        sandbox.put(tmp_path / "tree", PurePosixPath("out"))
+        cancel.set()
+        with pytest.raises(Cancelled):
+            sandbox.put(tmp_path / "tree", PurePosixPath("in"))
+        with pytest.raises(Cancelled):
+            sandbox.get(PurePosixPath("out"), tmp_path / "made")
+    assert list((tmp_path / "boxes").iterdir()) == []
+
+
 def test_the_host_lends_a_directory_and_says_where(host: Shell, tmp_path: Path) -> None:
     output = host.say('pwd; echo "$BOX"; echo "$TOOLS"; cat in/sub/file; echo x > "$BOX/out/x"')
     here, sandbox, tools, content = output.splitlines()

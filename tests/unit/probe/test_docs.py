@@ -121,7 +121,7 @@ def test_command_lines() -> None:
 
 def test_dockerfiles() -> None:
     recipe = load_recipes()["probe"]
-    files = {f"artifacts/files/probe-micro-{recipe.releases[0].version}-linux-amd64"}
+    files = {f"artifacts/files/probe-full-{recipe.releases[0].version}-linux-amd64"}
     for block in blocks("dockerfile"):
         lines = block.replace("\\\n", " ").splitlines()
         assert lines[0] == "FROM scratch"

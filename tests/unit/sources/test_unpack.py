@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from builders.sources.archive import Unreadable, members
 from builders.sources.unpack import MAX_DEPTH, MAX_IMPLIED, _Tree, unpack
+from core.cancel import Cancelled, CancelToken
 from core.errors import SourceError, StorageError
 
 Entry = tuple[tarfile.TarInfo, bytes]
@@ -60,7 +61,7 @@ def tree(root: Path) -> dict[str, bytes]:
     return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
-def refused(tmp_path: Path, archive: Path, **limits: int) -> str:
+def refused(tmp_path: Path, archive: Path, **limits: Any) -> str:
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(SourceError) as caught:
         unpack(archive, tmp_path / "out", **limits, label="curl.tar.gz")
@@ -432,3 +433,14 @@ def test_a_reason_is_never_as_long_as_the_name_it_quotes(tmp_path: Path) -> None
     with pytest.raises(SourceError) as caught:
         unpack(path, tmp_path / "out")
     assert len(str(caught.value)) < 4000
+
+
+def test_a_run_that_is_over_unpacks_no_more(tmp_path: Path) -> None:
+    cancel = CancelToken()
+    archive = stored(tmp_path, tar(*[entry(f"a/{number}", b"x") for number in range(9)]))
+    (tmp_path / "room").mkdir()
+    cancel.set()
+    with pytest.raises(Cancelled, match=r"unpack a\.tar\.gz"):
+        unpack(archive, tmp_path / "room" / "out", cancel=cancel)
+    assert list((tmp_path / "room").iterdir()) == []
+    unpack(archive, tmp_path / "room" / "out", cancel=CancelToken())

@@ -1,0 +1,99 @@
+"""What the probe must and should not exceed, on linux/amd64: data, by program and measure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+PROBES = ("probe:mini", "probe:full", "probe:nuitka")
+
+
+class Measure(StrEnum):
+    """What is measured of every program that does a health check."""
+
+    PLAIN = "bytes, plain"
+    PACKED = "bytes, packed"
+    ANCHORS = "bytes, trust anchors"
+    HTTP = "CPU, HTTP check"
+    INSTRUCTIONS = "instructions, HTTP check"
+    RESIDENT = "peak RSS, HTTP check"
+    TLS_RESIDENT = "peak RSS, HTTPS check, --ca-file"
+    CALLS = "system calls, HTTP check"
+    HTTPS = "CPU, HTTPS check, --ca-file"
+    INSIDE = "CPU, HTTPS check, anchors inside"
+    REFUSED = "CPU, HTTPS check, refused"
+    BUILD = "build, sources and sysroot cached"
+
+    @property
+    def head(self) -> str:
+        """The head of its column: short."""
+        match self:
+            case Measure.PLAIN:
+                return "plain"
+            case Measure.PACKED:
+                return "packed"
+            case Measure.ANCHORS:
+                return "anchors"
+            case Measure.HTTP:
+                return "HTTP, ms"
+            case Measure.HTTPS:
+                return "HTTPS, ms"
+            case Measure.INSIDE:
+                return "HTTPS inside, ms"
+            case Measure.REFUSED:
+                return "refused, ms"
+            case Measure.RESIDENT:
+                return "HTTP, kB"
+            case Measure.TLS_RESIDENT:
+                return "HTTPS, kB"
+            case Measure.INSTRUCTIONS:
+                return "instructions"
+            case Measure.CALLS:
+                return "calls"
+            case Measure.BUILD:
+                return "build, s"
+
+    @property
+    def unit(self) -> str:
+        match self:
+            case Measure.PLAIN | Measure.PACKED | Measure.ANCHORS:
+                return "bytes"
+            case Measure.HTTP | Measure.HTTPS | Measure.INSIDE | Measure.REFUSED:
+                return "ms"
+            case Measure.RESIDENT | Measure.TLS_RESIDENT:
+                return "kB"
+            case Measure.BUILD:
+                return "s"
+            case Measure.INSTRUCTIONS | Measure.CALLS:
+                return "count"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """Upper bounds in the measure's unit."""
+
+    must: float
+    aim: float
+
+
+BARS: Mapping[tuple[str, Measure], Bar] = {
+    ("probe:mini", Measure.PLAIN): Bar(230_000, 190_000),
+    ("probe:mini", Measure.PACKED): Bar(130_000, 105_000),
+    ("probe:full", Measure.PLAIN): Bar(420_000, 375_000),  # without the anchors
+    ("probe:full", Measure.ANCHORS): Bar(70_000, 56_000),
+    ("probe:mini", Measure.HTTP): Bar(1.0, 0.6),
+    ("probe:full", Measure.HTTPS): Bar(4.0, 2.5),
+    ("probe:full", Measure.INSIDE): Bar(4.0, 2.5),
+    ("probe:mini", Measure.RESIDENT): Bar(700, 450),
+    ("probe:full", Measure.RESIDENT): Bar(900, 500),
+    ("probe:full", Measure.TLS_RESIDENT): Bar(900, 500),
+    ("probe:mini", Measure.CALLS): Bar(40, 22),
+    ("probe:full", Measure.BUILD): Bar(40, 20),
+    ("probe:nuitka", Measure.PLAIN): Bar(3_800_000, 2_600_000),
+    ("probe:nuitka", Measure.PACKED): Bar(1_400_000, 1_000_000),
+    ("probe:nuitka", Measure.HTTP): Bar(18, 8),
+    ("probe:nuitka", Measure.RESIDENT): Bar(5859, 4882),  # 6 and 5 MB
+}
+"""The bars of each program and measure."""
+
+SMALLER = (("probe:mini", "curl:mini"),)
+"""The plain file of the first must have fewer bytes than that of the second, of the same run."""
