@@ -65,12 +65,8 @@ OPTION_KINDS = {
 }
 COMMON_OPTIONS = ("timeout", "retries", "interval", "quiet", "verbose", "json-output")
 SERVER_OPTIONS = ("address", "port", "unix-socket", "ipv4", "ipv6")
-<<<<<<< HEAD
 TLS_OPTIONS = ("ca-file", "insecure", "server-name", "cert", "key")
-=======
-TLS_OPTIONS = ("ca-file", "insecure", "server-name")
 SWITCHED_TLS_OPTIONS = ("tls",) + TLS_OPTIONS
->>>>>>> w-port
 
 # Every check: the options it knows beside the common ones; the first is the one that needs no name.
 CHECK_OPTIONS = {

@@ -23,20 +23,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trustme import CA, KeyType, LeafCert
 
-from tests.behaviour.conftest import RUNNERS, WITHOUT_TLS, Probe
+from tests.behaviour.conftest import Probe
 from tests.behaviour.servers import http_reply, read_request, serving
 from tests.behaviour.test_other_checks import SETTINGS, grpc_reply
 from tests.integration.certificates import HOST, context_of
+from tests.interpreters import Interpreter, interpreters
 
 CLIENT = "probe.example"
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 
-@pytest.fixture(params=[name for name in RUNNERS if name not in WITHOUT_TLS])
-def runner(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=[it for it in interpreters() if it.has_tls])
+def interpreter(request: pytest.FixtureRequest) -> Interpreter:
     """Only those that have TLS."""
-    name: str = request.param
-    return name
+    return Interpreter(request.param)
 
 
 @contextmanager
@@ -259,12 +259,13 @@ class TestWhatCannotBeUsed:
     def test_a_key_alone(self) -> None:
         assert "--key needs --cert" in self.refusal("--key", self.key)
 
-    def test_a_kind_of_key_that_mbedtls_has_not(self, runner: str) -> None:
+    def test_a_kind_of_key_that_mbedtls_has_not(self, interpreter: Interpreter) -> None:
         key = ed25519.Ed25519PrivateKey.generate()
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         path = written(self.directory, "ed25519.pem", pem)
         said = self.refusal("--cert", self.certificate, "--key", path)
-        assert ("does not fit" if runner == "python" else "the client's key:") in said
+        why = "does not fit" if interpreter is Interpreter.CPYTHON else "the client's key:"
+        assert why in said
 
     @settings(
         max_examples=15,

@@ -11,13 +11,9 @@ from pathlib import Path
 import pytest
 from trustme import CA, KeyType
 
-<<<<<<< HEAD
-from tests.anchors import AnchorTools
-from tests.behaviour.conftest import RUNNERS, WITHOUT_TLS, Probe
-=======
 from bench.sizes import anchors_in, bundle_in
+from tests.anchors import AnchorTools
 from tests.behaviour.conftest import Probe
->>>>>>> w-port
 from tests.behaviour.servers import Handler, answer, drip, http_reply, read_request, serving
 from tests.behaviour.test_other_checks import SETTINGS, grpc_reply
 from tests.integration.certificates import (
@@ -64,8 +60,6 @@ def over_tls(context: ssl.SSLContext, reply: bytes) -> Handler:
     return handle
 
 
-<<<<<<< HEAD
-=======
 @pytest.mark.parametrize("interpreter", [it for it in interpreters() if it.is_one_file])
 def test_the_authorities_inside(command: list[str], interpreter: Interpreter) -> None:
     data = Path(command[0]).read_bytes()
@@ -73,7 +67,6 @@ def test_the_authorities_inside(command: list[str], interpreter: Interpreter) ->
     assert bundle_in(data) == 0
 
 
->>>>>>> w-port
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("kind", list(KeyType))
 def test_versions_and_keys(

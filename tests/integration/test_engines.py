@@ -101,13 +101,7 @@ def test_the_probe_is_the_same_whatever_the_engine(
     made = json.loads(done.stdout)
     assert by_path(made) == frozen.sha256
     assert {entry["engine"] for entry in made} == {engine}
-<<<<<<< HEAD
-    assert (
-        len(done.started) == 8
-    )  # bytecode and C of the package, three probes, each of them packed
-=======
     assert len(done.started) == 8  # the bytecode of two, the C of one, three probes, all packed
->>>>>>> w-port
 
 
 @pytest.mark.sandbox
