@@ -1,6 +1,6 @@
 """Build the probe of this machine with AddressSanitizer and UBSan: not shipped, run by the tests of hostile servers.
 
-``python -m tests.sanitized DIRECTORY`` makes, by the recipes' own scripts and this machine's clang:
+``python -m tests.sanitized DIRECTORY`` makes, by the recipes' own scripts and ``apt-get install -y clang``:
 
 ``mini`` and ``full``
     as they are shipped, with their own heap; the sanitizers see the C code, the stack, and TLS's memory.
@@ -8,7 +8,7 @@
     each object is malloc's own, so that AddressSanitizer sees where it ends. Nothing is freed before the end.
 
 A report makes the exit code 99. ``FROMSCRATCH_TEST_PROBE=DIRECTORY/full`` lets the behaviour tests and the campaign
-``probe-frozen`` run it in the place of all others.
+``probe-frozen`` run one of them in the place of all others.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ NAMES = ("mini", "full", "mini-malloc", "full-malloc")
 EXIT_CODE = 99
 # Not looked for: NULL + 0, and NULL for the bytes of an empty copy. MicroPython is full of both, every compiler knows
 # what is meant, and C2y allows them: https://www.open-std.org/jtc1/sc22/wg14/www/docs/n3322.pdf
+# -fgnuc-version: clang calls itself GCC 4.2, and only from 4.8 on does py/gc.c except its search of the stack.
 FLAGS = (
     "-O1 -g -w -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
-    " -fno-sanitize=pointer-overflow,nonnull-attribute"
+    " -fno-sanitize=pointer-overflow,nonnull-attribute -fgnuc-version=4.8"
 )
 # The conservative collector looks for objects on the real stack. Nothing frees what lives until the end.
 OPTIONS = f"""
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {{
-    return "exitcode={EXIT_CODE}:detect_leaks=0:detect_stack_use_after_return=0:abort_on_error=0"
-        ":allocator_may_return_null=1";
+    return "exitcode={EXIT_CODE}:detect_leaks=0:detect_stack_use_after_return=0:allocator_may_return_null=1";
 }}
 const char *__ubsan_default_options(void);
 const char *__ubsan_default_options(void)
@@ -55,8 +55,7 @@ def build(directory: Path) -> None:
     """Make all of `NAMES` in ``directory``."""
     compiler = shutil.which("clang")
     if compiler is None:
-        msg = "clang is not installed: apt-get install -y clang"
-        raise SystemExit(msg)
+        sys.exit("clang is not installed: apt-get install -y clang")
     workshop = Workshop(directory, compiler)
     micropython = workshop.run("micropython", "")
     musl = {"NEED_MUSL": "", "NEED_MICROPYTHON": str(micropython)}
@@ -157,8 +156,7 @@ class Workshop:
             words, cwd=directory, env=environment, capture_output=True, text=True, check=False
         )
         if done.returncode:
-            msg = f"{' '.join(words)}: {done.stdout[-4000:]}{done.stderr[-4000:]}"
-            raise SystemExit(msg)
+            sys.exit(f"{' '.join(words)}: {done.stdout[-4000:]}{done.stderr[-4000:]}")
 
 
 if __name__ == "__main__":
