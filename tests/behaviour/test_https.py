@@ -12,6 +12,7 @@ import pytest
 from trustme import CA, KeyType
 
 from bench.sizes import anchors_in, bundle_in
+from tests.anchors import AnchorTools
 from tests.behaviour.conftest import Probe
 from tests.behaviour.servers import Handler, answer, drip, http_reply, read_request, serving
 from tests.behaviour.test_other_checks import SETTINGS, grpc_reply
@@ -141,6 +142,19 @@ def test_the_ca_file(probe: Probe, authority: CA, ca: str, serve: Serve, tmp_pat
     both = tmp_path / "both.pem"
     both.write_bytes(other.read_bytes() + Path(ca).read_bytes())
     assert probe(url, "--ca-file", str(both)).returncode == 0
+
+
+def test_a_ca_file_as_distributions_have_it(
+    probe: Probe,
+    authority: CA,
+    serve: Serve,
+    anchor_tools: AnchorTools,
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ca-certificates.crt"
+    path.write_bytes(anchor_tools.pem + authority.cert_pem.bytes())
+    url = serve(context_of(authority.issue_cert(HOST)))
+    assert probe(url, "--ca-file", str(path)).returncode == 0
 
 
 def test_an_intermediate(probe: Probe, authority: CA, ca: str, serve: Serve) -> None:
