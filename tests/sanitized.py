@@ -1,6 +1,6 @@
 """Build the probe of this machine with AddressSanitizer and UBSan: not shipped, run by the tests of hostile servers.
 
-``python -m tests.sanitized DIRECTORY`` makes, by the recipes' own scripts and Debian's clang (``apt-get install clang``):
+``python -m tests.sanitized DIRECTORY`` makes, by the recipes' own scripts and ``apt-get install -y clang``:
 
 ``mini`` and ``full``
     as they are shipped, with their own heap; the sanitizers see the C code, the stack, and TLS's memory.
@@ -23,7 +23,7 @@ from pathlib import Path
 from builders.sources.unpack import unpack
 from core.progress import Report
 from core.settings import Settings
-from flow.context import ROOT, Context
+from flow.context import Context
 from flow.fetch import fetch_sources
 from recipes.model import Recipe
 
@@ -34,14 +34,14 @@ EXIT_CODE = 99
 # -fgnuc-version: clang calls itself GCC 4.2, and only from 4.8 on does py/gc.c except its search of the stack.
 FLAGS = (
     "-O1 -g -w -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
-    " -fno-sanitize=pointer-overflow,nonnull-attribute -fgnuc-version=13"
+    " -fno-sanitize=pointer-overflow,nonnull-attribute -fgnuc-version=4.8"
 )
 # The conservative collector looks for objects on the real stack. Nothing frees what lives until the end.
 OPTIONS = f"""
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {{
-    return "exitcode={EXIT_CODE}:detect_leaks=0:detect_stack_use_after_return=0:abort_on_error=0:allocator_may_return_null=1";
+    return "exitcode={EXIT_CODE}:detect_leaks=0:detect_stack_use_after_return=0:allocator_may_return_null=1";
 }}
 const char *__ubsan_default_options(void);
 const char *__ubsan_default_options(void)
@@ -55,7 +55,7 @@ def build(directory: Path) -> None:
     """Make all of `NAMES` in ``directory``."""
     compiler = shutil.which("clang")
     if compiler is None:
-        raise SystemExit("clang is not installed: apt-get install -y clang")
+        sys.exit("clang is not installed: apt-get install -y clang")
     workshop = Workshop(directory, compiler)
     micropython = workshop.run("micropython", "")
     musl = {"NEED_MUSL": "", "NEED_MICROPYTHON": str(micropython)}
@@ -156,7 +156,7 @@ class Workshop:
             words, cwd=directory, env=environment, capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise SystemExit(f"{' '.join(words)}: {done.stdout[-4000:]}{done.stderr[-4000:]}")
+            sys.exit(f"{' '.join(words)}: {done.stdout[-4000:]}{done.stderr[-4000:]}")
 
 
 if __name__ == "__main__":
