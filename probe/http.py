@@ -11,6 +11,16 @@ LONGEST_HEAD = 65536
 MOST_FIELDS = 256
 MOST_INTERIM = 16
 LONGEST_CHUNK_LINE = 4096
+WIDE_CHARSETS = (
+    b"utf-16",
+    b"utf16",
+    b"utf-32",
+    b"utf32",
+    b"utf-7",
+    b"ucs-",
+    b"iso-10646",
+    b"unicode",
+)
 
 
 class Response:
@@ -133,6 +143,27 @@ def body_length(response: Response, method: str) -> int:
     if coding is not None:
         return -1 if coding.lower().rpartition(b",")[2].strip() == b"chunked" else -2
     return int(length.decode()) if length else -2
+
+
+def body_coding(response: Response) -> bytes:
+    """Return what must be undone before the body is the text that it stands for; nothing when that is not needed.
+
+    Content codings (RFC 9110 section 8.4), transfer codings but the last chunked one, and charsets that write ASCII in
+    other bytes than ASCII has.
+    """
+    coding = (response.field(b"content-encoding") or b"").lower()
+    transfer = (response.field(b"transfer-encoding") or b"").lower()
+    if transfer.rpartition(b",")[2].strip() == b"chunked":
+        transfer = transfer.rpartition(b",")[0]
+    for name in (coding + b"," + transfer).split(b","):
+        if name.strip() not in {b"", b"identity"}:
+            return name.strip()
+    _, found, charset = (response.field(b"content-type") or b"").lower().partition(b"charset=")
+    charset = charset.strip(b" \t\"'")
+    for wide in WIDE_CHARSETS:
+        if found and charset.startswith(wide):
+            return wide
+    return b""
 
 
 def read_body(stream: Stream, length: int, limit: int) -> Steps[tuple[bytes, bool]]:

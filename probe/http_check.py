@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from probe.address import check_host, known_addresses, split_host_port, unix_address
 from probe.errors import Unhealthy, Usage
-from probe.http import Response, body_length, build_request, read_body, read_response
+from probe.http import (
+    Response,
+    body_coding,
+    body_length,
+    build_request,
+    read_body,
+    read_response,
+)
 from probe.json_path import json_mismatch
 from probe.kinds import Callable, Steps
 from probe.network import connect_host
@@ -18,6 +25,7 @@ from probe.version import USER_AGENT
 
 REDIRECTS = (301, 302, 303, 307, 308)
 OWN_FIELDS = ("content-length", "transfer-encoding", "connection")
+BODY_OPTIONS = ("contains", "not-contains", "json")
 AT_HOME_FIELDS = ("authorization", "cookie", "proxy-authorization", "host")
 
 
@@ -144,17 +152,23 @@ def _judge(options: Options, response: Response, method: str, stream: Stream) ->
     if not any(low <= response.status <= high for low, high in parse_status(allowed)):
         msg = f"{status}, not in {allowed}"
         raise Unhealthy(msg)
-    wanted = [name for name in ("contains", "not-contains", "json") if options.has(name)]
+    wanted = [name for name in BODY_OPTIONS if options.has(name)]
     if not wanted:
         return status
+    coding = body_coding(response)
+    if coding:
+        msg = f"{status}, but its body is encoded ({visible_text(coding)[:40]}): it cannot be read as text"
+        raise Unhealthy(msg)
     stream.trace.phase = f"reading the body from {stream.peer}"
     limit = parse_size(options.text("max-body"), 1 << 40)
     body, cut = (yield from read_body(stream, length, limit)) if length else (b"", False)
-    problem = _body_problem(options, body, cut, stream.trace)
+    mark = body[:2]
+    problem = (
+        "its body is encoded (UTF-16): it cannot be read as text"
+        if mark in {b"\xff\xfe", b"\xfe\xff"}
+        else _body_problem(options, body, cut, stream.trace)
+    )
     if problem:
-        coding = response.field(b"content-encoding")
-        if coding:
-            problem += f" (the body is encoded: {visible_text(coding)})"
         if cut:
             problem += f" (only the first {limit} bytes were looked at, see --max-body)"
         msg = f"{status}, but {problem}"

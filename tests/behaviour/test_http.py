@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 from pathlib import Path
 
@@ -107,6 +108,43 @@ def test_body(probe: Probe, body: bytes, options: tuple[str, ...], code: int, fr
         reply = b"HTTP/1.1 200\r\n\r\n" + body
     with serving(answer(reply)) as server:
         assert probe(f"http://{server.address}/", *options).returncode == code
+
+
+ENCODED = {
+    "gzip": ("Content-Encoding: gzip", gzip.compress(b"all is well")),
+    "GZIP among others": ("Content-Encoding: identity, GZIP", gzip.compress(b"all is well")),
+    "two lines": ("Content-Encoding: br\r\nContent-Encoding: identity", b"all is well"),
+    "transfer": ("Transfer-Encoding: gzip, chunked", b"b\r\nall is well\r\n0\r\n\r\n"),
+    "not chunked": ("Transfer-Encoding: deflate", b"all is well"),
+    "UTF-16 that is said": (
+        'Content-Type: text/plain; Charset="UTF-16LE"',
+        "well".encode("utf-16-le"),
+    ),
+    "UTF-16 that is marked": ("X: y", "well".encode("utf-16")),
+    "UTF-32": ("Content-Type: text/plain;charset=utf-32", "well".encode("utf-32-be")),
+}
+
+
+@pytest.mark.parametrize("option", [("contains", "ll"), ("not-contains", "error"), ("json", "a=1")])
+@pytest.mark.parametrize("name", list(ENCODED))
+def test_a_body_that_cannot_be_read_is_no_proof(
+    probe: Probe, name: str, option: tuple[str, str]
+) -> None:
+    header, body = ENCODED[name]
+    with serving(answer(f"HTTP/1.1 200 OK\r\n{header}\r\n\r\n".encode() + body)) as server:
+        done = probe(f"http://{server.address}/", f"--{option[0]}", option[1])
+        status = probe(f"http://{server.address}/")
+    assert (done.returncode, "its body is encoded (" in done.stdout) == (1, True)
+    assert status.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Content-Encoding: identity", "Content-Encoding:", "Content-Type: a/b; charset=utf-8"],
+)
+def test_a_body_that_is_encoded_by_nothing_is_read(probe: Probe, header: str) -> None:
+    with serving(answer(http_reply(body=b"all is well", header=f"{header}\r\n"))) as server:
+        assert probe(f"http://{server.address}/", "--not-contains", "error").returncode == 0
 
 
 def test_follow(probe: Probe) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probe.errors import Unhealthy
-from probe.http import Response, body_length, parse_head, read_body, read_response
+from probe.http import Response, body_coding, body_length, parse_head, read_body, read_response
 from probe.kinds import Steps
 from probe.scheduler import Trace
 from probe.stream import Stream
@@ -167,3 +167,16 @@ def test_some_responses_have_no_body(status: int) -> None:
         f"HTTP/1.1 {status}\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n".encode()
     )
     assert body == b""
+
+
+CODINGS = st.sampled_from(["identity", "", " ", "gzip", "br", "Zstd", "x-unknown", "deflate"])
+
+
+@given(st.lists(CODINGS, max_size=4), st.lists(CODINGS, max_size=3), st.booleans())
+def test_every_coding_is_found(contents: list[str], transfers: list[str], chunked: bool) -> None:
+    fields = [(b"content-encoding", coding.encode()) for coding in contents]
+    if transfers or chunked:
+        codings = ",".join(transfers + ["Chunked"] * chunked)
+        fields.append((b"transfer-encoding", codings.encode()))
+    expected = any(coding.strip() not in {"", "identity"} for coding in contents + transfers)
+    assert bool(body_coding(Response(200, b"", fields))) == expected
