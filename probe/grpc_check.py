@@ -24,6 +24,7 @@ PUSH_PROMISE, PING, GOAWAY, CONTINUATION = 5, 6, 7, 9
 END_STREAM, ACK, END_HEADERS, PADDED, PRIORITY = 1, 1, 4, 8, 32
 LARGEST_FRAME = 16384  # SETTINGS_MAX_FRAME_SIZE, which we leave at its default
 MOST_FRAMES = 256
+GRPC_TYPE = b"application/grpc"
 MOST_BLOCK_BYTES = 65536
 MOST_MESSAGE_BYTES = 4096
 SERVING_NAMES = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
@@ -124,7 +125,10 @@ class GrpcAnswer:
     """What has come of the response so far."""
 
     def __init__(self) -> None:
-        self.fields: dict[bytes, bytes] = {}
+        self.first: list[tuple[bytes, bytes]] = []  # of the response, as far as it has come
+        self.last: list[
+            tuple[bytes, bytes]
+        ] = []  # with which it ended: the same when there is no message
         self.message = b""
         self.ended = False
         self.decoder = HeaderDecoder()
@@ -202,9 +206,27 @@ def _take_headers(answer: GrpcAnswer, kind: int, flags: int, payload: bytes) -> 
     answer.in_block = not flags & END_HEADERS
     if answer.in_block:
         return
-    answer.fields.update(answer.decoder.read_block(answer.block))
+    fields = answer.decoder.read_block(answer.block)
     answer.block = b""
     answer.ended = bool(answer.block_flags & END_STREAM)
+    status = _only(fields, b":status")
+    if answer.first and status:
+        msg = "HTTP/2 protocol error: a second status"
+        raise Unhealthy(msg)
+    if len(status) == 3 and status.startswith(b"1") and not answer.ended:
+        return  # an interim response
+    answer.first = answer.first or fields
+    if answer.ended:
+        answer.last = fields
+
+
+def _only(fields: list[tuple[bytes, bytes]], name: bytes) -> bytes:
+    """Return the value of a field, nothing when it is not there; two of them would leave open which one counts."""
+    values = [value for key, value in fields if key == name]
+    if len(values) > 1:
+        msg = f"HTTP/2 protocol error: {visible_text(name)} is there twice"
+        raise Unhealthy(msg)
+    return values[0] if values else b""
 
 
 def _unpadded(payload: bytes, flags: int) -> bytes:
@@ -218,17 +240,25 @@ def _unpadded(payload: bytes, flags: int) -> bytes:
 
 def _judge_answer(answer: GrpcAnswer) -> str:
     """Return SERVING, or raise with what was answered instead."""
-    http_status = visible_text(answer.fields.get(b":status", b"missing"))
-    code = answer.fields.get(b"grpc-status", b"")
+    http_status = visible_text(_only(answer.first, b":status") or b"missing")
+    kind = _only(answer.first, b"content-type").lower()
+    code = _only(answer.last, b"grpc-status")
     if not code.isdigit() or len(code) > 4:
         msg = f"no gRPC status in the answer (HTTP status {http_status})"
         raise Unhealthy(msg)
     number = int(code.decode())
     if number:
-        text = visible_text(percent_decode(answer.fields.get(b"grpc-message", b"")))
+        text = visible_text(percent_decode(_only(answer.last, b"grpc-message")))
         told = f": {text[:300]}" if text else ""
         hint = f" ({STATUS_HINTS[number]})" if number in STATUS_HINTS else ""
         msg = f"gRPC status {number} {STATUS_NAMES.get(number, '')}{told}{hint}"
+        raise Unhealthy(msg)
+    if (
+        http_status != "200"
+        or not kind.startswith(GRPC_TYPE)
+        or kind[16:17] not in {b"", b"+", b";"}
+    ):
+        msg = f"gRPC status 0, but with HTTP status {http_status} and content type {quoted(kind[:60])}"
         raise Unhealthy(msg)
     serving = read_serving_status(answer.message)
     name = SERVING_NAMES.get(serving, f"status {serving}")

@@ -66,7 +66,7 @@ class HeaderDecoder:
         """Read one complete header block."""
         self.data, self.place = block, 0
         fields: list[tuple[bytes, bytes]] = []
-        total = 0
+        total = updates = 0
         while self.place < len(block):
             first = block[self.place]
             if first & 0x80:
@@ -77,6 +77,9 @@ class HeaderDecoder:
                 self.dynamic.insert(0, field)
                 self._evict()
             elif first & 0xE0 == 0x20:
+                if fields or updates == 2:  # section 4.2
+                    _bad_block("a change of the table's size out of place")
+                updates += 1
                 self.limit = self._integer(5)
                 if self.limit > TABLE_SIZE:
                     _bad_block("a table larger than allowed")

@@ -11,6 +11,7 @@ from probe.system import file_status, list_directory, process_id, wall_clock
 from probe.values import parse_size, quoted, visible_text
 
 FILE_TYPE_MASK, REGULAR_FILE = 0o170000, 0o100000  # inode(7)
+CLOCK_PRECISION = 1.0  # of file systems, which round times, in seconds
 LONGEST_COMM = 15  # TASK_COMM_LEN, proc_pid_comm(5)
 
 
@@ -41,7 +42,11 @@ def _check_file(options: Options) -> Steps[str]:
     try:
         mode, size, changed = file_status(path)
         if options.has("max-age"):
-            age = max(0.0, wall_clock() - changed)
+            age = wall_clock() - changed
+            if age < -CLOCK_PRECISION:
+                msg = f"changed {-age:.0f} s in the future: is the clock right?"
+                raise Unhealthy(msg)
+            age = max(0.0, age)
             seen = f"changed {age:.0f} s ago"
             if age > options.seconds("max-age"):
                 msg = f"{seen}, more than {options.text('max-age')}"

@@ -23,6 +23,9 @@ AMQP_TLS_PORT = 5671
 SWITCHING_CHECKS = ("postgres", "mysql")  # their servers speak plainly first
 LONGEST_LINE = 4096
 LONGEST_PACKET = 65536
+# What a server that is ready says of an account: a wrong or no password (1045, 1698 of MariaDB), another way to log in
+# (1251), a password that is too old (1862), locked (3118, 3955, 4151 of MariaDB), TLS only (3159).
+MYSQL_REFUSALS = (1045, 1251, 1698, 1862, 3118, 3159, 3955, 4151)
 # CLIENT_LONG_PASSWORD | PROTOCOL_41 | SECURE_CONNECTION | PLUGIN_AUTH
 PLAIN_CAPABILITIES, CLIENT_SSL = 0x88201, 0x800
 
@@ -175,7 +178,7 @@ def _talk_mysql(stream: Stream, options: Options) -> Steps[str]:
         yield from stream.send(_mysql_frame(number + 1, b""))
         number, reply = yield from _mysql_packet(stream)
     if reply[:1] == b"\xff":
-        if reply[1:3] == b"\x15\x04":  # 1045: access denied, said by a server that is ready
+        if int.from_bytes(reply[1:3], "little") in MYSQL_REFUSALS:
             return f"{ready} (access denied without a password)"
         raise Unhealthy(_mysql_error(reply))
     yield from stream.send(_mysql_frame(0, b"\x01"))  # COM_QUIT

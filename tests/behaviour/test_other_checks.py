@@ -42,7 +42,8 @@ def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 
 
 SETTINGS = frame(4, 0, 0, b"\0\3\0\0\0\x64")
-RESPONSE_HEADERS = frame(1, 4, 1, b"\x88")  # :status 200
+GRPC_TYPE = b"\x0f\x10\x10application/grpc"  # content-type, whose name is number 31
+RESPONSE_HEADERS = frame(1, 4, 1, b"\x88" + GRPC_TYPE)  # :status 200
 OK_TRAILERS = frame(1, 5, 1, b"\x40\x0bgrpc-status\x010")
 
 
@@ -65,7 +66,7 @@ GRPC: dict[str, tuple[bytes, int, str]] = {
     "padded and continued": (
         SETTINGS
         + frame(1, 8 | 32, 1, b"\x02\0\0\0\0\x10\x88\0\0")
-        + frame(9, 4, 1, b"")
+        + frame(9, 4, 1, GRPC_TYPE)
         + frame(0, 8, 1, b"\x01\0\0\0\0\x02\x08\x01\0")
         + OK_TRAILERS,
         0,
@@ -190,6 +191,32 @@ SERVERS: dict[str, tuple[str, Handler, tuple[str, ...], int, str]] = {
         0,
         "access denied",
     ),
+    **{
+        f"mysql refuses the account, {code}": (
+            "mysql",
+            greet(
+                first=mysql(0, MYSQL_GREETING),
+                replies=(mysql(2, b"\xff" + code.to_bytes(2, "little") + b"#28000denied"),),
+            ),
+            ("--user", "probe"),
+            0,
+            "access denied",
+        )
+        for code in (1045, 1251, 1698, 1862, 3118, 3159, 3955, 4151)
+    },
+    **{
+        f"mysql is not ready, {code}": (
+            "mysql",
+            greet(
+                first=mysql(0, MYSQL_GREETING),
+                replies=(mysql(2, b"\xff" + code.to_bytes(2, "little") + b"#08004no"),),
+            ),
+            ("--user", "probe"),
+            1,
+            f"no ({code})",
+        )
+        for code in (1040, 1053, 1129, 1203, 0)
+    },
     "mysql garbage": ("mysql", greet(first=b"SSH-2.0-OpenSSH\r\n"), (), 1, "MySQL protocol"),
     "memcached": ("memcached", greet(replies=(b"VERSION 1.6.21\r\n",)), (), 0, "1.6.21"),
     "memcached full": (
@@ -245,6 +272,17 @@ def test_redis_password(probe: Probe, tmp_path: Path) -> None:
         done = probe("redis", server.address, "--password-file", str(secret))
     assert "hunter2" not in done.stdout
     assert "AUTH failed: -ERR *** is wrong" in done.stdout
+
+
+def test_a_file_of_the_future_is_not_young(probe: Probe, tmp_path: Path) -> None:
+    path = tmp_path / "ready"
+    path.touch()
+    assert probe("file", str(path), "--max-age", "60s").returncode == 0
+    for ahead in (30, 86400 * 365):
+        os.utime(path, (time.time() + ahead,) * 2)
+        done = probe("file", str(path), "--max-age", "60s")
+        assert (done.returncode, "in the future" in done.stdout) == (1, True)
+        assert probe("file", str(path)).returncode == 0
 
 
 def test_file(probe: Probe, tmp_path: Path) -> None:

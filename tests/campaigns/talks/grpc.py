@@ -161,6 +161,15 @@ def bad_grpc(chance: random.Random) -> Talk:
             answer(chance, message(b"\x08\x01\x12\x7f"), ok),
             answer(chance, message(b"\x08\x01\x07"), ok),
             answer(chance, bytes(5000), ok),
+            *(
+                start + frame(HEADERS, WHOLE, 1, other) + frame(DATA, 0, 1, serving) + ending
+                for other in (
+                    b"\x8d" + literal(b"content-type", b"application/grpc"),
+                    b"\x88" + literal(b"content-type", b"text/html"),
+                    b"\x88",
+                )
+                for ending in (frame(HEADERS, WHOLE | ENDS, 1, ok),)
+            ),
             head + frame(DATA, ENDS, 1, serving),
             start + head + frame(DATA, ENDS, 1, serving),
             start + head + frame(DATA, 0, 3, serving),

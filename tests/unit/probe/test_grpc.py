@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.errors import Unhealthy
-from probe.grpc_check import read_serving_status
+from probe.grpc_check import GrpcAnswer, _judge_answer, _take_frame, read_serving_status
 from probe.hpack import HeaderDecoder, encode_fields, huffman_codes
 
 FIELDS = st.lists(
@@ -137,3 +137,70 @@ def test_any_message_is_read_or_refused(message: bytes) -> None:
             read_serving_status(data)
         except Unhealthy:
             continue
+
+
+HEADERS, DATA, WHOLE, ENDS = 1, 0, 4, 1
+SERVING = b"\0\0\0\0\2\x08\1"
+STATUSES = st.sampled_from([b"200", b"204", b"404", b"503", b"302", b"", b"20", b"2000"])
+KINDS = st.sampled_from(
+    [b"application/grpc", b"application/grpc+proto", b"Application/gRPC;x=y", b"text/html", b"",
+     b"application/grpc-web", b"application/json", b"application/grp"]
+)  # fmt: skip
+GOOD_KINDS = {b"application/grpc", b"application/grpc+proto", b"Application/gRPC;x=y"}
+
+
+def judged(*blocks: list[tuple[bytes, bytes]]) -> str:
+    """What is said of these header blocks, the last of which ends the answer, and a message before it."""
+    answer = GrpcAnswer()
+    for number, fields in enumerate(blocks, 1):
+        last = number == len(blocks)
+        if last:
+            _take_frame(answer, DATA, 0, 1, SERVING)
+        _take_frame(answer, HEADERS, WHOLE | ENDS * last, 1, encode_fields(fields))
+    assert answer.ended
+    return _judge_answer(answer)
+
+
+@given(STATUSES, KINDS, st.booleans(), st.booleans())
+def test_only_a_grpc_answer_of_status_200_serves(
+    status: bytes, kind: bytes, alone: bool, interim: bool
+) -> None:
+    head, ok = [(b":status", status), (b"content-type", kind)], [(b"grpc-status", b"0")]
+    blocks = [head + ok] if alone else [head, ok]
+    if interim:
+        blocks.insert(0, [(b":status", b"103")])
+    if status == b"200" and kind in GOOD_KINDS:
+        assert judged(*blocks) == "SERVING"
+    else:
+        with pytest.raises(Unhealthy, match="gRPC status 0, but with HTTP status"):
+            judged(*blocks)
+
+
+GOOD = [(b":status", b"200"), (b"content-type", b"application/grpc")]
+OK = [(b"grpc-status", b"0")]
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        [[(b":status", b"503"), GOOD[1]], [GOOD[0], *OK]],
+        [GOOD, [GOOD[0], *OK]],
+        [GOOD, [(b"grpc-status", b"14"), *OK]],
+        [[*GOOD, *OK], [(b"grpc-status", b"14")]],
+        [[*GOOD, *OK], []],
+        [[*GOOD, GOOD[1]], OK],
+        [[(b":status", b"503"), *GOOD], OK],
+        [[], [*OK, *GOOD[1:]]],
+        [OK],
+    ],
+)
+def test_what_a_later_block_says_heals_nothing(blocks: list[list[tuple[bytes, bytes]]]) -> None:
+    with pytest.raises(Unhealthy):
+        judged(*blocks)
+
+
+def test_the_size_of_the_table_changes_before_the_fields_and_twice_at_most() -> None:
+    assert HeaderDecoder().read_block(b"\x20\x3f\xe1\x1f\x88") == [(b":status", b"200")]
+    for block in (b"\x20" * 3, b"\x88\x20", b"\x3f\xe1\x1f" * 20000):
+        with pytest.raises(Unhealthy, match="out of place"):
+            HeaderDecoder().read_block(block)
