@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 WANTS_READ, WANTS_WRITE = 1, 2
 RECORD_SIZE = 16384
+MOST_PULLS = 16
+"""Of what has come, in one call: then the caller looks at the clock, whoever goes on sending."""
 # The last: the key is of another kind.
 MISFITS = {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"}
 
@@ -77,7 +79,7 @@ class SslSession:
 
     def handshake(self) -> int:
         """Return 0 when it is done, else what to wait for."""
-        while True:
+        for _ in range(MOST_PULLS):
             try:
                 self.session.do_handshake()
             except ssl.SSLWantReadError:
@@ -89,10 +91,11 @@ class SslSession:
                 raise _refusal(error) from None
             else:
                 return 0 if self.flush() else WANTS_WRITE
+        return WANTS_READ
 
     def read(self, size: int) -> bytes | int:
         """Return plain bytes, none at the end; or what to wait for."""
-        while True:
+        for _ in range(MOST_PULLS):
             try:
                 return self.session.read(size)
             except ssl.SSLWantReadError:
@@ -103,6 +106,7 @@ class SslSession:
                 return b""
             except ssl.SSLError as error:
                 raise _refusal(error) from None
+        return WANTS_READ
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Return how many bytes were taken, or what to wait for, below zero."""

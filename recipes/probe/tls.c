@@ -7,6 +7,7 @@
 #include <mbedtls/x509_crt.h>
 #include <psa/crypto.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +17,15 @@
 
 extern const struct anchors mozilla;
 
+/* Reads of the socket in one call. Whoever sends records that lead nowhere would otherwise keep mbedTLS busy for ever, and
+ * nobody would look at the clock: two reads make a record. */
+enum { MOST_READS = 64 };
+
 struct tls {
     int descriptor;
+    int reads; /* that are left in this call */
+    const char *address; /* an IP address as the name: told to nobody, only compared. NULL: none, or done */
+    char *name;          /* what holds it */
     mbedtls_ssl_context ssl;
     mbedtls_ssl_config config;
     mbedtls_x509_crt authorities, certificate;
@@ -38,7 +46,11 @@ static int send_some(void *context, const unsigned char *data, size_t size)
 
 static int receive_some(void *context, unsigned char *data, size_t size)
 {
-    ssize_t got = recv(((struct tls *)context)->descriptor, data, size, 0);
+    struct tls *tls = context;
+    if (!tls->reads)
+        return MBEDTLS_ERR_SSL_WANT_READ; /* the caller waits, in vain or not, and looks at the clock */
+    tls->reads--;
+    ssize_t got = recv(tls->descriptor, data, size, 0);
     if (got >= 0)
         return (int)got;
     return errno == EAGAIN || errno == EINTR ? MBEDTLS_ERR_SSL_WANT_READ : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
@@ -80,12 +92,25 @@ static int outcome(struct tls *tls, int code, struct tls_reason *reason)
 int tls_handshake(struct tls *tls, struct tls_reason *reason)
 {
     errno = 0;
-    int code = mbedtls_ssl_handshake(&tls->ssl);
-    return code ? outcome(tls, code, reason) : 0;
+    tls->reads = MOST_READS;
+    while (!mbedtls_ssl_is_handshake_over(&tls->ssl)) {
+        /* A name that is set is sent. So that of an address is set once all is sent that would hold it. */
+        if (tls->address && tls->ssl.MBEDTLS_PRIVATE(state) == MBEDTLS_SSL_SERVER_CERTIFICATE) {
+            int failed = mbedtls_ssl_set_hostname(&tls->ssl, tls->address);
+            if (failed)
+                return outcome(tls, failed, reason);
+            tls->address = NULL;
+        }
+        int code = mbedtls_ssl_handshake_step(&tls->ssl);
+        if (code)
+            return outcome(tls, code, reason);
+    }
+    return 0;
 }
 
 ptrdiff_t tls_read(struct tls *tls, void *data, size_t size, struct tls_reason *reason)
 {
+    tls->reads = MOST_READS;
     for (;;) {
         errno = 0;
         int code = mbedtls_ssl_read(&tls->ssl, data, size);
@@ -101,6 +126,7 @@ ptrdiff_t tls_read(struct tls *tls, void *data, size_t size, struct tls_reason *
 ptrdiff_t tls_write(struct tls *tls, const void *data, size_t size, struct tls_reason *reason)
 {
     errno = 0;
+    tls->reads = MOST_READS;
     int code = mbedtls_ssl_write(&tls->ssl, data, size);
     return code < 0 ? outcome(tls, code, reason) : code;
 }
@@ -158,8 +184,15 @@ static int set_up(struct tls *tls, const struct tls_wish *wish, struct tls_reaso
         return code;
     if (wish->certificate.size && (code = add_identity(tls, wish, reason)))
         return code;
-    if ((code = mbedtls_ssl_setup(&tls->ssl, &tls->config)) ||
-        (code = mbedtls_ssl_set_hostname(&tls->ssl, wish->name)))
+    if ((code = mbedtls_ssl_setup(&tls->ssl, &tls->config)))
+        return code;
+    unsigned char packed[16];
+    if (inet_pton(AF_INET, wish->name, packed) == 1 || inet_pton(AF_INET6, wish->name, packed) == 1) {
+        /* https://www.rfc-editor.org/rfc/rfc6066#section-3: literal addresses are not permitted */
+        tls->address = tls->name = strdup(wish->name);
+        if (!tls->name)
+            return MBEDTLS_ERR_SSL_ALLOC_FAILED;
+    } else if ((code = mbedtls_ssl_set_hostname(&tls->ssl, wish->name)))
         return code;
     mbedtls_ssl_set_bio(&tls->ssl, tls, send_some, receive_some, NULL);
     return 0;
@@ -209,6 +242,7 @@ void tls_free(struct tls *tls)
     mbedtls_pk_free(&tls->key);
     mbedtls_ctr_drbg_free(&tls->random);
     mbedtls_entropy_free(&tls->entropy);
+    free(tls->name);
     free(tls);
 }
 

@@ -12,7 +12,7 @@ import pytest
 from trustme import CA
 
 from tests.behaviour.conftest import Probe
-from tests.behaviour.servers import Handler, greet, serving
+from tests.behaviour.servers import Handler, flood, greet, serving
 from tests.behaviour.test_other_checks import AMQP_START, MYSQL_GREETING, mysql, pg
 from tests.integration.certificates import HOST, context_of
 from tests.interpreters import Interpreter, interpreters
@@ -172,3 +172,51 @@ def test_nothing_may_come_before_the_handshake(probe: Probe, check: str, handler
 def test_the_port_of_amqp(probe: Probe) -> None:
     assert "amqp localhost:5671: " in probe("amqp", "--tls", "--insecure").stdout
     assert "amqp localhost:5672: " in probe("amqp").stdout
+
+
+ENDLESS_RECORDS = {
+    "warnings": b"\x15\x03\x03\0\2\1\x5a",
+    "ChangeCipherSpec": b"\x14\x03\x03\0\1\1",
+    "empty handshakes": b"\x16\x03\x03\0\0",
+    "empty data": b"\x17\x03\x03\0\0",
+}
+
+
+@pytest.mark.parametrize("name", list(ENDLESS_RECORDS))
+def test_records_that_lead_nowhere_end_at_the_deadline(probe: Probe, name: str) -> None:
+    with serving(flood(b"", ENDLESS_RECORDS[name] * 999)) as server:
+        words = ("--tls", "--insecure", "--timeout", "700ms")
+        done = probe("redis", server.address, *words, cpu=3)
+    assert (done.returncode, "internal error" in done.stdout) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("127.0.0.1",), None),
+        (("127.0.0.1", "--server-name", HOST), None),
+        (("localhost",), "localhost"),
+        (("127.0.0.1", "--server-name", "a.example"), "a.example"),
+    ],
+)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_an_address_is_compared_but_never_said(
+    probe: Probe,
+    authority: CA,
+    ca: str,
+    words: tuple[str, ...],
+    name: str | None,
+    version: ssl.TLSVersion,
+) -> None:
+    """RFC 6066, section 3."""
+    said: list[str | None] = []
+    context = context_of(authority.issue_cert(HOST, "localhost", "a.example"))
+    context.minimum_version = context.maximum_version = version
+    context.sni_callback = lambda _, told, __: said.append(told)
+    other = context_of(authority.issue_cert("127.0.0.99"))
+    options = ("--tls", "--ca-file", ca)
+    with serving(secured(CASES["redis"], context)) as server:
+        good = probe("redis", f"{words[0]}:{server.port}", *words[1:], *options)
+    with serving(secured(CASES["redis"], other)) as server:
+        bad = probe("redis", f"{words[0]}:{server.port}", *words[1:], *options)
+    assert (good.returncode, bad.returncode, said) == (0, 1, [name])
