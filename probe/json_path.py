@@ -21,7 +21,7 @@ JSON_ESCAPES = {
     0x74: b"\t",
 }
 JSON_WORDS = (b"true", b"false", b"null")
-WORD_BYTES = b"0123456789.-+eEtrufalsn"
+LONGEST_PIECE = 4096
 PIECE_SIZE = 64  # of what may go on and on, between two looks at the clock
 
 
@@ -33,7 +33,10 @@ class JsonScanner:
         self.place = 0
         self.path = path
         self.trace = trace
-        self.found: bytes | None = None
+        self.found = False
+        self.start = self.end = (
+            0  # of what was found: a copy of it may be as long as the whole text
+        )
         self.kind = ""
 
     def scan(self) -> None:
@@ -44,6 +47,21 @@ class JsonScanner:
         self._skip_space()
         if self.place < len(self.data):
             self.fail("more text after the end")
+
+    def means(self, value: bytes) -> bool:
+        """Tell whether what was found is this value: as it is written, as a text, or as a number."""
+        size = self.end - self.start
+        if self.kind == "string" and self._is_text(self.start, self.end, value):
+            return True
+        if size == len(value) and self.data[self.start : self.end] == value:
+            return True
+        return (
+            self.kind == "number"
+            and size <= LONGEST_NUMBER
+            and len(value) <= LONGEST_NUMBER
+            and is_json_number(value)
+            and same_number(self.data[self.start : self.end], value)
+        )
 
     def fail(self, what: str) -> None:
         """Raise: not JSON, for this reason, at this place."""
@@ -85,9 +103,10 @@ class JsonScanner:
         else:
             kind = self._word_or_number()
         if wanted:
-            self.found, self.kind = self.data[start : self.place], kind
+            self.found, self.kind = True, kind
+            self.start, self.end = start, self.place
         elif matched >= 0 and depth == matched and kind not in {"object", "array"}:
-            self.found = None
+            self.found = False
 
     def _members(self, depth: int, matched: int, wanted: bool, closing: int) -> None:
         """Read the members of an object or the items of an array."""
@@ -96,7 +115,7 @@ class JsonScanner:
         part = self.path[matched] if matched >= 0 and not wanted else None
         index = 0
         if part is not None:
-            self.found = None
+            self.found = False
         if self._skip_space() == closing:
             self.place += 1
             return
@@ -106,7 +125,7 @@ class JsonScanner:
                     self.fail("no key")
                 start = self.place
                 self._string()
-                on_path = part is not None and json_string(self.data[start : self.place]) == part
+                on_path = part is not None and self._is_text(start, self.place, part)
                 if self._skip_space() != 0x3A:
                     self.fail("no colon")
                 self.place += 1
@@ -148,21 +167,60 @@ class JsonScanner:
                 self.trace.check()
         if quote < 0:
             self.fail("a string without an end")
-        text = data[start:quote]
-        if text and min(text) < 0x20:
-            self.fail("a control character in a string")
-        if not is_utf8(text):
-            self.fail("a string that is not UTF-8")
+        self._check_text(start, quote)
         self.place = quote + 1
+
+    def _is_text(self, start: int, end: int, text: bytes) -> bool:
+        """Tell whether a string means this text. No byte of it is written in more than six: `\\u0041`."""
+        return end - start <= 6 * len(text) + 2 and json_string(self.data[start:end]) == text
+
+    def _check_text(self, start: int, end: int) -> None:
+        """Refuse what no string holds, in pieces: as a whole it would be copied, and nobody would look at the clock."""
+        while start < end:
+            stop = min(end, start + LONGEST_PIECE)
+            while stop < end and stop > start + 4 and self.data[stop] & 0xC0 == 0x80:
+                stop -= 1  # not amid a character
+            text = self.data[start:stop]
+            if min(text) < 0x20:
+                self.fail("a control character in a string")
+            if not is_utf8(text):
+                self.fail("a string that is not UTF-8")
+            if stop < end:
+                self.trace.check()
+            start = stop
 
     def _word_or_number(self) -> str:
         start = self.place
-        self._skip(WORD_BYTES)
-        text = self.data[start : self.place]
-        if text not in JSON_WORDS and not is_json_number(text):
+        for word in JSON_WORDS:
+            if self.data[start : start + len(word)] == word:
+                self.place = start + len(word)
+                return "word"
+        if not self._number():
             self.place = start
             self.fail("no value")
-        return "word" if text in JSON_WORDS else "number"
+        return "number"
+
+    def _number(self) -> bool:
+        """Go behind a number, which may be long; tell whether it is one."""
+        self._step(b"-")
+        if not self._step(b"0") and not self._digits():
+            return False
+        if self._step(b".") and not self._digits():
+            return False
+        if self._step(b"eE"):
+            self._step(b"+-")
+            return self._digits()
+        return True
+
+    def _step(self, members: bytes) -> bool:
+        found = self.place < len(self.data) and self.data[self.place] in members
+        self.place += found
+        return found
+
+    def _digits(self) -> bool:
+        start = self.place
+        self._skip(b"0123456789")
+        return self.place > start
 
 
 def is_json_number(text: bytes) -> bool:
@@ -242,17 +300,9 @@ def json_mismatch(body: bytes, expectation: bytes, trace: Trace) -> str:
     path, _, value = expectation.partition(b"=")
     scanner = JsonScanner(body, split_path(path), trace)
     scanner.scan()
-    found = scanner.found
-    if found is None:
+    if not scanner.found:
         return f"json {visible_text(path)} is not there"
-    if found == value or (scanner.kind == "string" and json_string(found) == value):
+    if scanner.means(value):
         return ""
-    if (
-        scanner.kind == "number"
-        and len(found) <= LONGEST_NUMBER
-        and len(value) <= LONGEST_NUMBER
-        and is_json_number(value)
-        and same_number(found, value)
-    ):
-        return ""
-    return f"json {visible_text(path)} is {visible_text(found)[:100]}, not {visible_text(value)}"
+    seen = visible_text(body[scanner.start : min(scanner.end, scanner.start + 100)])
+    return f"json {visible_text(path)} is {seen}, not {visible_text(value)}"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from contextlib import suppress
 from time import monotonic
 from typing import Any
 
@@ -31,7 +33,7 @@ MISSING = object()
 def scan(data: bytes, path: list[str]) -> Any:
     scanner = JsonScanner(data, [part.encode() for part in path], Trace(monotonic() + 5))
     scanner.scan()
-    return MISSING if scanner.found is None else json.loads(scanner.found)
+    return json.loads(data[scanner.start : scanner.end]) if scanner.found else MISSING
 
 
 def reach(value: Any, path: list[str]) -> Any:
@@ -166,3 +168,47 @@ def test_a_string_of_escapes_is_cut_off_by_the_deadline(escape: str) -> None:
     body = b'"' + f"\\{escape}".encode() * 2000 + b'"'
     with pytest.raises(Unhealthy, match="timeout"):
         JsonScanner(body, [], Trace(0)).scan()
+
+
+LONG = 200_000
+LONG_TEXTS = {
+    "escapes": b'"' + rb"\n" * (LONG // 2) + b'"',
+    "units": b'"' + rb"\u00e9" * (LONG // 6) + b'"',
+    "backslashes": b'"' + rb"\\" * (LONG // 2) + b'"',
+    "letters": b'"' + b"x" * LONG + b'"',
+    "emoji": b'"x' + "\U0001f600".encode() * (LONG // 4) + b'"',
+    "digits": b"1" * LONG,
+    "zeros behind a point": b"1." + b"0" * LONG,
+    "an exponent": b"1e" + b"0" * LONG + b"1",
+    "blanks": b" " * LONG + b"1",
+    "items": b"[" + b"1," * (LONG // 2) + b"1]",
+    "keys": b"{" + rb'"\u0061":1,' * (LONG // 11) + b'"b":1}',
+    "empty strings": b"[" + b'"",' * (LONG // 3) + b"1]",
+}
+
+
+@pytest.mark.parametrize("name", list(LONG_TEXTS))
+@pytest.mark.parametrize("form", ['{"a":%s}', '{"b":%s,"a":1}', '{%s:1,"a":1}', "[%s]"])
+def test_a_long_text_takes_no_memory_and_is_cut_off_by_the_deadline(name: str, form: str) -> None:
+    long = LONG_TEXTS[name]
+    body = form.encode().replace(b"%s", long)
+    tracemalloc.start()
+    try:
+        with suppress(Unhealthy):
+            json_mismatch(body, b"a=1", Trace(monotonic() + 600))
+        highest = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert highest < 60_000
+    with pytest.raises(Unhealthy, match=r"timeout|not JSON"):
+        json_mismatch(body, b"a=1", Trace(0))
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), st.integers(0, 2))
+def test_a_text_is_found_however_it_is_written(text: str, form: int) -> None:
+    units = text.encode("utf-16-be")
+    escaped = "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+    written = (json.dumps(text), json.dumps(text, ensure_ascii=False), f'"{escaped}"')[form]
+    trace = Trace(monotonic() + 60)
+    assert not json_mismatch(f'{{"k": {written}}}'.encode(), b"k=" + text.encode(), trace)
+    assert scan(f'{{{written}: 7, "{escaped}z": 8}}'.encode(), [text]) == 7
