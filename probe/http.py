@@ -90,7 +90,10 @@ def parse_head(head: bytes) -> Response:
     first, *lines = head.split(b"\n")
     fields: list[tuple[bytes, bytes]] = []
     status, reason = _parse_status_line(_without_return(first))
-    for raw in lines:
+    for number, raw in enumerate(lines):
+        if number > MOST_FIELDS:  # continuation lines, too: each is a copy of what it continues
+            msg = f"more than {MOST_FIELDS} header lines"
+            raise Unhealthy(msg)
         line = _without_return(raw)
         if not line:
             break
@@ -110,9 +113,6 @@ def parse_head(head: bytes) -> Response:
             msg = f"bad header line {quoted(line[:40])}"
             raise Unhealthy(msg)
         fields.append((name.lower(), value.strip(b" \t")))
-        if len(fields) > MOST_FIELDS:
-            msg = f"more than {MOST_FIELDS} header lines"
-            raise Unhealthy(msg)
     return Response(status, reason, fields)
 
 

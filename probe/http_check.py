@@ -26,6 +26,8 @@ from probe.version import USER_AGENT
 REDIRECTS = (301, 302, 303, 307, 308)
 OWN_FIELDS = ("content-length", "transfer-encoding", "connection")
 BODY_OPTIONS = ("contains", "not-contains", "json")
+LONGEST_LOCATION = 8192  # RFC 9110 section 4.1 asks for 8000
+LONGEST_HOP, MOST_HOPS = 200, 400  # characters
 AT_HOME_FIELDS = ("authorization", "cookie", "proxy-authorization", "host")
 
 
@@ -55,7 +57,7 @@ def check_http(options: Options, first: Url, trace: Trace) -> Steps[str]:
     """Make the request, follow redirects as far as allowed, and judge the last response."""
     url, follow = first, options.count("follow")
     method = options.text("method") if options.has("method") or not options.has("body") else "POST"
-    body, hops = options.data("body"), ""
+    body, hops, secrets = options.data("body"), "", options.secrets
     while True:
         same_origin = url.origin() == first.origin()
         stream = yield from _open_url(options, url, same_origin, trace)
@@ -65,14 +67,19 @@ def check_http(options: Options, first: Url, trace: Trace) -> Steps[str]:
             yield from stream.send(build_request(method, url.target, fields, body))
             trace.phase = f"waiting for the response of {stream.peer}"
             response = yield from read_response(stream)
-            _note_response(response, trace)
+            _note_response(response, trace, not options.count("follow"))
             location = response.field(b"location")
             if not location or not options.count("follow") or response.status not in REDIRECTS:
                 return hops + (yield from _judge(options, response, method, stream))
         finally:
             stream.close()
-        url = _next_url(url, location, options)
-        hops += f"{response.status} to {url.shown()}, then "
+        trace.check()
+        url = _next_url(url, location)
+        # What a server makes of its redirects is no secret of ours, and there may be a thousand of them with a thousand
+        # parameters each: only those of the last one are hidden, and only the last ones told.
+        options.secrets = secrets + url.secrets()
+        trace.note(f"redirected to {url.shown()[:LONGEST_HOP]}")
+        hops = f"{hops}{response.status} to {url.shown()[:LONGEST_HOP]}, then "[-MOST_HOPS:]
         if not follow:
             msg = f"{hops}no more: --follow {options.count('follow')} redirects are used up"
             raise Unhealthy(msg)
@@ -123,7 +130,10 @@ def _request_fields(
     return fields + given + [("Connection", b"close")]
 
 
-def _next_url(url: Url, location: bytes, options: Options) -> Url:
+def _next_url(url: Url, location: bytes) -> Url:
+    if len(location) > LONGEST_LOCATION:
+        msg = f"redirected to a Location of {len(location)} bytes, more than {LONGEST_LOCATION}"
+        raise Unhealthy(msg)
     try:
         following = join_url(url, location)
     except Usage as error:
@@ -132,17 +142,17 @@ def _next_url(url: Url, location: bytes, options: Options) -> Url:
     if url.scheme == "https" and following.scheme == "http":
         msg = f"redirected from https to {following.shown()}: not followed"
         raise Unhealthy(msg)
-    options.secrets += following.secrets()
     return following
 
 
-def _note_response(response: Response, trace: Trace) -> None:
+def _note_response(response: Response, trace: Trace, with_location: bool) -> None:
     if not trace.verbose:
         return
     trace.note(f"status {response.status} {visible_text(response.reason)}")
     for name, value in response.fields:
         key = name.decode()  # a token, so ASCII
-        trace.note(f"{key}: {'***' if is_secret_name(key) else visible_text(value)}")
+        if key != "location" or with_location:  # else it is told without what is secret in it
+            trace.note(f"{key}: {'***' if is_secret_name(key) else visible_text(value)}")
 
 
 def _judge(options: Options, response: Response, method: str, stream: Stream) -> Steps[str]:

@@ -120,7 +120,8 @@ def _without_dots(path: str) -> str:
     for index, segment in enumerate(segments):
         last = index == len(segments) - 1
         if segment == "..":
-            kept = kept[:-1]
+            if kept:
+                kept.pop()
         elif segment != ".":
             kept.append(segment)
         if last and segment in {".", ".."}:
@@ -143,11 +144,14 @@ def _percent_encode(data: bytes) -> str:
 
 def percent_decode(data: bytes) -> bytes:
     """Decode %XX; anything else stays as it is."""
+    if b"%" not in data:
+        return data
     plain, *pieces = data.split(b"%")
+    parts = [plain]
     for piece in pieces:
         digits = piece[:2]
         if len(digits) == 2 and not digits.strip(HEX_DIGITS):
-            plain += bytes([int(digits.decode(), 16)]) + piece[2:]
+            parts += [bytes([int(digits.decode(), 16)]), piece[2:]]
         else:
-            plain += b"%" + piece
-    return plain
+            parts += [b"%", piece]
+    return b"".join(parts)

@@ -166,6 +166,23 @@ def test_follow(probe: Probe) -> None:
     assert "--follow 1 redirects are used up" in short.stdout
 
 
+@pytest.mark.parametrize("query", ["&token=abcdef", "&a=%41", "&x", "/../a"])
+def test_a_long_chain_of_long_redirects_ends_in_time(probe: Probe, query: str) -> None:
+    """Each parameter that looks secret is hidden, and each address is told: that may not add up."""
+    many = http_reply("302 Found", header=f"Location: /x?{query * (8000 // len(query))}\r\n")
+    with serving(answer(many)) as server:
+        words = (f"http://{server.address}/", "--follow", "1000", "--timeout", "1s")
+        for form in ((), ("--verbose",)):
+            done = probe(*words, *form, cpu=4)
+            assert (done.returncode, "abcdef" in done.stdout) == (1, False)
+        few = probe(*words[:2], "3")
+    assert "--follow 3 redirects are used up" in few.stdout
+    longer = http_reply("302 Found", header=f"Location: /x?{query * (9000 // len(query))}\r\n")
+    with serving(answer(longer)) as server:
+        done = probe(f"http://{server.address}/", "--follow", "2")
+    assert (done.returncode, "more than 8192" in done.stdout) == (1, True)
+
+
 def test_credentials_stay_at_home(probe: Probe) -> None:
     seen: list[bytes] = []
     with serving(answer(http_reply(), seen)) as other:
