@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
@@ -224,3 +225,117 @@ def test_localhost_asks_nobody() -> None:
     assert known_addresses("LocalHost.", 0) == ["127.0.0.1", "::1"]
     assert known_addresses("app.localhost", 6) == ["::1"]
     assert known_addresses("notlocalhost", 0) is None
+
+
+QUERY = encode_header(b"ab") + encode_question("a.example", A)
+ANSWER = reply(QUERY, record(A, b"\x0a\0\0\1"))
+
+
+@given(st.integers(0, len(QUERY) - 1), st.integers(1, 255))
+def test_an_answer_repeats_the_question(place: int, change: int) -> None:
+    """The id, that it is an answer, the number of questions, and every byte of the question; the rest may differ."""
+    changed = bytearray(ANSWER)
+    changed[place] ^= change
+    counts = place in {0, 1, 4, 5} or (place == 2 and change & 0x80)
+    letter = place >= 12 and chr(QUERY[place]).isalpha() and change == 0x20
+    parsed = parse_reply(bytes(changed), QUERY)
+    if counts or (place >= 12 and not letter):
+        assert parsed is None
+    else:
+        assert parsed is not None
+
+
+@given(st.integers(0, len(QUERY) - 1))
+def test_less_than_the_question_is_no_answer(size: int) -> None:
+    assert parse_reply(ANSWER[:size], QUERY) is None
+
+
+@pytest.mark.parametrize("name", ["a.example", "b.example"])
+def test_an_answer_to_another_question_does_not_count(tmp_path: Path, name: str) -> None:
+    def answer(query: bytes) -> bytes:
+        other = query[:12] + encode_question(name, A)
+        return reply(other, record(A, b"\x0a\0\0\1"))
+
+    with name_server(answer) as port:
+        if name == "a.example":
+            assert resolve(tmp_path, "a.example", port, family=4) == ["10.0.0.1"]
+            return
+        with pytest.raises(TimeoutError):
+            resolve(tmp_path, "a.example", port, family=4, seconds=0.3)
+
+
+def test_an_answer_from_another_address_does_not_count(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.bind(("127.0.0.2", 0))
+        peers: list[object] = []
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind(("127.0.0.1", 0))
+
+            def serve() -> None:
+                with suppress(OSError):
+                    query, peer = server.recvfrom(4096)
+                    peers.append(peer)
+                    stranger.sendto(both(query), peer)
+
+            threading.Thread(target=serve, daemon=True).start()
+            with pytest.raises(TimeoutError):
+                resolve(tmp_path, "a.example", server.getsockname()[1], family=4, seconds=0.5)
+    assert peers
+
+
+def test_a_truncated_answer_is_never_taken_for_the_whole(tmp_path: Path) -> None:
+    def cut(query: bytes) -> bytes:
+        return reply(query, record(A, b"\x0a\0\0\x63"), flags=0x82)
+
+    with name_server(cut, tcp=both) as port:
+        assert resolve(tmp_path, "a.example", port, family=4) == ["10.0.0.1", "10.0.0.2"]
+    with (
+        name_server(cut, tcp=lambda query: both(b"\0\0" + query[2:])) as port,
+        pytest.raises(Unhealthy, match="format error"),
+    ):
+        resolve(tmp_path, "a.example", port, family=4)
+
+
+@given(st.lists(st.integers(0, 63), min_size=1, max_size=12), st.integers(0, 40))
+def test_pointers_that_lead_in_a_circle_end(targets: list[int], count: int) -> None:
+    """Names made of pointers to anywhere, themselves included."""
+    names = [bytes([0xC0, len(QUERY) + target]) for target in targets]
+    records = [record(A, b"\x0a\0\0\1", owner=name) for name in names]
+    records += [record(CNAME, name, owner=b"\xc0\x0c") for name in names] * count
+    parsed = parse_reply(reply(QUERY, *records), QUERY)
+    assert parsed is not None
+    assert set(parsed[2]) <= {"10.0.0.1"}
+
+
+def test_a_name_that_points_at_itself_is_nobodys() -> None:
+    good = record(A, b"\x0a\0\0\2")
+    first, second = (
+        record(A, b"\x0a\0\0\1", owner=bytes([0xC0, place]))
+        for place in (len(QUERY), len(QUERY) + len(good))
+    )
+    assert parse_reply(reply(QUERY, first, good), QUERY) == (0, False, [])
+    assert parse_reply(reply(QUERY, good, second), QUERY) == (0, False, ["10.0.0.2"])
+
+
+@given(st.binary(max_size=60), st.sampled_from(["hosts", "resolv"]))
+def test_any_bytes_in_the_files_of_the_machine(noise: bytes, which: str) -> None:
+    """NUL bytes, too."""
+    lines = b"".join(
+        keyword + noise + b"\n" + keyword + b"127.0.0.1\0" + noise + b" app\n"
+        for keyword in (b"nameserver ", b"search ", b"domain ", b"options ", b"", b"::1\0 ")
+    )
+    with TemporaryDirectory() as folder:
+        hosts, conf = Path(folder, "hosts"), Path(folder, "resolv")
+        hosts.write_bytes(lines if which == "hosts" else b"")
+        conf.write_bytes(lines if which == "resolv" else b"nameserver 127.0.0.1\n")
+        servers, _, _ = read_resolv_conf(bytes(conf))
+        assert all(known_addresses(server, 0) for server in servers)
+        if servers:
+            return  # somebody might live there
+        with suppress(Unhealthy, TimeoutError):
+            drive(
+                lambda trace: resolve_name(
+                    "app", 0, trace, hosts=bytes(hosts), conf=bytes(conf), port=1
+                ),
+                seconds=0.2,
+            )
