@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from probe.command import parse_command
 from probe.errors import Unhealthy, Usage
-from probe.grpc_check import prepare_grpc
-from probe.http_check import prepare_http
-from probe.local_checks import prepare_file, prepare_process
-from probe.options import Options, parse_command
+from probe.options import Options
 from probe.report import (
     LONGEST_SEEN,
     Outcome,
@@ -18,25 +16,10 @@ from probe.report import (
     verdict_line,
 )
 from probe.scheduler import Trace, run_tasks, with_retries
-from probe.server_checks import prepare_server
-from probe.socket_checks import prepare_tcp, prepare_unix
 from probe.system import arguments, environment, is_open, monotonic, write
 from probe.usage import help_text
 from probe.version import VERSION
 
-PREPARE = {
-    "http": prepare_http,
-    "tcp": prepare_tcp,
-    "unix": prepare_unix,
-    "grpc": prepare_grpc,
-    "redis": prepare_server,
-    "postgres": prepare_server,
-    "mysql": prepare_server,
-    "memcached": prepare_server,
-    "amqp": prepare_server,
-    "file": prepare_file,
-    "process": prepare_process,
-}
 STANDARD_OUTPUT = 1
 
 
@@ -82,9 +65,9 @@ def run_checks(checks: list[Options], started: float) -> list[Outcome]:
     retries, interval = common.count("retries"), common.seconds("interval")
     outcomes, traces, tasks = [], [], []
     for options in checks:
-        target, start = PREPARE[options.check](options)
+        target, start = options.check.prepare(options)
         trace = Trace(deadline, common.flag("verbose"))
-        outcomes.append(Outcome(options.check, target))
+        outcomes.append(Outcome(options.check.name, target))
         traces.append(trace)
         tasks.append(with_retries(start, trace, retries, interval))
     results = run_tasks(tasks, deadline)

@@ -8,7 +8,18 @@ from probe.http import Response, body_length, build_request, read_body, read_res
 from probe.json_path import json_mismatch
 from probe.kinds import Callable, Steps
 from probe.network import connect_host
-from probe.options import Options, is_secret_name
+from probe.options import (
+    CONTAINS,
+    IP_OPTIONS,
+    MAX_BODY,
+    PORT,
+    TLS_OPTIONS,
+    UNIX_SOCKET,
+    USER_AGENT_OPTION,
+    Check,
+    Options,
+    is_secret_name,
+)
 from probe.scheduler import Trace
 from probe.stream import Stream, open_stream
 from probe.tls import start_tls
@@ -172,3 +183,29 @@ def _body_problem(options: Options, body: bytes, cut: bool, trace: Trace) -> str
     if options.has("json"):
         return json_mismatch(body, options.data("json"), trace)
     return ""
+
+
+HTTP = Check(
+    "http",
+    "GET a URL; passes when the status is in --status",
+    (
+        ("url", "bytes", "", "http://HOST:PORT/PATH"),
+        PORT,
+        ("status", "status", "200-399", "codes that pass: 200-299,401 or 2xx"),
+        ("method", "token", "GET", "such as HEAD"),
+        ("header", "pairs", "", "'NAME: VALUE', repeatable; Host replaces Host"),
+        ("body", "raw", "", "send this (as POST unless --method says else)"),
+        CONTAINS,
+        ("not-contains", "raw", "", "text that must not be there"),
+        ("json", "path", "", "PATH=VALUE, such as status=ok or db.0.up=true"),
+        ("follow", "count", "0", "redirects to follow"),
+        UNIX_SOCKET,
+        USER_AGENT_OPTION,
+        ("basic-auth", "bytes", "", "USER:PASSWORD"),
+        ("connect-to", "text", "", "HOST:PORT to connect to; URL and Host stay"),
+        MAX_BODY,
+    )
+    + IP_OPTIONS
+    + TLS_OPTIONS,
+    prepare_http,
+)

@@ -32,7 +32,7 @@ def server_target(options: Options, default_port: int) -> str:
         return unix_address(path)[4]
     address = options.text("address")
     if not address and not default_port:
-        msg = f"{options.check} needs HOST:PORT (probe {options.check} --help)"
+        msg = f"{options.check.name} needs HOST:PORT (probe {options.check.name} --help)"
         raise Usage(msg)
     host, port = split_host_port(address, options.count("port") or default_port)
     port = options.count("port") or port
