@@ -17,8 +17,7 @@ from probe.report import (
 )
 from probe.scheduler import Trace, run_tasks, with_retries
 from probe.system import arguments, environment, is_open, monotonic, write
-from probe.usage import help_text
-from probe.version import VERSION
+from probe.usage import asked_text
 
 STANDARD_OUTPUT = 1
 
@@ -41,16 +40,15 @@ def main() -> int:
 def run(argv: list[bytes], environ: dict[bytes, bytes]) -> tuple[int, str]:
     """Return the exit code and what to print."""
     started = monotonic()
-    checks: list[Options] = []
+    text = asked_text(argv)
+    if text:
+        return 0, text
+    secrets: list[str] = []
     try:
-        checks = parse_command(argv, environ)
-        if checks[0].has("help"):
-            return 0, help_text(checks[0].check)
-        if checks[0].has("version"):
-            return 0, f"probe {VERSION}"
+        checks = parse_command(argv, environ, secrets)
         outcomes = run_checks(checks, started)
     except Usage as error:
-        mask = masker([secret for options in checks for secret in options.secrets])
+        mask = masker(secrets)
         if b"--json-output" in argv or b"PROBE_JSON_OUTPUT" in environ:
             return 1, json_report([], mask, f"bad usage: {error}")
         return 1, f"unhealthy: bad usage: {clipped(mask(str(error)), LONGEST_SEEN)}"
@@ -94,7 +92,7 @@ def _text(checks: list[Options], outcomes: list[Outcome]) -> str:
     common = checks[0]
     if common.flag("quiet"):
         return ""
-    mask = masker([secret for options in checks for secret in options.secrets])
+    mask = masker(common.secrets)
     if common.flag("json-output"):
         return json_report(outcomes, mask, "")
     if common.flag("verbose"):

@@ -34,9 +34,9 @@ def converse(stream: Stream, options: Options) -> Steps[str]:
             full = len(stream.buffer) > LONGEST_BANNER
             if full or not (yield from stream.fill()):
                 end = f"more than {LONGEST_BANNER} bytes" if full else "the end"
-                sent = quoted(bytes(stream.buffer[:60]))
-                msg = f"no {quoted(expected[:60])} up to {end}; it sent {sent}"
+                sent = quoted(bytes(stream.buffer), 60)
+                msg = f"no {quoted(expected, 60)} up to {end}; it sent {sent}"
                 raise Unhealthy(msg)
-        return f"connected, got {quoted(expected[:60])}"
+        return f"connected, got {quoted(expected, 60)}"
     finally:
         stream.close()

@@ -37,12 +37,13 @@ def _check_file(options: Options) -> Steps[str]:
             if mode & FILE_TYPE_MASK != REGULAR_FILE:
                 msg = "is not a regular file"
                 raise Unhealthy(msg)
-            wanted = options.data("contains")
             limit = parse_size(options.text("max-body"), 1 << 40)
-            if wanted not in read_bytes(path, limit):
-                cut = f" in its first {limit} bytes" if size > limit else ""
-                msg = f"{seen}, but does not contain {quoted(wanted[:100])}{cut}"
-                raise Unhealthy(msg)
+            content = read_bytes(path, limit)
+            for wanted in options.every("contains"):
+                if wanted not in content:
+                    cut = f" in its first {limit} bytes" if size > limit else ""
+                    msg = f"{seen}, but does not contain {quoted(wanted, 100)}{cut}"
+                    raise Unhealthy(msg)
             seen += ", contains as expected"
     except OSError as error:
         raise Unhealthy(error_reason(error)) from None

@@ -93,4 +93,10 @@ MYSQL = Check(
     "MySQL or MariaDB greets; --user also logs in",
     SERVER_OPTIONS + (USER,) + SWITCHED_TLS_OPTIONS,
     prepare_mysql,
+    (
+        ("h", "address"),
+        ("P", "port"),
+        ("S", "unix-socket"),
+        ("u", "user"),
+    ),  # as mysqladmin has them
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from probe.address import check_host, known_addresses, socket_address, split_host_port, unix_address
+from probe.address import known_addresses, socket_address, split_host_port, unix_address
 from probe.dns import resolve_name
 from probe.errors import Usage
 from probe.kinds import Steps
 from probe.options import Options
 from probe.scheduler import Trace
 from probe.stream import Stream, open_stream
+from probe.tls import check_tls_options
 
 
 def connect_host(host: str, port: int, family: int, trace: Trace) -> Steps[Stream]:
@@ -25,8 +26,7 @@ def connect_host(host: str, port: int, family: int, trace: Trace) -> Steps[Strea
 
 def server_target(options: Options, default_port: int) -> str:
     """Say what `open_server` will connect to; checks the options on the way."""
-    if options.has("server-name"):
-        check_host(options.text("server-name"))
+    check_tls_options(options, options.flag("tls"), False)
     path = options.data("unix-socket")
     if path:
         return unix_address(path)[4]

@@ -15,11 +15,15 @@ from probe.values import (
     parse_seconds,
     parse_size,
     parse_status,
+    secrets_in,
+    shown_text,
+    visible_text,
 )
 
 # An option is a row: its name, its kind, the default that the help shows, its help. A "text" is UTF-8; "bytes" are
 # whatever the server, the file system or a file take them for; "raw" ones may also hold line breaks and other controls.
-# A name has the same kind in every check.
+# "texts" are raw ones that can be repeated, as "pairs" and "path" can; "secret" ones are never shown. A name has the
+# same kind in every check.
 COMMON_OPTIONS = (
     ("timeout", "seconds", "3s", "one deadline for everything: 500ms, 3s, 1m"),
     ("retries", "count", "0", "more attempts, all within --timeout"),
@@ -47,11 +51,20 @@ TLS_OPTIONS = (
     ("key", "bytes", "", "PEM file with its key, if that is another file"),
 )
 SWITCHED_TLS_OPTIONS = (("tls", "flag", "", "use TLS"),) + TLS_OPTIONS
-CONTAINS = ("contains", "raw", "", "text that must be there")
+CONTAINS = ("contains", "texts", "", "text that must be there, repeatable")
 MAX_BODY = ("max-body", "size", "1M", "bytes to read at most")
 PATH = ("path", "bytes", "", "path")
 USER = ("user", "bytes", "", "name to log in with")
 USER_AGENT_OPTION = ("user-agent", "bytes", "", "default fromscratch-probe/VERSION")
+
+EXCLUSIVE = (
+    ("ipv4", "ipv6"),
+    ("quiet", "verbose"),
+    ("unix-socket", "connect-to"),
+    ("unix-socket", "address"),
+    ("insecure", "ca-file"),
+)
+REPEATED_KINDS = ("pairs", "texts", "path")
 
 TRUE_WORDS, FALSE_WORDS = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 SECRET_NAMES = (
@@ -74,6 +87,8 @@ class Check:
 
     The first of its options is its target, which needs no name. `prepare` checks the options (raising Usage) and
     returns what messages call the target, and the check itself, which returns what it saw or raises Unhealthy.
+    `aliases` are pairs of another name for an option, as other tools have it, and the option; `exclusive` are pairs of
+    options of which one says all.
     """
 
     def __init__(
@@ -82,11 +97,15 @@ class Check:
         purpose: str,
         options: tuple[Option, ...],
         prepare: Callable[[Options], tuple[str, Callable[[Trace], Steps[str]]]],
+        aliases: tuple[tuple[str, str], ...] = (),
+        exclusive: tuple[tuple[str, str], ...] = (),
     ) -> None:
         self.name = name
         self.purpose = purpose
         self.options = options
         self.prepare = prepare
+        self.aliases = aliases
+        self.exclusive = exclusive
 
 
 def _prepare_nothing(_: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
@@ -100,14 +119,35 @@ NO_CHECK = Check("", "", (), _prepare_nothing)
 class Options:
     """One check of a command line, and its options. The values have been checked when they are read from here."""
 
-    def __init__(self) -> None:
+    def __init__(self, secrets: list[str]) -> None:
         self.check = NO_CHECK
         self.values: dict[str, list[bytes]] = {}
-        self.secrets: list[str] = []
+        self.secrets = secrets  # what must never be shown, wherever it turns up later
 
     def known(self) -> tuple[Option, ...]:
         """Return the options that may be given here."""
         return self.check.options + COMMON_OPTIONS
+
+    def store(self, name: str, kind: str, value: bytes, source: str, variable: str) -> None:
+        """Check a value and keep it; raises Usage. `source` names it in messages, `variable` is where it is from."""
+        secret = kind == "secret" or is_secret_name(variable)
+        self.secrets += secrets_in(value)
+        if secret:
+            self.secrets += [visible_text(value), visible_text(value.partition(b":")[2])]
+        elif kind == "pairs" and is_secret_name(visible_text(value.partition(b":")[0])):
+            word = value.partition(b":")[2].strip()
+            self.secrets += [visible_text(word), visible_text(word.rpartition(b" ")[2])]
+        try:
+            check_value(kind, value)
+        except Usage as error:
+            msg = f"{source}: {'the value is not valid' if secret and value else error}"
+            raise Usage(msg) from None
+        off = kind == "flag" and lowered(value.decode()) in FALSE_WORDS
+        self.values[name] = self.values.get(name, []) + ([] if off else [value])
+
+    def every(self, name: str) -> list[bytes]:
+        """Return all values of an option that can be repeated."""
+        return self.values.get(name, [])
 
     def data(self, name: str) -> bytes:
         """Return the bytes of an option, or its default."""
@@ -122,8 +162,8 @@ class Options:
         return self.data(name).decode()
 
     def has(self, name: str) -> bool:
-        """Tell whether the option was given."""
-        return name in self.values
+        """Tell whether the option was given; a switch that is off was not."""
+        return bool(self.values.get(name))
 
     def flag(self, name: str) -> bool:
         """Tell whether a switch is on."""
@@ -160,7 +200,7 @@ def find_option(name: str, options: tuple[Option, ...]) -> Option | None:
 
 def check_value(kind: str, value: bytes) -> None:
     """Refuse what the option does not take, and line breaks and other controls (injection)."""
-    if kind not in {"raw", "escapes"} and has_controls(value):
+    if kind not in {"raw", "texts", "escapes"} and has_controls(value):
         msg = "line breaks and other control characters are not allowed here"
         raise Usage(msg)
     if not value:
@@ -177,13 +217,13 @@ def check_value(kind: str, value: bytes) -> None:
         raise Usage(msg)
     if kind == "escapes":
         parse_escapes(value)
-    elif kind not in {"raw", "bytes", "pairs"}:
+    elif kind not in {"raw", "texts", "bytes", "secret", "pairs"}:
         _check_word(kind, decode_text(value))
 
 
 def _check_word(kind: str, text: str) -> None:
     if kind == "flag" and lowered(text) not in TRUE_WORDS + FALSE_WORDS:
-        msg = f"'{text}' is neither true nor false"
+        msg = f"{shown_text(text)} is neither true nor false"
         raise Usage(msg)
     if kind == "seconds":
         parse_seconds(text)

@@ -74,4 +74,5 @@ POSTGRES = Check(
     "accepts connections (as pg_isready)",
     SERVER_OPTIONS + (USER,) + SWITCHED_TLS_OPTIONS,
     prepare_postgres,
+    (("h", "address"), ("p", "port"), ("U", "user")),  # as pg_isready has them
 )

@@ -49,7 +49,7 @@ def _judge_process(pid: bytes) -> str:
 def _check_pid_file(path: bytes) -> Steps[str]:
     yield from ()
     try:
-        pid = read_bytes(path, 64).strip()
+        pid = read_bytes(path, 64).partition(b"\n")[0].strip()  # postmaster.pid has more lines
     except OSError as error:
         raise Unhealthy(error_reason(error)) from None
     if not pid.isdigit():
@@ -96,4 +96,5 @@ PROCESS = Check(
         ("pid-file", "bytes", "", "file that holds the number of the process"),
     ),
     prepare_process,
+    exclusive=(("name", "pid-file"),),
 )

@@ -56,4 +56,5 @@ REDIS = Check(
     + (USER, ("password-file", "bytes", "", "file that holds the password"))
     + SWITCHED_TLS_OPTIONS,
     prepare_redis,
+    (("h", "address"), ("p", "port"), ("s", "unix-socket")),  # as redis-cli has them
 )

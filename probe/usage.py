@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
-from probe.checks import CHECKS
+from probe.checks import CHECKS, find_check
 from probe.kinds import Option
-from probe.options import COMMON_OPTIONS, NO_CHECK, Check
+from probe.options import COMMON_OPTIONS, NO_CHECK, TLS_OPTIONS, Check
+from probe.system import HAS_TLS
+from probe.values import visible_text
+from probe.version import VERSION
+
+HELP_WORDS = ("--help", "-help", "-h")
+
+
+def asked_text(argv: list[bytes]) -> str:
+    """Return the help or the version when nothing but that is asked for, else nothing.
+
+    Beside a check it would make everything healthy for ever, so it is no option of one.
+    """
+    words = [visible_text(word) for word in argv]
+    if len(words) == 1 and words[0] in HELP_WORDS + ("help",):
+        return help_text(NO_CHECK)
+    if len(words) == 1 and words[0] in {"--version", "-version"}:
+        return f"probe {VERSION}"
+    if len(words) == 2 and words[0] == "help":
+        words = [words[1], "--help"]
+    if len(words) == 2 and words[1] in HELP_WORDS:
+        check = find_check(words[0])
+        # There, -h is the host.
+        if check and not (words[1] == "-h" and ("h", "address") in check.aliases):
+            return help_text(check)
+    return ""
 
 
 def help_text(check: Check) -> str:
@@ -48,7 +73,10 @@ Options of all checks:
 
 def _option_lines(rows: tuple[Option, ...]) -> str:
     lines = []
-    for name, kind, default, text in rows:
+    for row in rows:
+        name, kind, default, text = row
+        if not HAS_TLS and (name == "tls" or row in TLS_OPTIONS):
+            continue
         word = name if kind == "flag" else f"{name} {value_word(kind)}"
         line = f"  --{word:22} {text}"
         lines.append(f"{line} (default {default})" if default else line)
@@ -57,4 +85,4 @@ def _option_lines(rows: tuple[Option, ...]) -> str:
 
 def value_word(kind: str) -> str:
     """Return what stands for the value of an option in its help."""
-    return "TEXT" if kind in {"raw", "bytes", "escapes"} else kind.upper()
+    return "TEXT" if kind in {"raw", "texts", "bytes", "secret", "escapes"} else kind.upper()

@@ -91,8 +91,7 @@ def parse(words: list[str], environment: dict[str, str] | None = None) -> None:
     """Raises Usage for what the probe would refuse."""
     environ = {name.encode(): value.encode() for name, value in (environment or {}).items()}
     for options in parse_command([word.encode() for word in words], environ):
-        if not options.has("help") and not options.has("version"):
-            options.check.prepare(options)
+        options.check.prepare(options)
 
 
 def exec_form(text: str) -> list[str]:

@@ -54,8 +54,7 @@ def test_any_command_line_is_understood_or_refused(
 ) -> None:
     try:
         for options in parse_command(argv, environ):
-            if not (options.has("help") or options.has("version")):
-                options.check.prepare(options)
+            options.check.prepare(options)
     except Usage:
         return
 
