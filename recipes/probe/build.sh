@@ -51,7 +51,7 @@ frozen)
     sh "$NEED_MICROPYTHON/src/headers.sh" "$NEED_MICROPYTHON/src" "$OUT" -std=gnu11 -DWITH_TLS "-I$RECIPE/port" \
         "-I$RECIPE" "-I$NEED_MICROPYTHON/src" -- $(interpreter) "$RECIPE/port/tls_micropython.c"
     "$NEED_MICROPYTHON/bin/micropython" "$NEED_MICROPYTHON/freeze.py" "$OUT/genhdr/qstrdefs.preprocessed.h" probe.mpy \
-        "$OUT/frozen.c"
+        >"$OUT/frozen.c"
     exit
     ;;
 compiled)

@@ -33,7 +33,7 @@ CLIENT = "probe.example"
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 
-@pytest.fixture(params=[one for one in interpreters() if one.has_tls])
+@pytest.fixture(params=[it for it in interpreters() if it.has_tls])
 def interpreter(request: pytest.FixtureRequest) -> Interpreter:
     """Only those that have TLS."""
     return Interpreter(request.param)
@@ -264,9 +264,8 @@ class TestWhatCannotBeUsed:
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         path = written(self.directory, "ed25519.pem", pem)
         said = self.refusal("--cert", self.certificate, "--key", path)
-        assert (
-            "does not fit" if interpreter is Interpreter.CPYTHON else "the client's key:"
-        ) in said
+        why = "does not fit" if interpreter is Interpreter.CPYTHON else "the client's key:"
+        assert why in said
 
     @settings(
         max_examples=15,

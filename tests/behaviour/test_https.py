@@ -76,6 +76,17 @@ def test_versions_and_keys(
     assert probe(url, "--ca-file", ca, "--contains", "secure secure").returncode == 0
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("curve", ["prime256v1", "X25519", "secp384r1", "secp521r1"])
+def test_servers_that_know_one_curve(
+    probe: Probe, authority: CA, ca: str, serve: Serve, version: ssl.TLSVersion, curve: str
+) -> None:
+    """Also those that the probe does not try first: TLS 1.3 then begins anew, RFC 8446 section 4.1.4."""
+    context = context_of(authority.issue_cert(HOST, key_type=KeyType.RSA), version, version)
+    context.set_ecdh_curve(curve)
+    assert probe(serve(context), "--ca-file", ca).returncode == 0
+
+
 def test_older_versions_are_refused(probe: Probe, authority: CA, ca: str, serve: Serve) -> None:
     with outdated():
         url = serve(outdated_context(authority.issue_cert(HOST)))

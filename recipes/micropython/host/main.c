@@ -59,23 +59,6 @@ static mp_obj_t open_whole(size_t count, const mp_obj_t *words, mp_map_t *more)
 }
 MP_DEFINE_CONST_FUN_OBJ_KW(mp_builtin_open_obj, 1, open_whole);
 
-/* Let print() write to a file from here on. */
-static mp_obj_t print_into(mp_obj_t path)
-{
-    fflush(stdout);
-    if (!freopen(mp_obj_str_get_str(path), "wb", stdout))
-        mp_raise_OSError_with_filename(errno, mp_obj_str_get_str(path));
-    return mp_const_none;
-}
-static MP_DEFINE_CONST_FUN_OBJ_1(print_into_object, print_into);
-
-static const mp_rom_map_elem_t host_names[] = {
-    {MP_ROM_QSTR(MP_QSTR_print_into), MP_ROM_PTR(&print_into_object)},
-};
-static MP_DEFINE_CONST_DICT(host_globals, host_names);
-const mp_obj_module_t host_module = {{&mp_type_module}, (mp_obj_dict_t *)&host_globals};
-MP_REGISTER_MODULE(MP_QSTR_host, host_module);
-
 static void compile_file(const char *file, const char *out, const char *name)
 {
     mp_lexer_t *lexer = mp_lexer_new_from_file(qstr_from_str(file));
@@ -106,8 +89,12 @@ static MP_NOINLINE int work(int count, char **words)
     nlr_buf_t nlr;
     if (nlr_push(&nlr)) {
         mp_print_t printer = {stderr, print_to};
-        if (mp_obj_is_subclass_fast(MP_OBJ_FROM_PTR(((mp_obj_base_t *)nlr.ret_val)->type), MP_OBJ_FROM_PTR(&mp_type_SystemExit)))
-            return mp_obj_exception_get_value(nlr.ret_val) == mp_const_none ? 0 : 1;
+        if (mp_obj_is_exact_type(MP_OBJ_FROM_PTR(nlr.ret_val), &mp_type_SystemExit)) {
+            mp_obj_t value = mp_obj_exception_get_value(MP_OBJ_FROM_PTR(nlr.ret_val));
+            mp_int_t code = 1;
+            fflush(stdout);
+            return value == mp_const_none ? 0 : mp_obj_get_int_maybe(value, &code) ? (int)code : 1;
+        }
         mp_obj_print_exception(&printer, MP_OBJ_FROM_PTR(nlr.ret_val));
         return 1;
     }
