@@ -24,6 +24,7 @@ OPTION_KINDS = {
     "basic-auth": ("bytes", ""),
     "body": ("raw", ""),
     "ca-file": ("bytes", ""),
+    "cert": ("bytes", ""),
     "connect-to": ("text", ""),
     "contains": ("raw", ""),
     "expect": ("escapes", ""),
@@ -36,6 +37,7 @@ OPTION_KINDS = {
     "ipv6": ("flag", ""),
     "json": ("path", ""),
     "json-output": ("flag", ""),
+    "key": ("bytes", ""),
     "max-age": ("seconds", ""),
     "max-body": ("size", "1M"),
     "metadata": ("pairs", ""),
@@ -63,7 +65,7 @@ OPTION_KINDS = {
 }
 COMMON_OPTIONS = ("timeout", "retries", "interval", "quiet", "verbose", "json-output")
 SERVER_OPTIONS = ("address", "port", "unix-socket", "ipv4", "ipv6")
-TLS_OPTIONS = ("ca-file", "insecure", "server-name")
+TLS_OPTIONS = ("ca-file", "insecure", "server-name", "cert", "key")
 SWITCHED_TLS_OPTIONS = ("tls",) + TLS_OPTIONS
 
 # Every check: the options it knows beside the common ones; the first is the one that needs no name.
@@ -386,6 +388,9 @@ def _finish(options: Options, environ: dict[bytes, bytes]) -> None:
         if options.has(first) and options.has(second):
             msg = f"--{first} and --{second} exclude each other"
             raise Usage(msg)
+    if options.has("key") and not options.has("cert"):
+        msg = "--key needs --cert, the certificate that the key belongs to"
+        raise Usage(msg)
     if not options.seconds("timeout"):
         msg = "--timeout must be more than 0"
         raise Usage(msg)

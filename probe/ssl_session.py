@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import posix
 import ssl
-from tempfile import NamedTemporaryFile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 WANTS_READ, WANTS_WRITE = 1, 2
 RECORD_SIZE = 16384
+# The last: the key is of another kind.
+MISFITS = {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"}
 
 
 class SslSession:
@@ -113,12 +117,25 @@ class SslSession:
 
 
 def _load_certificate(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """Load both from memory: ssl knows files only."""
-    with NamedTemporaryFile() as file:
-        file.write(certificate + b"\n" + key)
+    """Load both from memory: ssl knows files only, and a key must not be left on a disk."""
+    with _in_memory(certificate) as first, _in_memory(key) as second:
+        try:
+            # A password that is asked for would be read from the terminal.
+            context.load_cert_chain(first, second, password="")
+        except ssl.SSLError as error:
+            if error.reason not in MISFITS:
+                raise
+            msg = "the client's key does not fit its certificate"
+            raise ValueError(msg) from None
+
+
+@contextmanager
+def _in_memory(data: bytes) -> Iterator[str]:
+    """Give a path under which the data can be read."""
+    with os.fdopen(os.memfd_create("pem"), "wb") as file:
+        file.write(data)
         file.flush()
-        # A password that is asked for would be read from the terminal.
-        context.load_cert_chain(file.name, password="")
+        yield f"/proc/self/fd/{file.fileno()}"
 
 
 def _refusal(error: ssl.SSLError) -> ValueError:

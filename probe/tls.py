@@ -10,7 +10,11 @@ from probe.stream import Stream
 from probe.system import HAS_ANCHORS, HAS_TLS, open_tls
 from probe.values import visible_text
 
-LARGEST_CA_FILE = 1 << 20
+LARGEST_PEM_FILE = 1 << 20
+BEGIN_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+END_OF_KEY = b"PRIVATE KEY-----"
+PKCS8_ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
+OPENSSL_ENCRYPTED = b"Proc-Type: 4,ENCRYPTED"
 
 
 def start_tls(stream: Stream, host: str, options: Options, protocol: bytes) -> Steps[None]:
@@ -23,13 +27,16 @@ def start_tls(stream: Stream, host: str, options: Options, protocol: bytes) -> S
         msg = "this build has no TLS: use http://, or the variant of the probe that has it"
         raise Usage(msg)
     stream.trace.phase = f"making the TLS handshake with {stream.peer}"
-    authorities, insecure = _read_ca_file(options.data("ca-file")), options.flag("insecure")
+    authorities, insecure = _read_certificates(options, "ca-file"), options.flag("insecure")
+    certificate, key = _read_identity(options)
     if not (authorities or insecure or HAS_ANCHORS):
         msg = "this build has no CA certificates: give --ca-file (or --insecure)"
         raise Usage(msg)
     name = (options.text("server-name") or host.partition("%")[0]).encode()
     try:
-        session = open_tls(stream.descriptor, name, authorities, insecure, protocol, b"", b"")
+        session = open_tls(
+            stream.descriptor, name, authorities, insecure, protocol, certificate, key
+        )
         stream.tls = session
         want = session.handshake()
         while want:
@@ -41,16 +48,43 @@ def start_tls(stream: Stream, host: str, options: Options, protocol: bytes) -> S
         raise Unhealthy(msg) from None
 
 
-def _read_ca_file(path: bytes) -> bytes:
-    """Return the PEM file, which must not be empty: that would mean the certificates inside."""
+def _read_identity(options: Options) -> tuple[bytes, bytes]:
+    """Return what the client shows of itself, as PEM: its certificate, and the key to it."""
+    certificate = _read_certificates(options, "cert")
+    if not certificate:
+        return b"", b""
+    option = "key" if options.has("key") else "cert"
+    path, key = visible_text(options.data(option)), _read_pem(options, option)
+    if END_OF_KEY not in key:
+        more = "" if option == "key" else " (give --key)"
+        msg = f"--{option} {path} holds no private key in PEM form{more}"
+        raise Unhealthy(msg)
+    if PKCS8_ENCRYPTED in key or OPENSSL_ENCRYPTED in key:
+        msg = f"the key in {path} is encrypted: the probe has no password for it"
+        raise Unhealthy(msg)
+    return certificate, key
+
+
+def _read_certificates(options: Options, option: str) -> bytes:
+    """Return the file of an option; none when it is not given."""
+    data = _read_pem(options, option)
+    if data and BEGIN_CERTIFICATE not in data:
+        msg = f"--{option} {visible_text(options.data(option))} holds no certificate in PEM form"
+        raise Unhealthy(msg)
+    return data
+
+
+def _read_pem(options: Options, option: str) -> bytes:
+    """Return the file of an option, which must not be empty: that would mean that it is not given."""
+    path = options.data(option)
     if not path:
         return b""
     try:
-        authorities = read_bytes(path, LARGEST_CA_FILE)
+        data = read_bytes(path, LARGEST_PEM_FILE)
     except OSError as error:
-        msg = f"--ca-file {visible_text(path)} cannot be read: {error_reason(error)}"
+        msg = f"--{option} {visible_text(path)} cannot be read: {error_reason(error)}"
         raise Unhealthy(msg) from None
-    if not authorities:
-        msg = f"--ca-file {visible_text(path)} is empty"
+    if not data:
+        msg = f"--{option} {visible_text(path)} is empty"
         raise Unhealthy(msg)
-    return authorities
+    return data

@@ -12,6 +12,7 @@ import pytest
 from trustme import CA, KeyType
 
 from bench.sizes import anchors_in, bundle_in
+from tests.anchors import AnchorTools
 from tests.behaviour.conftest import Probe
 from tests.behaviour.servers import Handler, answer, drip, http_reply, read_request, serving
 from tests.behaviour.test_other_checks import SETTINGS, grpc_reply
@@ -73,6 +74,17 @@ def test_versions_and_keys(
 ) -> None:
     url = serve(context_of(authority.issue_cert(HOST, key_type=kind), version, version))
     assert probe(url, "--ca-file", ca, "--contains", "secure secure").returncode == 0
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("curve", ["prime256v1", "X25519", "secp384r1", "secp521r1"])
+def test_servers_that_know_one_curve(
+    probe: Probe, authority: CA, ca: str, serve: Serve, version: ssl.TLSVersion, curve: str
+) -> None:
+    """Also those that the probe does not try first: TLS 1.3 then begins anew, RFC 8446 section 4.1.4."""
+    context = context_of(authority.issue_cert(HOST, key_type=KeyType.RSA), version, version)
+    context.set_ecdh_curve(curve)
+    assert probe(serve(context), "--ca-file", ca).returncode == 0
 
 
 def test_older_versions_are_refused(probe: Probe, authority: CA, ca: str, serve: Serve) -> None:
@@ -141,6 +153,19 @@ def test_the_ca_file(probe: Probe, authority: CA, ca: str, serve: Serve, tmp_pat
     both = tmp_path / "both.pem"
     both.write_bytes(other.read_bytes() + Path(ca).read_bytes())
     assert probe(url, "--ca-file", str(both)).returncode == 0
+
+
+def test_a_ca_file_as_distributions_have_it(
+    probe: Probe,
+    authority: CA,
+    serve: Serve,
+    anchor_tools: AnchorTools,
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ca-certificates.crt"
+    path.write_bytes(anchor_tools.pem + authority.cert_pem.bytes())
+    url = serve(context_of(authority.issue_cert(HOST)))
+    assert probe(url, "--ca-file", str(path)).returncode == 0
 
 
 def test_an_intermediate(probe: Probe, authority: CA, ca: str, serve: Serve) -> None:

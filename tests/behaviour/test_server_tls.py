@@ -115,6 +115,22 @@ def test_over_a_unix_socket_it_is_localhost(
         assert probe(*words).returncode == 0
 
 
+def test_a_client_shows_its_certificate(
+    probe: Probe, authority: CA, ca: str, tmp_path: Path
+) -> None:
+    context = context_of(authority.issue_cert(HOST))
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    client = tmp_path / "client.pem"
+    authority.issue_cert("client").private_key_and_cert_chain_pem.write_to_path(str(client))
+    for check, case in CASES.items():
+        with serving(secured(case, context)) as server:
+            words = (check, server.address, "--tls", "--ca-file", ca, *case.options)
+            assert probe(*words, "--cert", str(client)).returncode == 0
+            if check != "mysql":  # it has nothing to say after the handshake
+                assert probe(*words).returncode == 1
+
+
 def test_a_login_to_mysql_goes_over_tls(probe: Probe, authority: CA, ca: str) -> None:
     seen: list[bytes] = []
     with serving(secured(LOGIN, context_of(authority.issue_cert(HOST)), seen)) as server:

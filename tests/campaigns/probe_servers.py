@@ -12,6 +12,7 @@ import json
 import resource
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from flow.context import ROOT
@@ -30,6 +31,7 @@ from tests.behaviour.servers import serving
 from tests.campaigns.campaign import Campaign, Case, Run, Violation
 from tests.campaigns.talks.make import make_talk
 from tests.campaigns.talks.talk import End, Talk
+from tests.campaigns.talks.wire import PLAIN, Wire
 
 GRACE = 5.0
 """Seconds that a check may last beyond its timeout."""
@@ -66,6 +68,8 @@ def speak(talk: Talk) -> Callable[[socket.socket], None]:
                 connection.sendall(step[start : start + talk.piece])
                 threading.Event().wait(talk.pause)
         match talk.end:
+            case End.CLOSE if isinstance(connection, ssl.SSLSocket):
+                connection.unwrap()
             case End.CLOSE:
                 connection.shutdown(socket.SHUT_WR)
             case End.RESET:
@@ -184,11 +188,17 @@ def check_output(ended: Ended, form: str) -> None:
         raise Violation(msg)
 
 
-def run_talk(talk: Talk, form: str, *, run: Runner = run_here) -> str:
+def run_talk(talk: Talk, form: str, *, run: Runner = run_here, wire: Wire = PLAIN) -> str:
     """Run one check against one server; return the outcome, or raise Violation."""
-    with serving(speak(talk)) as server:
-        target = f"http://{server.address}/health" if talk.check == "http" else server.address
-        words = [talk.check, target, *talk.words, f"--timeout={int(talk.timeout * 1000)}ms"]
+    if not wire.whole and talk.healthy:
+        talk = replace(talk, what=f"{talk.what}, changed below TLS", healthy=None)
+    with serving(wire.dress(speak(talk))) as server:
+        words = [talk.check, server.address]
+        if talk.check == "http":
+            words[1] = f"http{'s' if wire.secure else ''}://{server.address}/health"
+        elif wire.secure:
+            words += ["--tls"]
+        words += [*wire.words, *talk.words, f"--timeout={int(talk.timeout * 1000)}ms"]
         words += [form] if form else []
         ended = run(words, talk.timeout + GRACE)
     check_output(ended, form)
@@ -205,14 +215,15 @@ def run_talk(talk: Talk, form: str, *, run: Runner = run_here) -> str:
 
 
 @contextmanager
-def attack(choose: Callable[[Case], Runner]) -> Iterator[Run]:
-    """Each case: a server by chance, and the probe that ``choose`` says."""
+def attack(choose: Callable[[Case, Talk], tuple[Runner, Wire]]) -> Iterator[Run]:
+    """Each case: a server by chance, and the probe and the wire that ``choose`` says."""
     at_first = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def run(case: Case) -> str:
         talk = make_talk(case.random)
         form = case.random.choice(OUTPUTS)
-        outcome = run_talk(talk, form, run=choose(case))
+        runner, wire = choose(case, talk)
+        outcome = run_talk(talk, form, run=runner, wire=wire)
         if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > at_first + MEMORY:
             msg = f"this process grew by more than {MEMORY} KiB: {talk.check}, {talk.what}"
             raise Violation(msg)
@@ -225,6 +236,6 @@ CAMPAIGN = Campaign(
     name="probe-servers",
     purpose="Hostile servers: exit code 0 for all that is healthy and nothing else, in time, in bounded memory.",
     cases=10_000,
-    open=lambda: attack(lambda case: run_here if case.number % REAL else PYTHON),
+    open=lambda: attack(lambda case, _: (run_here if case.number % REAL else PYTHON, PLAIN)),
     rooms=("probe",),
 )

@@ -13,6 +13,7 @@ import pytest
 from tests.behaviour.servers import answer, http_reply, serving
 
 ROOT = Path(__file__).parents[3]
+MERGE = ROOT / "recipes" / "probe" / "merge.py"
 PLAIN_PYTHON_ONLY = {"ssl_session"}
 """Never merged: no frozen program has the ssl module."""
 SOURCES = sorted(
@@ -170,22 +171,31 @@ def test_only_the_entry_runs_anything() -> None:
                 assert path.name == "system.py"
 
 
-def merged() -> str:
-    """Do what the freezer does: all modules in one, in the order of their imports, without these imports."""
-    wanted = {
-        path.stem: own_imports(tree(path)) for path in SOURCES if not path.stem.startswith("__")
+def merged(*separate: str) -> str:
+    """All modules in one, as they are frozen; without those that are ``separate`` there."""
+    return subprocess.run(
+        [sys.executable, "-I", "-S", MERGE, ROOT / "probe", *separate],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+@pytest.mark.parametrize("separate", [(), ("system",)], ids=["whole", "without system"])
+def test_nothing_is_lost_in_the_merge(separate: tuple[str, ...]) -> None:
+    module = ast.parse(merged(*separate))
+    paths = [path for path in SOURCES if path.stem not in separate]
+    names = {name for path in paths for name in top_level_names(tree(path))}
+    assert names - {"__all__", "TYPE_CHECKING"} <= set(top_level_names(module))
+    imported = {
+        name
+        for node in module.body
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in (
+            [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module]
+        )
     }
-    order: list[str] = []
-    while len(order) < len(wanted):
-        order += sorted(n for n, needs in wanted.items() if n not in order and needs <= set(order))
-    body: list[ast.stmt] = []
-    for name in [*order, "__main__"]:
-        for node in tree(ROOT / "probe" / f"{name}.py").body:
-            own = isinstance(node, ast.ImportFrom) and (node.module or "").startswith("probe.")
-            future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
-            if not own and not future:
-                body.append(node)
-    return "from __future__ import annotations\n" + ast.unparse(ast.Module(body, []))
+    assert imported == (set(separate) or BUILT_IN - {"__future__"})
 
 
 # Imports of anything but the built-in modules fail as they do when frozen; so do the built-in functions that need io.
@@ -207,7 +217,8 @@ run(code, {{"__name__": "__main__", "__builtins__": builtins}})
 
 
 def test_merged_into_one_module_it_still_works(tmp_path: Path) -> None:
-    (tmp_path / "merged.py").write_text(merged())
+    without_annotations = "from __future__ import annotations\n"  # Nuitka leaves them out
+    (tmp_path / "merged.py").write_text(without_annotations + merged())
     (tmp_path / "run.py").write_text(FROZEN_LIKE.format(allowed=sorted(BUILT_IN)))
     with serving(answer(http_reply(body=b'{"a": "\\u00e9"}'))) as server:
         url = f"http://u:p@localhost:{server.port}/"

@@ -97,6 +97,20 @@ def test_an_option_of_another_check_is_refused() -> None:
         parse_command(b"tcp h:1 --status 200".split(), {})
 
 
+@pytest.mark.parametrize("check", [name for name in CHECK_NAMES if "key" in CHECK_OPTIONS[name]])
+def test_a_key_is_of_no_use_without_its_certificate(check: str) -> None:
+    for argv, environ in (
+        ([b"--key", b"/key"], {}),
+        ([], {b"PROBE_KEY": b"/key"}),
+        ([b"--key", b"/key", b"--and", b"http", b"http://x", b"--cert", b"/cert"], {}),
+    ):
+        with pytest.raises(Usage, match="--key needs --cert"):
+            parse_command([check.encode(), *argv], environ)
+    words: list[bytes] = [check.encode(), b"--key", b"/key"]
+    (options,) = parse_command(words, {b"PROBE_CERT": b"/cert"})
+    assert (options.data("key"), options.data("cert")) == (b"/key", b"/cert")
+
+
 def test_help_knows_every_check_and_option() -> None:
     assert list(CHECK_HELP) == list(CHECK_OPTIONS) == list(CHECK_NAMES) == list(PREPARE)
     assert set(OPTION_HELP) == set(OPTION_KINDS) - {"and", "help", "version"}
