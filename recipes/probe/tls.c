@@ -66,7 +66,7 @@ static void add_flaws(struct tls_reason *reason, uint32_t flags)
     } flaws[] = {
         {MBEDTLS_X509_BADCERT_EXPIRED, "it has expired"},
         {MBEDTLS_X509_BADCERT_FUTURE, "it is not valid yet"},
-        {MBEDTLS_X509_BADCERT_CN_MISMATCH, "it is for another name"},
+        {MBEDTLS_X509_BADCERT_CN_MISMATCH, "it does not match the server's name"},
         {MBEDTLS_X509_BADCERT_NOT_TRUSTED, "it is not correctly signed by the trusted CA"},
         {MBEDTLS_X509_BADCERT_KEY_USAGE | MBEDTLS_X509_BADCERT_EXT_KEY_USAGE | MBEDTLS_X509_BADCERT_NS_CERT_TYPE,
          "it is not meant for this use"},
