@@ -85,6 +85,8 @@ def _seen(result: str | Exception | None, trace: Trace) -> str:
         return trace.timeout_text()
     if isinstance(result, (str, Unhealthy)):
         return str(result)
+    if isinstance(result, MemoryError):
+        return "there is too little memory for it"
     return f"internal error: {type(result).__name__}: {result}"
 
 
