@@ -55,6 +55,10 @@ CONTAINS = ("contains", "texts", "", "text that must be there, repeatable")
 MAX_BODY = ("max-body", "size", "1M", "bytes to read at most")
 PATH = ("path", "bytes", "", "path")
 USER = ("user", "bytes", "", "name to log in with")
+PASSWORD_OPTIONS = (
+    ("password", "secret", "", "better --password-env NAME, of a variable"),
+    ("password-file", "bytes", "", "file that holds the password"),
+)
 USER_AGENT_OPTION = ("user-agent", "bytes", "", "default fromscratch-probe/VERSION")
 
 EXCLUSIVE = (
@@ -63,6 +67,7 @@ EXCLUSIVE = (
     ("unix-socket", "connect-to"),
     ("unix-socket", "address"),
     ("insecure", "ca-file"),
+    ("password", "password-file"),
 )
 REPEATED_KINDS = ("pairs", "texts", "path")
 

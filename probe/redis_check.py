@@ -5,7 +5,14 @@ from __future__ import annotations
 from probe.errors import Unhealthy
 from probe.files import read_secret
 from probe.kinds import Callable, Steps
-from probe.options import SERVER_OPTIONS, SWITCHED_TLS_OPTIONS, USER, Check, Options
+from probe.options import (
+    PASSWORD_OPTIONS,
+    SERVER_OPTIONS,
+    SWITCHED_TLS_OPTIONS,
+    USER,
+    Check,
+    Options,
+)
 from probe.scheduler import Trace
 from probe.server import LONGEST_LINE, prepare_server, shown_reply
 from probe.stream import Stream
@@ -21,8 +28,8 @@ def prepare_redis(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]
 
 def _talk_redis(stream: Stream, options: Options) -> Steps[str]:
     """PING, after AUTH if there is a password (https://redis.io/docs/latest/develop/reference/protocol-spec/)."""
-    if options.has("password-file"):
-        password = read_secret(options.data("password-file"))
+    if options.has("password-file") or options.has("password"):
+        password = options.data("password") or read_secret(options.data("password-file"))
         options.secrets.append(visible_text(password))
         user = [options.data("user")] if options.has("user") else []
         yield from stream.send(_redis_command([b"AUTH"] + user + [password]))
@@ -36,7 +43,7 @@ def _talk_redis(stream: Stream, options: Options) -> Steps[str]:
         return "PONG"
     if reply.startswith(b"-NOAUTH"):
         # Redis asks for the password before it tells that it is still loading: this is no "ready".
-        msg = "it asks for a password before it tells whether it is ready (give --password-file)"
+        msg = "it asks for a password before it tells whether it is ready (give --password-env or --password-file)"
         raise Unhealthy(msg)
     msg = f"no PONG but {shown_reply(reply)}"
     raise Unhealthy(msg)
@@ -52,9 +59,12 @@ def _redis_command(words: list[bytes]) -> bytes:
 REDIS = Check(
     "redis",
     "PING is answered by PONG (not: loading, busy)",
-    SERVER_OPTIONS
-    + (USER, ("password-file", "bytes", "", "file that holds the password"))
-    + SWITCHED_TLS_OPTIONS,
+    SERVER_OPTIONS + (USER,) + PASSWORD_OPTIONS + SWITCHED_TLS_OPTIONS,
     prepare_redis,
-    (("h", "address"), ("p", "port"), ("s", "unix-socket")),  # as redis-cli has them
+    (
+        ("h", "address"),
+        ("p", "port"),
+        ("s", "unix-socket"),
+        ("a", "password"),
+    ),  # as redis-cli has them
 )

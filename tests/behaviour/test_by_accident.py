@@ -199,3 +199,17 @@ def test_an_empty_ca_file_is_named(probe: Probe, tmp_path: Path) -> None:
     with serving(greet(first=b"")) as server:
         done = probe("tcp", server.address, "--tls", "--ca-file", str(empty))
     assert f"--ca-file {empty} is empty" in done.stdout or "has no TLS" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words", [["--password-env", "DB"], ["--password", "qvqv"], ["-a", "qvqv"]]
+)
+def test_a_password_is_sent_and_not_shown(probe: Probe, words: list[str]) -> None:
+    seen: list[bytes] = []
+    replies = (b"+OK\r\n", b"-ERR qvqv\r\n")
+    with serving(greet(replies=replies, seen=seen)) as server:
+        done = probe("redis", server.address, *words, env={"DB": "qvqv"})
+    assert seen[0] == b"*2\r\n$4\r\nAUTH\r\n$4\r\nqvqv\r\n"
+    assert (done.returncode, "qvqv" in done.stdout) == (1, False)
+    both = probe("redis", *words, "--password-file", "/none", env={"DB": "qvqv"})
+    assert "exclude each other" in both.stdout

@@ -65,7 +65,7 @@ def test_every_check_and_no_other() -> None:
 def test_no_option_that_does_not_exist() -> None:
     own = set(re.findall(r"`--([a-z-]+)[ `=]", PAGE))
     assert own - {row[0] for rows in OPTIONS.values() for row in rows} <= {
-        *("X-env", "url-env", "port-env", "format", "and", "help", "version"),
+        *("X-env", "password-env", "url-env", "port-env", "format", "and", "help", "version"),
     }
 
 
