@@ -5,7 +5,7 @@ from __future__ import annotations
 from probe.errors import Unhealthy, Usage
 from probe.kinds import Address
 from probe.system import INET, INET6, UNIX, interface_index, pack_address
-from probe.values import is_ascii, is_digits, lowered, parse_count, visible_text
+from probe.values import is_ascii, is_digits, lowered, parse_count, shown_text, visible_text
 
 HOST_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
 LONGEST_UNIX_PATH = 107
@@ -17,17 +17,17 @@ def split_host_port(text: str, default_port: int) -> tuple[str, int]:
     if text.startswith("["):
         host, bracket, port = text[1:].partition("]")
         if not bracket or not is_ipv6(host) or (port and not port.startswith(":")):
-            msg = f"'{text}' is not [IPv6]:PORT"
+            msg = f"{shown_text(text)} is not [IPv6]:PORT"
             raise Usage(msg)
         port = port[1:]
     elif text.count(":") > 1:
-        msg = f"'{text}': an IPv6 address is written in brackets, [::1]:80"
+        msg = f"{shown_text(text)}: an IPv6 address is written in brackets, [::1]:80"
         raise Usage(msg)
     else:
         host, _, port = text.partition(":")
         check_host(host or "localhost")
     if not port and not default_port:
-        msg = f"'{text}' has no port (write HOST:PORT)"
+        msg = f"{shown_text(text)} has no port (write HOST:PORT)"
         raise Usage(msg)
     return host or "localhost", parse_count(port, 1, 65535) if port else default_port
 
@@ -38,7 +38,7 @@ def check_host(host: str) -> None:
         msg = "an international host name must be given in its xn-- form (punycode)"
         raise Usage(msg)
     if not host or len(host) > 253 or host.strip(HOST_CHARACTERS):
-        msg = f"'{host}' is not a host name"
+        msg = f"{shown_text(host)} is not a host name"
         raise Usage(msg)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from probe.command import parse_command
 from probe.errors import Unhealthy, Usage
-from probe.grpc_check import prepare_grpc
-from probe.http_check import prepare_http
-from probe.local_checks import prepare_file, prepare_process
-from probe.options import Options, parse_command
+from probe.options import Options
 from probe.report import (
     LONGEST_SEEN,
     Outcome,
@@ -18,25 +16,9 @@ from probe.report import (
     verdict_line,
 )
 from probe.scheduler import Trace, run_tasks, with_retries
-from probe.server_checks import prepare_server
-from probe.socket_checks import prepare_tcp, prepare_unix
 from probe.system import arguments, environment, is_open, monotonic, write
-from probe.usage import help_text
-from probe.version import VERSION
+from probe.usage import asked_text
 
-PREPARE = {
-    "http": prepare_http,
-    "tcp": prepare_tcp,
-    "unix": prepare_unix,
-    "grpc": prepare_grpc,
-    "redis": prepare_server,
-    "postgres": prepare_server,
-    "mysql": prepare_server,
-    "memcached": prepare_server,
-    "amqp": prepare_server,
-    "file": prepare_file,
-    "process": prepare_process,
-}
 STANDARD_OUTPUT = 1
 
 
@@ -58,16 +40,15 @@ def main() -> int:
 def run(argv: list[bytes], environ: dict[bytes, bytes]) -> tuple[int, str]:
     """Return the exit code and what to print."""
     started = monotonic()
-    checks: list[Options] = []
+    text = asked_text(argv)
+    if text:
+        return 0, text
+    secrets: list[str] = []
     try:
-        checks = parse_command(argv, environ)
-        if checks[0].has("help"):
-            return 0, help_text(checks[0].check)
-        if checks[0].has("version"):
-            return 0, f"probe {VERSION}"
+        checks = parse_command(argv, environ, secrets)
         outcomes = run_checks(checks, started)
     except Usage as error:
-        mask = masker([secret for options in checks for secret in options.secrets])
+        mask = masker(secrets)
         if b"--json-output" in argv or b"PROBE_JSON_OUTPUT" in environ:
             return 1, json_report([], mask, f"bad usage: {error}")
         return 1, f"unhealthy: bad usage: {clipped(mask(str(error)), LONGEST_SEEN)}"
@@ -82,9 +63,9 @@ def run_checks(checks: list[Options], started: float) -> list[Outcome]:
     retries, interval = common.count("retries"), common.seconds("interval")
     outcomes, traces, tasks = [], [], []
     for options in checks:
-        target, start = PREPARE[options.check](options)
+        target, start = options.check.prepare(options)
         trace = Trace(deadline, common.flag("verbose"))
-        outcomes.append(Outcome(options.check, target))
+        outcomes.append(Outcome(options.check.name, target))
         traces.append(trace)
         tasks.append(with_retries(start, trace, retries, interval))
     results = run_tasks(tasks, deadline)
@@ -104,6 +85,8 @@ def _seen(result: str | Exception | None, trace: Trace) -> str:
         return trace.timeout_text()
     if isinstance(result, (str, Unhealthy)):
         return str(result)
+    if isinstance(result, MemoryError):
+        return "there is too little memory for it"
     return f"internal error: {type(result).__name__}: {result}"
 
 
@@ -111,7 +94,7 @@ def _text(checks: list[Options], outcomes: list[Outcome]) -> str:
     common = checks[0]
     if common.flag("quiet"):
         return ""
-    mask = masker([secret for options in checks for secret in options.secrets])
+    mask = masker(common.secrets)
     if common.flag("json-output"):
         return json_report(outcomes, mask, "")
     if common.flag("verbose"):

@@ -9,7 +9,7 @@ from probe.errors import Unhealthy, Usage
 from probe.hpack import HeaderDecoder, encode_fields
 from probe.kinds import Callable, Steps
 from probe.network import open_server, server_host, server_target
-from probe.options import Options
+from probe.options import SERVER_OPTIONS, SWITCHED_TLS_OPTIONS, USER_AGENT_OPTION, Check, Options
 from probe.scheduler import Trace
 from probe.stream import Stream
 from probe.system import monotonic
@@ -301,3 +301,17 @@ def _read_varint(data: bytes, place: int) -> tuple[int, int]:
         if data[place - 1] < 128:
             return number, place
     return 0, len(data) + 1
+
+
+GRPC = Check(
+    "grpc",
+    "grpc.health.v1.Health/Check says SERVING",
+    SERVER_OPTIONS
+    + (
+        ("service", "bytes", "", "name of the service (default: the server)"),
+        ("metadata", "pairs", "", "'NAME: VALUE', repeatable"),
+        USER_AGENT_OPTION,
+    )
+    + SWITCHED_TLS_OPTIONS,
+    prepare_grpc,
+)

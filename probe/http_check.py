@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probe.address import check_host, known_addresses, split_host_port, unix_address
+from probe.address import known_addresses, split_host_port, unix_address
 from probe.errors import Unhealthy, Usage
 from probe.http import (
     Response,
@@ -15,10 +15,21 @@ from probe.http import (
 from probe.json_path import json_mismatch
 from probe.kinds import Callable, Steps
 from probe.network import connect_host
-from probe.options import Options, is_secret_name
+from probe.options import (
+    CONTAINS,
+    IP_OPTIONS,
+    MAX_BODY,
+    PORT,
+    TLS_OPTIONS,
+    UNIX_SOCKET,
+    USER_AGENT_OPTION,
+    Check,
+    Options,
+    is_secret_name,
+)
 from probe.scheduler import Trace
 from probe.stream import Stream, open_stream
-from probe.tls import start_tls
+from probe.tls import check_tls_options, start_tls
 from probe.url import Url, join_url, parse_url, percent_decode
 from probe.values import base64_text, lowered, parse_size, parse_status, quoted, visible_text
 from probe.version import USER_AGENT
@@ -48,8 +59,7 @@ def prepare_http(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
         split_host_port(options.text("connect-to"), url.port)
     if options.has("unix-socket"):
         unix_address(options.data("unix-socket"))
-    if options.has("server-name"):
-        check_host(options.text("server-name"))
+    check_tls_options(options, url.scheme == "https", bool(options.count("follow")))
     return url.shown(), lambda trace: check_http(options, url, trace)
 
 
@@ -187,12 +197,52 @@ def _judge(options: Options, response: Response, method: str, stream: Stream) ->
 
 
 def _body_problem(options: Options, body: bytes, cut: bool, trace: Trace) -> str:
-    if options.has("contains") and options.data("contains") not in body:
-        return f"its {len(body)} bytes do not contain {quoted(options.data('contains')[:100])}"
-    if options.has("not-contains") and options.data("not-contains") in body:
-        return f"its body contains {quoted(options.data('not-contains')[:100])}"
+    for text in options.every("contains"):
+        if text not in body:
+            return f"its {len(body)} bytes do not contain {quoted(text, 100)}"
+    for text in options.every("not-contains"):
+        if text in body:
+            return f"its body contains {quoted(text, 100)}"
     if options.has("not-contains") and cut:
         return "its body is too long to say what it does not contain"
-    if options.has("json"):
-        return json_mismatch(body, options.data("json"), trace)
+    for condition in options.every("json"):
+        problem = json_mismatch(body, condition, trace)
+        if problem:
+            return problem
     return ""
+
+
+HTTP = Check(
+    "http",
+    "GET a URL; passes when the status is in --status",
+    (
+        ("url", "bytes", "", "http://HOST:PORT/PATH"),
+        PORT,
+        ("status", "status", "200-399", "codes that pass: 200-299,401 or 2xx"),
+        ("method", "token", "GET", "such as HEAD"),
+        ("header", "pairs", "", "'NAME: VALUE', repeatable; Host replaces Host"),
+        ("body", "raw", "", "send this (as POST unless --method says else)"),
+        CONTAINS,
+        ("not-contains", "texts", "", "text that must not be there, repeatable"),
+        ("json", "path", "", "PATH=VALUE, such as status=ok; repeatable"),
+        ("follow", "count", "0", "redirects to follow"),
+        UNIX_SOCKET,
+        USER_AGENT_OPTION,
+        ("basic-auth", "secret", "", "USER:PASSWORD"),
+        ("connect-to", "text", "", "HOST:PORT to connect to; URL and Host stay"),
+        MAX_BODY,
+    )
+    + IP_OPTIONS
+    + TLS_OPTIONS,
+    prepare_http,
+    # The flags of chrisaxiom/docker-health-check: "-url URL -code 200 -headers k:v -verb GET".
+    (
+        ("U", "url"),
+        ("H", "header"),
+        ("V", "method"),
+        ("C", "status"),
+        ("headers", "header"),
+        ("verb", "method"),
+        ("code", "status"),
+    ),
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Address", "Callable", "Steps", "TlsSession", "Wait"]
+__all__ = ["Address", "Callable", "Option", "Steps", "TlsSession", "Wait"]
 
 TYPE_CHECKING = False
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     # What to connect to: family, packed address or path of a Unix socket, port, scope; how messages call it.
     Address = tuple[int, bytes, int, int, str]
 
+    # A row of a table of options: name, kind, default, help.
+    Option = tuple[str, str, str, str]
+
     class TlsSession(Protocol):
         """What system.open_tls returns: 1 and 2 mean "wants to read" and "wants to write"."""
 
@@ -33,4 +36,4 @@ if TYPE_CHECKING:
             """Return the number of bytes taken, or -1 (wants to read), -2 (wants to write)."""
 
 else:
-    Address = Callable = Steps = TlsSession = Wait = object
+    Address = Callable = Option = Steps = TlsSession = Wait = object

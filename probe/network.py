@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from probe.address import check_host, known_addresses, socket_address, split_host_port, unix_address
+from probe.address import known_addresses, socket_address, split_host_port, unix_address
 from probe.dns import resolve_name
 from probe.errors import Usage
 from probe.kinds import Steps
 from probe.options import Options
 from probe.scheduler import Trace
 from probe.stream import Stream, open_stream
+from probe.tls import check_tls_options
 
 
 def connect_host(host: str, port: int, family: int, trace: Trace) -> Steps[Stream]:
@@ -25,14 +26,13 @@ def connect_host(host: str, port: int, family: int, trace: Trace) -> Steps[Strea
 
 def server_target(options: Options, default_port: int) -> str:
     """Say what `open_server` will connect to; checks the options on the way."""
-    if options.has("server-name"):
-        check_host(options.text("server-name"))
+    check_tls_options(options, options.flag("tls"), False)
     path = options.data("unix-socket")
     if path:
         return unix_address(path)[4]
     address = options.text("address")
     if not address and not default_port:
-        msg = f"{options.check} needs HOST:PORT (probe {options.check} --help)"
+        msg = f"{options.check.name} needs HOST:PORT (probe {options.check.name} --help)"
         raise Usage(msg)
     host, port = split_host_port(address, options.count("port") or default_port)
     port = options.count("port") or port

@@ -1,8 +1,10 @@
-"""From argv and the environment to checks with options. Two tables say what exists."""
+"""What a check and its options are, and the options that several checks share."""
 
 from __future__ import annotations
 
 from probe.errors import Usage
+from probe.kinds import Callable, Option, Steps
+from probe.scheduler import Trace
 from probe.values import (
     decode_text,
     has_controls,
@@ -13,120 +15,62 @@ from probe.values import (
     parse_seconds,
     parse_size,
     parse_status,
+    secrets_in,
+    shown_text,
     visible_text,
 )
 
-# Every option: its kind, and the default that its help shows. A "text" is UTF-8; "bytes" are whatever the server, the
-# file system or a file take them for; "raw" ones may also hold line breaks and other controls.
-OPTION_KINDS = {
-    "address": ("text", ""),
-    "and": ("flag", ""),
-    "basic-auth": ("bytes", ""),
-    "body": ("raw", ""),
-    "ca-file": ("bytes", ""),
-    "cert": ("bytes", ""),
-    "connect-to": ("text", ""),
-    "contains": ("raw", ""),
-    "expect": ("escapes", ""),
-    "follow": ("count", "0"),
-    "header": ("pairs", ""),
-    "help": ("flag", ""),
-    "insecure": ("flag", ""),
-    "interval": ("seconds", "1s"),
-    "ipv4": ("flag", ""),
-    "ipv6": ("flag", ""),
-    "json": ("path", ""),
-    "json-output": ("flag", ""),
-    "key": ("bytes", ""),
-    "max-age": ("seconds", ""),
-    "max-body": ("size", "1M"),
-    "metadata": ("pairs", ""),
-    "method": ("token", "GET"),
-    "name": ("bytes", ""),
-    "not-contains": ("raw", ""),
-    "password-file": ("bytes", ""),
-    "path": ("bytes", ""),
-    "pid-file": ("bytes", ""),
-    "port": ("port", ""),
-    "quiet": ("flag", ""),
-    "retries": ("count", "0"),
-    "send": ("escapes", ""),
-    "server-name": ("text", ""),
-    "service": ("bytes", ""),
-    "status": ("status", "200-399"),
-    "timeout": ("seconds", "3s"),
-    "tls": ("flag", ""),
-    "unix-socket": ("bytes", ""),
-    "url": ("bytes", ""),
-    "user": ("bytes", ""),
-    "user-agent": ("bytes", ""),
-    "verbose": ("flag", ""),
-    "version": ("flag", ""),
-}
-COMMON_OPTIONS = ("timeout", "retries", "interval", "quiet", "verbose", "json-output")
-SERVER_OPTIONS = ("address", "port", "unix-socket", "ipv4", "ipv6")
-TLS_OPTIONS = ("ca-file", "insecure", "server-name", "cert", "key")
-SWITCHED_TLS_OPTIONS = ("tls",) + TLS_OPTIONS
-
-# Every check: the options it knows beside the common ones; the first is the one that needs no name.
-CHECK_OPTIONS = {
-    "http": (
-        "url",
-        "port",
-        "status",
-        "method",
-        "header",
-        "body",
-        "contains",
-        "not-contains",
-        "json",
-        "follow",
-        "unix-socket",
-        "user-agent",
-        "basic-auth",
-        "connect-to",
-        "max-body",
-        "ipv4",
-        "ipv6",
-    )
-    + TLS_OPTIONS,
-    "tcp": SERVER_OPTIONS + ("send", "expect") + SWITCHED_TLS_OPTIONS,
-    "unix": ("path", "send", "expect"),
-    "grpc": SERVER_OPTIONS + ("service", "metadata", "user-agent") + SWITCHED_TLS_OPTIONS,
-    "redis": SERVER_OPTIONS + ("user", "password-file") + SWITCHED_TLS_OPTIONS,
-    "postgres": SERVER_OPTIONS + ("user",) + SWITCHED_TLS_OPTIONS,
-    "mysql": SERVER_OPTIONS + ("user",) + SWITCHED_TLS_OPTIONS,
-    "memcached": SERVER_OPTIONS + SWITCHED_TLS_OPTIONS,
-    "amqp": SERVER_OPTIONS + SWITCHED_TLS_OPTIONS,
-    "file": ("path", "max-age", "contains", "max-body"),
-    "process": ("name", "pid-file"),
-}
-# In the order of the help: a dictionary has none on MicroPython.
-CHECK_NAMES = (
-    "http",
-    "tcp",
-    "unix",
-    "grpc",
-    "redis",
-    "postgres",
-    "mysql",
-    "memcached",
-    "amqp",
-    "file",
-    "process",
+# An option is a row: its name, its kind, the default that the help shows, its help. A "text" is UTF-8; "bytes" are
+# whatever the server, the file system or a file take them for; "raw" ones may also hold line breaks and other controls.
+# "texts" are raw ones that can be repeated, as "pairs" and "path" can; "secret" ones are never shown. A name has the
+# same kind in every check.
+COMMON_OPTIONS = (
+    ("timeout", "seconds", "3s", "one deadline for everything: 500ms, 3s, 1m"),
+    ("retries", "count", "0", "more attempts, all within --timeout"),
+    ("interval", "seconds", "1s", "wait between attempts"),
+    ("quiet", "flag", "", "print nothing, only exit 0 or 1 (also -q)"),
+    ("verbose", "flag", "", "also print what happened on the way (also -v)"),
+    ("json-output", "flag", "", "print one JSON object"),
 )
+PORT = ("port", "port", "", "replaces the port, as in --port-env APP_PORT")
+UNIX_SOCKET = ("unix-socket", "bytes", "", "connect to this Unix socket instead")
+IP_OPTIONS = (
+    ("ipv4", "flag", "", "IPv4 only (also -4)"),
+    ("ipv6", "flag", "", "IPv6 only (also -6)"),
+)
+SERVER_OPTIONS = (
+    ("address", "text", "", "HOST:PORT; localhost is 127.0.0.1 and ::1"),
+    PORT,
+    UNIX_SOCKET,
+) + IP_OPTIONS
+TLS_OPTIONS = (
+    ("ca-file", "bytes", "", "PEM file to trust instead of the built-in ones"),
+    ("insecure", "flag", "", "do not check the certificate"),
+    ("server-name", "text", "", "name in the certificate, if not the host's"),
+    ("cert", "bytes", "", "PEM file with the certificate to show to the server"),
+    ("key", "bytes", "", "PEM file with its key, if that is another file"),
+)
+SWITCHED_TLS_OPTIONS = (("tls", "flag", "", "use TLS"),) + TLS_OPTIONS
+CONTAINS = ("contains", "texts", "", "text that must be there, repeatable")
+MAX_BODY = ("max-body", "size", "1M", "bytes to read at most")
+PATH = ("path", "bytes", "", "path")
+USER = ("user", "bytes", "", "name to log in with")
+PASSWORD_OPTIONS = (
+    ("password", "secret", "", "better --password-env NAME, of a variable"),
+    ("password-file", "bytes", "", "file that holds the password"),
+)
+USER_AGENT_OPTION = ("user-agent", "bytes", "", "default fromscratch-probe/VERSION")
 
-SHORT_NAMES = {"4": "ipv4", "6": "ipv6", "h": "help", "q": "quiet", "v": "verbose"}
-# The flags of chrisaxiom/docker-health-check: "-url URL -code 200 -headers k:v -verb GET".
-GO_NAMES = {
-    "U": "url",
-    "H": "header",
-    "V": "method",
-    "C": "status",
-    "headers": "header",
-    "verb": "method",
-    "code": "status",
-}
+EXCLUSIVE = (
+    ("ipv4", "ipv6"),
+    ("quiet", "verbose"),
+    ("unix-socket", "connect-to"),
+    ("unix-socket", "address"),
+    ("insecure", "ca-file"),
+    ("password", "password-file"),
+)
+REPEATED_KINDS = ("pairs", "texts", "path")
+
 TRUE_WORDS, FALSE_WORDS = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 SECRET_NAMES = (
     "auth",
@@ -139,31 +83,92 @@ SECRET_NAMES = (
     "signature",
     "credential",
 )
-MOST_CHECKS, HIGHEST_COUNT = 16, 1000
+HIGHEST_COUNT = 1000
 LARGEST_BODY = 2 << 20  # a body is held in memory, for a moment thrice: this stays below 16 MB
-ENVIRONMENT_PREFIX = b"PROBE_"
+
+
+class Check:
+    """A kind of check. All of it stands in its module; a row of probe/checks.py makes it known.
+
+    The first of its options is its target, which needs no name. `prepare` checks the options (raising Usage) and
+    returns what messages call the target, and the check itself, which returns what it saw or raises Unhealthy.
+    `aliases` are pairs of another name for an option, as other tools have it, and the option; `exclusive` are pairs of
+    options of which one says all.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        purpose: str,
+        options: tuple[Option, ...],
+        prepare: Callable[[Options], tuple[str, Callable[[Trace], Steps[str]]]],
+        aliases: tuple[tuple[str, str], ...] = (),
+        exclusive: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        self.name = name
+        self.purpose = purpose
+        self.options = options
+        self.prepare = prepare
+        self.aliases = aliases
+        self.exclusive = exclusive
+
+
+def _prepare_nothing(_: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
+    msg = "no check is named"
+    raise Usage(msg)
+
+
+NO_CHECK = Check("", "", (), _prepare_nothing)
 
 
 class Options:
-    """One check and its options. The values have been checked when they are read from here."""
+    """One check of a command line, and its options. The values have been checked when they are read from here."""
 
-    def __init__(self) -> None:
-        self.check = ""
+    def __init__(self, secrets: list[str]) -> None:
+        self.check = NO_CHECK
         self.values: dict[str, list[bytes]] = {}
-        self.secrets: list[str] = []
+        self.secrets = secrets  # what must never be shown, wherever it turns up later
+
+    def known(self) -> tuple[Option, ...]:
+        """Return the options that may be given here."""
+        return self.check.options + COMMON_OPTIONS
+
+    def store(self, name: str, kind: str, value: bytes, source: str, variable: str) -> None:
+        """Check a value and keep it; raises Usage. `source` names it in messages, `variable` is where it is from."""
+        secret = kind == "secret" or is_secret_name(variable)
+        self.secrets += secrets_in(value)
+        if secret:
+            self.secrets += [visible_text(value), visible_text(value.partition(b":")[2])]
+        elif kind == "pairs" and is_secret_name(visible_text(value.partition(b":")[0])):
+            word = value.partition(b":")[2].strip()
+            self.secrets += [visible_text(word), visible_text(word.rpartition(b" ")[2])]
+        try:
+            check_value(kind, value)
+        except Usage as error:
+            msg = f"{source}: {'the value is not valid' if secret and value else error}"
+            raise Usage(msg) from None
+        off = kind == "flag" and lowered(value.decode()) in FALSE_WORDS
+        self.values[name] = self.values.get(name, []) + ([] if off else [value])
+
+    def every(self, name: str) -> list[bytes]:
+        """Return all values of an option that can be repeated."""
+        return self.values.get(name, [])
 
     def data(self, name: str) -> bytes:
         """Return the bytes of an option, or its default."""
         found = self.values.get(name)
-        return found[-1] if found else OPTION_KINDS[name][1].encode()
+        if found:
+            return found[-1]
+        row = find_option(name, self.known())
+        return row[2].encode() if row else b""
 
     def text(self, name: str) -> str:
         """Return the text of an option that is UTF-8, or its default."""
         return self.data(name).decode()
 
     def has(self, name: str) -> bool:
-        """Tell whether the option was given."""
-        return name in self.values
+        """Tell whether the option was given; a switch that is off was not."""
+        return bool(self.values.get(name))
 
     def flag(self, name: str) -> bool:
         """Tell whether a switch is on."""
@@ -190,104 +195,17 @@ class Options:
         return found
 
 
-def parse_command(argv: list[bytes], environ: dict[bytes, bytes]) -> list[Options]:
-    """Read a command line (without the program's name) and the environment; raises Usage."""
-    if not argv and not _settings(environ):
-        msg = "nothing to check (try: probe http http://localhost:8080/health, or probe --help)"
-        raise Usage(msg)
-    checks: list[Options] = []
-    common, place = {}, 0
-    while True:
-        options, place = _read_segment(argv, place, environ)
-        checks.append(options)
-        for name in COMMON_OPTIONS:
-            if name in options.values:
-                common[name] = options.values[name]
-        if options.has("help") or options.has("version") or place >= len(argv):
-            break
-        place += 1  # the --and
-        if len(checks) == MOST_CHECKS:
-            msg = f"more than {MOST_CHECKS} checks"
-            raise Usage(msg)
-    for options in checks:
-        if options.has("help") or options.has("version"):
-            return [options]
-    for options in checks:
-        options.values.update(common)
-        _finish(options, environ)
-    return checks
-
-
-def _read_segment(
-    argv: list[bytes], place: int, environ: dict[bytes, bytes]
-) -> tuple[Options, int]:
-    """Read one check, up to --and or the end."""
-    options, only_plain = Options(), False
-    plain: list[bytes] = []
-    while place < len(argv):
-        word = argv[place]
-        if only_plain or not word.startswith(b"-") or word == b"-":
-            plain.append(word)
-        elif word == b"--":
-            only_plain = True
-        elif word == b"--and":
-            break
-        else:
-            place = _read_option(options, argv, place, environ)
-        place += 1
-    _take_plain(options, plain)
-    return options, place
-
-
-def _read_option(
-    options: Options, argv: list[bytes], place: int, environ: dict[bytes, bytes]
-) -> int:
-    """Read the option at this place; return the place of its last word."""
-    given, equals, value = argv[place].partition(b"=")
-    word = visible_text(given)
-    name = word.lstrip("-")
-    name = GO_NAMES.get(name, name)
-    if len(name) == 1 and not word.startswith("--"):
-        name = SHORT_NAMES.get(name, name)
-    from_environment = name not in OPTION_KINDS and name.endswith("-env")
-    name = name[:-4] if from_environment else name
-    if name not in OPTION_KINDS or len(word) - len(word.lstrip("-")) > 2 or name == "and":
-        msg = f"unknown option {word}{_perhaps(name, OPTION_KINDS, '--')} (probe --help)"
-        raise Usage(msg)
-    kind = OPTION_KINDS[name][0]
-    if kind == "flag" and not from_environment:
-        value = value if equals else b"true"
-    elif not equals:
-        place += 1
-        if place >= len(argv) or argv[place] == b"--and":
-            msg = f"{word} needs a value"
-            raise Usage(msg)
-        value = argv[place]
-    if from_environment:
-        variable, value = value, environ.get(value, b"")
-        if not value:
-            msg = f"the environment variable {visible_text(variable)}, named by {word}, is not set or empty"
-            raise Usage(msg)
-    _store(options, name, kind, value, word)
-    return place
-
-
-def _store(options: Options, name: str, kind: str, value: bytes, source: str) -> None:
-    """Check a value and keep it."""
-    try:
-        check_value(kind, value)
-    except Usage as error:
-        msg = f"{source}: {error}"
-        raise Usage(msg) from None
-    if kind == "pairs" and name in options.values:
-        options.values[name].append(value)
-    else:
-        options.values[name] = [value]
+def find_option(name: str, options: tuple[Option, ...]) -> Option | None:
+    """Return the row of an option."""
+    for row in options:
+        if row[0] == name:
+            return row
+    return None
 
 
 def check_value(kind: str, value: bytes) -> None:
     """Refuse what the option does not take, and line breaks and other controls (injection)."""
-    if kind not in {"raw", "escapes"} and has_controls(value):
+    if kind not in {"raw", "texts", "escapes"} and has_controls(value):
         msg = "line breaks and other control characters are not allowed here"
         raise Usage(msg)
     if not value:
@@ -304,13 +222,13 @@ def check_value(kind: str, value: bytes) -> None:
         raise Usage(msg)
     if kind == "escapes":
         parse_escapes(value)
-    elif kind not in {"raw", "bytes", "pairs"}:
+    elif kind not in {"raw", "texts", "bytes", "secret", "pairs"}:
         _check_word(kind, decode_text(value))
 
 
 def _check_word(kind: str, text: str) -> None:
     if kind == "flag" and lowered(text) not in TRUE_WORDS + FALSE_WORDS:
-        msg = f"'{text}' is neither true nor false"
+        msg = f"{shown_text(text)} is neither true nor false"
         raise Usage(msg)
     if kind == "seconds":
         parse_seconds(text)
@@ -324,126 +242,7 @@ def _check_word(kind: str, text: str) -> None:
         parse_status(text)
 
 
-def _take_plain(options: Options, plain: list[bytes]) -> None:
-    """Give the words without a dash their meaning: the check's name and its target."""
-    words = [visible_text(word) for word in plain]
-    if words and words[0] in CHECK_OPTIONS:
-        options.check = words.pop(0)
-    elif words and "://" in words[0]:
-        options.check = "http"
-    elif words and words[0] == "help" and not options.values:
-        options.values["help"] = [b"true"]
-        options.check = words[1] if words[1:] and words[1] in CHECK_OPTIONS else ""
-        return
-    elif words:
-        word = words[0] if len(words[0]) <= 40 and "@" not in words[0] else "this"
-        guess = _perhaps(word, CHECK_OPTIONS, "")
-        msg = f"'{word}' is not a check{guess} (one of {', '.join(CHECK_NAMES)})"
-        raise Usage(msg)
-    if not words:
-        return
-    if len(words) > 1:
-        # Not shown: the words may be parts of a secret whose quotes were forgotten.
-        extra = len(words) - 1
-        msg = (
-            f"{extra} words too many (quote values that hold spaces; probe {options.check} --help)"
-        )
-        raise Usage(msg)
-    name = CHECK_OPTIONS[options.check][0]
-    if options.has(name):
-        msg = f"the {name} is given twice"
-        raise Usage(msg)
-    _store(options, name, OPTION_KINDS[name][0], plain[-1], name)
-
-
-def _settings(environ: dict[bytes, bytes]) -> list[tuple[str, str, bytes]]:
-    """Return (option, variable, value) of the environment, in the order of the alphabet."""
-    settings = []
-    for key in sorted([key for key in environ if key.startswith(ENVIRONMENT_PREFIX)]):
-        variable = visible_text(key)
-        name = lowered(variable[len(ENVIRONMENT_PREFIX) :]).replace("_", "-")
-        settings.append((name, variable, environ[key]))
-    return settings
-
-
-def _finish(options: Options, environ: dict[bytes, bytes]) -> None:
-    """Find out which check is meant, add the environment, and see that all fits together."""
-    settings = [setting for setting in _settings(environ) if setting[2]]
-    if not options.check:
-        options.check = _implied_check(options, settings)
-    known = CHECK_OPTIONS[options.check] + COMMON_OPTIONS
-    for name in sorted(options.values):
-        if name not in known:
-            owners = [check for check in CHECK_NAMES if name in CHECK_OPTIONS[check]]
-            msg = f"--{name} is an option of {', '.join(owners)}, not of {options.check}"
-            raise Usage(msg)
-    given = list(options.values)
-    for name, variable, value in settings:
-        if name in known and name not in given:
-            kind = OPTION_KINDS[name][0]
-            for line in value.strip(b"\n").split(b"\n") if kind == "pairs" else [value]:
-                _store(options, name, kind, line, variable)
-            given.append(name)
-    for first, second in (("ipv4", "ipv6"), ("quiet", "verbose"), ("unix-socket", "connect-to")):
-        if options.has(first) and options.has(second):
-            msg = f"--{first} and --{second} exclude each other"
-            raise Usage(msg)
-    if options.has("key") and not options.has("cert"):
-        msg = "--key needs --cert, the certificate that the key belongs to"
-        raise Usage(msg)
-    if not options.seconds("timeout"):
-        msg = "--timeout must be more than 0"
-        raise Usage(msg)
-    _collect_secrets(options)
-
-
-def _implied_check(options: Options, settings: list[tuple[str, str, bytes]]) -> str:
-    """Say which check is meant when none is named."""
-    for name, variable, value in settings:
-        if name == "check":
-            named = visible_text(value)
-            if named not in CHECK_OPTIONS:
-                msg = f"{variable}: '{named}' is not a check{_perhaps(named, CHECK_OPTIONS, '')}"
-                raise Usage(msg)
-            return named
-    if options.has("url") or [setting for setting in settings if setting[0] == "url"]:
-        return "http"
-    if options.has("pid-file"):
-        return "process"
-    msg = f"no check is named (one of {', '.join(CHECK_NAMES)}; try: probe http http://localhost:8080/health)"
-    raise Usage(msg)
-
-
-def _collect_secrets(options: Options) -> None:
-    """Remember what must never be shown, wherever it turns up later."""
-    if options.has("basic-auth"):
-        secret = options.data("basic-auth")
-        options.secrets += [visible_text(secret), visible_text(secret.partition(b":")[2])]
-    for name, value in options.pairs("header") + options.pairs("metadata"):
-        if is_secret_name(name):
-            options.secrets += [visible_text(value), visible_text(value.rpartition(b" ")[2])]
-
-
 def is_secret_name(name: str) -> bool:
     """Tell whether a header or query parameter of this name likely holds a credential."""
     word = lowered(name)
     return any(secret in word for secret in SECRET_NAMES) or word in {"sig", "pass", "pwd"}
-
-
-def _perhaps(
-    word: str, known: dict[str, tuple[str, ...]] | dict[str, tuple[str, str]], dashes: str
-) -> str:
-    """Return a guess at what was meant, or nothing."""
-    distance, name = min([(_distance(word[:24], name), name) for name in known])
-    return f", perhaps {dashes}{name}" if distance <= min(3, (len(word) + 1) // 2) else ""
-
-
-def _distance(left: str, right: str) -> int:
-    """Return the Levenshtein distance of two words."""
-    row = list(range(len(right) + 1))
-    for i, one in enumerate(left, 1):
-        before = row
-        row = [i]
-        for j, other in enumerate(right, 1):
-            row.append(min(before[j] + 1, row[-1] + 1, before[j - 1] + (one != other)))
-    return row[-1]

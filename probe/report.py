@@ -31,12 +31,16 @@ class Outcome:
 
 def masker(secrets: list[str]) -> Callable[[str], str]:
     """Return a function that makes a text printable, with *** for every secret in it."""
-    lengths = {(-len(secret), secret) for secret in secrets if len(secret) >= SHORTEST_MASKED}
+    lengths = {
+        (-len(secret), secret)
+        for secret in secrets
+        if len(secret) >= SHORTEST_MASKED or secret.endswith("@")
+    }
     known = [secret for _, secret in sorted(lengths)]
 
     def mask(text: str) -> str:
         for secret in known:
-            text = text.replace(secret, "***")
+            text = text.replace(secret, "***@" if secret.endswith("@") else "***")
         return printable(text)
 
     return mask

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from probe.address import check_host
 from probe.errors import Unhealthy, Usage
 from probe.files import error_reason, read_bytes
 from probe.kinds import Steps
-from probe.options import Options
+from probe.options import TLS_OPTIONS, Options
 from probe.stream import Stream
 from probe.system import HAS_ANCHORS, HAS_TLS, open_tls
 from probe.values import visible_text
 
+NO_TLS = "this build has no TLS: use http://, or the variant of the probe that has it"
 LARGEST_PEM_FILE = 1 << 20
 BEGIN_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 END_OF_KEY = b"PRIVATE KEY-----"
 PKCS8_ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 OPENSSL_ENCRYPTED = b"Proc-Type: 4,ENCRYPTED"
+
+
+def check_tls_options(options: Options, used: bool, perhaps_later: bool) -> None:
+    """Refuse TLS that is not there, and options of TLS that would have no effect; raises Usage."""
+    if used and not HAS_TLS:
+        raise Usage(NO_TLS)
+    for name, _, _, _ in TLS_OPTIONS:
+        if options.has(name) and not (used or perhaps_later):
+            way = "https://" if options.has("url") else "--tls"
+            msg = f"--{name} has no effect without TLS ({way})"
+            raise Usage(msg)
+    if options.has("server-name"):
+        check_host(options.text("server-name"))
 
 
 def start_tls(stream: Stream, host: str, options: Options, protocol: bytes) -> Steps[None]:
@@ -24,8 +39,7 @@ def start_tls(stream: Stream, host: str, options: Options, protocol: bytes) -> S
         msg = f"{stream.peer} sent more before the TLS handshake than it may"
         raise Unhealthy(msg)
     if not HAS_TLS:
-        msg = "this build has no TLS: use http://, or the variant of the probe that has it"
-        raise Usage(msg)
+        raise Usage(NO_TLS)
     stream.trace.phase = f"making the TLS handshake with {stream.peer}"
     authorities, insecure = _read_certificates(options, "ca-file"), options.flag("insecure")
     certificate, key = _read_identity(options)

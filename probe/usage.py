@@ -1,73 +1,44 @@
-"""The help, made from the option tables."""
+"""The help, made from the tables of checks and options."""
 
 from __future__ import annotations
 
-from probe.options import CHECK_NAMES, CHECK_OPTIONS, COMMON_OPTIONS, OPTION_KINDS
+from probe.checks import CHECKS, find_check
+from probe.kinds import Option
+from probe.options import COMMON_OPTIONS, NO_CHECK, TLS_OPTIONS, Check
+from probe.system import HAS_TLS
+from probe.values import visible_text
+from probe.version import VERSION
 
-CHECK_HELP = {
-    "http": "GET a URL; passes when the status is in --status",
-    "tcp": "connect to HOST:PORT; with --expect, wait for a text",
-    "unix": "connect to a Unix socket (@NAME: an abstract one)",
-    "grpc": "grpc.health.v1.Health/Check says SERVING",
-    "redis": "PING is answered by PONG (not: loading, busy)",
-    "postgres": "accepts connections (as pg_isready)",
-    "mysql": "MySQL or MariaDB greets; --user also logs in",
-    "memcached": "answers its version",
-    "amqp": "RabbitMQ and others start a connection",
-    "file": "exists, is young enough, contains a text",
-    "process": "runs and is no zombie (needs /proc)",
-}
-OPTION_HELP = {
-    "address": "HOST:PORT; localhost is 127.0.0.1 and ::1",
-    "basic-auth": "USER:PASSWORD",
-    "body": "send this (as POST unless --method says else)",
-    "ca-file": "PEM file to trust instead of the built-in ones",
-    "cert": "PEM file with the certificate to show to the server",
-    "connect-to": "HOST:PORT to connect to; URL and Host stay",
-    "contains": "text that must be there",
-    "expect": r"text to wait for; \r \n \t \0 \\ \xNN",
-    "follow": "redirects to follow",
-    "header": "'NAME: VALUE', repeatable; Host replaces Host",
-    "insecure": "do not check the certificate",
-    "interval": "wait between attempts",
-    "ipv4": "IPv4 only (also -4)",
-    "ipv6": "IPv6 only (also -6)",
-    "json": "PATH=VALUE, such as status=ok or db.0.up=true",
-    "json-output": "print one JSON object",
-    "key": "PEM file with its key, if that is another file",
-    "max-age": "changed at most this long ago, such as 60s",
-    "max-body": "bytes to read at most",
-    "metadata": "'NAME: VALUE', repeatable",
-    "method": "such as HEAD",
-    "name": "name or path of the program",
-    "not-contains": "text that must not be there",
-    "password-file": "file that holds the password",
-    "path": "path",
-    "pid-file": "file that holds the number of the process",
-    "port": "replaces the port, as in --port-env APP_PORT",
-    "quiet": "print nothing, only exit 0 or 1 (also -q)",
-    "retries": "more attempts, all within --timeout",
-    "send": r"text to send; \r \n \t \0 \\ \xNN",
-    "server-name": "name in the certificate, if not the host's",
-    "service": "name of the service (default: the server)",
-    "status": "codes that pass: 200-299,401 or 2xx",
-    "timeout": "one deadline for everything: 500ms, 3s, 1m",
-    "tls": "use TLS",
-    "unix-socket": "connect to this Unix socket instead",
-    "url": "http://HOST:PORT/PATH",
-    "user": "name to log in with",
-    "user-agent": "default fromscratch-probe/VERSION",
-    "verbose": "also print what happened on the way (also -v)",
-}
+HELP_WORDS = ("--help", "-help", "-h")
 
 
-def help_text(check: str) -> str:
+def asked_text(argv: list[bytes]) -> str:
+    """Return the help or the version when nothing but that is asked for, else nothing.
+
+    Beside a check it would make everything healthy for ever, so it is no option of one.
+    """
+    words = [visible_text(word) for word in argv]
+    if len(words) == 1 and words[0] in HELP_WORDS + ("help",):
+        return help_text(NO_CHECK)
+    if len(words) == 1 and words[0] in {"--version", "-version"}:
+        return f"probe {VERSION}"
+    if len(words) == 2 and words[0] == "help":
+        words = [words[1], "--help"]
+    if len(words) == 2 and words[1] in HELP_WORDS:
+        check = find_check(words[0])
+        # There, -h is the host.
+        if check and not (words[1] == "-h" and ("h", "address") in check.aliases):
+            return help_text(check)
+    return ""
+
+
+def help_text(check: Check) -> str:
     """Return the help of one check, or of the program."""
-    return _check_text(check) if check else _program_text()
+    return _program_text() if check == NO_CHECK else _check_text(check)
 
 
 def _program_text() -> str:
-    checks = "\n".join([f"  {name:10} {CHECK_HELP[name]}" for name in CHECK_NAMES])
+    checks = "\n".join([f"  {check.name:10} {check.purpose}" for check in CHECKS])
     return f"""probe CHECK TARGET [options] [--and CHECK TARGET [options]]...
 Checks once, prints one line, exits 0 (healthy) or 1 (anything else).
 
@@ -88,28 +59,30 @@ Examples:
   HEALTHCHECK --timeout=5s CMD ["/probe", "http", "http://localhost:8080/health"]"""
 
 
-def _check_text(check: str) -> str:
-    names = CHECK_OPTIONS[check]
-    return f"""probe {check} {names[0].upper()} [options]
-{CHECK_HELP[check]}
+def _check_text(check: Check) -> str:
+    target = check.options[0][0]
+    return f"""probe {check.name} {target.upper()} [options]
+{check.purpose}
 
-Options ({names[0]} needs no --{names[0]}):
-{_option_lines(names)}
+Options ({target} needs no --{target}):
+{_option_lines(check.options)}
 
 Options of all checks:
 {_option_lines(COMMON_OPTIONS)}"""
 
 
-def _option_lines(names: tuple[str, ...]) -> str:
+def _option_lines(rows: tuple[Option, ...]) -> str:
     lines = []
-    for name in names:
-        kind, default = OPTION_KINDS[name]
+    for row in rows:
+        name, kind, default, text = row
+        if not HAS_TLS and (name == "tls" or row in TLS_OPTIONS):
+            continue
         word = name if kind == "flag" else f"{name} {value_word(kind)}"
-        line = f"  --{word:22} {OPTION_HELP[name]}"
+        line = f"  --{word:22} {text}"
         lines.append(f"{line} (default {default})" if default else line)
     return "\n".join(lines)
 
 
 def value_word(kind: str) -> str:
     """Return what stands for the value of an option in its help."""
-    return "TEXT" if kind in {"raw", "bytes", "escapes"} else kind.upper()
+    return "TEXT" if kind in {"raw", "texts", "bytes", "secret", "escapes"} else kind.upper()

@@ -75,9 +75,35 @@ def visible_text(data: bytes) -> str:
     return "".join(pieces)
 
 
-def quoted(data: bytes) -> str:
-    """Return bytes as text in quotes, for messages."""
-    return f"'{visible_text(data)}'"
+def quoted(data: bytes, limit: int = 200) -> str:
+    """Return bytes as text in quotes, for messages: no password of a URL, and no more characters than `limit`."""
+    text = visible_text(data)
+    text = without_password(text) if ":" in text else text
+    return f"'{text[:limit]}'"
+
+
+def shown_text(text: str) -> str:
+    """Return what is not understood in quotes, for messages. It may be a URL with a password, or a part of one."""
+    return f"'{without_password(text)}'"
+
+
+def without_password(text: str) -> str:
+    """Return a text with *** for what stands between ':' and '@', or before '@'."""
+    head, at, tail = text.rpartition("@")
+    scheme, mark, rest = head.partition("://")
+    if not mark:
+        scheme, rest = "", head
+    if not rest:
+        return text
+    user, colon, _ = rest.partition(":")
+    return f"{scheme}{mark}{user + colon if colon else ''}***{at}{tail}"
+
+
+def secrets_in(value: bytes) -> list[str]:
+    """Return what stands between ':' and '@', also as it looks when only its end is shown."""
+    head, _, _ = value.rpartition(b"@")
+    password = visible_text((head.partition(b"://")[2] or head).partition(b":")[2])
+    return [password, password + "@"] if password else []
 
 
 def parse_seconds(text: str) -> float:
@@ -90,12 +116,12 @@ def parse_seconds(text: str) -> float:
         amount = rest[:number]
         scale = SECONDS_PER_UNIT.get(rest[number:unit] or ("s" if amount == whole else ""))
         if scale is None or not is_digits(amount.replace(".", "", 1)):
-            msg = f"'{text}' is not a duration (write 500ms, 3s, 1m30s)"
+            msg = f"{shown_text(text)} is not a duration (write 500ms, 3s, 1m30s)"
             raise Usage(msg)
         total += float(amount) * scale
         rest = rest[unit:]
     if total > LONGEST_SECONDS:
-        msg = f"'{text}' is more than a year"
+        msg = f"{shown_text(text)} is more than a year"
         raise Usage(msg)
     return total
 
@@ -103,7 +129,7 @@ def parse_seconds(text: str) -> float:
 def parse_count(text: str, low: int, high: int) -> int:
     """Read a whole number from low to high."""
     if not is_digits(text) or not low <= int(text) <= high:
-        msg = f"'{text}' is not a number from {low} to {high}"
+        msg = f"{shown_text(text)} is not a number from {low} to {high}"
         raise Usage(msg)
     return int(text)
 
@@ -114,7 +140,7 @@ def parse_size(text: str, high: int) -> int:
     amount = text[: len(text) - len(unit)]
     scale = BYTES_PER_UNIT.get(lowered(unit).strip(SPACES))
     if scale is None or not is_digits(amount) or not 1 <= int(amount) * scale <= high:
-        msg = f"'{text}' is not a size from 1 to {high} bytes (write 65536, 64k, 1M)"
+        msg = f"{shown_text(text)} is not a size from 1 to {high} bytes (write 65536, 64k, 1M)"
         raise Usage(msg)
     return int(amount) * scale
 
@@ -132,7 +158,9 @@ def parse_status(text: str) -> list[tuple[int, int]]:
         first, last = first.strip(SPACES), last.strip(SPACES)
         valid = is_digits(first) and is_digits(last) and 100 <= int(first) <= int(last) <= 999
         if not valid:
-            msg = f"'{text}' is not a list of status codes (write 200, 200-299,401 or 2xx)"
+            msg = (
+                f"{shown_text(text)} is not a list of status codes (write 200, 200-299,401 or 2xx)"
+            )
             raise Usage(msg)
         ranges.append((int(first), int(last)))
     return ranges

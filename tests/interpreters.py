@@ -2,6 +2,7 @@
 
 import functools
 import os
+import socket
 import subprocess
 import sys
 from enum import StrEnum
@@ -80,7 +81,9 @@ def given() -> Path:
 
 @functools.cache
 def speaks_tls(program: Path) -> bool:
-    """What a file says of itself: it is asked to talk to nobody."""
-    words = [str(program), "https://127.0.0.1:9/", "--insecure", "--timeout=1s"]
-    done = subprocess.run(words, capture_output=True, check=False, env={})
+    """What a file says of itself when a server, which never answers, is to be asked over TLS."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"https://127.0.0.1:{server.getsockname()[1]}/"
+        words = [str(program), url, "--insecure", "--timeout=300ms"]
+        done = subprocess.run(words, capture_output=True, check=False, env={})
     return b"has no TLS" not in done.stdout

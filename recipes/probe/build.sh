@@ -45,7 +45,7 @@ case $VARIANT in
 frozen)
     # Nothing in here depends on the target: bytecode is bytes, and numbers are written so that the compiler reads them.
     "$NEED_MICROPYTHON/bin/micropython" "$RECIPE/merge.py" "$SRC" system >probe.py
-    "$NEED_MICROPYTHON/bin/mpy-cross" -o probe.mpy -s probe.py probe.py
+    "$NEED_MICROPYTHON/bin/mpy-cross" -O3 -o probe.mpy -s probe.py probe.py
     # The names of both variants, so that both can be linked with it.
     # shellcheck disable=SC2046
     sh "$NEED_MICROPYTHON/src/headers.sh" "$NEED_MICROPYTHON/src" "$OUT" -std=gnu11 -DWITH_TLS "-I$RECIPE/port" \

@@ -2,7 +2,7 @@
 
 #include <mbedtls/ctr_drbg.h>
 #include <mbedtls/entropy.h>
-#include <mbedtls/error.h>
+#include <mbedtls/pem.h>
 #include <mbedtls/ssl.h>
 #include <mbedtls/x509_crt.h>
 #include <psa/crypto.h>
@@ -56,35 +56,111 @@ static int receive_some(void *context, unsigned char *data, size_t size)
     return errno == EAGAIN || errno == EINTR ? MBEDTLS_ERR_SSL_WANT_READ : MBEDTLS_ERR_SSL_INTERNAL_ERROR;
 }
 
+static void add(struct tls_reason *reason, const char *text)
+{
+    size_t size = strlen(reason->text);
+    strncpy(reason->text + size, text, sizeof reason->text - 1 - size);
+    reason->text[sizeof reason->text - 1] = '\0';
+}
+
 static void say(struct tls_reason *reason, const char *text)
 {
-    strncpy(reason->text, text, sizeof reason->text - 1);
-    reason->text[sizeof reason->text - 1] = '\0';
+    reason->text[0] = '\0';
+    add(reason, text);
+}
+
+/* What is wrong with a certificate. mbedTLS's own texts, and printf with them, would be 20,000 bytes. */
+static void add_flaws(struct tls_reason *reason, uint32_t flags)
+{
+    static const struct {
+        uint32_t flags;
+        const char *words;
+    } flaws[] = {
+        {MBEDTLS_X509_BADCERT_EXPIRED, "it has expired"},
+        {MBEDTLS_X509_BADCERT_FUTURE, "it is not valid yet"},
+        {MBEDTLS_X509_BADCERT_CN_MISMATCH, "it does not match the server's name"},
+        {MBEDTLS_X509_BADCERT_NOT_TRUSTED, "it is not correctly signed by the trusted CA"},
+        {MBEDTLS_X509_BADCERT_KEY_USAGE | MBEDTLS_X509_BADCERT_EXT_KEY_USAGE | MBEDTLS_X509_BADCERT_NS_CERT_TYPE,
+         "it is not meant for this use"},
+        {MBEDTLS_X509_BADCERT_BAD_MD | MBEDTLS_X509_BADCERT_BAD_PK | MBEDTLS_X509_BADCERT_BAD_KEY,
+         "its key or its signature is too weak"},
+        {MBEDTLS_X509_BADCERT_MISSING | MBEDTLS_X509_BADCERT_SKIP_VERIFY, "there is none"},
+    };
+    const char *between = "";
+    for (size_t i = 0; i < sizeof flaws / sizeof *flaws; i++)
+        if (flags & flaws[i].flags) {
+            add(reason, between);
+            add(reason, flaws[i].words);
+            between = "; ";
+            flags &= ~flaws[i].flags;
+        }
+    if (flags) {
+        add(reason, between);
+        add(reason, "it cannot be checked");
+    }
+}
+
+/* What an error of mbedTLS means here. Its low bits say which part of a part failed: they are for its authors. */
+static void add_words(struct tls_reason *reason, int code)
+{
+    static const struct {
+        uint16_t from, to;
+        const char *words;
+    } known[] = {
+        {-MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE, 0, "the other side refused it with an alert"},
+        {-MBEDTLS_ERR_SSL_INVALID_RECORD, 0, "what came is no TLS"},
+        {-MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION, 0, "there is no version of TLS that both sides speak (here: 1.2, 1.3)"},
+        {-MBEDTLS_ERR_SSL_HANDSHAKE_FAILURE, 0, "there is no cipher or key that both sides take"},
+        {-MBEDTLS_ERR_SSL_NO_APPLICATION_PROTOCOL, 0, "there is no protocol that both sides speak (ALPN)"},
+        {-MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE, 0, "a message came out of turn"},
+        {-MBEDTLS_ERR_SSL_UNEXPECTED_RECORD, 0, "a record came out of turn"},
+        {-MBEDTLS_ERR_SSL_DECODE_ERROR, 0, "a message cannot be read"},
+        {-MBEDTLS_ERR_SSL_ILLEGAL_PARAMETER, 0, "a message contradicts another"},
+        {-MBEDTLS_ERR_SSL_UNSUPPORTED_EXTENSION, 0, "an extension came that nobody asked for"},
+        {-MBEDTLS_ERR_SSL_INVALID_MAC, 0, "a record was changed on its way"},
+        {-MBEDTLS_ERR_SSL_BAD_CERTIFICATE, 0, "the certificate cannot be used"},
+        {-MBEDTLS_ERR_SSL_CONN_EOF, 0, "the connection was closed"},
+        {-MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY, 0, "the connection was closed"},
+        {-MBEDTLS_ERR_SSL_ALLOC_FAILED, 0, "there is too little memory"},
+        {-MBEDTLS_ERR_X509_ALLOC_FAILED, 0, "there is too little memory"},
+        {-MBEDTLS_ERR_PK_ALLOC_FAILED, 0, "there is too little memory"},
+        {-MBEDTLS_ERR_PK_PASSWORD_REQUIRED, 0, "it is encrypted"},
+        {-MBEDTLS_ERR_PEM_PASSWORD_REQUIRED, 0, "it is encrypted"},
+        {-MBEDTLS_ERR_X509_FEATURE_UNAVAILABLE, -MBEDTLS_ERR_X509_FATAL_ERROR, "it is no certificate that can be read"},
+        {-MBEDTLS_ERR_PEM_NO_HEADER_FOOTER_PRESENT, -MBEDTLS_ERR_PEM_BAD_INPUT_DATA, "it is no PEM that can be read"},
+        {-MBEDTLS_ERR_PK_FEATURE_UNAVAILABLE, -MBEDTLS_ERR_PK_TYPE_MISMATCH, "it is no key that can be used"},
+    };
+    unsigned high = -code & 0xFF80;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (high == known[i].from || (high >= known[i].from && high <= known[i].to)) {
+            add(reason, known[i].words);
+            return;
+        }
+    char number[] = "mbedTLS error -0x0000";
+    for (size_t at = sizeof number - 2, rest = -code; at > sizeof number - 6; at--, rest >>= 4)
+        number[at] = "0123456789ABCDEF"[rest & 15];
+    add(reason, number);
 }
 
 /* What became of a call: what to wait for, or why it failed. */
 static int outcome(struct tls *tls, int code, struct tls_reason *reason)
 {
-    static const char refused[] = "certificate refused: ";
     int error = errno;
     reason->error = 0;
     switch (code) {
     case MBEDTLS_ERR_SSL_WANT_READ: return TLS_WANTS_READ;
     case MBEDTLS_ERR_SSL_WANT_WRITE: return TLS_WANTS_WRITE;
     case MBEDTLS_ERR_X509_CERT_VERIFY_FAILED:
-        say(reason, refused);
-        mbedtls_x509_crt_verify_info(reason->text + sizeof refused - 1, sizeof reason->text - sizeof refused, "",
-                                     mbedtls_ssl_get_verify_result(&tls->ssl));
-        for (char *at = reason->text; *at; at++) /* one line, as the probe prints one */
-            if (*at == '\n')
-                *at = at[1] ? ' ' : '\0';
+        say(reason, "certificate refused: ");
+        add_flaws(reason, mbedtls_ssl_get_verify_result(&tls->ssl));
         break;
-    case MBEDTLS_ERR_SSL_CONN_EOF: say(reason, "the connection was closed"); break;
     default:
-        if (code == MBEDTLS_ERR_SSL_INTERNAL_ERROR && error)
+        if (code == MBEDTLS_ERR_SSL_INTERNAL_ERROR && error) {
             reason->error = error;
-        else
-            mbedtls_strerror(code, reason->text, sizeof reason->text);
+        } else {
+            say(reason, "");
+            add_words(reason, code);
+        }
     }
     return TLS_FAILED;
 }
@@ -131,12 +207,11 @@ ptrdiff_t tls_write(struct tls *tls, const void *data, size_t size, struct tls_r
     return code < 0 ? outcome(tls, code, reason) : code;
 }
 
-/* Say of `what` what mbedTLS says. */
+/* Say what is wrong with `what`. */
 static int blame(const char *what, int code, struct tls_reason *reason)
 {
-    size_t size = strlen(what);
     say(reason, what);
-    mbedtls_strerror(code, reason->text + size, sizeof reason->text - size);
+    add_words(reason, code);
     return code;
 }
 

@@ -12,11 +12,17 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from probe.options import CHECK_NAMES, CHECK_OPTIONS, COMMON_OPTIONS, OPTION_KINDS
+from probe.checks import CHECKS
+from probe.options import COMMON_OPTIONS, SWITCHED_TLS_OPTIONS, Check
 from tests.behaviour.servers import http_reply, serving
 from tests.behaviour.test_other_checks import AMQP_START, GRPC, MYSQL_GREETING, mysql, pg
 from tests.interpreters import ROOT, Interpreter
 
+KINDS = {
+    row[0]: row[1]
+    for rows in (COMMON_OPTIONS, *(check.options for check in CHECKS))
+    for row in rows
+}
 TIMES = re.compile(rb"(?:[0-9.]+ (?:ms|s)\b)|(?<=\"seconds\": )[0-9.]+")
 """What differs from run to run."""
 
@@ -131,18 +137,18 @@ NO_NAMES = {"address", "connect-to", "url"}
 @st.composite
 def values(draw: st.DrawFn, name: str) -> bytes:
     """A value of an option, good or bad."""
-    likely = NAMED.get(name) or VALUES.get(OPTION_KINDS[name][0]) or [b"ok"]
+    likely = NAMED.get(name) or VALUES.get(KINDS[name]) or [b"ok"]
     if name in NO_NAMES or draw(st.integers(0, 3)):
         return draw(st.sampled_from(likely))
     return draw(ODD)
 
 
 @st.composite
-def options(draw: st.DrawFn, check: str, environment: dict[bytes, bytes]) -> list[bytes]:
+def options(draw: st.DrawFn, check: Check, environment: dict[bytes, bytes]) -> list[bytes]:
     """The words of one option, or none: it may stand in the environment."""
-    known = CHECK_OPTIONS[check] + COMMON_OPTIONS
-    name = draw(st.sampled_from([*known, *known, *OPTION_KINDS]))
-    if name in {"tls", "and", "help"}:
+    known = [row[0] for row in check.options + COMMON_OPTIONS]
+    name = draw(st.sampled_from([*known, *known, *KINDS]))
+    if name == "tls":
         return []  # TLS is worded by its library
     value, word = draw(values(name)), name.encode()
     match draw(st.sampled_from(["two", "one", "short", "environment", "named"])):
@@ -157,7 +163,7 @@ def options(draw: st.DrawFn, check: str, environment: dict[bytes, bytes]) -> lis
             environment[b"A\xff"] = value
             return [b"--" + word + b"-env", b"A\xff"]
         case _:
-            return [b"--" + word] if OPTION_KINDS[name][0] == "flag" else [b"--" + word, value]
+            return [b"--" + word] if KINDS[name] == "flag" else [b"--" + word, value]
 
 
 @st.composite
@@ -166,10 +172,10 @@ def command_lines(draw: st.DrawFn) -> Run:
     environment: dict[bytes, bytes] = {}
     words: list[bytes] = []
     for _ in range(draw(st.integers(1, 2))):
-        check = draw(st.sampled_from(CHECK_NAMES))
+        check = draw(st.sampled_from(CHECKS))
         words += [b"--and"] if words else []
-        words += [check.encode()] if draw(st.integers(0, 9)) else []
-        words += [draw(values(CHECK_OPTIONS[check][0]))] if draw(st.integers(0, 9)) else []
+        words += [check.name.encode()] if draw(st.integers(0, 9)) else []
+        words += [draw(values(check.options[0][0]))] if draw(st.integers(0, 9)) else []
         for _ in range(draw(st.integers(0, 3))):
             words += draw(options(check, environment))
     if not draw(st.integers(0, 4)):
@@ -190,9 +196,18 @@ def test_command_lines(commands: Mapping[Interpreter, Sequence[str]], run: Run) 
     agree(commands, run)
 
 
-@pytest.mark.parametrize("check", CHECK_NAMES)
+@pytest.mark.parametrize("check", [check.name for check in CHECKS])
 def test_help(commands: Mapping[Interpreter, Sequence[str]], check: str) -> None:
-    agree(commands, Run(words=[check.encode(), b"--help"]))
+    """All say the same, but for the options of TLS where there is none: those are not listed."""
+    run = Run(words=[check.encode(), b"--help"])
+    (_, first), *others = commands.items()
+    code, text = said(first, run)
+    tls = tuple(f"  --{row[0]} ".encode() for row in SWITCHED_TLS_OPTIONS)
+    lines = text.splitlines()
+    plain = [line for line in lines if not line.startswith(tls)]
+    for name, command in others:
+        expected = plain if name is Interpreter.MINI else lines
+        assert (said(command, run)[0], said(command, run)[1].splitlines()) == (code, expected)
 
 
 # --- servers ---------------------------------------------------------------------------------------------------------

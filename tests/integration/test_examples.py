@@ -296,7 +296,7 @@ def test_images_are_as_small_as_promised(host: DockerHost, tags: dict[str, str])
     most = {
         f"{host.images}/static-curl:{tags['static-curl:http']}": 530_000,
         f"{host.images}/probe:{tags['probe:mini']}": 230_000,
-        f"{host.images}/static-tools:{tags['static-tools']}": 1_900_000,
+        f"{host.images}/static-tools:{tags['static-tools']}": 1_200_000,
     }
     sizes = {}
     for image in most:

@@ -6,11 +6,9 @@ from pathlib import Path
 import pytest
 
 from builders.tree import unpack_tree
-from core.progress import Report
-from core.settings import Settings
-from core.target import Target
-from flow.build import Request, run_steps
-from flow.context import ROOT, Context
+from flow.context import ROOT
+from tests.built import Built
+from tests.integration.seeded_cache import SeededCache
 
 pytestmark = pytest.mark.builds
 
@@ -20,12 +18,11 @@ CPYTHON_ONLY = {"ssl_session"}
 
 
 @pytest.fixture(scope="module")
-def micropython(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def micropython(frozen: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What its step made, out of the cache of whoever runs the tests."""
-    context = Context(settings=Settings.read({}), report=Report())
-    run = run_steps(context, Request(products=("probe:mini",), targets=(Target.native(),)))
-    (outcome,) = [made for step, made in run.outcomes.items() if step.product == "micropython"]
-    archive = context.cache.blob(outcome.output)
+    seeded = SeededCache.in_cache(frozen.settings, ("probe:mini",))
+    (outcome,) = [made for step, made in seeded.outcomes.items() if step.product == "micropython"]
+    archive = seeded.cache.blob(outcome.output)
     assert archive
     directory = tmp_path_factory.mktemp("micropython") / "out"
     unpack_tree(archive, directory)
@@ -76,4 +73,4 @@ def test_it_runs_scripts(micropython: Path, tmp_path: Path) -> None:
     )
     words = [str(micropython / "bin/micropython"), str(script), "a", "b"]
     done = subprocess.run(words, capture_output=True, check=False, text=True, env={})
-    assert (done.stdout, done.returncode) == ("['a', 'b'] other 2\n", 3), done.stderr
+    assert (done.stdout, done.returncode) == ("['a', 'b'] other 3\n", 3), done.stderr

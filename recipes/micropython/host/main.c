@@ -1,5 +1,5 @@
 /* MicroPython on the building machine, by two names:
- *   mpy-cross -o OUT [-s NAME] FILE.py       compiles, as upstream's mpy-cross does
+ *   mpy-cross [-O3] -o OUT [-s NAME] FILE.py compiles, as upstream's mpy-cross does
  *   micropython SCRIPT.py [WORD ...]         runs; the script's own directory is where it imports from
  * Files can be read, whole; what print() prints is the only thing written. */
 #include <errno.h>
@@ -105,11 +105,13 @@ static MP_NOINLINE int work(int count, char **words)
                 out = words[++at];
             else if (!strcmp(words[at], "-s") && at + 1 < count)
                 name = words[++at];
+            else if (!strcmp(words[at], "-O3"))
+                MP_STATE_VM(mp_optimise_value) = 3; /* no numbers of lines, no assertions */
             else
                 file = words[at];
         }
         if (!file || !out) {
-            fputs("usage: mpy-cross -o OUT [-s NAME] FILE.py\n", stderr);
+            fputs("usage: mpy-cross [-O3] -o OUT [-s NAME] FILE.py\n", stderr);
             return 2;
         }
         compile_file(file, out, name);

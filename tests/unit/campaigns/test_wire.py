@@ -11,6 +11,7 @@ from tests.campaigns.campaign import Violation
 from tests.campaigns.probe_servers import PYTHON, Program, run_talk
 from tests.campaigns.talks.talk import SHORT, End, Talk, cut
 from tests.campaigns.talks.wire import CHECKS_OVER_TLS, FLIGHTS, PLAIN, Authority, Wire
+from tests.interpreters import speaks_tls
 
 PONG = Talk(check="redis", what="PONG", healthy=True, steps=(b"", b"+PONG\r\n"), needed=7)
 CLOSED = b"HTTP/1.1 200 OK\r\n\r\nall is well"
@@ -76,3 +77,14 @@ def test_the_probe_is_told_to_speak_tls(authority: Authority, tmp_path: Path, ch
     assert words.startswith("http https://127.0.0.1:" if check == "http" else f"{check} 127.0.0.1:")
     assert (" --tls " in words) is (check != "http")
     assert " ".join(wire.words) in words
+
+
+@pytest.mark.parametrize(
+    ("said", "speaks"),
+    [("unhealthy: bad usage: this build has no TLS", False), ("unhealthy: timeout", True)],
+)
+def test_a_file_is_asked_whether_it_speaks_tls(tmp_path: Path, said: str, speaks: bool) -> None:
+    program = tmp_path / "probe"
+    program.write_text(f"#!/bin/sh\necho '{said}'\nexit 1\n")
+    program.chmod(0o755)
+    assert speaks_tls(program) is speaks

@@ -7,7 +7,7 @@ from time import monotonic
 import pytest
 
 from probe.cli import run_checks
-from probe.options import parse_command
+from probe.command import parse_command
 from probe.report import Outcome
 from tests.behaviour.servers import serving
 

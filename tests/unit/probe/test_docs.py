@@ -9,33 +9,31 @@ from pathlib import Path
 
 import pytest
 
-from probe.cli import PREPARE
+from probe.amqp_check import AMQP_PORT
+from probe.checks import CHECKS
+from probe.command import MOST_CHECKS, parse_command
 from probe.http import LONGEST_HEAD, MOST_FIELDS
-from probe.options import (
-    CHECK_OPTIONS,
-    COMMON_OPTIONS,
-    LARGEST_BODY,
-    MOST_CHECKS,
-    OPTION_KINDS,
-    parse_command,
-)
+from probe.memcached_check import MEMCACHED_PORT
+from probe.mysql_check import MYSQL_PORT
+from probe.options import COMMON_OPTIONS, LARGEST_BODY
+from probe.postgres_check import POSTGRES_PORT
+from probe.redis_check import REDIS_PORT
 from probe.report import MOST_OUTPUT_BYTES
-from probe.server_checks import DEFAULT_SERVER_PORTS
-from probe.usage import CHECK_HELP, OPTION_HELP, value_word
+from probe.usage import value_word
 from recipes.load import load_recipes
 
 PAGE = (Path(__file__).parents[3] / "docs" / "probe.md").read_text("utf-8")
+OPTIONS = {check.name: check.options for check in CHECKS} | {"": COMMON_OPTIONS}
 HEAD = ["| option | what | default |", "|---|---|---|"]
 
 
 def option_rows(check: str) -> list[str]:
     """The table of a check's options; '': of the options of all checks."""
     rows = []
-    for name in CHECK_OPTIONS[check] if check else COMMON_OPTIONS:
-        kind, default = OPTION_KINDS[name]
+    for name, kind, default, purpose in OPTIONS[check]:
         word = value_word(kind)
         option = f"`--{name}`" if kind == "flag" else f"`--{name} {word}`"
-        text, semicolon, escapes = OPTION_HELP[name].partition("; \\")
+        text, semicolon, escapes = purpose.partition("; \\")
         if semicolon:
             text += f"; `\\{escapes}`"
         rows.append(f"| {option} | {text} | {f'`{default}`' if default else ''} |")
@@ -49,7 +47,7 @@ def section(title: str) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize("check", [*CHECK_OPTIONS, ""])
+@pytest.mark.parametrize("check", OPTIONS)
 def test_every_option_of_every_check(check: str) -> None:
     text = section(check or "All checks")
     table = [line for line in text.splitlines() if line.startswith("|")]
@@ -60,13 +58,15 @@ def test_every_option_of_every_check(check: str) -> None:
 def test_every_check_and_no_other() -> None:
     checks = section("Checks")
     rows = dict(re.findall(r"(?m)^\| \[`([a-z]+)`\]\(#[a-z]+\) \| (.*?) \|$", checks))
-    assert rows == CHECK_HELP
-    assert re.findall(r"(?m)^### ([a-z]+)$", PAGE) == list(CHECK_OPTIONS)
+    assert rows == {check.name: check.purpose for check in CHECKS}
+    assert re.findall(r"(?m)^### ([a-z]+)$", PAGE) == [check.name for check in CHECKS]
 
 
 def test_no_option_that_does_not_exist() -> None:
     own = set(re.findall(r"`--([a-z-]+)[ `=]", PAGE))
-    assert own - set(OPTION_KINDS) - {"X-env"} <= {"url-env", "port-env", "format"}
+    assert own - {row[0] for rows in OPTIONS.values() for row in rows} <= {
+        *("X-env", "password-env", "url-env", "port-env", "format", "and", "help", "version"),
+    }
 
 
 def test_the_limits() -> None:
@@ -74,7 +74,7 @@ def test_the_limits() -> None:
     ports = section("Checks")
     for number in (LONGEST_HEAD, MOST_FIELDS, LARGEST_BODY, MOST_CHECKS, MOST_OUTPUT_BYTES):
         assert f"{number:,}" in text
-    for port in DEFAULT_SERVER_PORTS.values():
+    for port in (REDIS_PORT, POSTGRES_PORT, MYSQL_PORT, MEMCACHED_PORT, AMQP_PORT):
         assert str(port) in ports
 
 
@@ -91,8 +91,7 @@ def parse(words: list[str], environment: dict[str, str] | None = None) -> None:
     """Raises Usage for what the probe would refuse."""
     environ = {name.encode(): value.encode() for name, value in (environment or {}).items()}
     for options in parse_command([word.encode() for word in words], environ):
-        if not options.has("help") and not options.has("version"):
-            PREPARE[options.check](options)
+        options.check.prepare(options)
 
 
 def exec_form(text: str) -> list[str]:
@@ -116,7 +115,7 @@ def test_command_lines() -> None:
             found += 1
         else:
             assert not words or words[0] in {"./inv", "podman", "docker"}, line
-    assert found >= len(CHECK_OPTIONS)
+    assert found >= len(CHECKS)
 
 
 def test_dockerfiles() -> None:

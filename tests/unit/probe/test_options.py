@@ -4,28 +4,43 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probe.cli import PREPARE, run
+from probe.checks import CHECKS
+from probe.cli import run
+from probe.command import parse_command
 from probe.errors import Usage
-from probe.options import CHECK_NAMES, CHECK_OPTIONS, OPTION_KINDS, parse_command
+from probe.options import COMMON_OPTIONS, NO_CHECK, find_option
 from probe.report import output_bytes
-from probe.usage import CHECK_HELP, OPTION_HELP, help_text
+from probe.usage import help_text
 
+ROWS = [row for rows in (COMMON_OPTIONS, *(check.options for check in CHECKS)) for row in rows]
+NAMES = sorted({row[0] for row in ROWS} | {"and", "help", "version"})
 WORDS = st.one_of(
     st.sampled_from(
-        [*CHECK_OPTIONS, "--and", "--", "-", "-4", "-U", "-code", "127.0.0.1:1", "/none", "help"]
+        [
+            *(check.name for check in CHECKS),
+            "--and",
+            "--",
+            "-",
+            "-4",
+            "-U",
+            "-code",
+            "127.0.0.1:1",
+            "/none",
+            "help",
+        ]
     ),
     st.sampled_from(
         ["http://127.0.0.1:1/", "http://user:pw@[::1]:1/?token=x", "1ms", "true", "a=b", "a: b"]
     ),
-    st.sampled_from([f"--{name}" for name in OPTION_KINDS]),
-    st.sampled_from([f"--{name}-env=A" for name in OPTION_KINDS]),
-    st.builds("--{}={}".format, st.sampled_from(sorted(OPTION_KINDS)), st.text(max_size=5)),
+    st.sampled_from([f"--{name}" for name in NAMES]),
+    st.sampled_from([f"--{name}-env=A" for name in NAMES]),
+    st.builds("--{}={}".format, st.sampled_from(NAMES), st.text(max_size=5)),
     st.text(max_size=10),
 ).map(str.encode) | st.binary(max_size=10)
 ARGV = st.lists(WORDS, max_size=8)
 ENVIRON = st.dictionaries(
     st.sampled_from(
-        [b"A", *(f"PROBE_{n.upper().replace('-', '_')}".encode() for n in OPTION_KINDS), b"PROBE_X"]
+        [b"A", *(f"PROBE_{n.upper().replace('-', '_')}".encode() for n in NAMES), b"PROBE_X"]
     ),
     st.binary(max_size=5).map(lambda data: data.replace(b"\0", b"")),
     max_size=4,
@@ -39,8 +54,7 @@ def test_any_command_line_is_understood_or_refused(
 ) -> None:
     try:
         for options in parse_command(argv, environ):
-            if not (options.has("help") or options.has("version")):
-                PREPARE[options.check](options)
+            options.check.prepare(options)
     except Usage:
         return
 
@@ -97,7 +111,7 @@ def test_an_option_of_another_check_is_refused() -> None:
         parse_command(b"tcp h:1 --status 200".split(), {})
 
 
-@pytest.mark.parametrize("check", [name for name in CHECK_NAMES if "key" in CHECK_OPTIONS[name]])
+@pytest.mark.parametrize("check", [one.name for one in CHECKS if find_option("key", one.options)])
 def test_a_key_is_of_no_use_without_its_certificate(check: str) -> None:
     for argv, environ in (
         ([b"--key", b"/key"], {}),
@@ -111,12 +125,16 @@ def test_a_key_is_of_no_use_without_its_certificate(check: str) -> None:
     assert (options.data("key"), options.data("cert")) == (b"/key", b"/cert")
 
 
+def test_a_name_has_one_kind() -> None:
+    """So that a command line can be read before it is known which check it is of."""
+    assert len({row[0] for row in ROWS}) == len({row[:2] for row in ROWS})
+
+
 def test_help_knows_every_check_and_option() -> None:
-    assert list(CHECK_HELP) == list(CHECK_OPTIONS) == list(CHECK_NAMES) == list(PREPARE)
-    assert set(OPTION_HELP) == set(OPTION_KINDS) - {"and", "help", "version"}
-    for name, options in CHECK_OPTIONS.items():
-        text = help_text(name)
-        assert all(f"--{option} " in text for option in options)
+    for check in CHECKS:
+        text = help_text(check)
+        assert all(f"--{name} " in text for name, _, _, _ in check.options)
         assert len(text) < 4096
         assert max(map(len, text.splitlines())) <= 100
-    assert len(help_text("")) < 4096
+        assert f"  {check.name} " in help_text(NO_CHECK)
+    assert len(help_text(NO_CHECK)) < 4096

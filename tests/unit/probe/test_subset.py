@@ -36,7 +36,15 @@ BUILT_INS = {
     *("bool", "bytearray", "bytes", "dict", "float", "int", "list", "memoryview", "object", "set"),
     *("str", "tuple", "type", "isinstance", "chr", "ord", "len", "range", "enumerate", "zip"),
     *("all", "any", "max", "min", "next", "sorted", "sum"),
-    *("BaseException", "Exception", "KeyboardInterrupt", "OSError", "StopIteration", "ValueError"),
+    *(
+        "BaseException",
+        "Exception",
+        "KeyboardInterrupt",
+        "MemoryError",
+        "OSError",
+        "StopIteration",
+        "ValueError",
+    ),
 }
 KEYWORDS = {"min": {"default"}, "max": {"default"}}
 """The words that a built-in function may be called with."""

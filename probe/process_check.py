@@ -1,26 +1,16 @@
-"""The file and process checks: nothing is connected to."""
+"""The process check: what /proc tells."""
 
 from __future__ import annotations
 
 from probe.errors import Unhealthy, Usage
 from probe.files import error_reason, read_bytes, read_file
 from probe.kinds import Callable, Steps
-from probe.options import Options
+from probe.options import Check, Options
 from probe.scheduler import Trace
-from probe.system import file_status, list_directory, process_id, wall_clock
-from probe.values import parse_size, quoted, visible_text
+from probe.system import list_directory, process_id
+from probe.values import visible_text
 
-FILE_TYPE_MASK, REGULAR_FILE = 0o170000, 0o100000  # inode(7)
-CLOCK_PRECISION = 1.0  # of file systems, which round times, in seconds
 LONGEST_COMM = 15  # TASK_COMM_LEN, proc_pid_comm(5)
-
-
-def prepare_file(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
-    """Check the options; return what to call the target, and the check."""
-    if not options.has("path"):
-        msg = "file needs a PATH"
-        raise Usage(msg)
-    return visible_text(options.data("path")), lambda _: _check_file(options)
 
 
 def prepare_process(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
@@ -33,38 +23,6 @@ def prepare_process(options: Options) -> tuple[str, Callable[[Trace], Steps[str]
         return visible_text(path), lambda _: _check_pid_file(path)
     name = options.data("name")
     return visible_text(name), lambda trace: _check_process_name(name, trace)
-
-
-def _check_file(options: Options) -> Steps[str]:
-    yield from ()
-    path = options.data("path")
-    seen = "exists"
-    try:
-        mode, size, changed = file_status(path)
-        if options.has("max-age"):
-            age = wall_clock() - changed
-            if age < -CLOCK_PRECISION:
-                msg = f"changed {-age:.0f} s in the future: is the clock right?"
-                raise Unhealthy(msg)
-            age = max(0.0, age)
-            seen = f"changed {age:.0f} s ago"
-            if age > options.seconds("max-age"):
-                msg = f"{seen}, more than {options.text('max-age')}"
-                raise Unhealthy(msg)
-        if options.has("contains"):
-            if mode & FILE_TYPE_MASK != REGULAR_FILE:
-                msg = "is not a regular file"
-                raise Unhealthy(msg)
-            wanted = options.data("contains")
-            limit = parse_size(options.text("max-body"), 1 << 40)
-            if wanted not in read_bytes(path, limit):
-                cut = f" in its first {limit} bytes" if size > limit else ""
-                msg = f"{seen}, but does not contain {quoted(wanted[:100])}{cut}"
-                raise Unhealthy(msg)
-            seen += ", contains as expected"
-    except OSError as error:
-        raise Unhealthy(error_reason(error)) from None
-    return seen
 
 
 def _process_state(pid: bytes) -> str:
@@ -91,7 +49,7 @@ def _judge_process(pid: bytes) -> str:
 def _check_pid_file(path: bytes) -> Steps[str]:
     yield from ()
     try:
-        pid = read_bytes(path, 64).strip()
+        pid = read_bytes(path, 64).partition(b"\n")[0].strip()  # postmaster.pid has more lines
     except OSError as error:
         raise Unhealthy(error_reason(error)) from None
     if not pid.isdigit():
@@ -128,3 +86,15 @@ def _has_name(pid: bytes, wanted: bytes) -> bool:
         return True
     comm = read_file(directory + b"/comm", 64).rstrip(b"\n")
     return comm == wanted or (not program and comm == wanted[:LONGEST_COMM])
+
+
+PROCESS = Check(
+    "process",
+    "runs and is no zombie (needs /proc)",
+    (
+        ("name", "bytes", "", "name or path of the program"),
+        ("pid-file", "bytes", "", "file that holds the number of the process"),
+    ),
+    prepare_process,
+    exclusive=(("name", "pid-file"),),
+)

@@ -1,0 +1,43 @@
+"""The checks there are, in the order of the help. A new one is a module of its own and a row here."""
+
+from __future__ import annotations
+
+from probe.amqp_check import AMQP
+from probe.file_check import FILE
+from probe.grpc_check import GRPC
+from probe.http_check import HTTP
+from probe.memcached_check import MEMCACHED
+from probe.mysql_check import MYSQL
+from probe.options import Check
+from probe.postgres_check import POSTGRES
+from probe.process_check import PROCESS
+from probe.redis_check import REDIS
+from probe.tcp_check import TCP
+from probe.unix_check import UNIX_CHECK
+
+CHECKS: tuple[Check, ...] = (
+    HTTP,
+    TCP,
+    UNIX_CHECK,
+    GRPC,
+    REDIS,
+    POSTGRES,
+    MYSQL,
+    MEMCACHED,
+    AMQP,
+    FILE,
+    PROCESS,
+)
+
+
+def find_check(name: str) -> Check | None:
+    """Return the check of a name."""
+    for check in CHECKS:
+        if check.name == name:
+            return check
+    return None
+
+
+def check_names() -> str:
+    """Return the names of all checks, for messages."""
+    return ", ".join([check.name for check in CHECKS])

@@ -1,0 +1,43 @@
+"""What the checks of data stores and brokers have in common: connect, perhaps TLS, and talk."""
+
+from __future__ import annotations
+
+from probe.kinds import Callable, Steps
+from probe.network import open_server, server_host, server_target
+from probe.options import Options
+from probe.scheduler import Trace
+from probe.stream import Stream
+from probe.tls import start_tls
+from probe.values import visible_text
+
+LONGEST_LINE = 4096
+LONGEST_PACKET = 65536
+
+
+def prepare_server(
+    options: Options,
+    port: int,
+    talk: Callable[[Stream, Options], Steps[str]],
+    tls_first: bool = True,
+) -> tuple[str, Callable[[Trace], Steps[str]]]:
+    """Check the options; return what to call the target, and the check: to connect, and `talk`.
+
+    `port` is the default one. With --tls the talk is over TLS from its first byte on, if `tls_first`.
+    """
+
+    def check_server(trace: Trace) -> Steps[str]:
+        stream = yield from open_server(options, port, trace)
+        try:
+            if tls_first and options.flag("tls"):
+                yield from start_tls(stream, server_host(options), options, b"")
+            trace.phase = f"waiting for the answer of {stream.peer}"
+            return (yield from talk(stream, options))
+        finally:
+            stream.close()
+
+    return server_target(options, port), check_server
+
+
+def shown_reply(data: bytes) -> str:
+    """Return the beginning of what a server said, for messages."""
+    return visible_text(data[:200])
