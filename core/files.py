@@ -125,7 +125,7 @@ def _make_owned(directory: Path, make: Callable[[], tuple[int, Path]]) -> tuple[
 def _taken(path: Path) -> Iterator[bool]:
     """Hold the lock of something temporary. Lends True when nobody else has it, it is gone, or nobody lends such."""
     try:
-        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        number = _open_to_lock(path)
     except OSError as error:
         # Links and sockets are nobody's.
         yield error.errno in {errno.ENOENT, errno.ELOOP, errno.ENXIO}
@@ -139,6 +139,19 @@ def _taken(path: Path) -> Iterator[bool]:
             yield True
     finally:
         os.close(number)
+
+
+def _open_to_lock(path: Path) -> int:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(path, flags)
+    except PermissionError:
+        # What its owner may not read: whoever left it so left a directory that nobody could ever sweep.
+        state = path.lstat()
+        if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid():
+            raise
+        path.chmod(stat.S_IMODE(state.st_mode) | stat.S_IRUSR)
+        return os.open(path, flags)
 
 
 def read_small(path: Path, most: int) -> bytes:

@@ -332,6 +332,7 @@ class Cache:
         try:
             data = read_small(path, LARGEST)
             result = decode(data, kind, path.name)
+            part = signed_part(kind, path.name, result.value)
         except FileNotFoundError:
             return None
         except PermissionError:
@@ -340,7 +341,6 @@ class Cache:
             return Remedy.REMOVED, f"it is {error.strerror}"
         except ValueError as error:
             return Remedy.REMOVED, str(error)
-        part = signed_part(kind, path.name, result.value)
         if not result.signatures or not self.keys.signer(part, result.signatures):
             if self.keys.claimed(result.signatures):
                 return Remedy.REMOVED, "it was altered since it was signed"
@@ -363,7 +363,10 @@ class Cache:
         seal, facts = self._sealed_result(kind, key), (kind, key, _digest(data))
         if self._is_sealed(seal, *facts):
             return result.value
-        part = signed_part(kind, key, result.value)
+        try:
+            part = signed_part(kind, key, result.value)
+        except ValueError:
+            return Remedy.REMOVED
         signer = self.keys.signer(part, result.signatures) if result.signatures else None
         if signer is None:
             self.strangers.add((kind, key))

@@ -27,9 +27,15 @@ def seconds_of(value: Mapping[str, Any], default: float) -> float:
     return float(seconds) if 0 <= seconds < 1e9 else default
 
 
+TOO_DEEP = "it is nested too deeply"
+
+
 def canonical(value: object) -> bytes:
-    """The one spelling of a JSON value."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    """The one spelling of a value. Raises ValueError when it is nested too deeply: 3.14 reads more than it writes."""
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    except RecursionError as error:
+        raise ValueError(TOO_DEEP) from error
 
 
 def signed_part(kind: EntryKind, key: str, value: Mapping[str, object]) -> bytes:
@@ -59,8 +65,7 @@ def decode(data: bytes, kind: EntryKind, key: str) -> Result:
     try:
         entry = json.loads(data)
     except RecursionError as error:
-        msg = "it is nested too deeply"
-        raise ValueError(msg) from error
+        raise ValueError(TOO_DEEP) from error
     if not isinstance(entry, dict) or entry.get("key") != key:
         msg = "it is not the entry of this key"
         raise ValueError(msg)

@@ -168,9 +168,15 @@ def plain(format_spec: ast.expr) -> str | None:
 
 def faults_of_strings(source: str) -> Iterator[str]:
     before: list[tokenize.TokenInfo] = []
+    depth = 0
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.STRING:
+        # Since Python 3.12 an f-string is several tokens, of which the first has the prefix.
+        kind = tokenize.tok_name[token.type]
+        depth += (kind == "FSTRING_START") - (kind == "FSTRING_END")
+        if (kind, depth) in {("STRING", 0), ("FSTRING_START", 1)}:
             before.append(token)
+        elif depth or kind == "FSTRING_END":
+            continue
         elif token.type not in {tokenize.NL, tokenize.COMMENT}:
             prefixes = [one.string[: one.string.index(one.string[-1])].lower() for one in before]
             if "rf" in prefixes or "fr" in prefixes:
