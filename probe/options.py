@@ -23,7 +23,7 @@ from probe.values import (
 # An option is a row: its name, its kind, the default that the help shows, its help. A "text" is UTF-8; "bytes" are
 # whatever the server, the file system or a file take them for; "raw" ones may also hold line breaks and other controls.
 # "texts" are raw ones that can be repeated, as "pairs" and "path" can; "secret" ones are never shown. A name has the
-# same kind in every check.
+# same kind in every check. The "share"s of a check are durations: --timeout is their sum, unless it is given.
 COMMON_OPTIONS = (
     ("timeout", "seconds", "3s", "one deadline for everything: 500ms, 3s, 1m"),
     ("retries", "count", "0", "more attempts, all within --timeout"),
@@ -191,6 +191,13 @@ class Options:
         """Return a duration."""
         return parse_seconds(self.text(name))
 
+    def shares(self) -> float:
+        """Return how long the check takes at most if --timeout is not given; a share that is not given takes 1 s."""
+        names = [name for name, kind, _, _ in self.check.options if kind == "share"]
+        if not any(self.has(name) for name in names):
+            return self.seconds("timeout")
+        return sum([parse_seconds(self.text(name) or "1s") for name in names])
+
     def family(self) -> int:
         """Return 4 or 6 when only such addresses may be used, else 0."""
         return 4 if self.flag("ipv4") else 6 if self.flag("ipv6") else 0
@@ -250,6 +257,10 @@ def _check_word(kind: str, text: str) -> None:
         raise Usage(msg)
     if kind == "seconds":
         parse_seconds(text)
+    elif kind == "share":
+        if not parse_seconds(text):
+            msg = "it must be more than 0"
+            raise Usage(msg)
     elif kind == "count":
         parse_count(text, 0, HIGHEST_COUNT)
     elif kind == "port":

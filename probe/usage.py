@@ -89,4 +89,6 @@ def _option_lines(rows: tuple[Option, ...]) -> str:
 
 def value_word(kind: str) -> str:
     """Return what stands for the value of an option in its help."""
+    if kind == "share":
+        return "SECONDS"
     return "TEXT" if kind in {"raw", "texts", "bytes", "secret", "escapes"} else kind.upper()
