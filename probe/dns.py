@@ -123,7 +123,7 @@ def _ask(
                 lookup.send()
                 continue
             pairs = [(descriptor, READABLE) for _, descriptor in lookup.sockets]
-            yield pairs, min(resend_at, lookup.give_up)
+            yield pairs, min(resend_at, lookup.give_up, trace.deadline)
             for kind, server, reply in lookup.receive():
                 code, truncated, found = reply
                 if truncated:
