@@ -314,4 +314,5 @@ GRPC = Check(
     )
     + SWITCHED_TLS_OPTIONS,
     prepare_grpc,
+    schemes=(("grpc", "", ""), ("grpcs", "tls", "")),
 )

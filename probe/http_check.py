@@ -245,4 +245,5 @@ HTTP = Check(
         ("verb", "method"),
         ("code", "status"),
     ),
+    schemes=(("http", "", ""), ("https", "", "")),
 )

@@ -38,8 +38,10 @@ IP_OPTIONS = (
     ("ipv4", "flag", "", "IPv4 only (also -4)"),
     ("ipv6", "flag", "", "IPv6 only (also -6)"),
 )
+URL_OPTION = ("url", "bytes", "", "URL of it, in the place of the target")
 SERVER_OPTIONS = (
-    ("address", "text", "", "HOST:PORT; localhost is 127.0.0.1 and ::1"),
+    ("address", "text", "", "HOST:PORT or URL; localhost is 127.0.0.1 and ::1"),
+    URL_OPTION,
     PORT,
     UNIX_SOCKET,
 ) + IP_OPTIONS
@@ -54,6 +56,7 @@ SWITCHED_TLS_OPTIONS = (("tls", "flag", "", "use TLS"),) + TLS_OPTIONS
 CONTAINS = ("contains", "texts", "", "text that must be there, repeatable")
 MAX_BODY = ("max-body", "size", "1M", "bytes to read at most")
 PATH = ("path", "bytes", "", "path")
+DATABASE = ("database", "bytes", "", "database to ask for")
 USER = ("user", "bytes", "", "name to log in with")
 PASSWORD_OPTIONS = (
     ("password", "secret", "", "better --password-env NAME, of a variable"),
@@ -66,6 +69,8 @@ EXCLUSIVE = (
     ("quiet", "verbose"),
     ("unix-socket", "connect-to"),
     ("unix-socket", "address"),
+    ("url", "address"),
+    ("url", "path"),
     ("insecure", "ca-file"),
     ("password", "password-file"),
 )
@@ -92,6 +97,8 @@ class Check:
 
     The first of its options is its target, which needs no name. `prepare` checks the options (raising Usage) and
     returns what messages call the target, and the check itself, which returns what it saw or raises Unhealthy.
+    `schemes` are those of the URLs that can be its target: scheme, the switch that it turns on or nothing, and what its
+    path stands for: an option, a word that is none (nothing looks at it), or nothing (there must be no path).
     `aliases` are pairs of another name for an option, as other tools have it, and the option; `exclusive` are pairs of
     options of which one says all.
     """
@@ -104,6 +111,7 @@ class Check:
         prepare: Callable[[Options], tuple[str, Callable[[Trace], Steps[str]]]],
         aliases: tuple[tuple[str, str], ...] = (),
         exclusive: tuple[tuple[str, str], ...] = (),
+        schemes: tuple[tuple[str, str, str], ...] = (),
     ) -> None:
         self.name = name
         self.purpose = purpose
@@ -111,6 +119,7 @@ class Check:
         self.prepare = prepare
         self.aliases = aliases
         self.exclusive = exclusive
+        self.schemes = schemes
 
 
 def _prepare_nothing(_: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
@@ -201,6 +210,15 @@ def find_option(name: str, options: tuple[Option, ...]) -> Option | None:
         if row[0] == name:
             return row
     return None
+
+
+def closed_by(options: Options) -> list[str]:
+    """Return the options that those which are given exclude."""
+    closed = []
+    for first, second in EXCLUSIVE + options.check.exclusive:
+        closed += [second] if options.has(first) else []
+        closed += [first] if options.has(second) else []
+    return closed
 
 
 def check_value(kind: str, value: bytes) -> None:

@@ -16,7 +16,15 @@ POSTGRES_PORT = 5432
 
 
 def prepare_postgres(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
-    """Check the options; return what to call the target, and the check."""
+    """Check the options; return what to call the target, and the check.
+
+    A host that begins with '/' is the directory of a Unix socket, as for libpq.
+    """
+    directory = options.data("address")
+    if directory.startswith(b"/"):
+        path = f".s.PGSQL.{options.count('port') or POSTGRES_PORT}".encode()
+        options.values.pop("address")
+        options.store("unix-socket", "bytes", directory.rstrip(b"/") + b"/" + path, "address", "")
     return prepare_server(options, POSTGRES_PORT, _talk_postgres, tls_first=False)
 
 
@@ -74,5 +82,6 @@ POSTGRES = Check(
     "accepts connections (as pg_isready)",
     SERVER_OPTIONS + (USER,) + SWITCHED_TLS_OPTIONS,
     prepare_postgres,
-    (("h", "address"), ("p", "port"), ("U", "user")),  # as pg_isready has them
+    (("h", "address"), ("p", "port"), ("U", "user")),  # as pg_isready has them,
+    schemes=(("postgres", "", "database"), ("postgresql", "", "database")),
 )
