@@ -129,8 +129,11 @@ NAMED = {
     "url": URLS,
     **dict.fromkeys(("path", "unix-socket", "pid-file", "password-file", "ca-file"), PATHS),
     "name": [b"nobody-has-this-name", b"\xff"],
+    "host": [b"127.0.0.1", b"::1", b"a b", b"\xff"],
+    "server": ADDRESSES,
+    "type": [b"A", b"aaaa", b"MX"],
 }
-NO_NAMES = {"address", "connect-to", "url"}
+NO_NAMES = {"address", "connect-to", "host", "server", "url"}
 """Not any bytes: these may be the name of a host, and then a name server is asked."""
 
 
