@@ -92,7 +92,7 @@ SECRET_NAMES = (
     "credential",
 )
 HIGHEST_COUNT = 1000
-LARGEST_BODY = 2 << 20  # a body is held in memory, for a moment thrice: this stays below 16 MB
+LARGEST_BODY = 2 << 20  # a body is held in memory, for a moment twice
 
 
 class Check:
