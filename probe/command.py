@@ -48,6 +48,10 @@ def parse_command(
     checks[0].values.update(common)
     for number, options in enumerate(checks):
         _finish(options, environ, number)
+    if not checks[0].has("timeout"):
+        longest = max([options.shares() for options in checks])
+        checks[0].values["timeout"] = [f"{int(longest * 1000 + 0.5)}ms".encode()]
+    for options in checks:
         for name, _, _, _ in COMMON_OPTIONS:
             if name in checks[0].values:
                 options.values[name] = checks[0].values[name]

@@ -22,8 +22,9 @@ from probe.values import (
 
 # An option is a row: its name, its kind, the default that the help shows, its help. A "text" is UTF-8; "bytes" are
 # whatever the server, the file system or a file take them for; "raw" ones may also hold line breaks and other controls.
-# "texts" are raw ones that can be repeated, as "pairs" and "path" can; "secret" ones are never shown. A name has the
-# same kind in every check.
+# "texts" are raw ones that can be repeated, as "pairs", "path" and "replies", which are escapes, can; "secret" ones are
+# never shown. A name has the same kind in every check. The "share"s of a check are durations: --timeout is their sum,
+# unless it is given.
 COMMON_OPTIONS = (
     ("timeout", "seconds", "3s", "one deadline for everything: 500ms, 3s, 1m"),
     ("retries", "count", "0", "more attempts, all within --timeout"),
@@ -62,6 +63,8 @@ PASSWORD_OPTIONS = (
     ("password", "secret", "", "better --password-env NAME, of a variable"),
     ("password-file", "bytes", "", "file that holds the password"),
 )
+SEND = ("send", "escapes", "", r"text to send; \r \n \t \0 \\ \xNN")
+EXPECT = ("expect", "replies", "", r"text to wait for, repeatable; \r \n \t \0 \\ \xNN")
 USER_AGENT_OPTION = ("user-agent", "bytes", "", "default fromscratch-probe/VERSION")
 
 EXCLUSIVE = (
@@ -74,7 +77,7 @@ EXCLUSIVE = (
     ("insecure", "ca-file"),
     ("password", "password-file"),
 )
-REPEATED_KINDS = ("pairs", "texts", "path")
+REPEATED_KINDS = ("pairs", "texts", "path", "replies")
 
 TRUE_WORDS, FALSE_WORDS = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 SECRET_NAMES = (
@@ -89,7 +92,7 @@ SECRET_NAMES = (
     "credential",
 )
 HIGHEST_COUNT = 1000
-LARGEST_BODY = 2 << 20  # a body is held in memory, for a moment thrice: this stays below 16 MB
+LARGEST_BODY = 2 << 20  # a body is held in memory, for a moment twice
 
 
 class Check:
@@ -191,6 +194,13 @@ class Options:
         """Return a duration."""
         return parse_seconds(self.text(name))
 
+    def shares(self) -> float:
+        """Return how long the check takes at most if --timeout is not given; a share that is not given takes 1 s."""
+        names = [name for name, kind, _, _ in self.check.options if kind == "share"]
+        if not any(self.has(name) for name in names):
+            return self.seconds("timeout")
+        return sum([parse_seconds(self.text(name) or "1s") for name in names])
+
     def family(self) -> int:
         """Return 4 or 6 when only such addresses may be used, else 0."""
         return 4 if self.flag("ipv4") else 6 if self.flag("ipv6") else 0
@@ -223,7 +233,7 @@ def closed_by(options: Options) -> list[str]:
 
 def check_value(kind: str, value: bytes) -> None:
     """Refuse what the option does not take, and line breaks and other controls (injection)."""
-    if kind not in {"raw", "texts", "escapes"} and has_controls(value):
+    if kind not in {"raw", "texts", "escapes", "replies"} and has_controls(value):
         msg = "line breaks and other control characters are not allowed here"
         raise Usage(msg)
     if not value:
@@ -238,7 +248,7 @@ def check_value(kind: str, value: bytes) -> None:
     if kind == "path" and (b"=" not in value or value.startswith(b"=")):
         msg = "write PATH=VALUE, such as status=ok or db.0.up=true"
         raise Usage(msg)
-    if kind == "escapes":
+    if kind in {"escapes", "replies"}:
         parse_escapes(value)
     elif kind not in {"raw", "texts", "bytes", "secret", "pairs"}:
         _check_word(kind, decode_text(value))
@@ -250,6 +260,10 @@ def _check_word(kind: str, text: str) -> None:
         raise Usage(msg)
     if kind == "seconds":
         parse_seconds(text)
+    elif kind == "share":
+        if not parse_seconds(text):
+            msg = "it must be more than 0"
+            raise Usage(msg)
     elif kind == "count":
         parse_count(text, 0, HIGHEST_COUNT)
     elif kind == "port":

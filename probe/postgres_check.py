@@ -32,6 +32,8 @@ POSTGRES_PORT = 5432
 MOST_MESSAGES = 256  # a login is 20
 GOOD_BYE = b"X\0\0\0\4"  # Terminate
 LOGGED_IN, CLEAR_TEXT, MD5, SASL, SASL_CONTINUE, SASL_FINAL = 0, 3, 5, 10, 11, 12
+MOST_MECHANISMS = 16
+MOST_FIELDS_OF_ERROR = 32  # there are 18 kinds
 
 
 def prepare_postgres(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
@@ -118,7 +120,11 @@ class PostgresLogin:
         if code == MD5 and len(data) == 4:
             inner = hexadecimal(digest("md5", self.password + self.user))
             return _postgres_message(b"md5" + hexadecimal(digest("md5", inner + data)) + b"\0")
-        if code == SASL and not self.begun and b"SCRAM-SHA-256" in data.split(b"\0"):
+        if (
+            code == SASL
+            and not self.begun
+            and b"SCRAM-SHA-256" in data.split(b"\0", MOST_MECHANISMS)
+        ):
             self.begun = True
             first = self.scram.first()
             return _postgres_message(b"SCRAM-SHA-256\0" + len(first).to_bytes(4, "big") + first)
@@ -139,7 +145,7 @@ def _postgres_message(payload: bytes) -> bytes:
 
 def _postgres_error(payload: bytes, login: PostgresLogin) -> str:
     """Say what an error means: not all of them are of a server that is not ready; raises Unhealthy."""
-    parts = {part[:1]: part[1:] for part in payload.split(b"\0")}
+    parts = {part[:1]: part[1:] for part in payload.split(b"\0", MOST_FIELDS_OF_ERROR)}
     code, text = parts.get(b"C", b""), shown_reply(parts.get(b"M", b""))
     # 28: who are you; 3D000: no such database; a server that accepts connections says so.
     ready = code.startswith(b"28") or code in {b"3D000", b"42501"}

@@ -34,11 +34,12 @@ class Scram:
 
     def proof(self, challenge: bytes) -> bytes:
         """Answer the server's first text. A password of ASCII is its own SASLprep; others are taken as they are."""
+        if len(challenge) > LONGEST_CHALLENGE:
+            raise _unexpected(challenge)
         parts = challenge.split(b",")
         fields = [part[2:] for part in parts if part[1:2] == b"="]
         names = b"".join([part[:1] for part in parts])
-        known = names[:3] == b"rsi" and len(fields) == len(parts)
-        if not known or len(challenge) > LONGEST_CHALLENGE:
+        if names[:3] != b"rsi" or len(fields) != len(parts):
             raise _unexpected(challenge)
         nonce, salt, rounds = fields[0], base64_bytes(fields[1]), visible_text(fields[2])
         if not nonce.startswith(self.nonce) or nonce == self.nonce or not salt:
@@ -59,7 +60,7 @@ class Scram:
         """Check the server's last text; raises Unhealthy when it does not know the password either."""
         if (
             not self.signature
-            or answer.split(b",")[0] != b"v=" + base64_text(self.signature).encode()
+            or answer.partition(b",")[0] != b"v=" + base64_text(self.signature).encode()
         ):
             msg = "it did not prove that it knows the password: this may be another server"
             raise Unhealthy(msg)
@@ -81,4 +82,6 @@ def _hmac(key: bytes, data: bytes) -> bytes:
 
 
 def _unexpected(challenge: bytes) -> Unhealthy:
-    return Unhealthy(f"it does not speak SCRAM: it sent {quoted(challenge, 60)}")
+    return Unhealthy(
+        f"it does not speak SCRAM: it sent {quoted(challenge[:LONGEST_CHALLENGE], 60)}"
+    )

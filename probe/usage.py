@@ -89,4 +89,7 @@ def _option_lines(rows: tuple[Option, ...]) -> str:
 
 def value_word(kind: str) -> str:
     """Return what stands for the value of an option in its help."""
-    return "TEXT" if kind in {"raw", "texts", "bytes", "secret", "escapes"} else kind.upper()
+    if kind == "share":
+        return "SECONDS"
+    texts = {"raw", "texts", "bytes", "secret", "escapes", "replies"}
+    return "TEXT" if kind in texts else kind.upper()
