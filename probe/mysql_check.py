@@ -25,7 +25,7 @@ from probe.server import (
 )
 from probe.stream import Stream
 from probe.system import digest
-from probe.tls import start_tls
+from probe.tls import await_refusal, start_tls
 from probe.values import quoted, visible_text
 
 MYSQL_PORT = 3306
@@ -75,6 +75,7 @@ def _talk_mysql(stream: Stream, options: Options) -> Steps[str]:
         yield from stream.send(_mysql_frame(1, _mysql_wishes(capabilities)))
         yield from start_tls(stream, server_host(options), options, b"")
     if not options.has("user"):
+        yield from await_refusal(stream)
         return ready
     login = MysqlLogin(stream, options)
     yield from stream.send(_mysql_frame(number, login.start(capabilities, greeting)))

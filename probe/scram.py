@@ -10,7 +10,7 @@ from probe.scheduler import Trace
 from probe.system import digest, hmac_rounds, random_bytes
 from probe.values import base64_bytes, base64_text, is_digits, quoted, visible_text
 
-MOST_ROUNDS = 100_000  # what a server may ask for; PostgreSQL's are 4096
+MOST_SCRAM_ROUNDS = 100_000  # what a server may ask for; PostgreSQL's are 4096
 ROUNDS_AT_ONCE = 2000  # then the clock is looked at
 LONGEST_CHALLENGE = 4096
 NO_CHANNEL_BINDING = b"n,,"
@@ -44,8 +44,8 @@ class Scram:
         nonce, salt, rounds = fields[0], base64_bytes(fields[1]), visible_text(fields[2])
         if not nonce.startswith(self.nonce) or nonce == self.nonce or not salt:
             raise _unexpected(challenge)
-        if not is_digits(rounds) or not 1 <= int(rounds) <= MOST_ROUNDS:
-            msg = f"it asks for {quoted(fields[2], 20)} rounds of SCRAM, not for 1 to {MOST_ROUNDS}"
+        if not is_digits(rounds) or not 1 <= int(rounds) <= MOST_SCRAM_ROUNDS:
+            msg = f"it asks for {quoted(fields[2], 20)} rounds of SCRAM, not for 1 to {MOST_SCRAM_ROUNDS}"
             raise Unhealthy(msg)
         key = self._stretched(salt, int(rounds))
         final = b"c=" + base64_text(NO_CHANNEL_BINDING).encode() + b",r=" + nonce
@@ -82,6 +82,4 @@ def _hmac(key: bytes, data: bytes) -> bytes:
 
 
 def _unexpected(challenge: bytes) -> Unhealthy:
-    return Unhealthy(
-        f"it does not speak SCRAM: it sent {quoted(challenge[:LONGEST_CHALLENGE], 60)}"
-    )
+    return Unhealthy(f"it does not speak SCRAM: it sent {quoted(challenge, 60)}")
