@@ -215,7 +215,9 @@ def test_a_password_as_it_is_over_tls(
     probe: Probe, interpreter: Interpreter, authority: CA, ca: str
 ) -> None:
     if not interpreter.has_tls:
-        pytest.skip("it has no TLS")
+        done = probe("postgres", "--tls", "--user=app", "--password", SECRET)
+        assert (done.returncode, "has no TLS" in done.stdout) == (1, True)
+        return
     context = context_of(authority.issue_cert(HOST))
     account = account_for(SECRET)
 
