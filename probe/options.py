@@ -51,6 +51,7 @@ TLS_OPTIONS = (
     ("key", "bytes", "", "PEM file with its key, if that is another file"),
 )
 SWITCHED_TLS_OPTIONS = (("tls", "flag", "", "use TLS"),) + TLS_OPTIONS
+STARTTLS = ("starttls", "flag", "", "ask for TLS, as mail programs do")
 CONTAINS = ("contains", "texts", "", "text that must be there, repeatable")
 MAX_BODY = ("max-body", "size", "1M", "bytes to read at most")
 PATH = ("path", "bytes", "", "path")
