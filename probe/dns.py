@@ -35,7 +35,9 @@ RESPONSE_CODES = {
 }
 RESEND_AFTER, NEVER = 1.0, 1e18
 OTHER_FAMILY_GRACE = 0.05  # RFC 8305 section 3: do not wait long for AAAA once A is there
-MOST_SERVERS, MOST_SEARCHES, MOST_RECORDS = 3, 8, 256
+MOST_SERVERS, MOST_SEARCHES = 3, 8
+MOST_RECORDS = 256  # that are looked at: names can be made so that each takes long to read
+LONGEST_NAME = 255
 
 HOSTS_PATH, RESOLV_PATH = b"/etc/hosts", b"/etc/resolv.conf"
 
@@ -130,7 +132,7 @@ def _ask(
                 lookup.send()
                 continue
             pairs = [(descriptor, READABLE) for _, descriptor in lookup.sockets]
-            yield pairs, min(resend_at, lookup.give_up)
+            yield pairs, min(resend_at, lookup.give_up, trace.deadline)
             for kind, server, reply in lookup.receive():
                 code, truncated, found = reply
                 if truncated:
@@ -278,7 +280,7 @@ def parse_reply(data: bytes, query: bytes) -> tuple[int, bool, list[str]] | None
     aliases: dict[bytes, bytes] = {}
     found: list[tuple[bytes, str]] = []
     place = end
-    for _ in range(min(int.from_bytes(data[6:8], "big"), MOST_RECORDS)):
+    for _ in range(min(MOST_RECORDS, int.from_bytes(data[6:8], "big"))):
         owner, place = _read_name(data, place)
         size = int.from_bytes(data[place + 8 : place + 10], "big")
         kind, value = data[place : place + 2], place + 10
@@ -303,7 +305,7 @@ def _read_name(data: bytes, place: int) -> tuple[bytes | None, int]:
         if size >= 0xC0 and place + 1 < len(data):
             after = place + 2 if after < 0 else after
             place = (size & 63) << 8 | data[place + 1]
-        elif size >= 64:
+        elif size >= 64 or len(name) + size >= LONGEST_NAME:
             break
         elif size == 0:
             return name.lower(), place + 1 if after < 0 else after

@@ -51,4 +51,5 @@ KAFKA = Check(
     "a broker says which requests it takes (ApiVersions)",
     SERVER_OPTIONS + SWITCHED_TLS_OPTIONS,
     prepare_kafka,
+    schemes=(("kafka", "", ""),),
 )

@@ -93,4 +93,5 @@ MONGODB = Check(
     "a server says that it is primary or secondary (hello)",
     SERVER_OPTIONS + SWITCHED_TLS_OPTIONS,
     prepare_mongodb,
+    schemes=(("mongodb", "", "database"),),
 )

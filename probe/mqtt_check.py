@@ -86,4 +86,5 @@ MQTT = Check(
     "a broker accepts a connection; --user also logs in",
     SERVER_OPTIONS + (USER,) + PASSWORD_OPTIONS + SWITCHED_TLS_OPTIONS,
     prepare_mqtt,
+    schemes=(("mqtt", "", "topic"), ("mqtts", "tls", "topic")),
 )

@@ -13,10 +13,19 @@ from probe.tls import start_tls
 from probe.values import quoted
 
 POSTGRES_PORT = 5432
+MOST_FIELDS_OF_ERROR = 32  # there are 18 kinds
 
 
 def prepare_postgres(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
-    """Check the options; return what to call the target, and the check."""
+    """Check the options; return what to call the target, and the check.
+
+    A host that begins with '/' is the directory of a Unix socket, as for libpq.
+    """
+    directory = options.data("address")
+    if directory.startswith(b"/"):
+        path = f".s.PGSQL.{options.count('port') or POSTGRES_PORT}".encode()
+        options.values.pop("address")
+        options.store("unix-socket", "bytes", directory.rstrip(b"/") + b"/" + path, "address", "")
     return prepare_server(options, POSTGRES_PORT, _talk_postgres, tls_first=False)
 
 
@@ -47,7 +56,7 @@ def _talk_postgres(stream: Stream, options: Options) -> Steps[str]:
                 )  # Terminate; asked for a password, it would log that as an error
             return "accepts connections"
         if kind == b"E":
-            parts = {part[:1]: part[1:] for part in payload.split(b"\0")}
+            parts = {part[:1]: part[1:] for part in payload.split(b"\0", MOST_FIELDS_OF_ERROR)}
             code, text = parts.get(b"C", b""), shown_reply(parts.get(b"M", b""))
             # 28: who are you; 3D000: no such database; a server that accepts connections says so.
             if code.startswith(b"28") or code in {b"3D000", b"42501"}:
@@ -74,5 +83,6 @@ POSTGRES = Check(
     "accepts connections (as pg_isready)",
     SERVER_OPTIONS + (USER,) + SWITCHED_TLS_OPTIONS,
     prepare_postgres,
-    (("h", "address"), ("p", "port"), ("U", "user")),  # as pg_isready has them
+    (("h", "address"), ("p", "port"), ("U", "user")),  # as pg_isready has them,
+    schemes=(("postgres", "", "database"), ("postgresql", "", "database")),
 )

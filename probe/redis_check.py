@@ -6,6 +6,7 @@ from probe.errors import Unhealthy
 from probe.files import read_secret
 from probe.kinds import Callable, Steps
 from probe.options import (
+    DATABASE,
     PASSWORD_OPTIONS,
     SERVER_OPTIONS,
     SWITCHED_TLS_OPTIONS,
@@ -37,6 +38,12 @@ def _talk_redis(stream: Stream, options: Options) -> Steps[str]:
         if reply != b"+OK":
             msg = f"AUTH failed: {shown_reply(reply)}"
             raise Unhealthy(msg)
+    if options.has("database"):
+        yield from stream.send(_redis_command([b"SELECT", options.data("database")]))
+        reply = yield from stream.line(LONGEST_LINE)
+        if reply != b"+OK" and not reply.startswith(b"-NOAUTH"):
+            msg = f"SELECT failed: {shown_reply(reply)}"
+            raise Unhealthy(msg)
     yield from stream.send(_redis_command([b"PING"]))
     reply = yield from stream.line(LONGEST_LINE)
     if reply == b"+PONG":
@@ -59,12 +66,14 @@ def _redis_command(words: list[bytes]) -> bytes:
 REDIS = Check(
     "redis",
     "PING is answered by PONG (not: loading, busy)",
-    SERVER_OPTIONS + (USER,) + PASSWORD_OPTIONS + SWITCHED_TLS_OPTIONS,
+    SERVER_OPTIONS + (USER,) + PASSWORD_OPTIONS + (DATABASE,) + SWITCHED_TLS_OPTIONS,
     prepare_redis,
     (
         ("h", "address"),
         ("p", "port"),
         ("s", "unix-socket"),
         ("a", "password"),
-    ),  # as redis-cli has them
+        ("n", "database"),
+    ),  # as redis-cli has them,
+    schemes=(("redis", "", "database"), ("rediss", "tls", "database")),
 )

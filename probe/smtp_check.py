@@ -66,4 +66,5 @@ SMTP = Check(
     SERVER_OPTIONS + (STARTTLS,) + SWITCHED_TLS_OPTIONS,
     prepare_smtp,
     exclusive=(("tls", "starttls"),),
+    schemes=(("smtp", "", ""), ("smtps", "tls", "")),
 )

@@ -191,6 +191,8 @@ def open_stream(addresses: list[Address], trace: Trace) -> Steps[Stream]:
                     return Stream(descriptor, label, trace)
                 close(descriptor)
                 failures.remember(code, label)
+            if pending:
+                trace.check()
         raise Unhealthy(failures.text())
     finally:
         for descriptor, _ in pending:

@@ -7,7 +7,7 @@ from probe.dns import resolve_name
 from probe.errors import Unhealthy, Usage
 from probe.kinds import Callable, Steps
 from probe.network import MOST_ADDRESSES, server_target
-from probe.options import EXPECT, IP_OPTIONS, PORT, SEND, Check, Options
+from probe.options import ADDRESS, EXPECT, IP_OPTIONS, PORT, SEND, URL_OPTION, Check, Options
 from probe.scheduler import Trace
 from probe.stream import Failures
 from probe.system import (
@@ -104,8 +104,7 @@ def _exchange(
 UDP = Check(
     "udp",
     "a datagram is answered; with --expect, by these texts",
-    (("address", "text", "", "HOST:PORT; localhost is 127.0.0.1 and ::1"), PORT)
-    + IP_OPTIONS
-    + (SEND, EXPECT),
+    (ADDRESS, URL_OPTION, PORT) + IP_OPTIONS + (SEND, EXPECT),
     prepare_udp,
+    schemes=(("udp", "", ""),),
 )

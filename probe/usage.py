@@ -48,21 +48,25 @@ Checks (probe CHECK --help lists the options of each):
 Options of all checks:
 {_option_lines(COMMON_OPTIONS)}
 
-Every option can come from the environment: PROBE_STATUS is --status, PROBE_CHECK the check;
+Every option can come from the environment: PROBE_STATUS is --status, PROBE_CHECK the check,
+PROBE_2_STATUS the --status of the second check; -h HOST is the host in redis, postgres, mysql;
 --X-env NAME reads --X from the variable NAME, which must be set: --url-env HEALTH_URL.
 
 Examples:
   probe http http://localhost:8080/health --contains ok
   probe http://localhost/ --port-env PORT --header "Host: example.org"
   probe tcp db:5432 --retries 2 --interval 500ms
+  probe redis --url-env REDIS_URL --and postgres://app@db/shop
   probe http http://localhost:8080/ --and file /run/ready --max-age 60s
   HEALTHCHECK --timeout=5s CMD ["/probe", "http", "http://localhost:8080/health"]"""
 
 
 def _check_text(check: Check) -> str:
     target = check.options[0][0]
+    urls = ", ".join([f"{row[0]}://" for row in check.schemes])
+    urls = f"\nURLs: {urls}" if urls else ""
     return f"""probe {check.name} {target.upper()} [options]
-{check.purpose}
+{check.purpose}{urls}
 
 Options ({target} needs no --{target}):
 {_option_lines(check.options)}
@@ -85,5 +89,7 @@ def _option_lines(rows: tuple[Option, ...]) -> str:
 
 def value_word(kind: str) -> str:
     """Return what stands for the value of an option in its help."""
+    if kind == "share":
+        return "SECONDS"
     texts = {"raw", "texts", "bytes", "secret", "escapes", "replies"}
     return "TEXT" if kind in texts else kind.upper()

@@ -444,3 +444,30 @@ def test_starttls_is_no_wish(
         done = probe("smtp", server.address, "--starttls", "--insecure", *SOON)
     expected = text if interpreter.has_tls else "this build has no TLS"
     assert (done.returncode, expected in done.stdout) == (1, True), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("scheme", "check"),
+    [("smtp", "smtp"), ("mqtt", "mqtt"), ("kafka", "kafka"), ("mongodb", "mongodb")],
+)
+def test_urls_name_the_check(probe: Probe, scheme: str, check: str) -> None:
+    first, answer = TLS[check]
+    with serving(answering(answer, first=first)) as server:
+        for words in ((f"{scheme}://{server.address}",), (check, f"tcp://{server.address}")):
+            done = probe(*words)
+            assert (done.returncode, f": {check} {server.address}: " in done.stdout) == (0, True)
+
+
+def test_urls_ask_for_tls(probe: Probe, interpreter: Interpreter, authority: CA, ca: str) -> None:
+    if not interpreter.has_tls:
+        for scheme in ("smtps", "mqtts"):
+            assert "this build has no TLS" in probe(f"{scheme}://h:1").stdout
+        return
+    context = context_of(authority.issue_cert(HOST))
+    seen: list[bytes] = []
+    for scheme, check in (("smtps", "smtp"), ("mqtts", "mqtt")):
+        first, answer = TLS[check]
+        with serving(secured(context, answering(answer, seen, first=first))) as server:
+            url = f"{scheme}://user:pass-word@{server.address}"
+            assert probe(url, "--ca-file", ca).returncode == 0
+    assert b"pass-word" in b"".join(seen)

@@ -79,6 +79,7 @@ def test_ipv6_and_both(probe: Probe) -> None:
         assert (done.returncode, f"answered by [::1]:{port}" in done.stdout) == (0, True)
         assert probe("udp", f"localhost:{port}", "-4", "--send", "x").returncode == 1
         assert probe("udp", "localhost", "--port", port, "--send", "x").returncode == 0
+        assert probe(f"udp://{at}", "--send", "x").returncode == 0
 
 
 def test_nobody_there_is_said_at_once(probe: Probe) -> None:
@@ -134,6 +135,8 @@ def test_a_flood_of_wrong_answers_is_bounded(probe: Probe) -> None:
         (("a", "--send", "x"), "has no port"),
         (("--send", "x"), "udp needs HOST:PORT"),
         ((":1", "--send", "x", "--tls"), "not of udp"),
+        (("tcp://h:1", "--send", "x"), "takes URLs that begin with udp://"),
+        (("unix:///s", "--send", "x"), "takes URLs that begin with udp://"),
     ],
 )
 def test_it_is_never_healthy_by_accident(probe: Probe, words: tuple[str, ...], text: str) -> None:
