@@ -41,8 +41,9 @@ IP_OPTIONS = (
     ("ipv6", "flag", "", "IPv6 only (also -6)"),
 )
 URL_OPTION = ("url", "bytes", "", "URL of it, in the place of the target")
+ADDRESS = ("address", "text", "", "HOST:PORT or URL; localhost is 127.0.0.1 and ::1")
 SERVER_OPTIONS = (
-    ("address", "text", "", "HOST:PORT or URL; localhost is 127.0.0.1 and ::1"),
+    ADDRESS,
     URL_OPTION,
     PORT,
     UNIX_SOCKET,
@@ -55,6 +56,7 @@ TLS_OPTIONS = (
     ("key", "bytes", "", "PEM file with its key, if that is another file"),
 )
 SWITCHED_TLS_OPTIONS = (("tls", "flag", "", "use TLS"),) + TLS_OPTIONS
+STARTTLS = ("starttls", "flag", "", "ask for TLS, as mail programs do")
 CONTAINS = ("contains", "texts", "", "text that must be there, repeatable")
 MAX_BODY = ("max-body", "size", "1M", "bytes to read at most")
 PATH = ("path", "bytes", "", "path")
