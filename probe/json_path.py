@@ -28,7 +28,7 @@ PIECE_SIZE = 64  # of what may go on and on, between two looks at the clock
 class JsonScanner:
     """One pass over a JSON text that remembers the (last) value at `path`."""
 
-    def __init__(self, data: bytes, path: list[bytes], trace: Trace) -> None:
+    def __init__(self, data: bytes | bytearray, path: list[bytes], trace: Trace) -> None:
         self.data = data
         self.place = 0
         self.path = path
@@ -41,7 +41,7 @@ class JsonScanner:
 
     def scan(self) -> None:
         """Read the whole text; raises Unhealthy where it is not JSON."""
-        if self.data.startswith(b"\xef\xbb\xbf"):
+        if self.data[:3] == b"\xef\xbb\xbf":
             self.fail("it begins with a byte order mark")
         self._value(0, 0)
         self._skip_space()
@@ -53,15 +53,18 @@ class JsonScanner:
         size = self.end - self.start
         if self.kind == "string" and self._is_text(self.start, self.end, value):
             return True
-        if size == len(value) and self.data[self.start : self.end] == value:
+        if size == len(value) and self._piece(self.start, self.end) == value:
             return True
         return (
             self.kind == "number"
             and size <= LONGEST_NUMBER
             and len(value) <= LONGEST_NUMBER
             and is_json_number(value)
-            and same_number(self.data[self.start : self.end], value)
+            and same_number(self._piece(self.start, self.end), value)
         )
+
+    def _piece(self, start: int, end: int) -> bytes:
+        return bytes(self.data[start:end])
 
     def fail(self, what: str) -> None:
         """Raise: not JSON, for this reason, at this place."""
@@ -78,7 +81,7 @@ class JsonScanner:
     def _skip(self, members: bytes) -> None:
         """Go to the first byte that is not among these."""
         while True:
-            piece = self.data[self.place : self.place + PIECE_SIZE]
+            piece = self._piece(self.place, self.place + PIECE_SIZE)
             rest = piece.lstrip(members)
             self.place += len(piece) - len(rest)
             if rest or not piece:
@@ -153,7 +156,7 @@ class JsonScanner:
             if backslash < 0:
                 break
             escape = data[backslash + 1] if backslash + 1 < len(data) else 0
-            digits = data[backslash + 2 : backslash + 6]
+            digits = self._piece(backslash + 2, backslash + 6)
             if escape == 0x75 and len(digits) == 4 and not digits.strip(HEX_DIGITS):
                 end = backslash + 6
             elif escape in JSON_ESCAPES:
@@ -172,7 +175,7 @@ class JsonScanner:
 
     def _is_text(self, start: int, end: int, text: bytes) -> bool:
         """Tell whether a string means this text. No byte of it is written in more than six: `\\u0041`."""
-        return end - start <= 6 * len(text) + 2 and json_string(self.data[start:end]) == text
+        return end - start <= 6 * len(text) + 2 and json_string(self._piece(start, end)) == text
 
     def _check_text(self, start: int, end: int) -> None:
         """Refuse what no string holds, in pieces: as a whole it would be copied, and nobody would look at the clock."""
@@ -180,7 +183,7 @@ class JsonScanner:
             stop = min(end, start + LONGEST_PIECE)
             while stop < end and stop > start + 4 and self.data[stop] & 0xC0 == 0x80:
                 stop -= 1  # not amid a character
-            text = self.data[start:stop]
+            text = self._piece(start, stop)
             if min(text) < 0x20:
                 self.fail("a control character in a string")
             if not is_utf8(text):
@@ -192,7 +195,7 @@ class JsonScanner:
     def _word_or_number(self) -> str:
         start = self.place
         for word in JSON_WORDS:
-            if self.data[start : start + len(word)] == word:
+            if self._piece(start, start + len(word)) == word:
                 self.place = start + len(word)
                 return "word"
         if not self._number():
@@ -295,7 +298,7 @@ def split_path(path: bytes) -> list[bytes]:
     return [part.replace(b"\0", b".") for part in path.replace(b"\\.", b"\0").split(b".")]
 
 
-def json_mismatch(body: bytes, expectation: bytes, trace: Trace) -> str:
+def json_mismatch(body: bytes | bytearray, expectation: bytes, trace: Trace) -> str:
     """Return why PATH=VALUE does not hold for this JSON text, or nothing when it does."""
     path, _, value = expectation.partition(b"=")
     scanner = JsonScanner(body, split_path(path), trace)
@@ -304,5 +307,5 @@ def json_mismatch(body: bytes, expectation: bytes, trace: Trace) -> str:
         return f"json {visible_text(path)} is not there"
     if scanner.means(value):
         return ""
-    seen = visible_text(body[scanner.start : min(scanner.end, scanner.start + 100)])
+    seen = visible_text(bytes(body[scanner.start : min(scanner.end, scanner.start + 100)]))
     return f"json {visible_text(path)} is {seen}, not {visible_text(value)}"
