@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from commands.docs_probe import probe_blocks
+from commands.markdown import markdown_row, markdown_table
 from core.errors import ExitCode
 from core.settings import FILE, SETTINGS
 from core.target import Target
@@ -57,21 +59,24 @@ def make_blocks(
         "licences": lambda _: licences(recipes),
         "campaigns": lambda _: campaigns(records),
         "isolation": lambda _: isolation(attacks or {}),
-        "images": lambda _: _table(IMAGE_HEAD, image_rows(load_images(recipes), recipes)),
+        "images": lambda _: markdown_table(IMAGE_HEAD, image_rows(load_images(recipes), recipes)),
+        **probe_blocks(),
     }
 
 
 def sizes(products: Iterable[Product], manifest: Sequence[Artifact], old: str = "") -> str:
     """Bytes of the newest release of each product, plain and packed; a product that is not built keeps its row."""
     kept = {line.split("`")[1]: line for line in old.splitlines() if line.startswith("| `")}
-    head = _table(("product", "release", "plain", "packed", "what it is"), [])
+    head = markdown_table(("product", "release", "plain", "packed", "what it is"), [])
     rows = []
     for product in products:
         entries = sizes_of(product, manifest)
         if entries:
             cells = [f"{entries[form]:,}" if form in entries else "-" for form in (False, True)]
             release = product.recipe.releases[0].version
-            rows.append(_row((f"`{product.name}`", release, *cells, product.variant.summary)))
+            rows.append(
+                markdown_row((f"`{product.name}`", release, *cells, product.variant.summary))
+            )
         elif product.name in kept:
             rows.append(kept[product.name])
     return "\n".join([head, *rows])
@@ -97,7 +102,7 @@ def matrix(
                 shown = "no"
             cells.append(shown or known.get((f"`{target}`", head), "-"))
         rows.append((f"`{target}`", *cells))
-    return _table(("target", *heads), rows)
+    return markdown_table(("target", *heads), rows)
 
 
 def _cells(table: str) -> dict[tuple[str, str], str]:
@@ -130,13 +135,13 @@ def settings() -> str:
         (f"`{it.variable}`", f"`{it.name}`", f"`{it.default}`" if it.default else "", it.help)
         for it in SETTINGS
     ]
-    return _table(("environment variable", f"key in `{FILE}`", "default", "what"), rows)
+    return markdown_table(("environment variable", f"key in `{FILE}`", "default", "what"), rows)
 
 
 def exit_codes() -> str:
     """Every exit code of ``inv``."""
     rows = [(str(int(code)), code.name.lower(), CODES[code]) for code in ExitCode]
-    return _table(("code", "name", "meaning"), rows)
+    return markdown_table(("code", "name", "meaning"), rows)
 
 
 def variants(curl: Recipe) -> str:
@@ -148,7 +153,7 @@ def variants(curl: Recipe) -> str:
             words = (expect.protocols, expect.features, expect.forbidden)
             budget = f"{expect.max_size:,}"
             rows.append((f"`{curl.name}:{variant.name}`", budget, *map(", ".join, words)))
-    return _table(("variant", "budget, bytes", "protocols", "features", "must lack"), rows)
+    return markdown_table(("variant", "budget, bytes", "protocols", "features", "must lack"), rows)
 
 
 def switches(curl: Recipe) -> str:
@@ -158,7 +163,7 @@ def switches(curl: Recipe) -> str:
         (f"`{name}`", *(variant.switches.get(name, "") for variant in curl.variants))
         for name in names
     ]
-    return _table(("switch", *(f"`{variant.name}`" for variant in curl.variants)), rows)
+    return markdown_table(("switch", *(f"`{variant.name}`" for variant in curl.variants)), rows)
 
 
 def trials(curl: Recipe) -> str:
@@ -169,7 +174,7 @@ def trials(curl: Recipe) -> str:
         printed = f"`{trial.stdout.strip()}`" if trial.stdout else ""
         return (f"`curl {' '.join(trial.args)}`", only, str(trial.code), printed)
 
-    return _table(("run", "variants", "exit code", "prints"), map(row, curl.smoke))
+    return markdown_table(("run", "variants", "exit code", "prints"), map(row, curl.smoke))
 
 
 def targets(curl: Recipe) -> str:
@@ -180,7 +185,7 @@ def targets(curl: Recipe) -> str:
         packs = "" if target in curl.unsupported else curl.unpackable.get(target, "yes")
         machine = target.machine
         rows.append((f"`{target}`", builds, packs, f"`{machine.triple}`", machine.cpu))
-    return _table(("target", "built", "packed", "triple", "CPU"), rows)
+    return markdown_table(("target", "built", "packed", "triple", "CPU"), rows)
 
 
 def licences(recipes: Mapping[str, Recipe]) -> str:
@@ -189,7 +194,7 @@ def licences(recipes: Mapping[str, Recipe]) -> str:
         (recipe.name, recipe.kind.value, recipe.releases[0].version, recipe.releases[0].licence)
         for recipe in recipes.values()
     ]
-    return _table(("source", "kind", "release", "licence (SPDX)"), rows)
+    return markdown_table(("source", "kind", "release", "licence (SPDX)"), rows)
 
 
 def campaigns(records: Iterable[Mapping[str, Any]]) -> str:
@@ -204,7 +209,7 @@ def campaigns(records: Iterable[Mapping[str, Any]]) -> str:
             (f"`{record['name']}`", record["purpose"], *figures, *run, f"`{record['code'][:12]}`")
         )
     head = ("campaign", "attacks, and what must hold", "cases", "violations", "outcomes")
-    return _table((*head, "seconds", "seed", "date", "code"), rows)
+    return markdown_table((*head, "seconds", "seed", "date", "code"), rows)
 
 
 def isolation(attacks: Mapping[str, Mapping[str, str]]) -> str:
@@ -214,7 +219,7 @@ def isolation(attacks: Mapping[str, Mapping[str, str]]) -> str:
         (name, *(outcomes.get(name, "not tried") for outcomes in attacks.values()))
         for name in names
     ]
-    return _table(("attack", *attacks), rows)
+    return markdown_table(("attack", *attacks), rows)
 
 
 def image_rows(
@@ -246,12 +251,3 @@ def sizes_of(
         for artifact in manifest
         if (artifact.product, artifact.release, artifact.target) == (product.name, release, target)
     }
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [_row(head), f"|{'---|' * len(head)}"]
-    return "\n".join([*lines, *map(_row, rows)])
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

@@ -37,9 +37,14 @@ def check_host(host: str) -> None:
     if not is_ascii(host):
         msg = "an international host name must be given in its xn-- form (punycode)"
         raise Usage(msg)
-    if not host or len(host) > 253 or host.strip(HOST_CHARACTERS):
+    if not is_host(host):
         msg = f"{shown_text(host)} is not a host name"
         raise Usage(msg)
+
+
+def is_host(host: str) -> bool:
+    """Tell whether host can be a name or an IPv4 address."""
+    return 0 < len(host) <= 253 and not host.strip(HOST_CHARACTERS)
 
 
 def is_ipv4(host: str) -> bool:

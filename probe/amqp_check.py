@@ -41,4 +41,5 @@ AMQP = Check(
     "RabbitMQ and others start a connection",
     SERVER_OPTIONS + SWITCHED_TLS_OPTIONS,
     prepare_amqp,
+    schemes=(("amqp", "", "vhost"), ("amqps", "tls", "vhost")),
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from probe.checks import CHECKS, check_names, find_check
+from probe.checks import CHECKS, check_names, check_of_url, find_check
 from probe.environment import fill_from_environment, implied_check, settings_of
 from probe.errors import Usage
 from probe.guess import perhaps
 from probe.kinds import Option
 from probe.options import COMMON_OPTIONS, EXCLUSIVE, NO_CHECK, REPEATED_KINDS, Options, find_option
+from probe.target_url import take_url
 from probe.values import visible_text, without_password
 
 SHORT_NAMES = {"4": "ipv4", "6": "ipv6", "h": "help", "q": "quiet", "v": "verbose"}
@@ -47,6 +48,10 @@ def parse_command(
     checks[0].values.update(common)
     for number, options in enumerate(checks):
         _finish(options, environ, number)
+    if not checks[0].has("timeout"):
+        longest = max([options.shares() for options in checks])
+        checks[0].values["timeout"] = [f"{int(longest * 1000 + 0.5)}ms".encode()]
+    for options in checks:
         for name, _, _, _ in COMMON_OPTIONS:
             if name in checks[0].values:
                 options.values[name] = checks[0].values[name]
@@ -159,7 +164,7 @@ def _take_plain(options: Options, plain: list[bytes]) -> None:
     if options.check != NO_CHECK:
         plain = plain[1:]
     elif "://" in first:
-        options.check = CHECKS[0]
+        options.check = check_of_url(plain[0])
     else:
         word = first if len(first) <= 40 and "@" not in first else "this"
         guess = perhaps(word, [check.name for check in CHECKS], "")
@@ -190,7 +195,9 @@ def _finish(options: Options, environ: dict[bytes, bytes], number: int) -> None:
             owners = ", ".join([check.name for check in CHECKS if find_option(name, check.options)])
             msg = f"--{name} is an option of {owners}, not of {options.check.name}"
             raise Usage(msg)
+    take_url(options)
     fill_from_environment(options, environ, number)
+    take_url(options)
     for first, second in EXCLUSIVE + options.check.exclusive:
         if options.has(first) and options.has(second):
             msg = f"--{first} and --{second} exclude each other"

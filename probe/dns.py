@@ -35,7 +35,7 @@ RESPONSE_CODES = {
 }
 RESEND_AFTER, NEVER = 1.0, 1e18
 OTHER_FAMILY_GRACE = 0.05  # RFC 8305 section 3: do not wait long for AAAA once A is there
-MOST_SERVERS, MOST_ADDRESSES, MOST_SEARCHES = 3, 16, 8
+MOST_SERVERS, MOST_SEARCHES = 3, 8
 MOST_RECORDS = 256  # that are looked at: names can be made so that each takes long to read
 LONGEST_NAME = 255
 
@@ -54,21 +54,28 @@ def resolve_name(
     """Return the addresses of a name, from the hosts file or the name servers (family 0: both)."""
     found = of_family(_from_hosts(name, hosts), family)
     if found:
-        return found[:MOST_ADDRESSES]
+        return found
     servers, searches, ndots = read_resolv_conf(conf)
     if not servers:
         msg = f"{name} does not resolve: no name server in {visible_text(conf)}"
         raise Unhealthy(msg)
-    kinds = [TYPE_A] if family == 4 else [TYPE_AAAA] if family == 6 else [TYPE_A, TYPE_AAAA]
     candidates = [name]
     if not name.endswith("."):
         relative = [f"{name}.{domain}" for domain in searches]
         candidates = [name] + relative if name.count(".") >= ndots else relative + [name]
+    return (yield from ask_servers(name, candidates, family, servers, port, trace))
+
+
+def ask_servers(
+    name: str, candidates: list[str], family: int, servers: list[str], port: int, trace: Trace
+) -> Steps[list[str]]:
+    """Return the addresses of the first of the candidates for a name that the name servers have any of."""
+    kinds = [TYPE_A] if family == 4 else [TYPE_AAAA] if family == 6 else [TYPE_A, TYPE_AAAA]
     problem = ""
     for candidate in candidates:
         found, problem = yield from _ask(without_root(candidate), kinds, servers, port, trace)
         if found:
-            return found[:MOST_ADDRESSES]
+            return found
     msg = f"{name} does not resolve: {problem} (asked {' and '.join(servers)})"
     raise Unhealthy(msg)
 
@@ -125,7 +132,7 @@ def _ask(
                 lookup.send()
                 continue
             pairs = [(descriptor, READABLE) for _, descriptor in lookup.sockets]
-            yield pairs, min(resend_at, lookup.give_up)
+            yield pairs, min(resend_at, lookup.give_up, trace.deadline)
             for kind, server, reply in lookup.receive():
                 code, truncated, found = reply
                 if truncated:
@@ -287,7 +294,7 @@ def parse_reply(data: bytes, query: bytes) -> tuple[int, bool, list[str]] | None
     name = _read_name(data, 12)[0] or b""
     for _ in range(16):  # follow the chain of aliases, which may be a loop
         name = aliases.get(name, name)
-    return code, truncated, [address for owner, address in found if owner == name][:MOST_ADDRESSES]
+    return code, truncated, [address for owner, address in found if owner == name]
 
 
 def _read_name(data: bytes, place: int) -> tuple[bytes | None, int]:

@@ -5,14 +5,14 @@ An argument always wins over a variable, also one that says the same thing in an
 
 from __future__ import annotations
 
-from probe.checks import CHECKS, check_names, find_check
+from probe.checks import CHECKS, check_names, check_of_url, find_check
 from probe.errors import Usage
 from probe.guess import perhaps
-from probe.options import EXCLUSIVE, Check, Options, find_option
+from probe.options import Check, Options, closed_by, find_option
 from probe.values import DIGITS, lowered, visible_text, without_password
 
 ENVIRONMENT_PREFIX = b"PROBE_"
-LINE_KINDS = ("pairs", "path")  # one value per line
+LINE_KINDS = ("pairs", "condition")  # one value per line
 DETOURS = ("unix-socket", "connect-to")
 
 
@@ -35,16 +35,15 @@ def settings_of(environ: dict[bytes, bytes], number: int) -> list[tuple[str, str
 def fill_from_environment(options: Options, environ: dict[bytes, bytes], number: int) -> None:
     """Add to the options of a check what its arguments left open; raises Usage."""
     arguments = list(options.values)
-    excluded = []
-    for first, second in EXCLUSIVE + options.check.exclusive:
-        excluded += [second] if first in arguments else []
-        excluded += [first] if second in arguments else []
+    excluded = closed_by(options)
     target = options.check.options[0][0]
     if target in arguments:
         excluded += DETOURS
         excluded += ["port"] if has_port(options.data(target)) else []
     elif "port" in arguments:
         excluded += DETOURS
+    if target != "url" and (target in arguments or "unix-socket" in arguments):
+        excluded.append("url")
     known = options.check.options if number else options.known()
     filled: list[str] = []
     for name, variable, value in settings_of(environ, number):
@@ -70,7 +69,9 @@ def has_port(target: bytes) -> bool:
 def implied_check(options: Options, environ: dict[bytes, bytes], number: int) -> Check:
     """Say which check is meant when none is named."""
     settings = settings_of(environ, number)
+    url = options.data("url")
     for name, variable, value in settings:
+        url = value if name == "url" and not url else url
         if name == "check":
             word = visible_text(value)
             named = find_check(word)
@@ -79,8 +80,9 @@ def implied_check(options: Options, environ: dict[bytes, bytes], number: int) ->
                 msg = f"{variable}: '{without_password(word)}' is not a check{guess}"
                 raise Usage(msg)
             return named
-    names = list(options.values) + [setting[0] for setting in settings if setting[0] == "url"]
-    for name in names:
+    if url:
+        return check_of_url(url)
+    for name in list(options.values):
         owners = [check for check in CHECKS if find_option(name, check.options)]
         if len(owners) == 1:
             return owners[0]

@@ -5,6 +5,7 @@ https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md and doc/health-ch
 
 from __future__ import annotations
 
+from probe.address import split_host_port
 from probe.errors import Unhealthy, Usage
 from probe.hpack import HeaderDecoder, encode_fields
 from probe.kinds import Callable, Steps
@@ -54,6 +55,8 @@ RESERVED_METADATA = ("te", "content-type", "user-agent", "connection", "host")
 def prepare_grpc(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
     """Check the options; return what to call the target, and the check."""
     target = server_target(options, 0)
+    if options.has("authority"):
+        split_host_port(options.text("authority"), 1)
     for name, value in options.pairs("metadata"):
         key, foreign = lowered(name), any(byte >= 128 for byte in value)
         if key in RESERVED_METADATA or key.startswith("grpc-") or foreign:
@@ -66,17 +69,27 @@ def prepare_grpc(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
 
 
 def _check_grpc(options: Options, target: str, trace: Trace) -> Steps[str]:
-    stream = yield from open_server(options, 0, trace)
+    end, stream = trace.deadline, None
     try:
+        trace.deadline = _phase_end(options, "connect-timeout", end)
+        stream = yield from open_server(options, 0, trace)
         if options.flag("tls"):
             yield from start_tls(stream, server_host(options), options, b"h2")
+        trace.deadline = _phase_end(options, "rpc-timeout", end)
         trace.phase = f"waiting for the answer of {stream.peer}"
         yield from stream.send(_call(options, target, trace.deadline - monotonic()))
         answer = GrpcAnswer(trace)
         yield from _read_answer(stream, answer)
         return _judge_answer(answer)
     finally:
-        stream.close()
+        trace.deadline = end
+        if stream:
+            stream.close()
+
+
+def _phase_end(options: Options, name: str, end: float) -> float:
+    """Return when a part of the check must be over, which begins now."""
+    return min(end, monotonic() + options.seconds(name)) if options.has(name) else end
 
 
 def _call(options: Options, target: str, seconds: float) -> bytes:
@@ -84,6 +97,7 @@ def _call(options: Options, target: str, seconds: float) -> bytes:
     scheme, authority = "https" if options.flag("tls") else "http", target
     if options.has("unix-socket"):
         authority = "localhost"
+    authority = options.text("authority") or authority
     fields = [
         (b":method", b"POST"),
         (b":scheme", scheme.encode()),
@@ -315,8 +329,24 @@ GRPC = Check(
     + (
         ("service", "bytes", "", "name of the service (default: the server)"),
         ("metadata", "pairs", "", "'NAME: VALUE', repeatable"),
+        ("authority", "text", "", "HOST:PORT that the call is for, as Host in HTTP"),
+        ("connect-timeout", "share", "", "for connection and TLS, within --timeout"),
+        ("rpc-timeout", "share", "", "for the call, within --timeout"),
         USER_AGENT_OPTION,
     )
     + SWITCHED_TLS_OPTIONS,
     prepare_grpc,
+    # The flags of grpc_health_probe; -service, -tls, -user-agent and the timeouts have the same names.
+    (
+        ("addr", "address"),
+        ("rpc-header", "metadata"),
+        ("header", "metadata"),
+        ("H", "metadata"),
+        ("tls-ca-cert", "ca-file"),
+        ("tls-client-cert", "cert"),
+        ("tls-client-key", "key"),
+        ("tls-no-verify", "insecure"),
+        ("tls-server-name", "server-name"),
+    ),
+    schemes=(("grpc", "", ""), ("grpcs", "tls", "")),
 )

@@ -33,4 +33,5 @@ MEMCACHED = Check(
     "answers its version",
     SERVER_OPTIONS + SWITCHED_TLS_OPTIONS,
     prepare_memcached,
+    schemes=(("memcached", "", ""),),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from probe.condition import parse_condition
 from probe.errors import Usage
 from probe.kinds import Callable, Option, Steps
 from probe.scheduler import Trace
@@ -22,8 +23,9 @@ from probe.values import (
 
 # An option is a row: its name, its kind, the default that the help shows, its help. A "text" is UTF-8; "bytes" are
 # whatever the server, the file system or a file take them for; "raw" ones may also hold line breaks and other controls.
-# "texts" are raw ones that can be repeated, as "pairs" and "path" can; "secret" ones are never shown. A name has the
-# same kind in every check.
+# "texts" are raw ones that can be repeated, as "pairs", "condition" and "replies", which are escapes, can; "secret" ones
+# are never shown. A name has the same kind in every check. The "share"s of a check are durations: --timeout is their
+# sum, unless it is given.
 COMMON_OPTIONS = (
     ("timeout", "seconds", "3s", "one deadline for everything: 500ms, 3s, 1m"),
     ("retries", "count", "0", "more attempts, all within --timeout"),
@@ -38,8 +40,11 @@ IP_OPTIONS = (
     ("ipv4", "flag", "", "IPv4 only (also -4)"),
     ("ipv6", "flag", "", "IPv6 only (also -6)"),
 )
+URL_OPTION = ("url", "bytes", "", "URL of it, in the place of the target")
+ADDRESS = ("address", "text", "", "HOST:PORT or URL; localhost is 127.0.0.1 and ::1")
 SERVER_OPTIONS = (
-    ("address", "text", "", "HOST:PORT; localhost is 127.0.0.1 and ::1"),
+    ADDRESS,
+    URL_OPTION,
     PORT,
     UNIX_SOCKET,
 ) + IP_OPTIONS
@@ -51,14 +56,18 @@ TLS_OPTIONS = (
     ("key", "bytes", "", "PEM file with its key, if that is another file"),
 )
 SWITCHED_TLS_OPTIONS = (("tls", "flag", "", "use TLS"),) + TLS_OPTIONS
+STARTTLS = ("starttls", "flag", "", "ask for TLS, as mail programs do")
 CONTAINS = ("contains", "texts", "", "text that must be there, repeatable")
 MAX_BODY = ("max-body", "size", "1M", "bytes to read at most")
 PATH = ("path", "bytes", "", "path")
+DATABASE = ("database", "bytes", "", "database to ask for")
 USER = ("user", "bytes", "", "name to log in with")
 PASSWORD_OPTIONS = (
     ("password", "secret", "", "better --password-env NAME, of a variable"),
     ("password-file", "bytes", "", "file that holds the password"),
 )
+SEND = ("send", "escapes", "", r"text to send; \r \n \t \0 \\ \xNN")
+EXPECT = ("expect", "replies", "", r"text to wait for, repeatable; \r \n \t \0 \\ \xNN")
 USER_AGENT_OPTION = ("user-agent", "bytes", "", "default fromscratch-probe/VERSION")
 
 EXCLUSIVE = (
@@ -66,10 +75,12 @@ EXCLUSIVE = (
     ("quiet", "verbose"),
     ("unix-socket", "connect-to"),
     ("unix-socket", "address"),
+    ("url", "address"),
+    ("url", "path"),
     ("insecure", "ca-file"),
     ("password", "password-file"),
 )
-REPEATED_KINDS = ("pairs", "texts", "path")
+REPEATED_KINDS = ("pairs", "texts", "condition", "replies")
 
 TRUE_WORDS, FALSE_WORDS = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 SECRET_NAMES = (
@@ -92,6 +103,8 @@ class Check:
 
     The first of its options is its target, which needs no name. `prepare` checks the options (raising Usage) and
     returns what messages call the target, and the check itself, which returns what it saw or raises Unhealthy.
+    `schemes` are those of the URLs that can be its target: scheme, the switch that it turns on or nothing, and what its
+    path stands for: an option, a word that is none (nothing looks at it), or nothing (there must be no path).
     `aliases` are pairs of another name for an option, as other tools have it, and the option; `exclusive` are pairs of
     options of which one says all.
     """
@@ -104,6 +117,7 @@ class Check:
         prepare: Callable[[Options], tuple[str, Callable[[Trace], Steps[str]]]],
         aliases: tuple[tuple[str, str], ...] = (),
         exclusive: tuple[tuple[str, str], ...] = (),
+        schemes: tuple[tuple[str, str, str], ...] = (),
     ) -> None:
         self.name = name
         self.purpose = purpose
@@ -111,6 +125,7 @@ class Check:
         self.prepare = prepare
         self.aliases = aliases
         self.exclusive = exclusive
+        self.schemes = schemes
 
 
 def _prepare_nothing(_: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
@@ -184,6 +199,13 @@ class Options:
         """Return a duration."""
         return parse_seconds(self.text(name))
 
+    def shares(self) -> float:
+        """Return how long the check takes at most if --timeout is not given; a share that is not given takes 1 s."""
+        names = [name for name, kind, _, _ in self.check.options if kind == "share"]
+        if not any(self.has(name) for name in names):
+            return self.seconds("timeout")
+        return sum([parse_seconds(self.text(name) or "1s") for name in names])
+
     def family(self) -> int:
         """Return 4 or 6 when only such addresses may be used, else 0."""
         return 4 if self.flag("ipv4") else 6 if self.flag("ipv6") else 0
@@ -205,9 +227,18 @@ def find_option(name: str, options: tuple[Option, ...]) -> Option | None:
     return None
 
 
+def closed_by(options: Options) -> list[str]:
+    """Return the options that those which are given exclude."""
+    closed = []
+    for first, second in EXCLUSIVE + options.check.exclusive:
+        closed += [second] if options.has(first) else []
+        closed += [first] if options.has(second) else []
+    return closed
+
+
 def check_value(kind: str, value: bytes) -> None:
     """Refuse what the option does not take, and line breaks and other controls (injection)."""
-    if kind not in {"raw", "texts", "escapes"} and has_controls(value):
+    if kind not in {"raw", "texts", "escapes", "replies"} and has_controls(value):
         msg = "line breaks and other control characters are not allowed here"
         raise Usage(msg)
     if not value:
@@ -219,11 +250,11 @@ def check_value(kind: str, value: bytes) -> None:
     if kind == "pairs" and (b":" not in value or not is_token(value.partition(b":")[0].strip())):
         msg = "write NAME: VALUE"
         raise Usage(msg)
-    if kind == "path" and (b"=" not in value or value.startswith(b"=")):
-        msg = "write PATH=VALUE, such as status=ok or db.0.up=true"
-        raise Usage(msg)
-    if kind == "escapes":
+    if kind in {"escapes", "replies"}:
         parse_escapes(value)
+    elif kind == "condition":
+        decode_text(value)
+        parse_condition(value)
     elif kind not in {"raw", "texts", "bytes", "secret", "pairs"}:
         _check_word(kind, decode_text(value))
 
@@ -234,6 +265,10 @@ def _check_word(kind: str, text: str) -> None:
         raise Usage(msg)
     if kind == "seconds":
         parse_seconds(text)
+    elif kind == "share":
+        if not parse_seconds(text):
+            msg = "it must be more than 0"
+            raise Usage(msg)
     elif kind == "count":
         parse_count(text, 0, HIGHEST_COUNT)
     elif kind == "port":

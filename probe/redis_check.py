@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from probe.errors import Unhealthy
-from probe.files import read_secret
 from probe.kinds import Callable, Steps
 from probe.options import (
+    DATABASE,
     PASSWORD_OPTIONS,
     SERVER_OPTIONS,
     SWITCHED_TLS_OPTIONS,
@@ -14,9 +14,8 @@ from probe.options import (
     Options,
 )
 from probe.scheduler import Trace
-from probe.server import LONGEST_LINE, prepare_server, shown_reply
+from probe.server import LONGEST_LINE, prepare_server, read_password, shown_reply
 from probe.stream import Stream
-from probe.values import visible_text
 
 REDIS_PORT = 6379
 
@@ -28,14 +27,19 @@ def prepare_redis(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]
 
 def _talk_redis(stream: Stream, options: Options) -> Steps[str]:
     """PING, after AUTH if there is a password (https://redis.io/docs/latest/develop/reference/protocol-spec/)."""
-    if options.has("password-file") or options.has("password"):
-        password = options.data("password") or read_secret(options.data("password-file"))
-        options.secrets.append(visible_text(password))
+    password = read_password(options)
+    if password:
         user = [options.data("user")] if options.has("user") else []
         yield from stream.send(_redis_command([b"AUTH"] + user + [password]))
         reply = yield from stream.line(LONGEST_LINE)
         if reply != b"+OK":
             msg = f"AUTH failed: {shown_reply(reply)}"
+            raise Unhealthy(msg)
+    if options.has("database"):
+        yield from stream.send(_redis_command([b"SELECT", options.data("database")]))
+        reply = yield from stream.line(LONGEST_LINE)
+        if reply != b"+OK" and not reply.startswith(b"-NOAUTH"):
+            msg = f"SELECT failed: {shown_reply(reply)}"
             raise Unhealthy(msg)
     yield from stream.send(_redis_command([b"PING"]))
     reply = yield from stream.line(LONGEST_LINE)
@@ -59,12 +63,14 @@ def _redis_command(words: list[bytes]) -> bytes:
 REDIS = Check(
     "redis",
     "PING is answered by PONG (not: loading, busy)",
-    SERVER_OPTIONS + (USER,) + PASSWORD_OPTIONS + SWITCHED_TLS_OPTIONS,
+    SERVER_OPTIONS + (USER,) + PASSWORD_OPTIONS + (DATABASE,) + SWITCHED_TLS_OPTIONS,
     prepare_redis,
     (
         ("h", "address"),
         ("p", "port"),
         ("s", "unix-socket"),
         ("a", "password"),
-    ),  # as redis-cli has them
+        ("n", "database"),
+    ),  # as redis-cli has them,
+    schemes=(("redis", "", "database"), ("rediss", "tls", "database")),
 )

@@ -24,4 +24,5 @@ TCP = Check(
     "connect to HOST:PORT; with --expect, wait for a text",
     SERVER_OPTIONS + CONVERSE_OPTIONS + SWITCHED_TLS_OPTIONS,
     prepare_tcp,
+    schemes=(("tcp", "", ""),),
 )

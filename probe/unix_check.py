@@ -6,7 +6,7 @@ from probe.address import unix_address
 from probe.converse import CONVERSE_OPTIONS, converse
 from probe.errors import Usage
 from probe.kinds import Callable, Steps
-from probe.options import PATH, Check, Options
+from probe.options import PATH, URL_OPTION, Check, Options
 from probe.scheduler import Trace
 from probe.stream import open_stream
 
@@ -27,6 +27,7 @@ def _check_unix(options: Options, trace: Trace) -> Steps[str]:
 UNIX_CHECK = Check(
     "unix",
     "connect to a Unix socket (@NAME: an abstract one)",
-    (PATH,) + CONVERSE_OPTIONS,
+    (PATH, URL_OPTION) + CONVERSE_OPTIONS,
     prepare_unix,
+    schemes=(("unix", "", ""),),
 )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from probe.address import check_host, is_ipv6
+from probe.address import is_host, is_ipv6
 from probe.errors import Usage
 from probe.options import is_secret_name
-from probe.values import HEX_DIGITS, lowered, parse_count, visible_text
+from probe.values import HEX_DIGITS, is_digits, lowered, visible_text
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 URL_BYTES = (
     b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/.-_~:?#[]@!$&'()*+,;=%^`{|}"
 )
+PERHAPS_PASSWORD = " (in a user or password write %23 %2F %3F %40 for # / ? @)"
 
 
 class Url:
@@ -63,18 +64,27 @@ def parse_url(data: bytes) -> Url:
     if data.partition(b"://")[0].lower() not in {b"http", b"https"} or b"://" not in data:
         msg = "the URL must begin with http:// or https://"
         raise Usage(msg)
-    scheme, _, rest = _percent_encode(data).partition("://")
-    scheme, rest = lowered(scheme), rest.partition("#")[0]
-    end = min([place for place in (rest.find("/"), rest.find("?"), len(rest)) if place >= 0])
-    authority, target = rest[:end], rest[end:]
-    userinfo, at, address = authority.rpartition("@")
-    host, port = _split_authority(address)
+    scheme, userinfo, address, target = split_url(data)
+    host, port = split_authority(address)
     if not target.startswith("/"):
         target = "/" + target
-    return Url(scheme, host, port or DEFAULT_PORTS[scheme], target, userinfo if at else None)
+    return Url(scheme, host, port or DEFAULT_PORTS[scheme], target, userinfo)
 
 
-def _split_authority(address: str) -> tuple[str, int]:
+def split_url(data: bytes) -> tuple[str, str | None, str, str]:
+    """Return scheme, userinfo, address, and all behind it but a fragment; raises Usage for what a URL cannot hold."""
+    scheme, _, rest = _percent_encode(data).partition("://")
+    rest = rest.partition("#")[0]
+    end = min([place for place in (rest.find("/"), rest.find("?"), len(rest)) if place >= 0])
+    userinfo, at, address = rest[:end].rpartition("@")
+    return lowered(scheme), userinfo if at else None, address, rest[end:]
+
+
+def split_authority(address: str) -> tuple[str, int]:
+    """Return the host, in lower case, and the port of an address, 0 when there is none.
+
+    Raises Usage, which quotes nothing: it may be a part of a password with a '/' that is not encoded.
+    """
     if address.startswith("["):
         host, bracket, after = address[1:].partition("]")
         host = host.replace("%25", "%", 1)  # RFC 6874: the % of a zone is itself encoded
@@ -87,8 +97,13 @@ def _split_authority(address: str) -> tuple[str, int]:
         if "%" in host:
             msg = "the URL's host name must be plain ASCII, an international one in its xn-- form (punycode)"
             raise Usage(msg)
-        check_host(host)
-    return lowered(host), parse_count(port, 1, 65535) if port else 0
+        if not is_host(host):
+            msg = f"the host in the URL is no host name{PERHAPS_PASSWORD}"
+            raise Usage(msg)
+    if port and not (is_digits(port) and 1 <= int(port) <= 65535):
+        msg = f"the port in the URL is not a number from 1 to 65535{PERHAPS_PASSWORD}"
+        raise Usage(msg)
+    return lowered(host), int(port or "0")
 
 
 def join_url(base: Url, location: bytes) -> Url:

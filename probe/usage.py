@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from probe.checks import CHECKS, find_check
 from probe.kinds import Option
-from probe.options import COMMON_OPTIONS, NO_CHECK, TLS_OPTIONS, Check
+from probe.options import COMMON_OPTIONS, NO_CHECK, STARTTLS, SWITCHED_TLS_OPTIONS, Check
 from probe.system import HAS_TLS
 from probe.values import visible_text
 from probe.version import VERSION
@@ -48,21 +48,25 @@ Checks (probe CHECK --help lists the options of each):
 Options of all checks:
 {_option_lines(COMMON_OPTIONS)}
 
-Every option can come from the environment: PROBE_STATUS is --status, PROBE_CHECK the check;
+Every option can come from the environment: PROBE_STATUS is --status, PROBE_CHECK the check,
+PROBE_2_STATUS the --status of the second check; -h HOST is the host in redis, postgres, mysql;
 --X-env NAME reads --X from the variable NAME, which must be set: --url-env HEALTH_URL.
 
 Examples:
   probe http http://localhost:8080/health --contains ok
   probe http://localhost/ --port-env PORT --header "Host: example.org"
   probe tcp db:5432 --retries 2 --interval 500ms
+  probe redis --url-env REDIS_URL --and postgres://app@db/shop
   probe http http://localhost:8080/ --and file /run/ready --max-age 60s
   HEALTHCHECK --timeout=5s CMD ["/probe", "http", "http://localhost:8080/health"]"""
 
 
 def _check_text(check: Check) -> str:
     target = check.options[0][0]
+    urls = ", ".join([f"{row[0]}://" for row in check.schemes])
+    urls = f"\nURLs: {urls}" if urls else ""
     return f"""probe {check.name} {target.upper()} [options]
-{check.purpose}
+{check.purpose}{urls}
 
 Options ({target} needs no --{target}):
 {_option_lines(check.options)}
@@ -75,7 +79,7 @@ def _option_lines(rows: tuple[Option, ...]) -> str:
     lines = []
     for row in rows:
         name, kind, default, text = row
-        if not HAS_TLS and (name == "tls" or row in TLS_OPTIONS):
+        if not HAS_TLS and (row == STARTTLS or row in SWITCHED_TLS_OPTIONS):
             continue
         word = name if kind == "flag" else f"{name} {value_word(kind)}"
         line = f"  --{word:22} {text}"
@@ -85,4 +89,7 @@ def _option_lines(rows: tuple[Option, ...]) -> str:
 
 def value_word(kind: str) -> str:
     """Return what stands for the value of an option in its help."""
-    return "TEXT" if kind in {"raw", "texts", "bytes", "secret", "escapes"} else kind.upper()
+    if kind == "share":
+        return "SECONDS"
+    texts = {"raw", "texts", "bytes", "secret", "escapes", "replies"}
+    return "TEXT" if kind in texts else kind.upper()
