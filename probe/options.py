@@ -22,10 +22,10 @@ from probe.values import (
 )
 
 # An option is a row: its name, its kind, the default that the help shows, its help. A "text" is UTF-8; "bytes" are
-# whatever the server, the file system or a file take them for; "raw" ones may also hold line breaks and other controls.
-# "texts" are raw ones that can be repeated, as "pairs", "condition" and "replies", which are escapes, can; "secret" ones
-# are never shown. A name has the same kind in every check. The "share"s of a check are durations: --timeout is their
-# sum, unless it is given.
+# whatever the server, the file system or a file take them for; "raw" ones may also hold line breaks and controls.
+# "texts" are raw ones that can be repeated, as "pairs", "condition" and "replies", which are escapes, can; "secret"
+# ones are never shown. A name has the same kind in every check. The "share"s of a check are durations: --timeout is
+# their sum, unless it is given.
 COMMON_OPTIONS = (
     ("timeout", "seconds", "3s", "one deadline for everything: 500ms, 3s, 1m"),
     ("retries", "count", "0", "more attempts, all within --timeout"),
