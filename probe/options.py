@@ -67,6 +67,9 @@ PASSWORD_OPTIONS = (
 )
 SEND = ("send", "escapes", "", r"text to send; \r \n \t \0 \\ \xNN")
 EXPECT = ("expect", "replies", "", r"text to wait for, repeatable; \r \n \t \0 \\ \xNN")
+HEADER = ("header", "pairs", "", "'NAME: VALUE', repeatable; Host replaces Host")
+BASIC_AUTH = ("basic-auth", "secret", "", "USER:PASSWORD")
+CONNECT_TO = ("connect-to", "text", "", "HOST:PORT to connect to; URL and Host stay")
 USER_AGENT_OPTION = ("user-agent", "bytes", "", "default fromscratch-probe/VERSION")
 
 EXCLUSIVE = (
