@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from probe.condition import parse_condition
 from probe.errors import Usage
 from probe.kinds import Callable, Option, Steps
 from probe.scheduler import Trace
@@ -21,10 +22,10 @@ from probe.values import (
 )
 
 # An option is a row: its name, its kind, the default that the help shows, its help. A "text" is UTF-8; "bytes" are
-# whatever the server, the file system or a file take them for; "raw" ones may also hold line breaks and other controls.
-# "texts" are raw ones that can be repeated, as "pairs", "path" and "replies", which are escapes, can; "secret" ones are
-# never shown. A name has the same kind in every check. The "share"s of a check are durations: --timeout is their sum,
-# unless it is given.
+# whatever the server, the file system or a file take them for; "raw" ones may also hold line breaks and other
+# controls. "texts" are raw ones that can be repeated, as "pairs", "condition" and "replies", which are escapes, can;
+# "secret" ones are never shown. A name has the same kind in every check. The "share"s of a check are durations:
+# --timeout is their sum, unless it is given.
 COMMON_OPTIONS = (
     ("timeout", "seconds", "3s", "one deadline for everything: 500ms, 3s, 1m"),
     ("retries", "count", "0", "more attempts, all within --timeout"),
@@ -82,7 +83,7 @@ EXCLUSIVE = (
     ("insecure", "ca-file"),
     ("password", "password-file"),
 )
-REPEATED_KINDS = ("pairs", "texts", "path", "replies")
+REPEATED_KINDS = ("pairs", "texts", "condition", "replies")
 
 TRUE_WORDS, FALSE_WORDS = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 SECRET_NAMES = (
@@ -250,11 +251,11 @@ def check_value(kind: str, value: bytes) -> None:
     if kind == "pairs" and (b":" not in value or not is_token(value.partition(b":")[0].strip())):
         msg = "write NAME: VALUE"
         raise Usage(msg)
-    if kind == "path" and (b"=" not in value or value.startswith(b"=")):
-        msg = "write PATH=VALUE, such as status=ok or db.0.up=true"
-        raise Usage(msg)
     if kind in {"escapes", "replies"}:
         parse_escapes(value)
+    elif kind == "condition":
+        decode_text(value)
+        parse_condition(value)
     elif kind not in {"raw", "texts", "bytes", "secret", "pairs"}:
         _check_word(kind, decode_text(value))
 
