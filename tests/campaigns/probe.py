@@ -22,6 +22,7 @@ from tests.campaigns.campaign import Campaign, Case, NotRun, Run, Violation
 from tests.campaigns.meter import Measured, Meter, metering
 from tests.campaigns.probe_frozen import SANITIZER
 from tests.campaigns.probe_servers import GRACE, OUTPUTS, Ended, check_output, speak
+from tests.campaigns.talks.datagrams import DATAGRAMS, answering
 from tests.campaigns.talks.hostile import MAKERS, hostile, judged, login
 from tests.campaigns.talks.talk import Talk
 from tests.campaigns.talks.wire import BEFORE_TLS, MYSQL_GREETING, PLAIN, Authority, Wire
@@ -36,8 +37,8 @@ BODIES = {"1k": 1, "64k": 64, "1M": 1024, "2M": 2048}
 """kB of ``--max-body``."""
 LONG_TLS = 0.6
 """Seconds for a talk whose TLS is changed or flooded: it may hang."""
-PATHS = ("redis", "postgres", "mysql", "memcached", "amqp", "tcp", "grpc")
-"""Checks that take --unix-socket."""
+SCHEMES = {"http": "http", "websocket": "ws"}
+"""Of the checks whose target is a URL."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +66,14 @@ class Attack:
         """The command line, for a server at this address."""
         talk, wire = self.talk, self.wire
         words = [talk.check, address]
-        if talk.check == "http":
+        if scheme := SCHEMES.get(talk.check):
             place = "app" if self.path else address
-            words[1] = f"http{'s' if wire.secure else ''}://{place}/health"
+            words[1] = f"{scheme}{'s' if wire.secure else ''}://{place}/health"
+        if talk.check == "dns":
+            words[1:] = ["app.example", "--server", address]
         if self.path and talk.check != "unix":
-            words[1:] = [*words[1:][: talk.check == "http"], "--unix-socket", address]
-        words += ["--tls"] if wire.secure and talk.check != "http" else []
+            words[1:] = [*words[1:][: talk.check in SCHEMES], "--unix-socket", address]
+        words += ["--tls"] if wire.secure and talk.check not in SCHEMES else []
         words += [*wire.words, *talk.words, f"--timeout={round(talk.timeout * 1000)}ms"]
         return [*words, self.form] if self.form else words
 
@@ -81,7 +84,7 @@ def design(
     """One attack on a check; over TLS only where there is an authority."""
     secret = "".join(chance.choices(string.ascii_letters + string.digits, k=chance.randint(8, 20)))
     form = chance.choice(OUTPUTS)
-    if authority and check != "unix" and chance.random() < 0.5:
+    if authority and check not in (*DATAGRAMS, "unix") and chance.random() < 0.5:
         before = b""
         if check == "mysql":
             talk, before = login(chance), MYSQL_GREETING
@@ -97,14 +100,18 @@ def design(
             )
         return Attack(talk=talk, wire=wire, form=form, secret=secret)
     talk = hostile(chance, check, secret)
-    local = check == "unix" or (check in (*PATHS, "http") and chance.random() < 0.15)
+    local = check == "unix" or (check not in DATAGRAMS and chance.random() < 0.15)
     return Attack(talk=talk, path=directory / "s" if local else None, form=form, secret=secret)
 
 
 def carry_out(attack: Attack, program: Attacked, meter: Meter) -> str:
     """Run the probe against the server; return the outcome, or raise Violation."""
     talk = attack.talk
-    with serving(attack.wire.dress(speak(talk)), path=attack.path) as server:
+    with (
+        answering(talk)
+        if talk.check in DATAGRAMS
+        else serving(attack.wire.dress(speak(talk)), path=attack.path)
+    ) as server:
         words = [*program.command, *attack.words(server.address)]
         measured = meter.run(words, talk.timeout + GRACE)
     try:

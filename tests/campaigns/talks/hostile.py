@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
+from tests.campaigns.talks import brokers, datagrams
 from tests.campaigns.talks.grpc import answer, bad_grpc, grpc, literal, message
 from tests.campaigns.talks.http import bad_body, bad_http, http
 from tests.campaigns.talks.large import large
@@ -100,11 +101,17 @@ MAKERS: Mapping[str, Makers] = {
     "mysql": Makers(good=(mysql,), bad=(bad_mysql, wrong_number)),
     "memcached": Makers(good=(memcached,), bad=(bad_memcached,)),
     "amqp": Makers(good=(amqp,), bad=(bad_amqp,)),
+    "smtp": Makers(good=(brokers.smtp,), bad=(brokers.bad_smtp,)),
+    "mqtt": Makers(good=(brokers.mqtt,), bad=(brokers.bad_mqtt,)),
+    "kafka": Makers(good=(brokers.kafka,), bad=(brokers.bad_kafka,)),
+    "mongodb": Makers(good=(brokers.mongodb,), bad=(brokers.bad_mongodb,)),
+    "websocket": Makers(
+        good=(brokers.websocket,), bad=(brokers.bad_websocket,), secret=http_secret
+    ),
+    "dns": Makers(good=(datagrams.dns,), bad=(datagrams.bad_dns,)),
+    "udp": Makers(good=(datagrams.udp,), bad=(datagrams.bad_udp,)),
 }
 """By check. A check of the probe that is not here is one that nobody attacks: a test says so."""
-
-ASKED = ("redis", "postgres", "memcached", "amqp", "grpc", "http")
-"""Those whose server must not speak first."""
 
 
 def hostile(chance: random.Random, check: str, secret: str = "") -> Talk:
@@ -117,6 +124,8 @@ def hostile(chance: random.Random, check: str, secret: str = "") -> Talk:
     if check == "redis" and words:  # what AUTH is answered by
         talk = replace(talk, steps=(talk.steps[0], b"+OK\r\n", *talk.steps[1:]))
     talk = kind(chance, replace(talk, words=talk.words + words))
+    if check in datagrams.DATAGRAMS and not talk.healthy:
+        talk = replace(talk, timeout=min(talk.timeout, PATIENT))  # nobody hangs up
     if words and chance.random() < 0.5:
         talk = echoed(chance, talk, secret)
     return judged(talk)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
-from tests.campaigns.talks.talk import Talk
+from tests.campaigns.talks.talk import MARKS, Talk
 
 LARGEST_PACKET = 65536
 ENOUGH = 1 << 18
@@ -163,6 +163,57 @@ def grpc(said: bytes, _: Talk) -> bool:
     return ended and status == HealthCheckResponse.SERVING
 
 
+def smtp(said: bytes, _: Talk) -> bool:
+    """A greeting and an answer, each of lines of one code."""
+    reply = rb"(?:%b(?:-[^\n]*)\n)*%b(?: [^\n]*)?\n"
+    return re.match(reply % (b"220", b"220") + reply % (b"250", b"250"), said) is not None
+
+
+def mqtt(said: bytes, talk: Talk) -> bool:
+    return re.match(rb"\x20\x02[\x00\x01][\x00\x04\x05]", said) is not None
+
+
+def kafka(said: bytes, _: Talk) -> bool:
+    size, count = int.from_bytes(said[:4], "big"), int.from_bytes(said[10:14], "big")
+    right = said[4:10] == MARKS["kafka"] + b"\0\0" and len(said) >= 4 + size
+    return right and count > 0 and size == 10 + 6 * count
+
+
+def mongodb(said: bytes, _: Talk) -> bool:
+    """The number and the kind are right; that it is ready, and what it is, must be there."""
+    right = said[8:16] == MARKS["mongodb"] + b"\xdd\x07\0\0" and said[20:21] == b"\0"
+    roles = (b"isWritablePrimary", b"secondary", b"arbiterOnly")
+    return right and b"ok\0" in said and any(b"\x08%b\0\1" % role in said for role in roles)
+
+
+def websocket(said: bytes, _: Talk) -> bool:
+    """One answer to the key, to switch to the protocol, and to no other."""
+    lines = said.partition(b"\r\n\r\n")[0].replace(b"\r", b"").lower().split(b"\n")
+    fields = [line.partition(b":") for line in lines]
+
+    def values(name: bytes) -> list[bytes]:
+        return [value.strip() for key, _, value in fields if key == name]
+
+    return (
+        values(b"sec-websocket-accept") == [MARKS["websocket"].lower()]
+        and any(b"upgrade" in value for value in values(b"connection"))
+        and values(b"upgrade") == [b"websocket"]
+        and not any(values(b"sec-websocket-extensions") + values(b"sec-websocket-protocol"))
+        and any(re.match(rb"http/1\.[01] 101\b", line) for line in lines)
+    )
+
+
+def dns(said: bytes, talk: Talk) -> bool:
+    """One of the datagrams has the number and the question that was asked, and an address."""
+    head = re.escape(MARKS["dns"]) + rb"[\x80-\xff].\x00\x01(?!\x00\x00)......"
+    found = re.search(rb"(?is)" + head + rb"\x03app\x07example\x00\x00\x01\x00\x01", said)
+    return found is not None and b"\0\1\0\1" in said[found.end() :]
+
+
+def udp(said: bytes, talk: Talk) -> bool:
+    return all(expected(word) in said for word in options(talk, "--expect"))
+
+
 ORACLES: dict[str, Callable[[bytes, Talk], bool]] = {
     "http": http_,
     "tcp": tcp,
@@ -173,6 +224,13 @@ ORACLES: dict[str, Callable[[bytes, Talk], bool]] = {
     "mysql": mysql,
     "memcached": memcached,
     "amqp": amqp,
+    "smtp": smtp,
+    "mqtt": mqtt,
+    "kafka": kafka,
+    "mongodb": mongodb,
+    "websocket": websocket,
+    "dns": dns,
+    "udp": udp,
 }
 """By check."""
 
