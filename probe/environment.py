@@ -12,7 +12,7 @@ from probe.options import Check, Options, closed_by, find_option
 from probe.values import DIGITS, lowered, visible_text, without_password
 
 ENVIRONMENT_PREFIX = b"PROBE_"
-LINE_KINDS = ("pairs", "path")  # one value per line
+LINE_KINDS = ("pairs", "condition")  # one value per line
 DETOURS = ("unix-socket", "connect-to")
 
 

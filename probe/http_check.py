@@ -178,9 +178,14 @@ def _judge(options: Options, response: Response, method: str, stream: Stream) ->
     if not any(low <= response.status <= high for low, high in parse_status(allowed)):
         msg = f"{status}, not in {allowed}"
         raise Unhealthy(msg)
+    problem = _header_problem(options, response)
+    if problem:
+        msg = f"{status}, but {problem}"
+        raise Unhealthy(msg)
+    headers = ["header"] if options.has("expect-header") else []
     wanted = [name for name in BODY_OPTIONS if options.has(name)]
     if not wanted:
-        return status
+        return f"{status}, header as expected" if headers else status
     coding = body_coding(response)
     if coding:
         msg = f"{status}, but its body is encoded ({visible_text(coding)[:40]}): it cannot be read as text"
@@ -199,7 +204,26 @@ def _judge(options: Options, response: Response, method: str, stream: Stream) ->
             problem += f" (only the first {limit} bytes were looked at, see --max-body)"
         msg = f"{status}, but {problem}"
         raise Unhealthy(msg)
-    return f"{status}, {' and '.join(wanted)} as expected"
+    return f"{status}, {' and '.join(headers + wanted)} as expected"
+
+
+def _header_problem(options: Options, response: Response) -> str:
+    """Return which expected field is not there. Its value is all of the field's, or its beginning: 'text/html*'."""
+    for name, value in options.pairs("expect-header"):
+        key = lowered(name).encode()
+        found = [given for field, given in response.fields if field == key]
+        if value.endswith(b"*"):
+            holds = any(given.startswith(value[:-1]) for given in found)
+        else:
+            holds = value in found
+        if not found:
+            return f"there is no header {name}"
+        if not holds and is_secret_name(name):
+            return f"header {name} is not what it should be"
+        if not holds:
+            seen = " and ".join([quoted(given, 100) for given in found[:4]])
+            return f"header {name} is {seen}, not {quoted(value, 100)}"
+    return ""
 
 
 def _body_problem(options: Options, body: bytes, cut: bool, trace: Trace) -> str:
@@ -228,9 +252,10 @@ HTTP = Check(
         ("method", "token", "GET", "such as HEAD"),
         ("header", "pairs", "", "'NAME: VALUE', repeatable; Host replaces Host"),
         ("body", "raw", "", "send this (as POST unless --method says else)"),
+        ("expect-header", "pairs", "", "'NAME: VALUE' of the response; VALUE* begins so"),
         CONTAINS,
         ("not-contains", "texts", "", "text that must not be there, repeatable"),
-        ("json", "path", "", "PATH=VALUE, such as status=ok; repeatable"),
+        ("json", "condition", "", "PATH=VALUE, PATH>NUMBER and more; repeatable"),
         ("follow", "count", "0", "redirects to follow"),
         UNIX_SOCKET,
         USER_AGENT_OPTION,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from probe.condition import COMPARISONS, LONGEST_NUMBER, Condition, parse_condition
 from probe.errors import Unhealthy
+from probe.kinds import Callable
+from probe.number import compare_numbers, is_json_number
 from probe.scheduler import Trace
 from probe.system import is_utf8
 from probe.values import HEX_DIGITS, visible_text
 
 DEEPEST = 100
-LONGEST_NUMBER = 400  # a longer one is equal only when it is written the same
 JSON_SPACE = b" \t\n\r"
 JSON_ESCAPES = {
     0x22: b'"',
@@ -26,9 +28,19 @@ PIECE_SIZE = 64  # of what may go on and on, between two looks at the clock
 
 
 class JsonScanner:
-    """One pass over a JSON text that remembers the (last) value at `path`."""
+    """One pass over a JSON text that remembers the (last) value at `path`.
 
-    def __init__(self, data: bytes, path: list[bytes], trace: Trace) -> None:
+    The part of the path with the number `star` is every member: `judge` is asked what is wrong about each.
+    """
+
+    def __init__(
+        self,
+        data: bytes,
+        path: list[bytes],
+        trace: Trace,
+        star: int = -1,
+        judge: Callable[[JsonScanner], str] | None = None,
+    ) -> None:
         self.data = data
         self.place = 0
         self.path = path
@@ -38,6 +50,13 @@ class JsonScanner:
             0  # of what was found: a copy of it may be as long as the whole text
         )
         self.kind = ""
+        self.size = 0  # the number of its members
+        self.star = star
+        self.judge = judge
+        self.members = self.holding = (
+            0  # of what the star stands for, and those that `judge` has nothing against
+        )
+        self.failure = ""
 
     def scan(self) -> None:
         """Read the whole text; raises Unhealthy where it is not JSON."""
@@ -60,7 +79,7 @@ class JsonScanner:
             and size <= LONGEST_NUMBER
             and len(value) <= LONGEST_NUMBER
             and is_json_number(value)
-            and same_number(self.data[self.start : self.end], value)
+            and not compare_numbers(self.data[self.start : self.end], value)
         )
 
     def fail(self, what: str) -> None:
@@ -105,8 +124,8 @@ class JsonScanner:
         if wanted:
             self.found, self.kind = True, kind
             self.start, self.end = start, self.place
-        elif matched >= 0 and depth == matched and kind not in {"object", "array"}:
-            self.found = False
+        elif matched >= 0 and kind not in {"object", "array"}:
+            self._forget(matched)
 
     def _members(self, depth: int, matched: int, wanted: bool, closing: int) -> None:
         """Read the members of an object or the items of an array."""
@@ -114,8 +133,10 @@ class JsonScanner:
         self.place += 1
         part = self.path[matched] if matched >= 0 and not wanted else None
         index = 0
+        starred = part is not None and matched == self.star
         if part is not None:
-            self.found = False
+            self._forget(matched)
+        self.size = 0 if wanted else self.size
         if self._skip_space() == closing:
             self.place += 1
             return
@@ -125,14 +146,20 @@ class JsonScanner:
                     self.fail("no key")
                 start = self.place
                 self._string()
-                on_path = part is not None and self._is_text(start, self.place, part)
+                on_path = part is not None and (starred or self._is_text(start, self.place, part))
                 if self._skip_space() != 0x3A:
                     self.fail("no colon")
                 self.place += 1
             else:
-                on_path = part is not None and str(index).encode() == part
+                on_path = part is not None and (starred or str(index).encode() == part)
+            if starred:
+                self.found = False
             self._value(depth + 1, matched + 1 if on_path else -1)
             index += 1
+            if wanted:
+                self.size = index
+            if starred:
+                self._judge_member()
             if not index % 1024:
                 self.trace.check()
             following = self._skip_space()
@@ -142,6 +169,20 @@ class JsonScanner:
             if following != 0x2C:
                 self.fail("no comma")
             self.place += 1
+
+    def _forget(self, matched: int) -> None:
+        """The last of equal keys counts: what was found below the ones before it does not."""
+        self.found = False
+        if matched <= self.star:
+            self.members = self.holding = 0
+            self.failure = ""
+
+    def _judge_member(self) -> None:
+        self.trace.check()
+        self.members += 1
+        problem = self.judge(self) if self.judge else ""
+        self.holding += not problem
+        self.failure = self.failure or problem
 
     def _string(self) -> None:
         """Go behind a string; `place` is at its opening quote. No byte is looked at twice: it may be long."""
@@ -223,38 +264,6 @@ class JsonScanner:
         return self.place > start
 
 
-def is_json_number(text: bytes) -> bool:
-    """Tell whether text is a number as JSON writes them."""
-    whole, e, exponent = text.lower().partition(b"e")
-    integer, dot, fraction = _unsigned(whole).partition(b".")
-    if e and not exponent[1 if exponent[:1] in {b"+", b"-"} else 0 :].isdigit():
-        return False
-    if dot and not fraction.isdigit():
-        return False
-    return integer.isdigit() and (integer == b"0" or not integer.startswith(b"0"))
-
-
-def _unsigned(number: bytes) -> bytes:
-    return number[1:] if number.startswith(b"-") else number
-
-
-def same_number(one: bytes, other: bytes) -> bool:
-    """Tell whether two JSON numbers are equal, exactly: floats are not, from 2**53 and 1e309 on."""
-    return _number_parts(one) == _number_parts(other)
-
-
-def _number_parts(text: bytes) -> tuple[bool, bytes, int]:
-    """Return sign, digits without zeros around them, and the power of ten of the last digit."""
-    whole, _, exponent = text.lower().partition(b"e")
-    integer, _, fraction = _unsigned(whole).partition(b".")
-    digits = (integer + fraction).lstrip(b"0")
-    short = digits.rstrip(b"0")
-    if not short:
-        return False, b"", 0
-    power = int(exponent.decode() or "0") - len(fraction) + len(digits) - len(short)
-    return whole.startswith(b"-"), short, power
-
-
 def json_string(token: bytes) -> bytes:
     """Return the text, in UTF-8, of a string that has been checked, quotes and all.
 
@@ -290,19 +299,64 @@ def _code_unit(code: int) -> bytes:
     return bytes([0xE0 | code >> 12, 0x80 | code >> 6 & 63, 0x80 | code & 63])
 
 
-def split_path(path: bytes) -> list[bytes]:
-    r"""Split 'db.0.up' at its dots; a dot that belongs to a key is written '\.'."""
-    return [part.replace(b"\0", b".") for part in path.replace(b"\\.", b"\0").split(b".")]
-
-
 def json_mismatch(body: bytes, expectation: bytes, trace: Trace) -> str:
-    """Return why PATH=VALUE does not hold for this JSON text, or nothing when it does."""
-    path, _, value = expectation.partition(b"=")
-    scanner = JsonScanner(body, split_path(path), trace)
+    """Return why a condition does not hold for a JSON text, or nothing when it does; raises Unhealthy for no JSON."""
+    condition = parse_condition(expectation)
+    scanner = JsonScanner(
+        body, condition.path, trace, condition.star, lambda found: _problem(found, condition)
+    )
     scanner.scan()
-    if not scanner.found:
-        return f"json {visible_text(path)} is not there"
-    if scanner.means(value):
+    shown = f"json {visible_text(condition.shown)}"
+    if condition.star < 0:
+        problem = _problem(scanner, condition)
+        return f"{shown} {problem}" if problem else ""
+    if not scanner.members:
+        return f"{shown} is not there"
+    needed = 1 if condition.quantifier == "any" else scanner.members
+    if scanner.holding >= needed:
         return ""
-    seen = visible_text(body[scanner.start : min(scanner.end, scanner.start + 100)])
-    return f"json {visible_text(path)} is {seen}, not {visible_text(value)}"
+    return f"{shown} holds for {scanner.holding} of {scanner.members}: one {scanner.failure}"
+
+
+def _problem(scanner: JsonScanner, condition: Condition) -> str:
+    """Return why a condition does not hold for the value that was found, or nothing."""
+    if not scanner.found:
+        return "is not there"
+    operator = condition.operator
+    if operator == "exists":
+        return ""
+    size, kind = scanner.end - scanner.start, scanner.kind
+    seen = visible_text(scanner.data[scanner.start : scanner.start + min(size, 100)])
+    compound = kind in {"object", "array"}
+    number = scanner.data[scanner.start : scanner.end] if size <= LONGEST_NUMBER else b""
+    if condition.quantifier == "length":
+        if not compound:
+            return f"is {seen}, which has no length"
+        seen, number, kind = f"{scanner.size}", f"{scanner.size}".encode(), "number"
+    if kind == "number" and not number and operator not in {"=", "in"}:
+        return f"is a number of {size} characters, too long to be compared"
+    if condition.quantifier == "length" or operator in COMPARISONS:
+        if kind != "number":
+            return f"is {seen}, which is no number"
+        holds = _number_holds(number, operator, condition.values)
+    elif operator == "!=":
+        if compound:
+            return f"is {seen}, which only its length can be compared of"
+        holds = not scanner.means(condition.values[0])
+    else:
+        holds = any(scanner.means(value) for value in condition.values)
+    return "" if holds else f"is {seen}, not {visible_text(condition.wanted)}"
+
+
+def _number_holds(number: bytes, operator: str, values: list[bytes]) -> bool:
+    orders = [compare_numbers(number, value) for value in values]
+    if operator in {"=", "in"}:
+        return 0 in orders
+    order = orders[0]
+    if operator == "!=":
+        return order != 0
+    return (
+        (order < 0 and operator.startswith("<"))
+        or (order > 0 and operator.startswith(">"))
+        or (order == 0 and operator.endswith("="))
+    )

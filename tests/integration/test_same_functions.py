@@ -16,10 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import probe.condition
 import probe.dns
 import probe.hpack
 import probe.http
-import probe.json_path
+import probe.number
 import probe.report
 import probe.url
 import probe.values
@@ -150,6 +151,10 @@ def on_cpython(call: Callable[..., Any], words: tuple[Any, ...]) -> str:
 TEXT = st.text(max_size=12)
 NUMBERS = st.text("0123456789.-eE+ msdhkKMiB,x", max_size=10) | TEXT
 BYTES = st.binary(max_size=40)
+PATHS = st.text(r"ab.*\=!<> in", max_size=12).map(str.encode)
+JSON_NUMBERS = st.from_regex(
+    r"-?(0|[1-9][0-9]{0,20})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?", fullmatch=True
+).map(str.encode)
 HEADS = st.lists(
     st.sampled_from(
         [b"HTTP/1.1 ", b"200 OK", b"\r\n", b"a: b", b"content-length: ", b"7", b"chunked"]
@@ -200,8 +205,9 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], st.SearchStrategy[tuple[Any, ...]
     ),
     "huffman_codes": (probe.hpack.huffman_codes, st.just(())),
     "parse_head": (probe.http.parse_head, st.tuples(HEADS | BYTES)),
-    "is_json_number": (probe.json_path.is_json_number, st.tuples(NUMBERS.map(str.encode))),
-    "split_path": (probe.json_path.split_path, st.tuples(BYTES)),
+    "is_json_number": (probe.number.is_json_number, st.tuples(NUMBERS.map(str.encode))),
+    "compare_numbers": (probe.number.compare_numbers, st.tuples(JSON_NUMBERS, JSON_NUMBERS)),
+    "read_path": (probe.condition.read_path, st.tuples(PATHS | BYTES)),
     "parse_reply": (probe.dns.parse_reply, st.tuples(REPLIES | BYTES, st.just(QUERY))),
     "encode_question": (
         probe.dns.encode_question,

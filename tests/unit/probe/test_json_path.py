@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probe.errors import Unhealthy
-from probe.json_path import JsonScanner, json_mismatch, json_string, split_path
+from probe.json_path import JsonScanner, json_mismatch, json_string
 from probe.report import json_quoted
 from probe.scheduler import Trace
 
@@ -114,10 +114,6 @@ def test_the_deadline_holds_while_scanning() -> None:
 def test_strings(text: str) -> None:
     assert json.loads(json_quoted(text)) == text
     assert json_string(json.dumps(text).encode()) == text.encode()
-
-
-def test_paths() -> None:
-    assert split_path(rb"a.b\.c.0") == [b"a", b"b.c", b"0"]
 
 
 @pytest.mark.parametrize("digits", [1, 399, 400, 401, 5000])
