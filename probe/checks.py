@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from probe.amqp_check import AMQP
+from probe.dns_check import DNS
 from probe.errors import Usage
 from probe.file_check import FILE
 from probe.grpc_check import GRPC
@@ -28,6 +29,7 @@ CHECKS: tuple[Check, ...] = (
     MYSQL,
     MEMCACHED,
     AMQP,
+    DNS,
     FILE,
     PROCESS,
 )

@@ -7,10 +7,9 @@ from probe.errors import Unhealthy, Usage
 from probe.options import Options
 from probe.report import (
     LONGEST_SEEN,
+    Mask,
     Outcome,
-    clipped,
     json_report,
-    masker,
     output_bytes,
     verbose_text,
     verdict_line,
@@ -48,10 +47,10 @@ def run(argv: list[bytes], environ: dict[bytes, bytes]) -> tuple[int, str]:
         checks = parse_command(argv, environ, secrets)
         outcomes = run_checks(checks, started)
     except Usage as error:
-        mask = masker(secrets)
+        mask = Mask(secrets)
         if b"--json-output" in argv or b"PROBE_JSON_OUTPUT" in environ:
             return 1, json_report([], mask, f"bad usage: {error}")
-        return 1, f"unhealthy: bad usage: {clipped(mask(str(error)), LONGEST_SEEN)}"
+        return 1, f"unhealthy: bad usage: {mask.shown(str(error), LONGEST_SEEN)}"
     code = 0 if all(outcome.healthy for outcome in outcomes) else 1
     return code, _text(checks, outcomes)
 
@@ -94,7 +93,7 @@ def _text(checks: list[Options], outcomes: list[Outcome]) -> str:
     common = checks[0]
     if common.flag("quiet"):
         return ""
-    mask = masker(common.secrets)
+    mask = Mask(common.secrets)
     if common.flag("json-output"):
         return json_report(outcomes, mask, "")
     if common.flag("verbose"):

@@ -35,7 +35,9 @@ RESPONSE_CODES = {
 }
 RESEND_AFTER, NEVER = 1.0, 1e18
 OTHER_FAMILY_GRACE = 0.05  # RFC 8305 section 3: do not wait long for AAAA once A is there
-MOST_SERVERS, MOST_ADDRESSES, MOST_SEARCHES = 3, 16, 8
+MOST_SERVERS, MOST_SEARCHES = 3, 8
+MOST_RECORDS = 256  # that are looked at: names can be made so that each takes long to read
+LONGEST_NAME = 255
 
 HOSTS_PATH, RESOLV_PATH = b"/etc/hosts", b"/etc/resolv.conf"
 
@@ -52,21 +54,28 @@ def resolve_name(
     """Return the addresses of a name, from the hosts file or the name servers (family 0: both)."""
     found = of_family(_from_hosts(name, hosts), family)
     if found:
-        return found[:MOST_ADDRESSES]
+        return found
     servers, searches, ndots = read_resolv_conf(conf)
     if not servers:
         msg = f"{name} does not resolve: no name server in {visible_text(conf)}"
         raise Unhealthy(msg)
-    kinds = [TYPE_A] if family == 4 else [TYPE_AAAA] if family == 6 else [TYPE_A, TYPE_AAAA]
     candidates = [name]
     if not name.endswith("."):
         relative = [f"{name}.{domain}" for domain in searches]
         candidates = [name] + relative if name.count(".") >= ndots else relative + [name]
+    return (yield from ask_servers(name, candidates, family, servers, port, trace))
+
+
+def ask_servers(
+    name: str, candidates: list[str], family: int, servers: list[str], port: int, trace: Trace
+) -> Steps[list[str]]:
+    """Return the addresses of the first of the candidates for a name that the name servers have any of."""
+    kinds = [TYPE_A] if family == 4 else [TYPE_AAAA] if family == 6 else [TYPE_A, TYPE_AAAA]
     problem = ""
     for candidate in candidates:
         found, problem = yield from _ask(without_root(candidate), kinds, servers, port, trace)
         if found:
-            return found[:MOST_ADDRESSES]
+            return found
     msg = f"{name} does not resolve: {problem} (asked {' and '.join(servers)})"
     raise Unhealthy(msg)
 
@@ -271,7 +280,7 @@ def parse_reply(data: bytes, query: bytes) -> tuple[int, bool, list[str]] | None
     aliases: dict[bytes, bytes] = {}
     found: list[tuple[bytes, str]] = []
     place = end
-    for _ in range(int.from_bytes(data[6:8], "big")):
+    for _ in range(min(MOST_RECORDS, int.from_bytes(data[6:8], "big"))):
         owner, place = _read_name(data, place)
         size = int.from_bytes(data[place + 8 : place + 10], "big")
         kind, value = data[place : place + 2], place + 10
@@ -285,7 +294,7 @@ def parse_reply(data: bytes, query: bytes) -> tuple[int, bool, list[str]] | None
     name = _read_name(data, 12)[0] or b""
     for _ in range(16):  # follow the chain of aliases, which may be a loop
         name = aliases.get(name, name)
-    return code, truncated, [address for owner, address in found if owner == name][:MOST_ADDRESSES]
+    return code, truncated, [address for owner, address in found if owner == name]
 
 
 def _read_name(data: bytes, place: int) -> tuple[bytes | None, int]:
@@ -296,7 +305,7 @@ def _read_name(data: bytes, place: int) -> tuple[bytes | None, int]:
         if size >= 0xC0 and place + 1 < len(data):
             after = place + 2 if after < 0 else after
             place = (size & 63) << 8 | data[place + 1]
-        elif size >= 64:
+        elif size >= 64 or len(name) + size >= LONGEST_NAME:
             break
         elif size == 0:
             return name.lower(), place + 1 if after < 0 else after

@@ -28,6 +28,9 @@ MOST_FRAMES = 256
 GRPC_TYPE = b"application/grpc"
 MOST_BLOCK_BYTES = 65536
 MOST_MESSAGE_BYTES = 4096
+LONGEST_STATUS_TEXT = (
+    3600  # of which 300 characters are shown: each is four bytes at most, written as %XX
+)
 SERVING_NAMES = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 STATUS_NAMES = {
     1: "CANCELLED",
@@ -75,7 +78,7 @@ def _check_grpc(options: Options, target: str, trace: Trace) -> Steps[str]:
         trace.deadline = _phase_end(options, "rpc-timeout", end)
         trace.phase = f"waiting for the answer of {stream.peer}"
         yield from stream.send(_call(options, target, trace.deadline - monotonic()))
-        answer = GrpcAnswer()
+        answer = GrpcAnswer(trace)
         yield from _read_answer(stream, answer)
         return _judge_answer(answer)
     finally:
@@ -138,14 +141,14 @@ def _frame(kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:
 class GrpcAnswer:
     """What has come of the response so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, trace: Trace) -> None:
         self.first: list[tuple[bytes, bytes]] = []  # of the response, as far as it has come
         self.last: list[
             tuple[bytes, bytes]
         ] = []  # with which it ended: the same when there is no message
         self.message = b""
         self.ended = False
-        self.decoder = HeaderDecoder()
+        self.decoder = HeaderDecoder(trace)
         self.block = b""  # of a header block that is not complete yet
         self.block_flags = 0
         self.in_block = False
@@ -262,7 +265,9 @@ def _judge_answer(answer: GrpcAnswer) -> str:
         raise Unhealthy(msg)
     number = int(code.decode())
     if number:
-        text = visible_text(percent_decode(_only(answer.last, b"grpc-message")))
+        text = visible_text(
+            percent_decode(_only(answer.last, b"grpc-message")[:LONGEST_STATUS_TEXT])
+        )
         told = f": {text[:300]}" if text else ""
         hint = f" ({STATUS_HINTS[number]})" if number in STATUS_HINTS else ""
         msg = f"gRPC status {number} {STATUS_NAMES.get(number, '')}{told}{hint}"

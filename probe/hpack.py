@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from probe.errors import Unhealthy
+from probe.scheduler import Trace
 
 # Appendix A, as name or name=value.
 STATIC_FIELDS = (
@@ -51,7 +52,8 @@ def _encode_length(size: int) -> bytes:
 class HeaderDecoder:
     """The reader's state: the dynamic table, which lives as long as the connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
         self.static: list[tuple[bytes, bytes]] = []
         for row in STATIC_FIELDS.split(b"|"):
             name, _, value = row.partition(b"=")
@@ -68,6 +70,7 @@ class HeaderDecoder:
         fields: list[tuple[bytes, bytes]] = []
         total = updates = 0
         while self.place < len(block):
+            self.trace.check()
             first = block[self.place]
             if first & 0x80:
                 fields.append(self._indexed(self._integer(7)))
@@ -144,7 +147,9 @@ class HeaderDecoder:
             self.huffman = huffman_codes()
         out = bytearray()
         code = 1
-        for byte in data:
+        for place, byte in enumerate(data):
+            if not place % 256:
+                self.trace.check()
             for shift in (7, 6, 5, 4, 3, 2, 1, 0):
                 code = code << 1 | byte >> shift & 1
                 symbol = self.huffman.get(code)

@@ -10,7 +10,9 @@ from probe.values import HEX_DIGITS, TOKEN_BYTES, has_controls, quoted
 LONGEST_HEAD = 65536
 MOST_FIELDS = 256
 MOST_INTERIM = 16
+MOST_LIST = 16  # members of a list that are told apart; what follows makes the last one nonsense
 LONGEST_CHUNK_LINE = 4096
+FIRST_ROOM = 16384  # of a body: most are smaller
 WIDE_CHARSETS = (
     b"utf-16",
     b"utf16",
@@ -87,7 +89,7 @@ def _not_http(peer: str, data: bytes) -> str:
 
 def parse_head(head: bytes) -> Response:
     """Read a status line and header fields, up to the empty line."""
-    first, *lines = head.split(b"\n")
+    first, *lines = head.split(b"\n", MOST_FIELDS + 2)
     fields: list[tuple[bytes, bytes]] = []
     status, reason = _parse_status_line(_without_return(first))
     for number, raw in enumerate(lines):
@@ -132,7 +134,7 @@ def _parse_status_line(line: bytes) -> tuple[int, bytes]:
 def body_length(response: Response, method: str) -> int:
     """Return the body's length; -1: chunked, -2: up to the end (RFC 9112 section 6.3)."""
     given = response.field(b"content-length") or b""
-    lengths = {piece.strip() for piece in given.split(b",")}
+    lengths = {piece.strip() for piece in given.split(b",", MOST_LIST)}
     length = lengths.pop()
     if lengths or (length and (not length.isdigit() or len(length) > 18)):
         msg = f"bad Content-Length {quoted(given)}"
@@ -155,7 +157,7 @@ def body_coding(response: Response) -> bytes:
     transfer = (response.field(b"transfer-encoding") or b"").lower()
     if transfer.rpartition(b",")[2].strip() == b"chunked":
         transfer = transfer.rpartition(b",")[0]
-    for name in (coding + b"," + transfer).split(b","):
+    for name in (coding + b"," + transfer).split(b",", MOST_LIST):
         if name.strip() not in {b"", b"identity"}:
             return name.strip()
     _, found, charset = (response.field(b"content-type") or b"").lower().partition(b"charset=")
@@ -166,22 +168,52 @@ def body_coding(response: Response) -> bytes:
     return b""
 
 
+class Body:
+    """What has come of a body, up to `limit` bytes of it.
+
+    At most twice the limit is held at a time, and a byte is copied a few times at most, whatever the pieces are.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.room = bytearray(min(limit, FIRST_ROOM))
+        self.size = 0
+
+    def take(self, stream: Stream, most: int) -> int:
+        """Move up to `most` bytes here out of the buffer of the stream; return how many."""
+        size = min(most, len(stream.buffer), self.limit - self.size)
+        end = self.size + size
+        if end > len(self.room):
+            larger = bytearray(min(self.limit, 2 * end))
+            larger[: len(self.room)] = self.room
+            self.room = larger
+        self.room[self.size : end] = stream.take(size)
+        self.size = end
+        return size
+
+    def whole(self) -> bytes:
+        """Return all of it. Nothing may be added any more."""
+        return bytes(memoryview(self.room)[: self.size])
+
+
 def read_body(stream: Stream, length: int, limit: int) -> Steps[tuple[bytes, bool]]:
     """Read a body of body_length, at most `limit` bytes; return it and whether it was cut there."""
+    body = Body(limit)
     if length == -1:
-        return (yield from _read_chunks(stream, limit))
+        return (yield from _read_chunks(stream, body))
     wanted = limit + 1 if length == -2 else min(length, limit)
-    while len(stream.buffer) < wanted:
-        if not (yield from stream.fill()):
+    while body.size < wanted:
+        if not stream.buffer and not (yield from stream.fill()):
             if length == -2:
-                return bytes(stream.buffer), False
-            msg = f"{stream.peer} closed after {len(stream.buffer)} of {length} bytes of the body"
+                return body.whole(), False
+            msg = f"{stream.peer} closed after {body.size} of {length} bytes of the body"
             raise Unhealthy(msg)
-    return bytes(stream.buffer[: min(wanted, limit)]), length == -2 or length > limit
+        if not body.take(stream, wanted - body.size):
+            return body.whole(), True
+    return body.whole(), length > limit
 
 
-def _read_chunks(stream: Stream, limit: int) -> Steps[tuple[bytes, bool]]:
-    body = bytearray()
+def _read_chunks(stream: Stream, body: Body) -> Steps[tuple[bytes, bool]]:
     while True:
         stream.trace.check()  # tiny chunks come faster than the deadline is looked at elsewhere
         line = (yield from stream.line(LONGEST_CHUNK_LINE)).partition(b";")[0].strip(b" \t")
@@ -190,11 +222,14 @@ def _read_chunks(stream: Stream, limit: int) -> Steps[tuple[bytes, bool]]:
             raise Unhealthy(msg)
         size = int(line.decode(), 16)
         if not size:
-            return bytes(body), False
-        room = limit - len(body)
-        body += yield from stream.exactly(min(size, room))
-        if size > room:
-            return bytes(body), True
+            return body.whole(), False
+        while size:
+            if body.size == body.limit:
+                return body.whole(), True
+            if not stream.buffer and not (yield from stream.fill()):
+                msg = f"{stream.peer} closed in the middle of a chunk"
+                raise Unhealthy(msg)
+            size -= body.take(stream, size)
         if (yield from stream.line(2)):
             msg = "bad chunk: more data than its size says"
             raise Unhealthy(msg)

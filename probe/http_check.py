@@ -38,6 +38,7 @@ REDIRECTS = (301, 302, 303, 307, 308)
 OWN_FIELDS = ("content-length", "transfer-encoding", "connection")
 BODY_OPTIONS = ("contains", "not-contains", "json")
 LONGEST_LOCATION = 8192  # RFC 9110 section 4.1 asks for 8000
+LONGEST_NOTED = 1024  # bytes of a header's value
 LONGEST_HOP, MOST_HOPS = 200, 400  # characters
 AT_HOME_FIELDS = ("authorization", "cookie", "proxy-authorization", "host")
 
@@ -158,11 +159,16 @@ def _next_url(url: Url, location: bytes) -> Url:
 def _note_response(response: Response, trace: Trace, with_location: bool) -> None:
     if not trace.verbose:
         return
-    trace.note(f"status {response.status} {visible_text(response.reason)}")
+    trace.note(f"status {response.status} {_noted(response.reason)}")
     for name, value in response.fields:
         key = name.decode()  # a token, so ASCII
         if key != "location" or with_location:  # else it is told without what is secret in it
-            trace.note(f"{key}: {'***' if is_secret_name(key) else visible_text(value)}")
+            trace.note(f"{key}: {'***' if is_secret_name(key) else _noted(value)}")
+
+
+def _noted(value: bytes) -> str:
+    """Return a value for a note, of which there may be many."""
+    return visible_text(value) if len(value) <= LONGEST_NOTED else f"({len(value)} bytes)"
 
 
 def _judge(options: Options, response: Response, method: str, stream: Stream) -> Steps[str]:

@@ -11,6 +11,8 @@ from probe.scheduler import Trace
 from probe.stream import Stream, open_stream
 from probe.tls import check_tls_options
 
+MOST_ADDRESSES = 16  # of one name
+
 
 def connect_host(host: str, port: int, family: int, trace: Trace) -> Steps[Stream]:
     """Connect to a host by name or address, trying all its addresses."""
@@ -18,6 +20,7 @@ def connect_host(host: str, port: int, family: int, trace: Trace) -> Steps[Strea
     if found is None:
         trace.phase = f"resolving {host}"
         found = yield from resolve_name(host, family, trace)
+        found = found[:MOST_ADDRESSES]
         trace.note(f"{host} is {', '.join(found)}")
     stream = yield from open_stream([socket_address(address, port) for address in found], trace)
     trace.note(f"connected to {stream.peer}")
@@ -26,7 +29,7 @@ def connect_host(host: str, port: int, family: int, trace: Trace) -> Steps[Strea
 
 def server_target(options: Options, default_port: int) -> str:
     """Say what `open_server` will connect to; checks the options on the way."""
-    check_tls_options(options, options.flag("tls"), False)
+    check_tls_options(options, options.flag("tls") or options.flag("starttls"), False)
     path = options.data("unix-socket")
     if path:
         return unix_address(path)[4]

@@ -23,8 +23,9 @@ from probe.values import (
 
 # An option is a row: its name, its kind, the default that the help shows, its help. A "text" is UTF-8; "bytes" are
 # whatever the server, the file system or a file take them for; "raw" ones may also hold line breaks and other controls.
-# "texts" are raw ones that can be repeated, as "pairs" and "condition" can; "secret" ones are never shown. A name has
-# the same kind in every check. The "share"s of a check are durations: --timeout is their sum, unless it is given.
+# "texts" are raw ones that can be repeated, as "pairs", "condition" and "replies", which are escapes, can; "secret"
+# ones are never shown. A name has the same kind in every check. The "share"s of a check are durations: --timeout is
+# their sum, unless it is given.
 COMMON_OPTIONS = (
     ("timeout", "seconds", "3s", "one deadline for everything: 500ms, 3s, 1m"),
     ("retries", "count", "0", "more attempts, all within --timeout"),
@@ -63,6 +64,8 @@ PASSWORD_OPTIONS = (
     ("password", "secret", "", "better --password-env NAME, of a variable"),
     ("password-file", "bytes", "", "file that holds the password"),
 )
+SEND = ("send", "escapes", "", r"text to send; \r \n \t \0 \\ \xNN")
+EXPECT = ("expect", "replies", "", r"text to wait for, repeatable; \r \n \t \0 \\ \xNN")
 USER_AGENT_OPTION = ("user-agent", "bytes", "", "default fromscratch-probe/VERSION")
 
 EXCLUSIVE = (
@@ -75,7 +78,7 @@ EXCLUSIVE = (
     ("insecure", "ca-file"),
     ("password", "password-file"),
 )
-REPEATED_KINDS = ("pairs", "texts", "condition")
+REPEATED_KINDS = ("pairs", "texts", "condition", "replies")
 
 TRUE_WORDS, FALSE_WORDS = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 SECRET_NAMES = (
@@ -90,7 +93,7 @@ SECRET_NAMES = (
     "credential",
 )
 HIGHEST_COUNT = 1000
-LARGEST_BODY = 2 << 20  # a body is held in memory, for a moment thrice: this stays below 16 MB
+LARGEST_BODY = 2 << 20  # a body is held in memory, for a moment twice
 
 
 class Check:
@@ -231,7 +234,7 @@ def closed_by(options: Options) -> list[str]:
 
 def check_value(kind: str, value: bytes) -> None:
     """Refuse what the option does not take, and line breaks and other controls (injection)."""
-    if kind not in {"raw", "texts", "escapes"} and has_controls(value):
+    if kind not in {"raw", "texts", "escapes", "replies"} and has_controls(value):
         msg = "line breaks and other control characters are not allowed here"
         raise Usage(msg)
     if not value:
@@ -243,7 +246,7 @@ def check_value(kind: str, value: bytes) -> None:
     if kind == "pairs" and (b":" not in value or not is_token(value.partition(b":")[0].strip())):
         msg = "write NAME: VALUE"
         raise Usage(msg)
-    if kind == "escapes":
+    if kind in {"escapes", "replies"}:
         parse_escapes(value)
     elif kind == "condition":
         decode_text(value)

@@ -13,6 +13,7 @@ from probe.tls import start_tls
 from probe.values import quoted
 
 POSTGRES_PORT = 5432
+MOST_FIELDS_OF_ERROR = 32  # there are 18 kinds
 
 
 def prepare_postgres(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
@@ -55,7 +56,7 @@ def _talk_postgres(stream: Stream, options: Options) -> Steps[str]:
                 )  # Terminate; asked for a password, it would log that as an error
             return "accepts connections"
         if kind == b"E":
-            parts = {part[:1]: part[1:] for part in payload.split(b"\0")}
+            parts = {part[:1]: part[1:] for part in payload.split(b"\0", MOST_FIELDS_OF_ERROR)}
             code, text = parts.get(b"C", b""), shown_reply(parts.get(b"M", b""))
             # 28: who are you; 3D000: no such database; a server that accepts connections says so.
             if code.startswith(b"28") or code in {b"3D000", b"42501"}:

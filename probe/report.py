@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from probe.kinds import Callable
-
 MOST_OUTPUT_BYTES = (
     4096  # of which Docker keeps as many, and Podman 500: so the verdict comes first
 )
 LONGEST_TARGET = 160
 LONGEST_SEEN = 400
+MOST_ROUNDS = 8  # of hiding: a server may name a thousand secrets that spell each other
 SHORTEST_MASKED = 3  # replacing every "1" would tell more than it hides
 INVISIBLE = (
     "\u00ad\u061c\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e"
@@ -29,21 +28,46 @@ class Outcome:
         self.notes: list[str] = []
 
 
-def masker(secrets: list[str]) -> Callable[[str], str]:
-    """Return a function that makes a text printable, with *** for every secret in it."""
-    lengths = {
-        (-len(secret), secret)
-        for secret in secrets
-        if len(secret) >= SHORTEST_MASKED or secret.endswith("@")
-    }
-    known = [secret for _, secret in sorted(lengths)]
+class Mask:
+    """Makes texts ready to be shown: escaped, cut, and with *** for every secret in them.
 
-    def mask(text: str) -> str:
-        for secret in known:
-            text = text.replace(secret, "***@" if secret.endswith("@") else "***")
-        return printable(text)
+    That holds for what is shown in the end: an escape of ours, or where a text was cut, may spell a secret too.
+    """
 
-    return mask
+    def __init__(self, secrets: list[str]) -> None:
+        lengths = {
+            (-len(secret), secret)
+            for secret in secrets
+            if len(secret) >= SHORTEST_MASKED or secret.endswith("@")
+        }
+        # What the mask itself spells cannot be hidden by it.
+        self.secrets = [
+            secret for _, secret in sorted(lengths) if secret.strip("*") not in {"", "@"}
+        ]
+
+    def hide(self, text: str) -> str:
+        """Return a text with *** for every secret. Only secrets with stars in them can be spelled by that, in turn."""
+        for _ in range(MOST_ROUNDS):
+            before = text
+            for secret in self.secrets:
+                if secret in text:
+                    text = text.replace(secret, "***@" if secret.endswith("@") else "***")
+            if text == before:
+                return text
+        return "***"
+
+    def shown(self, text: str, limit: int) -> str:
+        """Return a text for people, of about this length at most."""
+        return self.hide(clipped(printable(self.hide(text)), limit))
+
+    def quoted(self, text: str, limit: int) -> str:
+        """Return a text as a JSON string."""
+        text = self.shown(text, limit)
+        if self.hide(json_quoted(text)[1:-1]) != json_quoted(text)[1:-1]:
+            # An escape of JSON spells a secret, and cannot be broken: there must be none.
+            pieces = [piece if len(json_quoted(piece)) == 3 else "***" for piece in text]
+            text = self.hide("".join(pieces))
+        return json_quoted(text)
 
 
 def printable(text: str) -> str:
@@ -82,7 +106,7 @@ def duration_text(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms"
 
 
-def verdict_line(outcomes: list[Outcome], mask: Callable[[str], str]) -> str:
+def verdict_line(outcomes: list[Outcome], mask: Mask) -> str:
     """Return the line for people."""
     failed = [outcome for outcome in outcomes if not outcome.healthy]
     passed = [outcome for outcome in outcomes if outcome.healthy]
@@ -96,24 +120,24 @@ def verdict_line(outcomes: list[Outcome], mask: Callable[[str], str]) -> str:
     return verdict + "; ".join(texts)
 
 
-def _outcome_text(outcome: Outcome, mask: Callable[[str], str]) -> str:
-    target = clipped(mask(outcome.target), LONGEST_TARGET)
-    seen = clipped(mask(outcome.seen), LONGEST_SEEN)
+def _outcome_text(outcome: Outcome, mask: Mask) -> str:
+    target = mask.shown(outcome.target, LONGEST_TARGET)
+    seen = mask.shown(outcome.seen, LONGEST_SEEN)
     times = f" (attempt {outcome.attempts})" if outcome.attempts > 1 else ""
     joint = " in" if outcome.healthy else ","
     return f"{outcome.check} {target}: {seen}{times}{joint} {duration_text(outcome.seconds)}"
 
 
-def verbose_text(outcomes: list[Outcome], mask: Callable[[str], str]) -> str:
+def verbose_text(outcomes: list[Outcome], mask: Mask) -> str:
     """Return the line for people, and below it what happened on the way."""
     lines = [verdict_line(outcomes, mask)]
     for outcome in outcomes:
         for note in outcome.notes:
-            lines.append(f"  {outcome.check}: {clipped(mask(note), 200)}")
+            lines.append(f"  {outcome.check}: {mask.shown(note, 200)}")
     return "\n".join(lines)
 
 
-def json_report(outcomes: list[Outcome], mask: Callable[[str], str], error: str) -> str:
+def json_report(outcomes: list[Outcome], mask: Mask, error: str) -> str:
     """Return the object for programs; its texts are cut until it fits."""
     healthy = not error and all(outcome.healthy for outcome in outcomes)
     limit = LONGEST_SEEN
@@ -121,16 +145,16 @@ def json_report(outcomes: list[Outcome], mask: Callable[[str], str], error: str)
         checks = [_outcome_json(outcome, mask, limit) for outcome in outcomes]
         verdict = '"version": 1, "healthy": ' + _json_truth(healthy)
         if error:
-            verdict += ', "error": ' + json_quoted(clipped(mask(error), limit))
+            verdict += ', "error": ' + mask.quoted(error, limit)
         text = "{" + verdict + ', "checks": [' + ", ".join(checks) + "]}"
         if len(text) < MOST_OUTPUT_BYTES or limit < 8:
             return text
         limit = limit * 2 // 3
 
 
-def _outcome_json(outcome: Outcome, mask: Callable[[str], str], limit: int) -> str:
-    target = json_quoted(clipped(mask(outcome.target), limit))
-    seen = json_quoted(clipped(mask(outcome.seen), limit))
+def _outcome_json(outcome: Outcome, mask: Mask, limit: int) -> str:
+    target = mask.quoted(outcome.target, limit)
+    seen = mask.quoted(outcome.seen, limit)
     healthy = _json_truth(outcome.healthy)
     head = f'"check": "{outcome.check}", "target": {target}, "healthy": {healthy}, "seen": {seen}'
     tail = f'"seconds": {outcome.seconds:.4f}, "attempts": {outcome.attempts}'

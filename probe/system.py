@@ -20,6 +20,10 @@ try:
     import _tls  # type: ignore[import-not-found]  # the frozen program's, C over mbedTLS
 except (ImportError, SystemError):  # without importlib a failing import is a SystemError
     _tls = None
+try:
+    import _digest  # type: ignore[import-not-found]  # the frozen program's, C
+except (ImportError, SystemError):
+    _digest = None
 
 INET, INET6, UNIX = _socket.AF_INET, _socket.AF_INET6, _socket.AF_UNIX
 STREAM, DATAGRAM = _socket.SOCK_STREAM, _socket.SOCK_DGRAM
@@ -57,6 +61,30 @@ def wall_clock() -> float:
 def random_bytes(size: int) -> bytes:
     """Return bytes that nobody can foresee."""
     return posix.urandom(size)
+
+
+def digest(name: str, data: bytes) -> bytes:
+    """Return the digest of data: md5, sha1 or sha256. No other is here; it raises OSError."""
+    if _digest is not None:
+        made: bytes = _digest.digest(name, data)
+        return made
+    from probe.digests import plain_digest  # noqa: PLC0415  # a frozen program has no hashlib
+
+    return plain_digest(name, data)
+
+
+def hmac_rounds(key: bytes, data: bytes, rounds: int) -> bytes:
+    """Return HMAC-SHA-256 of data, of that, and so on, `rounds` times: the last one, and behind it the XOR of all.
+
+    With one round both halves are the plain HMAC. With more it is a part of PBKDF2, whose next part begins with the
+    last of this one (RFC 8018, section 5.2). A thousand rounds take a millisecond or so.
+    """
+    if _digest is not None:
+        made: bytes = _digest.hmac_rounds(key, data, rounds)
+        return made
+    from probe.digests import plain_hmac_rounds  # noqa: PLC0415
+
+    return plain_hmac_rounds(key, data, rounds)
 
 
 def error_text(number: int) -> str:

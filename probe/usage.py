@@ -91,4 +91,5 @@ def value_word(kind: str) -> str:
     """Return what stands for the value of an option in its help."""
     if kind == "share":
         return "SECONDS"
-    return "TEXT" if kind in {"raw", "texts", "bytes", "secret", "escapes"} else kind.upper()
+    texts = {"raw", "texts", "bytes", "secret", "escapes", "replies"}
+    return "TEXT" if kind in texts else kind.upper()

@@ -77,8 +77,11 @@ def visible_text(data: bytes) -> str:
 
 def quoted(data: bytes, limit: int = 200) -> str:
     """Return bytes as text in quotes, for messages: no password of a URL, and no more characters than `limit`."""
-    text = visible_text(data)
-    text = without_password(text) if ":" in text else text
+    most = (
+        4 * limit
+    )  # bytes that so many characters may have; behind them, only the end of a password counts
+    text = visible_text(data[:most]) + ("@" if b"@" in data[most:] else "")
+    text = without_password(text) if b":" in data else text
     return f"'{text[:limit]}'"
 
 

@@ -1,5 +1,6 @@
 """What the tests of every directory share: a test that this machine cannot run says so."""
 
+import contextlib
 import functools
 import os
 import tempfile
@@ -13,9 +14,14 @@ from builders.engines.docker import connect
 from builders.engines.isolation import backends, find_backend, try_backend
 from builders.engines.scratch_root import SandboxEnvironment
 from core.errors import EngineError
+from core.files import sweep, temporary_directory
+from core.remove import remove
 from tests.anchors import AnchorTools
 from tests.built import Built
 from tests.interpreters import PROBES
+
+PREFIX = "fs-tests-"
+"""Short: sockets are made below it."""
 
 
 @functools.cache
@@ -34,6 +40,41 @@ def why_no_sandbox() -> str:
     with tempfile.TemporaryDirectory() as scratch:
         reasons = [try_backend(backend, Path(scratch)) for backend in backends()]
     return "" if "" in reasons else "; ".join(reasons)
+
+
+LENT = pytest.StashKey[contextlib.ExitStack]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Lend the tests a directory that is removed as the product's own are.
+
+    pytest's own is removed by a function that ends with RecursionError when a test that failed left a deep tree, before
+    it is told which test failed. It is also shared: the runs that a test starts push out that of their parent.
+    """
+    stack = config.stash[LENT] = contextlib.ExitStack()
+    if config.option.basetemp is None:
+        place = Path(tempfile.gettempdir())
+        sweep(place, prefixes=(PREFIX,))
+        lent = stack.enter_context(temporary_directory(place, prefix=PREFIX))
+        config.option.basetemp = str(lent / "t")
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    """Keep what the tests of the last run that failed left, and say where."""
+    base = Path(config.option.basetemp)
+    if exitstatus == pytest.ExitCode.TESTS_FAILED and base.parent.name.startswith(PREFIX):
+        kept = base.parent.parent / f"failed-tests-of-{os.geteuid()}"
+        with contextlib.suppress(OSError):  # the name may be somebody else's
+            remove(kept)
+            base.rename(kept)
+            terminalreporter.write_line(f"{base} is kept as {kept}")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[LENT].close()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -72,7 +72,7 @@ compiled)
     ;;
 mini | full)
     set -- -std=gnu11 "-I$NEED_PROBE_FROZEN" "-I$RECIPE/port" "-I$NEED_MICROPYTHON/src"
-    files="$NEED_PROBE_FROZEN/frozen.c $RECIPE/end.c"
+    files="$NEED_PROBE_FROZEN/frozen.c $RECIPE/end.c $RECIPE/digest.c"
     if [ "$VARIANT" = full ]; then
         set -- "$@" -DWITH_TLS
         files="$files $RECIPE/port/tls_micropython.c"
@@ -99,7 +99,9 @@ nuitka)
     for file in "$runtime/static_src/CompiledFunctionType.c" "$made"/*.c; do python "$file" "$@"; done
     compile "$RECIPE/constants.c" -std=gnu2x "--embed-dir=$made"
     compile "$RECIPE/end.c" -std=c11 -D_GNU_SOURCE
+    compile "$RECIPE/digest.c" -std=c11
     python "$RECIPE/start.c" -std=gnu2x "-I$made"
+    python "$RECIPE/digest_cpython.c" -std=c11
     python "$RECIPE/tls_cpython.c" -std=c11
     tls
     libraries="$NEED_CPYTHON_LEAN/libpython.a $libraries"

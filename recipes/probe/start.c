@@ -26,6 +26,7 @@ PyMODINIT_FUNC PyInit_select(void);
 PyMODINIT_FUNC PyInit_time(void);
 PyMODINIT_FUNC PyMarshal_Init(void);
 PyMODINIT_FUNC _PyWarnings_Init(void);
+PyMODINIT_FUNC PyInit__digest(void);
 PyMODINIT_FUNC PyInit__tls(void);
 
 /* What the interpreter asks for by itself while it starts. */
@@ -47,7 +48,7 @@ static const struct {
     PyObject *(*init)(void);
 } modules[] = {
     {"errno", PyInit_errno}, {"posix", PyInit_posix}, {"time", PyInit_time}, {"_socket", PyInit__socket},
-    {"select", PyInit_select}, {"_tls", PyInit__tls},
+    {"select", PyInit_select}, {"_digest", PyInit__digest}, {"_tls", PyInit__tls},
 };
 
 static void check(PyStatus status)

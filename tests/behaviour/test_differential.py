@@ -96,7 +96,7 @@ VALUES = {
     "size": [b"1", b"64k", b"1 MiB", b"0", b"3M", b"k", "1\u212a".encode()],
     "status": [b"200", b"2xx", b"200-299,401", b"9", b"300-200", b"2XX , 404"],
     "token": [b"GET", b"HEAD", b"POST", b"a b", b""],
-    "escapes": [rb"a\r\n", rb"\x41\\", rb"\q", b"\\", rb"\xZZ"],
+    **{key: [rb"a\r\n", rb"\x41\\", rb"\q", b"\\", rb"\xZZ"] for key in ("escapes", "replies")},
 }
 ADDRESSES = [
     CLOSED,
@@ -129,8 +129,11 @@ NAMED = {
     "url": URLS,
     **dict.fromkeys(("path", "unix-socket", "pid-file", "password-file", "ca-file"), PATHS),
     "name": [b"nobody-has-this-name", b"\xff"],
+    "host": [b"127.0.0.1", b"::1", b"a b", b"\xff"],
+    "server": ADDRESSES,
+    "type": [b"A", b"aaaa", b"MX"],
 }
-NO_NAMES = {"address", "connect-to", "url"}
+NO_NAMES = {"address", "connect-to", "host", "server", "url"}
 """Not any bytes: these may be the name of a host, and then a name server is asked."""
 
 

@@ -13,7 +13,7 @@ from tests.integration.seeded_cache import SeededCache
 pytestmark = pytest.mark.builds
 
 MODULES = sorted((ROOT / "probe").glob("*.py"))
-CPYTHON_ONLY = {"ssl_session"}
+CPYTHON_ONLY = {"digests", "ssl_session"}
 """What a plain Python needs in the place of C; `system` has one such import inside a function, so it compiles."""
 
 

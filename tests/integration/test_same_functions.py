@@ -73,7 +73,7 @@ def missing(*words):
 NAMES = (
     "arguments environment wall_clock random_bytes error_text end process_id is_open open_file read"
     " write close file_status list_directory pack_address interface_index open_socket connect"
-    " connection_error receive send wait open_tls"
+    " connection_error receive send wait open_tls digest hmac_rounds"
 )
 for name in NAMES.split():
     globals()[name] = missing

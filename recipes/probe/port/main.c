@@ -16,7 +16,7 @@
 #include "system.h"
 
 enum {
-    FIRST_HEAP = 1 << 19,
+    FIRST_HEAP = 1 << 19, /* what may become garbage before somebody looks, too: more memory than that would be touched */
     MOST_HEAP = 14 << 20, /* a body of 2 MiB, held several times */
     LARGEST_STACK = 1 << 20,
 };
@@ -104,6 +104,7 @@ int main(int count, char **words, char **environment)
     mp_cstack_init_with_sp_here(most);
 #if MICROPY_ENABLE_GC
     gc_init(first_heap, first_heap + sizeof first_heap);
+    MP_STATE_MEM(gc_alloc_threshold) = FIRST_HEAP / MICROPY_BYTES_PER_GC_BLOCK;
 #endif
     mp_init();
     run();

@@ -21,6 +21,7 @@ typedef long mp_off_t;
 #if MICROPY_ENABLE_GC
 #define MICROPY_GC_SPLIT_HEAP (1)
 #define MICROPY_GC_SPLIT_HEAP_AUTO (1)
+#define MICROPY_GC_ALLOC_THRESHOLD (1)
 #define MP_PLAT_ALLOC_HEAP(size) heap_part(size)
 #define MP_PLAT_FREE_HEAP(part) heap_forget(part)
 void *heap_part(size_t size);

@@ -21,6 +21,7 @@
 #include "py/objlist.h"
 #include "py/runtime.h"
 
+#include "digest.h"
 #ifdef WITH_TLS
 #include "tls_micropython.h"
 #endif
@@ -131,6 +132,27 @@ static mp_obj_t random_bytes(mp_obj_t size)
     return bytes_of(passage, most);
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(random_bytes_object, random_bytes);
+
+static mp_obj_t digest(mp_obj_t name, mp_obj_t data)
+{
+    unsigned char made[LARGEST_DIGEST];
+    mp_buffer_info_t buffer = buffer_of(data);
+    size_t size = make_digest(c_text(name), buffer.buf, buffer.len, made);
+    if (!size)
+        mp_raise_OSError(EINVAL);
+    return bytes_of((char *)made, size);
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(digest_object, digest);
+
+static mp_obj_t hmac_rounds(mp_obj_t key, mp_obj_t data, mp_obj_t rounds)
+{
+    unsigned char made[2 * LARGEST_DIGEST];
+    mp_buffer_info_t key_buffer = buffer_of(key), buffer = buffer_of(data);
+    mp_int_t count = mp_obj_get_int(rounds);
+    repeat_hmac(key_buffer.buf, key_buffer.len, buffer.buf, buffer.len, count < 0 ? 0 : count, made);
+    return bytes_of((char *)made, sizeof made);
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(hmac_rounds_object, hmac_rounds);
 
 static mp_obj_t error_text(mp_obj_t number)
 {
@@ -479,6 +501,8 @@ static const mp_rom_map_elem_t names[] = {
     {MP_ROM_QSTR(MP_QSTR_monotonic), MP_ROM_PTR(&monotonic_object)},
     {MP_ROM_QSTR(MP_QSTR_wall_clock), MP_ROM_PTR(&wall_clock_object)},
     {MP_ROM_QSTR(MP_QSTR_random_bytes), MP_ROM_PTR(&random_bytes_object)},
+    {MP_ROM_QSTR(MP_QSTR_digest), MP_ROM_PTR(&digest_object)},
+    {MP_ROM_QSTR(MP_QSTR_hmac_rounds), MP_ROM_PTR(&hmac_rounds_object)},
     {MP_ROM_QSTR(MP_QSTR_error_text), MP_ROM_PTR(&error_text_object)},
     {MP_ROM_QSTR(MP_QSTR_end), MP_ROM_PTR(&end_object)},
     {MP_ROM_QSTR(MP_QSTR_process_id), MP_ROM_PTR(&process_id_object)},

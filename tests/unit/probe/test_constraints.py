@@ -14,8 +14,8 @@ from tests.behaviour.servers import answer, http_reply, serving
 
 ROOT = Path(__file__).parents[3]
 MERGE = ROOT / "recipes" / "probe" / "merge.py"
-PLAIN_PYTHON_ONLY = {"ssl_session"}
-"""Never merged: no frozen program has the ssl module."""
+PLAIN_PYTHON_ONLY = {"digests", "ssl_session"}
+"""Never merged: no frozen program has the modules hashlib and ssl."""
 SOURCES = sorted(
     path for path in (ROOT / "probe").glob("*.py") if path.stem not in PLAIN_PYTHON_ONLY
 )
@@ -85,7 +85,7 @@ def test_imports_only_built_in_modules(path: Path) -> None:
         assert all(alias.asname is None for alias in node.names), "no renaming: modules are merged"
         if node not in top_level:
             assert path.stem == "system"
-            assert roots <= {"_tls", "probe"}
+            assert roots <= {"_digest", "_tls", "probe"}
         elif roots == {"probe"}:
             # Never a module as a name space: it will not exist.
             assert isinstance(node, ast.ImportFrom)
@@ -97,7 +97,8 @@ def test_imports_only_built_in_modules(path: Path) -> None:
 def test_only_system_knows_what_is_for_plain_pythons() -> None:
     for path in (ROOT / "probe").glob("*.py"):
         for node in ast.walk(tree(path)):
-            if isinstance(node, ast.ImportFrom) and node.module == "probe.ssl_session":
+            plain = isinstance(node, ast.ImportFrom) and str(node.module).removeprefix("probe.")
+            if plain in PLAIN_PYTHON_ONLY:
                 assert path.stem == "system"
 
 

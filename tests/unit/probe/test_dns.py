@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probe.address import known_addresses
-from probe.dns import encode_header, encode_question, parse_reply, read_resolv_conf, resolve_name
+from probe.dns import (
+    MOST_RECORDS,
+    encode_header,
+    encode_question,
+    parse_reply,
+    read_resolv_conf,
+    resolve_name,
+)
 from probe.errors import Unhealthy
 from tests.unit.probe.driver import drive
 
@@ -339,3 +346,22 @@ def test_any_bytes_in_the_files_of_the_machine(noise: bytes, which: str) -> None
                 ),
                 seconds=0.2,
             )
+
+
+def test_only_so_many_records_are_looked_at() -> None:
+    """As a datagram and as 64 KB over TCP may hold thousands of names that point all over it."""
+    good = record(A, b"\x0a\0\0\1")
+    other = record(CNAME, b"\xc0\x0c", owner=b"\1x\0")
+    most = [other] * (MOST_RECORDS - 1)
+    assert parse_reply(reply(QUERY, *most, good), QUERY) == (0, False, ["10.0.0.1"])
+    assert parse_reply(reply(QUERY, *most, other, good), QUERY) == (0, False, [])
+
+
+def test_a_name_has_a_limit() -> None:
+    """RFC 1035, section 2.3.4: 255 octets; a chain of pointers could lead to far more."""
+    longest = (b"\x3f" + b"x" * 63) * 3 + b"\x3d" + b"x" * 61 + b"\0"
+    for owner, count in ((longest, 1), (b"\x3f" + b"x" * 63 + longest, 0)):
+        alias = record(CNAME, owner, owner=b"\xc0\x0c")
+        answer = record(A, b"\x0a\0\0\1", owner=owner)
+        parsed = parse_reply(reply(QUERY, alias, answer), QUERY)
+        assert parsed == (0, False, ["10.0.0.1"] * count)

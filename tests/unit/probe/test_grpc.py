@@ -7,6 +7,9 @@ from hypothesis import strategies as st
 from probe.errors import Unhealthy
 from probe.grpc_check import GrpcAnswer, _judge_answer, _take_frame, read_serving_status
 from probe.hpack import HeaderDecoder, encode_fields, huffman_codes
+from probe.scheduler import Trace
+
+NEVER = 1e18
 
 FIELDS = st.lists(
     st.tuples(st.binary(min_size=1, max_size=200), st.binary(max_size=300)), max_size=5
@@ -15,7 +18,7 @@ FIELDS = st.lists(
 
 @given(FIELDS)
 def test_fields_come_back(fields: list[tuple[bytes, bytes]]) -> None:
-    assert HeaderDecoder().read_block(encode_fields(fields)) == fields
+    assert HeaderDecoder(Trace(NEVER)).read_block(encode_fields(fields)) == fields
 
 
 @given(st.binary(max_size=100))
@@ -27,12 +30,12 @@ def test_huffman_comes_back(data: bytes) -> None:
     coded = int(bits or "0", 2).to_bytes(len(bits) // 8, "big")
     size = bytes([0x80 | len(coded)]) if len(coded) < 127 else None
     if size is not None:
-        assert HeaderDecoder().read_block(b"\0\1a" + size + coded) == [(b"a", data)]
+        assert HeaderDecoder(Trace(NEVER)).read_block(b"\0\1a" + size + coded) == [(b"a", data)]
 
 
 def test_the_examples_of_the_rfc() -> None:
     """RFC 7541 appendix C.6: three responses on one connection, Huffman coded, with the dynamic table."""
-    decoder = HeaderDecoder()
+    decoder = HeaderDecoder(Trace(NEVER))
     first = decoder.read_block(
         bytes.fromhex(
             "488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff"
@@ -54,7 +57,7 @@ def huffman_text(bits: str) -> bytes:
     assert len(bits) % 8 == 0
     coded = int(bits or "0", 2).to_bytes(len(bits) // 8, "big")
     block = b"\0\1a" + bytes([0x80 | len(coded)]) + coded
-    [(name, value)] = HeaderDecoder().read_block(block)
+    [(name, value)] = HeaderDecoder(Trace(NEVER)).read_block(block)
     assert name == b"a"
     return value
 
@@ -102,7 +105,7 @@ class TestHuffmanPadding:
 
 @given(st.binary(max_size=60))
 def test_any_block_is_read_or_refused(data: bytes) -> None:
-    decoder = HeaderDecoder()
+    decoder = HeaderDecoder(Trace(NEVER))
     try:
         decoder.read_block(data)
         decoder.read_block(data)
@@ -113,7 +116,7 @@ def test_any_block_is_read_or_refused(data: bytes) -> None:
 def test_a_small_block_cannot_become_a_large_header() -> None:
     entry = b"\x40\1a\x7f\x81\x1e" + b"x" * 4000
     with pytest.raises(Unhealthy, match="more than"):
-        HeaderDecoder().read_block(entry + b"\xbe" * 9999)
+        HeaderDecoder(Trace(NEVER)).read_block(entry + b"\xbe" * 9999)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +154,7 @@ GOOD_KINDS = {b"application/grpc", b"application/grpc+proto", b"Application/gRPC
 
 def judged(*blocks: list[tuple[bytes, bytes]]) -> str:
     """What is said of these header blocks, the last of which ends the answer, and a message before it."""
-    answer = GrpcAnswer()
+    answer = GrpcAnswer(Trace(NEVER))
     for number, fields in enumerate(blocks, 1):
         last = number == len(blocks)
         if last:
@@ -200,7 +203,40 @@ def test_what_a_later_block_says_heals_nothing(blocks: list[list[tuple[bytes, by
 
 
 def test_the_size_of_the_table_changes_before_the_fields_and_twice_at_most() -> None:
-    assert HeaderDecoder().read_block(b"\x20\x3f\xe1\x1f\x88") == [(b":status", b"200")]
+    assert HeaderDecoder(Trace(NEVER)).read_block(b"\x20\x3f\xe1\x1f\x88") == [(b":status", b"200")]
     for block in (b"\x20" * 3, b"\x88\x20", b"\x3f\xe1\x1f" * 20000):
         with pytest.raises(Unhealthy, match="out of place"):
-            HeaderDecoder().read_block(block)
+            HeaderDecoder(Trace(NEVER)).read_block(block)
+
+
+class Watched(Trace):
+    """Counts the looks at the clock, and says that the time is over at the last of them."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__(NEVER)
+        self.looks = looks
+
+    def check(self) -> None:
+        self.looks -= 1
+        if self.looks < 0:
+            raise Unhealthy(self.timeout_text())
+
+
+def long_text(size: int) -> bytes:
+    """A field whose value is that many bytes of Huffman code, in the form that takes longest to read."""
+    return (
+        b"\0\1a\xff"
+        + bytes([size - 127 & 127 | 128, size - 127 >> 7 & 127 | 128, size - 127 >> 14])
+        + bytes(size)
+    )
+
+
+@pytest.mark.parametrize("block", [long_text(40_000), b"\0\1a\x81\x07" * 400, b"\x88" * 400])
+def test_the_clock_is_looked_at_while_a_block_is_read(block: bytes) -> None:
+    trace = Watched(1000)
+    HeaderDecoder(trace).read_block(block)
+    looks = 1000 - trace.looks
+    assert looks > 100
+    for few in (0, 1, looks - 1):
+        with pytest.raises(Unhealthy, match="timeout"):
+            HeaderDecoder(Watched(few)).read_block(block)

@@ -152,6 +152,19 @@ def test_bytes_are_visible(data: bytes) -> None:
         assert visible_text(data) != text
 
 
+@given(st.binary(max_size=60), st.integers(1, 12))
+def test_quoted_shows_the_beginning(data: bytes, limit: int) -> None:
+    data = data.replace(b"@", b"")
+    assert quoted(data, limit) == f"'{visible_text(data)[:limit]}'"
+
+
+@given(st.text(":/@aé", max_size=40), st.integers(0, 2000), st.integers(10, 100))
+def test_quoted_hides_a_password_whose_end_is_not_shown(end: str, size: int, limit: int) -> None:
+    shown = quoted(b"redis://user:" + b"p" * size + b"@host" + end.encode(), limit)
+    assert len(shown) <= limit + 2
+    assert "p" not in shown
+
+
 @given(st.text(max_size=9))
 def test_only_ascii_has_a_lower_case(text: str) -> None:
     assert lowered(text) == "".join(c.lower() if c.isascii() else c for c in text)
