@@ -9,19 +9,25 @@ from probe.file_check import FILE
 from probe.grpc_check import GRPC
 from probe.guess import perhaps
 from probe.http_check import HTTP
+from probe.kafka_check import KAFKA
 from probe.memcached_check import MEMCACHED
+from probe.mongodb_check import MONGODB
+from probe.mqtt_check import MQTT
 from probe.mysql_check import MYSQL
 from probe.options import Check
 from probe.postgres_check import POSTGRES
 from probe.process_check import PROCESS
 from probe.redis_check import REDIS
+from probe.smtp_check import SMTP
 from probe.tcp_check import TCP
+from probe.udp_check import UDP
 from probe.unix_check import UNIX_CHECK
 from probe.values import lowered, visible_text
 
 CHECKS: tuple[Check, ...] = (
     HTTP,
     TCP,
+    UDP,
     UNIX_CHECK,
     GRPC,
     REDIS,
@@ -29,6 +35,10 @@ CHECKS: tuple[Check, ...] = (
     MYSQL,
     MEMCACHED,
     AMQP,
+    MQTT,
+    KAFKA,
+    MONGODB,
+    SMTP,
     DNS,
     FILE,
     PROCESS,

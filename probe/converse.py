@@ -7,7 +7,7 @@ from probe.kinds import Steps
 from probe.network import server_host
 from probe.options import EXPECT, SEND, Options
 from probe.stream import Stream
-from probe.tls import start_tls
+from probe.tls import await_refusal, start_tls
 from probe.values import parse_escapes, quoted
 
 LONGEST_BANNER = 65536
@@ -37,6 +37,8 @@ def converse(stream: Stream, options: Options) -> Steps[str]:
             expected = parse_escapes(text)
             yield from _read_until(stream, expected)
             seen = f"connected, got {quoted(expected, 60)}"
+        if seen == "connected":
+            yield from await_refusal(stream)
         return seen
     finally:
         stream.close()

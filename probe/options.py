@@ -23,9 +23,9 @@ from probe.values import (
 
 # An option is a row: its name, its kind, the default that the help shows, its help. A "text" is UTF-8; "bytes" are
 # whatever the server, the file system or a file take them for; "raw" ones may also hold line breaks and other controls.
-# "texts" are raw ones that can be repeated, as "pairs", "condition" and "replies", which are escapes, can; "secret"
-# ones are never shown. A name has the same kind in every check. The "share"s of a check are durations: --timeout is
-# their sum, unless it is given.
+# "texts" are raw ones that can be repeated, as "pairs", "condition" and "replies" (escapes) can; "secret" ones
+# are never shown. A name has the same kind in every check. The "share"s of a check are durations: --timeout is their
+# sum, unless it is given.
 COMMON_OPTIONS = (
     ("timeout", "seconds", "3s", "one deadline for everything: 500ms, 3s, 1m"),
     ("retries", "count", "0", "more attempts, all within --timeout"),
@@ -41,8 +41,9 @@ IP_OPTIONS = (
     ("ipv6", "flag", "", "IPv6 only (also -6)"),
 )
 URL_OPTION = ("url", "bytes", "", "URL of it, in the place of the target")
+ADDRESS = ("address", "text", "", "HOST:PORT or URL; localhost is 127.0.0.1 and ::1")
 SERVER_OPTIONS = (
-    ("address", "text", "", "HOST:PORT or URL; localhost is 127.0.0.1 and ::1"),
+    ADDRESS,
     URL_OPTION,
     PORT,
     UNIX_SOCKET,
@@ -55,6 +56,7 @@ TLS_OPTIONS = (
     ("key", "bytes", "", "PEM file with its key, if that is another file"),
 )
 SWITCHED_TLS_OPTIONS = (("tls", "flag", "", "use TLS"),) + TLS_OPTIONS
+STARTTLS = ("starttls", "flag", "", "ask for TLS, as mail programs do")
 CONTAINS = ("contains", "texts", "", "text that must be there, repeatable")
 MAX_BODY = ("max-body", "size", "1M", "bytes to read at most")
 PATH = ("path", "bytes", "", "path")

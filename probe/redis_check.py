@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from probe.errors import Unhealthy
-from probe.files import read_secret
 from probe.kinds import Callable, Steps
 from probe.options import (
     DATABASE,
@@ -15,9 +14,8 @@ from probe.options import (
     Options,
 )
 from probe.scheduler import Trace
-from probe.server import LONGEST_LINE, prepare_server, shown_reply
+from probe.server import LONGEST_LINE, prepare_server, read_password, shown_reply
 from probe.stream import Stream
-from probe.values import visible_text
 
 REDIS_PORT = 6379
 
@@ -29,9 +27,8 @@ def prepare_redis(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]
 
 def _talk_redis(stream: Stream, options: Options) -> Steps[str]:
     """PING, after AUTH if there is a password (https://redis.io/docs/latest/develop/reference/protocol-spec/)."""
-    if options.has("password-file") or options.has("password"):
-        password = options.data("password") or read_secret(options.data("password-file"))
-        options.secrets.append(visible_text(password))
+    password = read_password(options)
+    if password:
         user = [options.data("user")] if options.has("user") else []
         yield from stream.send(_redis_command([b"AUTH"] + user + [password]))
         reply = yield from stream.line(LONGEST_LINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from probe.files import read_secret
 from probe.kinds import Callable, Steps
 from probe.network import open_server, server_host, server_target
 from probe.options import Options
@@ -41,3 +42,22 @@ def prepare_server(
 def shown_reply(data: bytes) -> str:
     """Return the beginning of what a server said, for messages."""
     return visible_text(data[:200])
+
+
+def read_password(options: Options) -> bytes:
+    """Return the password that the options name, which is never shown from then on; nothing when they name none."""
+    if not has_password(options):
+        return b""
+    password = options.data("password") or read_secret(options.data("password-file"))
+    options.secrets.append(visible_text(password))
+    return password
+
+
+def has_password(options: Options) -> bool:
+    """Tell whether there is a password to log in with."""
+    return options.has("password") or options.has("password-file")
+
+
+def is_private(stream: Stream, options: Options) -> bool:
+    """Tell whether nobody else reads what is sent: a password as it is goes no other way."""
+    return stream.tls is not None or options.has("unix-socket")

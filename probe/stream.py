@@ -43,6 +43,7 @@ class Stream:
         self.peer = peer
         self.trace = trace
         self.tls: TlsSession | None = None
+        self.handshake_seconds = 0.0
         self.buffer = bytearray()
 
     def close(self) -> None:
@@ -51,13 +52,13 @@ class Stream:
             close(self.descriptor)
             self.descriptor = CLOSED
 
-    def wait(self, want: int) -> Steps[None]:
-        """Wait until the socket can be read (1) or written (2)."""
+    def wait(self, want: int, until: float = 0.0) -> Steps[None]:
+        """Wait until the socket can be read (1) or written (2), or until some time."""
         events = READABLE if want == WANTS_READ else WRITABLE
-        yield [(self.descriptor, events)], self.trace.deadline
+        yield [(self.descriptor, events)], until or self.trace.deadline
 
-    def fill(self) -> Steps[bool]:
-        """Read what has come into the buffer; False when the other side has ended."""
+    def fill(self, until: float = 0.0) -> Steps[bool]:
+        """Read what has come into the buffer, if it comes before `until`; False when the other side has ended."""
         while True:
             self.trace.check()
             try:
@@ -68,7 +69,9 @@ class Stream:
             if not isinstance(data, int):
                 self.buffer += data
                 return bool(data)
-            yield from self.wait(data)
+            if until and monotonic() >= until:
+                return True
+            yield from self.wait(data, until)
 
     def send(self, data: bytes) -> Steps[None]:
         """Send all. A peer that has hung up is no error yet: it may have answered before it did."""

@@ -119,7 +119,7 @@ def _scheme_of(check: Check, scheme: str) -> tuple[str, str]:
     for name, switch, place in check.schemes:
         if name == scheme:
             return switch, place
-    if scheme in {"tcp", "unix"} and check.name != "unix":
+    if scheme in {"tcp", "unix"} and find_option("unix-socket", check.options):
         return "", check.schemes[0][2]
     names = [f"{row[0]}://" for row in check.schemes]
     msg = f"{check.name} takes URLs that begin with {' or '.join(names)}, not this one"

@@ -8,11 +8,12 @@ from probe.files import error_reason, read_bytes
 from probe.kinds import Steps
 from probe.options import TLS_OPTIONS, Options
 from probe.stream import Stream
-from probe.system import HAS_ANCHORS, HAS_TLS, open_tls
+from probe.system import HAS_ANCHORS, HAS_TLS, monotonic, open_tls
 from probe.values import visible_text
 
 NO_TLS = "this build has no TLS: use http://, or the variant of the probe that has it"
 LARGEST_PEM_FILE = 1 << 20
+SHORTEST_PATIENCE = 0.25  # seconds
 BEGIN_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 END_OF_KEY = b"PRIVATE KEY-----"
 PKCS8_ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
@@ -47,6 +48,7 @@ def start_tls(stream: Stream, host: str, options: Options, protocol: bytes) -> S
         msg = "this build has no CA certificates: give --ca-file (or --insecure)"
         raise Usage(msg)
     name = (options.text("server-name") or host.partition("%")[0]).encode()
+    began = monotonic()
     try:
         session = open_tls(
             stream.descriptor, name, authorities, insecure, protocol, certificate, key
@@ -60,6 +62,25 @@ def start_tls(stream: Stream, host: str, options: Options, protocol: bytes) -> S
     except (OSError, ValueError) as error:
         msg = f"TLS with {stream.peer} failed: {error_reason(error)}"
         raise Unhealthy(msg) from None
+    stream.handshake_seconds = monotonic() - began
+
+
+def await_refusal(stream: Stream) -> Steps[None]:
+    """Give the server time to refuse us, where it has nothing more to say.
+
+    In TLS 1.3 the handshake is over for a client before the server has looked at its certificate, or missed it
+    (RFC 8446, section 4.4.2.4). A refusal takes no longer than the handshake did; what else it says ends the wait.
+    """
+    if stream.tls is None or stream.buffer:
+        return
+    stream.trace.phase = f"waiting whether {stream.peer} takes the TLS session"
+    now = monotonic()
+    patience = min(
+        max(SHORTEST_PATIENCE, stream.handshake_seconds), (stream.trace.deadline - now) / 2
+    )
+    if not (yield from stream.fill(now + patience)):
+        msg = f"{stream.peer} ended the connection after the TLS handshake: it may want a client certificate (--cert)"
+        raise Unhealthy(msg)
 
 
 def _read_identity(options: Options) -> tuple[bytes, bytes]:

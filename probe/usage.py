@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from probe.checks import CHECKS, find_check
 from probe.kinds import Option
-from probe.options import COMMON_OPTIONS, NO_CHECK, TLS_OPTIONS, Check
+from probe.options import COMMON_OPTIONS, NO_CHECK, STARTTLS, SWITCHED_TLS_OPTIONS, Check
 from probe.system import HAS_TLS
 from probe.values import visible_text
 from probe.version import VERSION
@@ -79,7 +79,7 @@ def _option_lines(rows: tuple[Option, ...]) -> str:
     lines = []
     for row in rows:
         name, kind, default, text = row
-        if not HAS_TLS and (name == "tls" or row in TLS_OPTIONS):
+        if not HAS_TLS and (row == STARTTLS or row in SWITCHED_TLS_OPTIONS):
             continue
         word = name if kind == "flag" else f"{name} {value_word(kind)}"
         line = f"  --{word:22} {text}"

@@ -202,3 +202,23 @@ def base64_text(data: bytes) -> str:
         for shift in (18, 12, 6, 0)[: len(piece) + 1]:
             text += BASE64_ALPHABET[bits >> shift & 63]
     return text + "=" * (-len(text) % 4)
+
+
+def base64_bytes(data: bytes) -> bytes:
+    """Decode base64 with its padding; nothing when it is none."""
+    body = data.rstrip(b"=")
+    if len(data) % 4 or len(data) - len(body) > 2 or body.strip(BASE64_ALPHABET.encode()):
+        return b""
+    pieces = []
+    for start in range(0, len(body), 4):
+        bits, piece = 0, body[start : start + 4]
+        for byte in piece:
+            bits = bits << 6 | BASE64_ALPHABET.find(chr(byte))
+        whole = (bits << 6 * (4 - len(piece))).to_bytes(3, "big")
+        pieces.append(whole[: len(piece) - 1])
+    return b"".join(pieces)
+
+
+def hexadecimal(data: bytes) -> bytes:
+    """Write bytes as lower-case hexadecimal digits: bytes.hex is not part of the frozen probe."""
+    return "".join([f"{byte:02x}" for byte in data]).encode()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from probe.checks import CHECKS
 from probe.options import COMMON_OPTIONS, SWITCHED_TLS_OPTIONS, Check
+from tests.behaviour.logins import OK
 from tests.behaviour.servers import http_reply, serving
 from tests.behaviour.test_other_checks import AMQP_START, GRPC, MYSQL_GREETING, mysql, pg
 from tests.interpreters import ROOT, Interpreter
@@ -268,11 +269,21 @@ REPLIES = {
         pg(b"E", b"SFATAL\0C57P03\0Mthe system \xc3\xbc\xff\0\0"),
         pg(b"E", b"C28000\0Mno role\0\0"),
         pg(b"N", b"x") + pg(b"R", b"\0\0\0\x0aSCRAM\0\0"),
+        pg(b"R", bytes(4)) + pg(b"S", b"a\0b\0") + pg(b"Z", b"I"),
+        pg(b"R", b"\0\0\0\5salt") + pg(b"R", bytes(4)) + pg(b"Z", b"I"),
+        pg(b"R", b"\0\0\0\x0aSCRAM-SHA-256\0\0") + pg(b"R", b"\0\0\0\x0br=x,s=YWJj,i=4096"),
     ],
     "mysql": [
         mysql(0, MYSQL_GREETING),
         mysql(0, MYSQL_GREETING) + mysql(2, b"\xfex\0") + mysql(4, b"\xff\x15\x04#28000denied"),
         mysql(0, b"\xff\x10\x04#08004Too many"),
+        mysql(0, MYSQL_GREETING)
+        + mysql(2, b"\xfemysql_native_password\0" + b"x" * 21)
+        + mysql(4, OK),
+        mysql(0, MYSQL_GREETING)
+        + mysql(2, b"\xfecaching_sha2_password\0" + b"x" * 21)
+        + mysql(4, OK),
+        mysql(0, MYSQL_GREETING) + mysql(2, b"\xfeclient_ed25519\0" + b"x" * 32),
     ],
     "memcached": [b"VERSION 1.6.21\r\n", b"ERROR \xff\r\n"],
     "amqp": [AMQP_START, b"AMQP\0\1\0\0"],
@@ -295,8 +306,8 @@ EXTRA: dict[str, list[list[bytes]]] = {
     "tcp": [[b"--expect", rb"SSH\x2d"], [b"--expect", b"\xff", b"--send", rb"\0"]],
     "grpc": [[b"--service", "é".encode()], [b"--metadata", b"x: y"]],
     "redis": [[b"--password-file", b"tests/behaviour/test_run.py"]],
-    "mysql": [[b"--user", b"\xff"]],
-    "postgres": [[b"--user", b"\xff"]],
+    "mysql": [[b"--user", b"\xff"], [b"--user", b"a", b"--password", b"s3cret"]],
+    "postgres": [[b"--user", b"\xff"], [b"--password", b"s3cret", b"--database", b"\xff"]],
 }
 OUTPUTS: list[list[bytes]] = [[], [b"-v"], [b"--json-output"], [b"--and", b"file", b"/"]]
 

@@ -127,8 +127,59 @@ def test_a_client_shows_its_certificate(
         with serving(secured(case, context)) as server:
             words = (check, server.address, "--tls", "--ca-file", ca, *case.options)
             assert probe(*words, "--cert", str(client)).returncode == 0
-            if check != "mysql":  # it has nothing to say after the handshake
-                assert probe(*words).returncode == 1
+            assert probe(*words).returncode == 1
+
+
+QUIET = {"tcp": Case(says="connected"), "mysql": CASES["mysql"]}
+"""Those that say nothing after the handshake, and hear nothing."""
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("check", list(QUIET))
+def test_a_refusal_after_the_handshake_is_waited_for(
+    probe: Probe, authority: CA, ca: str, tmp_path: Path, check: str, version: ssl.TLSVersion
+) -> None:
+    """In TLS 1.3 the client has finished before the server looks at its certificate."""
+    context = context_of(authority.issue_cert(HOST), version, version)
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(context)
+    context.num_tickets = 0  # they would say that all is well
+    known, unknown = tmp_path / "known.pem", tmp_path / "unknown.pem"
+    authority.issue_cert("client").private_key_and_cert_chain_pem.write_to_path(str(known))
+    CA().issue_cert("client").private_key_and_cert_chain_pem.write_to_path(str(unknown))
+    case = QUIET[check]
+    with serving(secured(case, context)) as server:
+        words = (check, server.address, "--tls", "--ca-file", ca)
+        good = probe(*words, "--cert", str(known))
+        stranger = probe(*words, "--cert", str(unknown))
+        nobody = probe(*words)
+    assert (good.returncode, f": {case.says} in " in good.stdout) == (0, True), good
+    assert [stranger.returncode, nobody.returncode] == [1, 1], (stranger, nobody)
+
+
+@pytest.mark.parametrize("check", list(QUIET))
+def test_the_end_after_the_handshake_does_not_pass(
+    probe: Probe, authority: CA, ca: str, check: str
+) -> None:
+    context = context_of(authority.issue_cert(HOST))
+    context.num_tickets = 0
+
+    def end(connection: socket.socket) -> None:
+        QUIET[check].switch(connection)
+        with context.wrap_socket(connection, server_side=True):
+            pass
+
+    with serving(end) as server:
+        done = probe(check, server.address, "--tls", "--ca-file", ca)
+    assert (done.returncode, "ended the connection after the TLS" in done.stdout) == (1, True), done
+
+
+def test_data_ends_the_patience(probe: Probe, authority: CA, ca: str) -> None:
+    context = context_of(authority.issue_cert(HOST))
+    case = Case(first=b"220 hello\r\n", says="connected")
+    with serving(secured(case, context)) as server:
+        done = probe("tcp", server.address, "--tls", "--ca-file", ca)
+    assert (done.returncode, f": {case.says} in " in done.stdout) == (0, True), done
 
 
 def test_a_login_to_mysql_goes_over_tls(probe: Probe, authority: CA, ca: str) -> None:

@@ -46,6 +46,8 @@ class Server:
 
     directory: Path
     port: int = field(default_factory=free_port)
+    tls: int = 0
+    """Where it listens with TLS, if that is another port."""
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -82,6 +84,11 @@ class Server:
             group=NOBODY,
         )
         assert done.returncode == 0, done.stderr
+
+    def owns(self, path: Path) -> None:
+        """Give it a file that nobody else may read."""
+        if NOBODY is not None:
+            os.chown(path, NOBODY, NOBODY)
 
     def listens(self) -> None:
         wait_for(self._connects, seconds=SECONDS, what=f"{self.directory}/log: a listening server")

@@ -5,6 +5,7 @@ What is frozen runs in the interpreter that its step made; the few things of the
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import sys
 from collections.abc import Callable
@@ -189,6 +190,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], st.SearchStrategy[tuple[Any, ...]
     "parse_status": (probe.values.parse_status, st.tuples(NUMBERS)),
     "parse_escapes": (probe.values.parse_escapes, st.tuples(BYTES)),
     "base64_text": (probe.values.base64_text, st.tuples(BYTES)),
+    "base64_bytes": (probe.values.base64_bytes, st.tuples(BYTES | BYTES.map(base64.b64encode))),
+    "hexadecimal": (probe.values.hexadecimal, st.tuples(BYTES)),
     "visible_text": (probe.values.visible_text, st.tuples(BYTES)),
     "quoted": (probe.values.quoted, st.tuples(BYTES)),
     "is_token": (probe.values.is_token, st.tuples(BYTES)),

@@ -13,12 +13,16 @@ from probe.amqp_check import AMQP_PORT
 from probe.checks import CHECKS
 from probe.command import MOST_CHECKS, parse_command
 from probe.http import LONGEST_HEAD, MOST_FIELDS
+from probe.kafka_check import KAFKA_PORT
 from probe.memcached_check import MEMCACHED_PORT
+from probe.mongodb_check import MONGODB_PORT
+from probe.mqtt_check import MQTT_PORT
 from probe.mysql_check import MYSQL_PORT
 from probe.options import COMMON_OPTIONS, LARGEST_BODY
 from probe.postgres_check import POSTGRES_PORT
 from probe.redis_check import REDIS_PORT
 from probe.report import MOST_OUTPUT_BYTES
+from probe.smtp_check import SMTP_PORT
 from probe.usage import value_word
 from recipes.load import load_recipes
 
@@ -74,7 +78,10 @@ def test_the_limits() -> None:
     ports = section("Checks")
     for number in (LONGEST_HEAD, MOST_FIELDS, LARGEST_BODY, MOST_CHECKS, MOST_OUTPUT_BYTES):
         assert f"{number:,}" in text
-    for port in (REDIS_PORT, POSTGRES_PORT, MYSQL_PORT, MEMCACHED_PORT, AMQP_PORT):
+    for port in (
+        *(REDIS_PORT, POSTGRES_PORT, MYSQL_PORT, MEMCACHED_PORT, AMQP_PORT),
+        *(MQTT_PORT, KAFKA_PORT, MONGODB_PORT, SMTP_PORT),
+    ):
         assert str(port) in ports
 
 

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from probe.errors import Usage
 from probe.system import is_utf8
 from probe.values import (
+    base64_bytes,
     base64_text,
     decode_text,
+    hexadecimal,
     is_ascii,
     is_token,
     lowered,
@@ -115,6 +117,17 @@ def test_escapes_end_in_bytes_or_usage(data: bytes) -> None:
 @given(st.binary())
 def test_base64(data: bytes) -> None:
     assert base64_text(data) == base64.b64encode(data).decode()
+    assert base64_bytes(base64.b64encode(data)) == data
+    assert hexadecimal(data) == data.hex().encode()
+
+
+@given(st.binary() | st.text("AZaz09+/= \n", max_size=12).map(str.encode))
+def test_what_is_no_base64(data: bytes) -> None:
+    try:
+        expected = base64.b64decode(data, validate=True)
+    except ValueError:
+        expected = b""
+    assert base64_bytes(data) == expected
 
 
 # What stands at the bounds of UTF-8: shortest and longest forms, surrogates, beyond the last character.
