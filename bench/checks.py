@@ -28,18 +28,15 @@ SMOKE = re.compile(r'(?s)\[\[smoke\]\]\nargs = (?!\["--(?:version|help)"\]).*?(?
 def check_sizes(options: argparse.Namespace) -> Iterator[Figure]:
     """Bytes that each check adds to the frozen programs."""
     why = "--quick" if options.quick else ""
-    known = checks_of((ROOT / "probe" / "checks.py").read_text("utf-8"))
     with tempfile.TemporaryDirectory(prefix="fromscratch-bench-") as directory:
-        place = Path(directory)
-        whole = {} if why else sizes_of(copied(place / "whole"))
-        for name in known:
-            rest = {}
-            if not why:
-                copy = copied(place / name)
-                table = copy / "probe" / "checks.py"
-                table.write_text(without(table.read_text("utf-8"), name), "utf-8")
-                rest = sizes_of(copy)
-                shutil.rmtree(copy)
+        # One copy, whose table is changed again and again: who edits the source meanwhile is not measured.
+        copy = copied(Path(directory) / "copy")
+        place = copy / "probe" / "checks.py"
+        table = place.read_text("utf-8")
+        whole = {} if why else sizes_of(copy)
+        for name in checks_of(table):
+            place.write_text(without(table, name), "utf-8")
+            rest = {} if why else sizes_of(copy)
             for product in PRODUCTS:
                 cost = None if why else whole[product] - rest[product]
                 yield Figure(f"{product}: what the check {name} costs", "bytes", cost, why=why)
