@@ -35,11 +35,13 @@ def check_sizes(options: argparse.Namespace) -> Iterator[Figure]:
         table = place.read_text("utf-8")
         whole = {} if why else sizes_of(copy)
         for name in checks_of(table):
-            place.write_text(without(table, name), "utf-8")
+            left_out = [name, *users_of(name, copy / "probe")]
+            place.write_text(without(table, *left_out), "utf-8")
             rest = {} if why else sizes_of(copy)
+            label = f"{name} (and {', '.join(left_out[1:])}, made of it)" if left_out[1:] else name
             for product in PRODUCTS:
                 cost = None if why else whole[product] - rest[product]
-                yield Figure(f"{product}: what the check {name} costs", "bytes", cost, why=why)
+                yield Figure(f"{product}: what the check {label} costs", "bytes", cost, why=why)
 
 
 def checks_of(table: str) -> dict[str, str]:
@@ -49,12 +51,20 @@ def checks_of(table: str) -> dict[str, str]:
     return {names[row]: row for row in re.findall(r"(?m)^    (\w+),$", rows)}
 
 
-def without(table: str, name: str) -> str:
-    """The table without the row and the import of one check."""
-    row = checks_of(table)[name]
-    for line in (f"from probe.{name}_check import {row}\n", f"    {row},\n"):
-        assert table.count(line) == 1, line
-        table = table.replace(line, "")
+def users_of(name: str, package: Path) -> list[str]:
+    """The checks whose modules import that of a check: they would keep it in."""
+    wanted = f"from probe.{name}_check import "
+    found = [path for path in package.glob("*_check.py") if wanted in path.read_text("utf-8")]
+    return sorted(path.stem.removesuffix("_check") for path in found)
+
+
+def without(table: str, *names: str) -> str:
+    """The table without the rows and the imports of some checks."""
+    rows = checks_of(table)
+    for name in names:
+        for line in (f"from probe.{name}_check import {rows[name]}\n", f"    {rows[name]},\n"):
+            assert table.count(line) == 1, line
+            table = table.replace(line, "")
     return table
 
 

@@ -15,7 +15,7 @@ import trustme
 from bench.anchors import encode, hash_name, trusting
 from bench.bars import BARS, PROBES, SMALLER, Measure
 from bench.builds import seed
-from bench.checks import checks_of, copied, without
+from bench.checks import checks_of, copied, users_of, without
 from bench.counts import Count, instructions, system_calls
 from bench.memory import peak
 from bench.probes import NOT_BUILT, Rival, absent, figure, refusal, sizes, smaller
@@ -287,6 +287,15 @@ def test_every_check_of_the_probe_can_be_left_out(tmp_path: Path) -> None:
         )
         assert (done.returncode, done.stderr) == (1, "")
         assert f"'{name}' is not a check" in done.stdout
+
+
+def test_what_is_made_of_a_check_goes_with_it() -> None:
+    """Else it would keep its module in, and the check would cost nothing."""
+    users = {check.name: users_of(check.name, ROOT / "probe") for check in CHECKS}
+    assert users["http"] == ["websocket"]
+    assert users["websocket"] == users["process"] == []
+    table = (ROOT / "probe" / "checks.py").read_text()
+    assert "HTTP" not in without(table, "http", "websocket")
 
 
 def test_a_copy_for_measuring_is_tried_out_by_no_check(tmp_path: Path) -> None:
