@@ -205,8 +205,8 @@ def _judge(options: Options, response: Response, method: str, stream: Stream) ->
         raise Unhealthy(msg)
     stream.trace.phase = f"reading the body from {stream.peer}"
     limit = parse_size(options.text("max-body"), 1 << 40)
-    body, cut = (yield from read_body(stream, length, limit)) if length else (b"", False)
-    mark = body[:2]
+    body, cut = (yield from read_body(stream, length, limit)) if length else (bytearray(), False)
+    mark = bytes(body[:2])
     problem = (
         "its body is encoded (UTF-16): it cannot be read as text"
         if mark in {b"\xff\xfe", b"\xfe\xff"}
@@ -239,7 +239,7 @@ def _header_problem(options: Options, response: Response) -> str:
     return ""
 
 
-def _body_problem(options: Options, body: bytes, cut: bool, trace: Trace) -> str:
+def _body_problem(options: Options, body: bytearray, cut: bool, trace: Trace) -> str:
     for text in options.every("contains"):
         if text not in body:
             return f"its {len(body)} bytes do not contain {quoted(text, 100)}"

@@ -98,7 +98,7 @@ SECRET_NAMES = (
     "credential",
 )
 HIGHEST_COUNT = 1000
-LARGEST_BODY = 2 << 20  # a body is held in memory, for a moment twice
+LARGEST_BODY = 2 << 20  # a body is held in memory, for a moment less than twice
 
 
 class Check:
@@ -160,6 +160,8 @@ class Options:
         elif kind == "pairs" and is_secret_name(visible_text(value.partition(b":")[0])):
             word = value.partition(b":")[2].strip()
             self.secrets += [visible_text(word), visible_text(word.rpartition(b" ")[2])]
+            for piece in word.split(b";"):  # of a cookie, the server may tell one alone
+                self.secrets.append(visible_text(piece.partition(b"=")[2].strip()))
         try:
             check_value(kind, value)
         except Usage as error:

@@ -169,6 +169,7 @@ POSTGRES = Check(
     "accepts connections (as pg_isready); a password logs in",
     SERVER_OPTIONS + (USER,) + PASSWORD_OPTIONS + (DATABASE,) + SWITCHED_TLS_OPTIONS,
     prepare_postgres,
-    (("h", "address"), ("p", "port"), ("U", "user"), ("d", "database")),  # as pg_isready has them,
+    # as pg_isready has them
+    (("h", "address"), ("p", "port"), ("U", "user"), ("d", "database"), ("t", "timeout")),
     schemes=(("postgres", "", "database"), ("postgresql", "", "database")),
 )
