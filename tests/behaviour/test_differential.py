@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from probe.checks import CHECKS
-from probe.options import COMMON_OPTIONS, SWITCHED_TLS_OPTIONS, Check
+from probe.options import COMMON_OPTIONS, STARTTLS, SWITCHED_TLS_OPTIONS, Check
 from tests.behaviour.logins import OK
 from tests.behaviour.servers import http_reply, serving
 from tests.behaviour.test_other_checks import AMQP_START, GRPC, MYSQL_GREETING, mysql, pg
@@ -208,11 +208,11 @@ def test_help(commands: Mapping[Interpreter, Sequence[str]], check: str) -> None
     run = Run(words=[check.encode(), b"--help"])
     (_, first), *others = commands.items()
     code, text = said(first, run)
-    tls = tuple(f"  --{row[0]} ".encode() for row in SWITCHED_TLS_OPTIONS)
+    tls = tuple(f"  --{row[0]} ".encode() for row in (STARTTLS, *SWITCHED_TLS_OPTIONS))
     lines = text.splitlines()
     plain = [line for line in lines if not line.startswith(tls)]
     for name, command in others:
-        expected = plain if name is Interpreter.MINI else lines
+        expected = lines if name.has_tls else plain
         assert (said(command, run)[0], said(command, run)[1].splitlines()) == (code, expected)
 
 
