@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 
 from bench.builds import cold_builds, real_builds, warm_builds, warm_targets
+from bench.checks import check_sizes
 from bench.probes import probe_runs
 from bench.report import Figure, show, side_by_side
 from bench.runs import runs
@@ -20,6 +21,7 @@ Part = Callable[[argparse.Namespace], Iterator[Figure]]
 
 PARTS: Mapping[str, Part] = {
     "sizes": sizes,
+    "checks": check_sizes,
     "runs": runs,
     "probes": probe_runs,
     "warm": warm_builds,

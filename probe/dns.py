@@ -283,13 +283,13 @@ def parse_reply(data: bytes, query: bytes) -> tuple[int, bool, list[str]] | None
     for _ in range(min(MOST_RECORDS, int.from_bytes(data[6:8], "big"))):
         owner, place = _read_name(data, place)
         size = int.from_bytes(data[place + 8 : place + 10], "big")
-        kind, value = data[place : place + 2], place + 10
+        kind, value = data[place : place + 4], place + 10  # of class IN, too
         place = value + size
         if owner is None or place > len(data):
             break  # cut or garbled: what was read before still counts
-        if kind == b"\0\x05":
+        if kind == b"\0\x05\0\1":
             aliases[owner] = _read_name(data, value)[0] or b""
-        elif kind == question[-4:-2] and (kind, size) in {(b"\0\x01", 4), (b"\0\x1c", 16)}:
+        elif kind == question[-4:] and (kind[1], size) in {(TYPE_A, 4), (TYPE_AAAA, 16)}:
             found.append((owner, address_text(data[value:place])))
     name = _read_name(data, 12)[0] or b""
     for _ in range(16):  # follow the chain of aliases, which may be a loop

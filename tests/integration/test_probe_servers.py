@@ -113,24 +113,44 @@ http {{
         location = /host {{ return 200 $host; }}
         location = /large {{ root {directory}; }}
     }}
+    server {{
+        listen {host}:{mutual} ssl; ssl_protocols {protocol};
+        ssl_verify_client on; ssl_client_certificate {directory}/ca.pem;
+        location = /who {{ return 200 $ssl_client_s_dn; }}
+    }}
 }}
 """
 
 
-def test_nginx(probe: Probe, server: Server, interpreter: Interpreter) -> None:
-    nginx, tls, authority = program("nginx"), free_port(), CA()
+def own_identity(directory: Path, authority: CA, name: str) -> tuple[str, ...]:
+    """The words that show a client's certificate, whose organizational unit is this name."""
+    leaf = authority.issue_cert("client.example", organization_unit_name=name)
+    certificate, key = directory / f"{name}.pem", directory / f"{name}.key"
+    certificate.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
+    key.write_bytes(leaf.private_key_pem.bytes())
+    return ("--cert", str(certificate), "--key", str(key))
+
+
+def nginx_server(server: Server, authority: CA, protocol: str) -> tuple[int, int, Path]:
+    """Start nginx; where it speaks TLS, where it wants a client's certificate for that, and whom to believe."""
+    nginx, tls, mutual = program("nginx"), free_port(), free_port()
     ca = server.directory / "ca.pem"
     authority.cert_pem.write_to_path(str(ca))
     leaf = authority.issue_cert("localhost")
     leaf.private_key_and_cert_chain_pem.write_to_path(str(server.directory / "chain.pem"))
     (server.directory / "large").write_bytes(b"x" * 500_000 + b"end")
     texts = {"directory": server.directory, "host": HOST, "port": server.port, "tls": tls}
-    (server.directory / "conf").write_text(NGINX.format(**texts))
+    conf = NGINX.format(**texts, mutual=mutual, protocol=protocol)
+    (server.directory / "conf").write_text(conf)
     for path in server.directory.iterdir():
         path.chmod(0o644)
     server.start(nginx, "-p", server.directory, "-c", server.directory / "conf", "-e", "stderr")
     server.listens()
+    return tls, mutual, ca
 
+
+def test_nginx(probe: Probe, server: Server, interpreter: Interpreter) -> None:
+    tls, _, ca = nginx_server(server, CA(), "TLSv1.3")
     plain, secure = f"http://localhost:{server.port}", f"https://localhost:{tls}"
     ends(probe, HEALTHY, ": 200, json as", "http", f"{plain}/health", "--json", "status=ok")
     ends(probe, HEALTHY, ": 302 in", "http", f"{plain}/moved")
@@ -150,6 +170,30 @@ def test_nginx(probe: Probe, server: Server, interpreter: Interpreter) -> None:
     server.stop()
     ends(probe, UNHEALTHY, "refused", "http", f"{plain}/health")
     ends(probe, UNHEALTHY, "refused", "http", "http://app/", "--unix-socket", server.unix)
+
+
+@pytest.mark.parametrize("protocol", ["TLSv1.2", "TLSv1.3"])
+def test_nginx_that_wants_a_certificate(
+    probe: Probe, server: Server, interpreter: Interpreter, tmp_path: Path, protocol: str
+) -> None:
+    """It makes the handshake without one, too, and says in HTTP that it wants one."""
+    authority = CA()
+    _, mutual, ca = nginx_server(server, authority, protocol)
+    words = ("http", f"https://localhost:{mutual}/who", "--ca-file", str(ca), "--contains")
+    known = own_identity(tmp_path, authority, "shop")
+    if not interpreter.has_tls:
+        ends(probe, UNHEALTHY, "has no TLS", *words, "shop", *known)
+        return
+    ends(probe, HEALTHY, ": 200, contains as", *words, "OU=shop", *known)
+    ends(probe, UNHEALTHY, "do not contain 'OU=bank'", *words, "OU=bank", *known)
+    ends(probe, UNHEALTHY, ": 400, not in", *words, "shop")
+    stranger = own_identity(tmp_path, CA(), "stranger")
+    ends(probe, UNHEALTHY, ": 400, not in", *words, "stranger", *stranger)
+    swapped = (*known[:3], stranger[3])
+    ends(probe, UNHEALTHY, "does not fit its certificate", *words, "shop", *swapped)
+    unknown = ("http", words[1], "--contains", "OU=shop", *known)
+    refused = "certificate refused" if interpreter.has_authorities else "TLS with"
+    ends(probe, UNHEALTHY, refused, *unknown)
 
 
 # --- redis -----------------------------------------------------------------------------------------------------------
@@ -338,3 +382,32 @@ def test_grpc_over_tls(probe: Probe, interpreter: Interpreter, tmp_path: Path) -
         ends(probe, HEALTHY, ": SERVING in", "grpc", at, "--tls", "--ca-file", str(ca))
         refused = "certificate refused" if interpreter.has_authorities else "TLS with"
         ends(probe, UNHEALTHY, refused, "grpc", at, "--tls")
+
+
+def test_grpc_that_wants_a_certificate(
+    probe: Probe, interpreter: Interpreter, tmp_path: Path
+) -> None:
+    authority, ca = CA(), tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca))
+    leaf = authority.issue_cert("localhost")
+    chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
+    credentials = grpc.ssl_server_credentials(
+        [(leaf.private_key_pem.bytes(), chain)],
+        root_certificates=authority.cert_pem.bytes(),
+        require_client_auth=True,
+    )
+    servicer = health.HealthServicer()
+    servicer.set("shop", health_pb2.HealthCheckResponse.SERVING)
+    servicer.set("bank", health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    with grpc_server(servicer, credentials) as at:
+        words = ("grpc", at, "--tls", "--ca-file", str(ca), "--service")
+        known = own_identity(tmp_path, authority, "client")
+        if not interpreter.has_tls:
+            ends(probe, UNHEALTHY, "has no TLS", *words, "shop", *known)
+            return
+        ends(probe, HEALTHY, ": SERVING in", *words, "shop", *known)
+        ends(probe, UNHEALTHY, ": NOT_SERVING", *words, "bank", *known)
+        assert probe(*words, "shop")[0] == UNHEALTHY
+        assert probe(*words, "shop", *own_identity(tmp_path, CA(), "stranger"))[0] == UNHEALTHY
+        assert probe("grpc", at, "--service", "shop")[0] == UNHEALTHY

@@ -4,6 +4,9 @@ import itertools
 import os
 import random
 import shutil
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ import trustme
 from bench.anchors import encode, hash_name, trusting
 from bench.bars import BARS, PROBES, SMALLER, Measure
 from bench.builds import seed
+from bench.checks import checks_of, copied, without
 from bench.counts import Count, instructions, system_calls
 from bench.memory import peak
 from bench.probes import NOT_BUILT, Rival, absent, figure, refusal, sizes, smaller
@@ -20,6 +24,8 @@ from bench.runs import Case, spend
 from bench.server import serving
 from bench.sizes import anchors_in, authorities_in, bundle_in
 from builders.sources.cache import Cache
+from flow.context import ROOT
+from probe.checks import CHECKS
 from recipes.load import load_recipes
 from tests.fakes import put_bytes
 
@@ -262,3 +268,34 @@ def test_an_authority_takes_the_place_of_those_inside(tmp_path: Path) -> None:
 def test_names_are_hashed_by_fnv(name: bytes, hashed: int) -> None:
     assert hash_name(name) == hashed
     assert hash_name(b"Root \x0c") == hash_name(b"rOOT \x13")
+
+
+def test_every_check_of_the_probe_can_be_left_out(tmp_path: Path) -> None:
+    """What is built without it is measured: it must run, and know the check no more."""
+    table = (ROOT / "probe" / "checks.py").read_text()
+    assert list(checks_of(table)) == [check.name for check in CHECKS]
+    shutil.copytree(
+        ROOT / "probe", tmp_path / "probe", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for name in ("http", "unix", "kafka", "process"):
+        left = without(table, name)
+        assert list(checks_of(left)) == [check.name for check in CHECKS if check.name != name]
+        (tmp_path / "probe" / "checks.py").write_text(left)
+        words = [sys.executable, "-S", "-B", "-m", "probe", name, "x"]
+        done = subprocess.run(
+            words, cwd=tmp_path, capture_output=True, text=True, check=False, env={}
+        )
+        assert (done.returncode, done.stderr) == (1, "")
+        assert f"'{name}' is not a check" in done.stdout
+
+
+def test_a_copy_for_measuring_is_tried_out_by_no_check(tmp_path: Path) -> None:
+    """The smoke tests that are left ask for version and help; the rest of the recipe is as it was."""
+    copy = copied(tmp_path / "copy")
+    ours, theirs = (
+        tomllib.loads((root / "recipes" / "probe" / "recipe.toml").read_text())
+        for root in (ROOT, copy)
+    )
+    assert [smoke["args"] for smoke in theirs.pop("smoke")] == [["--version"], ["--help"]]
+    assert len(ours.pop("smoke")) > 2
+    assert ours == theirs

@@ -73,7 +73,7 @@ def udp(chance: random.Random) -> Talk:
         healthy=True,
         words=words,
         steps=(b"", answer),
-        needed=len(answer),
+        needed=answer.index(b"PONG") + 4,
     )
 
 

@@ -246,7 +246,8 @@ def lying(chance: random.Random, talk: Talk) -> Talk:
 
 
 def dripped(chance: random.Random, talk: Talk) -> Talk:
-    return dripping(talk) if talk.needed > 8 else lying(chance, talk)
+    drips = talk.needed > 8 and talk.check not in datagrams.DATAGRAMS
+    return dripping(talk) if drips else lying(chance, talk)
 
 
 def echoed(chance: random.Random, talk: Talk, secret: str) -> Talk:

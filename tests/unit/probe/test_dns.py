@@ -365,3 +365,12 @@ def test_a_name_has_a_limit() -> None:
         answer = record(A, b"\x0a\0\0\1", owner=owner)
         parsed = parse_reply(reply(QUERY, alias, answer), QUERY)
         assert parsed == (0, False, ["10.0.0.1"] * count)
+
+
+@pytest.mark.parametrize("other", [b"\0\0", b"\0\3", b"\0\xff", b"\1\1"])
+def test_a_record_of_another_class_is_no_address(other: bytes) -> None:
+    good = record(A, b"\x0a\0\0\1")
+    place = good.index(b"\0\1\0\1") + 2
+    changed = good[:place] + other + good[place + 2 :]
+    assert parse_reply(reply(QUERY, good), QUERY) == (0, False, ["10.0.0.1"])
+    assert parse_reply(reply(QUERY, changed), QUERY) == (0, False, [])

@@ -138,3 +138,12 @@ def test_help_knows_every_check_and_option() -> None:
         assert max(map(len, text.splitlines())) <= 100
         assert f"  {check.name} " in help_text(NO_CHECK)
     assert len(help_text(NO_CHECK)) < 4096
+
+
+def test_each_part_of_a_secret_header_is_a_secret() -> None:
+    """A server may tell one cookie alone, or the token without its scheme."""
+    words = [b"http", b"http://h/", b"--header", b"Cookie: id=first1; theme=second2;third=a=b3"]
+    secrets: list[str] = []
+    parse_command([*words, b"--header", b"Authorization: Bearer fourth4"], {}, secrets)
+    assert {"first1", "second2", "a=b3", "fourth4"} <= set(secrets)
+    assert "id=first1; theme=second2;third=a=b3" in secrets
