@@ -23,9 +23,11 @@ from probe.tcp_check import TCP
 from probe.udp_check import UDP
 from probe.unix_check import UNIX_CHECK
 from probe.values import lowered, visible_text
+from probe.websocket_check import WEBSOCKET
 
 CHECKS: tuple[Check, ...] = (
     HTTP,
+    WEBSOCKET,
     TCP,
     UDP,
     UNIX_CHECK,

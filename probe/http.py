@@ -171,7 +171,7 @@ def body_coding(response: Response) -> bytes:
 class Body:
     """What has come of a body, up to `limit` bytes of it.
 
-    At most twice the limit is held at a time, and a byte is copied a few times at most, whatever the pieces are.
+    Less than twice the limit is held at a time, and a byte is copied a few times at most, whatever the pieces are.
     """
 
     def __init__(self, limit: int) -> None:
@@ -191,12 +191,13 @@ class Body:
         self.size = end
         return size
 
-    def whole(self) -> bytes:
-        """Return all of it. Nothing may be added any more."""
-        return bytes(memoryview(self.room)[: self.size])
+    def whole(self) -> bytearray:
+        """Return all of it, which is no copy: nothing may be added any more."""
+        self.room[self.size :] = b""
+        return self.room
 
 
-def read_body(stream: Stream, length: int, limit: int) -> Steps[tuple[bytes, bool]]:
+def read_body(stream: Stream, length: int, limit: int) -> Steps[tuple[bytearray, bool]]:
     """Read a body of body_length, at most `limit` bytes; return it and whether it was cut there."""
     body = Body(limit)
     if length == -1:
@@ -213,7 +214,7 @@ def read_body(stream: Stream, length: int, limit: int) -> Steps[tuple[bytes, boo
     return body.whole(), length > limit
 
 
-def _read_chunks(stream: Stream, body: Body) -> Steps[tuple[bytes, bool]]:
+def _read_chunks(stream: Stream, body: Body) -> Steps[tuple[bytearray, bool]]:
     while True:
         stream.trace.check()  # tiny chunks come faster than the deadline is looked at elsewhere
         line = (yield from stream.line(LONGEST_CHUNK_LINE)).partition(b";")[0].strip(b" \t")

@@ -16,7 +16,10 @@ from probe.json_path import json_mismatch
 from probe.kinds import Callable, Steps
 from probe.network import connect_host
 from probe.options import (
+    BASIC_AUTH,
+    CONNECT_TO,
     CONTAINS,
+    HEADER,
     IP_OPTIONS,
     MAX_BODY,
     PORT,
@@ -48,20 +51,29 @@ def prepare_http(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
     if not options.has("url"):
         msg = "http needs a URL (try: probe http http://localhost:8080/health)"
         raise Usage(msg)
-    url = parse_url(options.data("url"))
+    url = checked_url(options, options.data("url"), OWN_FIELDS)
+    check_tls_options(options, url.scheme == "https", bool(options.count("follow")))
+    return url.shown(), lambda trace: check_http(options, url, trace)
+
+
+def checked_url(options: Options, data: bytes, own_fields: tuple[str, ...]) -> Url:
+    """Read the URL of a check, and see that what else leads to it can be used; raises Usage.
+
+    `own_fields` are the headers that nobody may replace.
+    """
+    url = parse_url(data)
     url.port = options.count("port") or url.port
     options.secrets += url.secrets()
     known_addresses(url.host, options.family())
     for name, _ in options.pairs("header"):
-        if lowered(name) in OWN_FIELDS:
+        if lowered(name) in own_fields:
             msg = f"--header {name}: the probe sets this one itself"
             raise Usage(msg)
     if options.has("connect-to"):
         split_host_port(options.text("connect-to"), url.port)
     if options.has("unix-socket"):
         unix_address(options.data("unix-socket"))
-    check_tls_options(options, url.scheme == "https", bool(options.count("follow")))
-    return url.shown(), lambda trace: check_http(options, url, trace)
+    return url
 
 
 def check_http(options: Options, first: Url, trace: Trace) -> Steps[str]:
@@ -71,14 +83,14 @@ def check_http(options: Options, first: Url, trace: Trace) -> Steps[str]:
     body, hops, secrets = options.data("body"), "", options.secrets
     while True:
         same_origin = url.origin() == first.origin()
-        stream = yield from _open_url(options, url, same_origin, trace)
+        stream = yield from open_url(options, url, same_origin, trace)
         try:
-            fields = _request_fields(options, url, first, same_origin)
+            fields = request_fields(options, url, first, same_origin)
             trace.phase = f"sending the request to {stream.peer}"
             yield from stream.send(build_request(method, url.target, fields, body))
             trace.phase = f"waiting for the response of {stream.peer}"
             response = yield from read_response(stream)
-            _note_response(response, trace, not options.count("follow"))
+            note_response(response, trace, not options.count("follow"))
             location = response.field(b"location")
             if not location or not options.count("follow") or response.status not in REDIRECTS:
                 return hops + (yield from _judge(options, response, method, stream))
@@ -101,7 +113,7 @@ def check_http(options: Options, first: Url, trace: Trace) -> Steps[str]:
             method, body = "GET", b""
 
 
-def _open_url(options: Options, url: Url, same_origin: bool, trace: Trace) -> Steps[Stream]:
+def open_url(options: Options, url: Url, same_origin: bool, trace: Trace) -> Steps[Stream]:
     """Connect to a URL; --unix-socket and --connect-to speak of the first origin only."""
     if same_origin and options.has("unix-socket"):
         stream = yield from open_stream([unix_address(options.data("unix-socket"))], trace)
@@ -119,7 +131,7 @@ def _open_url(options: Options, url: Url, same_origin: bool, trace: Trace) -> St
     return stream
 
 
-def _request_fields(
+def request_fields(
     options: Options, url: Url, first: Url, same_origin: bool
 ) -> list[tuple[str, bytes]]:
     """Return the header: ours, with those of the user in the place of ours of the same name."""
@@ -156,7 +168,8 @@ def _next_url(url: Url, location: bytes) -> Url:
     return following
 
 
-def _note_response(response: Response, trace: Trace, with_location: bool) -> None:
+def note_response(response: Response, trace: Trace, with_location: bool) -> None:
+    """Tell of a response what --verbose shows; without a Location that is told of otherwise."""
     if not trace.verbose:
         return
     trace.note(f"status {response.status} {_noted(response.reason)}")
@@ -192,8 +205,8 @@ def _judge(options: Options, response: Response, method: str, stream: Stream) ->
         raise Unhealthy(msg)
     stream.trace.phase = f"reading the body from {stream.peer}"
     limit = parse_size(options.text("max-body"), 1 << 40)
-    body, cut = (yield from read_body(stream, length, limit)) if length else (b"", False)
-    mark = body[:2]
+    body, cut = (yield from read_body(stream, length, limit)) if length else (bytearray(), False)
+    mark = bytes(body[:2])
     problem = (
         "its body is encoded (UTF-16): it cannot be read as text"
         if mark in {b"\xff\xfe", b"\xfe\xff"}
@@ -226,7 +239,7 @@ def _header_problem(options: Options, response: Response) -> str:
     return ""
 
 
-def _body_problem(options: Options, body: bytes, cut: bool, trace: Trace) -> str:
+def _body_problem(options: Options, body: bytearray, cut: bool, trace: Trace) -> str:
     for text in options.every("contains"):
         if text not in body:
             return f"its {len(body)} bytes do not contain {quoted(text, 100)}"
@@ -250,7 +263,7 @@ HTTP = Check(
         PORT,
         ("status", "status", "200-399", "codes that pass: 200-299,401 or 2xx"),
         ("method", "token", "GET", "such as HEAD"),
-        ("header", "pairs", "", "'NAME: VALUE', repeatable; Host replaces Host"),
+        HEADER,
         ("body", "raw", "", "send this (as POST unless --method says else)"),
         ("expect-header", "pairs", "", "'NAME: VALUE' of the response; VALUE* begins so"),
         CONTAINS,
@@ -259,8 +272,8 @@ HTTP = Check(
         ("follow", "count", "0", "redirects to follow"),
         UNIX_SOCKET,
         USER_AGENT_OPTION,
-        ("basic-auth", "secret", "", "USER:PASSWORD"),
-        ("connect-to", "text", "", "HOST:PORT to connect to; URL and Host stay"),
+        BASIC_AUTH,
+        CONNECT_TO,
         MAX_BODY,
     )
     + IP_OPTIONS

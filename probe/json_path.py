@@ -35,7 +35,7 @@ class JsonScanner:
 
     def __init__(
         self,
-        data: bytes,
+        data: bytes | bytearray,
         path: list[bytes],
         trace: Trace,
         star: int = -1,
@@ -60,7 +60,7 @@ class JsonScanner:
 
     def scan(self) -> None:
         """Read the whole text; raises Unhealthy where it is not JSON."""
-        if self.data.startswith(b"\xef\xbb\xbf"):
+        if self.data[:3] == b"\xef\xbb\xbf":
             self.fail("it begins with a byte order mark")
         self._value(0, 0)
         self._skip_space()
@@ -72,15 +72,18 @@ class JsonScanner:
         size = self.end - self.start
         if self.kind == "string" and self._is_text(self.start, self.end, value):
             return True
-        if size == len(value) and self.data[self.start : self.end] == value:
+        if size == len(value) and self._piece(self.start, self.end) == value:
             return True
         return (
             self.kind == "number"
             and size <= LONGEST_NUMBER
             and len(value) <= LONGEST_NUMBER
             and is_json_number(value)
-            and not compare_numbers(self.data[self.start : self.end], value)
+            and not compare_numbers(self._piece(self.start, self.end), value)
         )
+
+    def _piece(self, start: int, end: int) -> bytes:
+        return bytes(self.data[start:end])
 
     def fail(self, what: str) -> None:
         """Raise: not JSON, for this reason, at this place."""
@@ -97,7 +100,7 @@ class JsonScanner:
     def _skip(self, members: bytes) -> None:
         """Go to the first byte that is not among these."""
         while True:
-            piece = self.data[self.place : self.place + PIECE_SIZE]
+            piece = self._piece(self.place, self.place + PIECE_SIZE)
             rest = piece.lstrip(members)
             self.place += len(piece) - len(rest)
             if rest or not piece:
@@ -194,7 +197,7 @@ class JsonScanner:
             if backslash < 0:
                 break
             escape = data[backslash + 1] if backslash + 1 < len(data) else 0
-            digits = data[backslash + 2 : backslash + 6]
+            digits = self._piece(backslash + 2, backslash + 6)
             if escape == 0x75 and len(digits) == 4 and not digits.strip(HEX_DIGITS):
                 end = backslash + 6
             elif escape in JSON_ESCAPES:
@@ -213,7 +216,7 @@ class JsonScanner:
 
     def _is_text(self, start: int, end: int, text: bytes) -> bool:
         """Tell whether a string means this text. No byte of it is written in more than six: `\\u0041`."""
-        return end - start <= 6 * len(text) + 2 and json_string(self.data[start:end]) == text
+        return end - start <= 6 * len(text) + 2 and json_string(self._piece(start, end)) == text
 
     def _check_text(self, start: int, end: int) -> None:
         """Refuse what no string holds, in pieces: as a whole it would be copied, and nobody would look at the clock."""
@@ -221,7 +224,7 @@ class JsonScanner:
             stop = min(end, start + LONGEST_PIECE)
             while stop < end and stop > start + 4 and self.data[stop] & 0xC0 == 0x80:
                 stop -= 1  # not amid a character
-            text = self.data[start:stop]
+            text = self._piece(start, stop)
             if min(text) < 0x20:
                 self.fail("a control character in a string")
             if not is_utf8(text):
@@ -233,7 +236,7 @@ class JsonScanner:
     def _word_or_number(self) -> str:
         start = self.place
         for word in JSON_WORDS:
-            if self.data[start : start + len(word)] == word:
+            if self._piece(start, start + len(word)) == word:
                 self.place = start + len(word)
                 return "word"
         if not self._number():
@@ -299,7 +302,7 @@ def _code_unit(code: int) -> bytes:
     return bytes([0xE0 | code >> 12, 0x80 | code >> 6 & 63, 0x80 | code & 63])
 
 
-def json_mismatch(body: bytes, expectation: bytes, trace: Trace) -> str:
+def json_mismatch(body: bytes | bytearray, expectation: bytes, trace: Trace) -> str:
     """Return why a condition does not hold for a JSON text, or nothing when it does; raises Unhealthy for no JSON."""
     condition = parse_condition(expectation)
     scanner = JsonScanner(
@@ -326,9 +329,9 @@ def _problem(scanner: JsonScanner, condition: Condition) -> str:
     if operator == "exists":
         return ""
     size, kind = scanner.end - scanner.start, scanner.kind
-    seen = visible_text(scanner.data[scanner.start : scanner.start + min(size, 100)])
+    seen = visible_text(bytes(scanner.data[scanner.start : scanner.start + min(size, 100)]))
     compound = kind in {"object", "array"}
-    number = scanner.data[scanner.start : scanner.end] if size <= LONGEST_NUMBER else b""
+    number = bytes(scanner.data[scanner.start : scanner.end]) if size <= LONGEST_NUMBER else b""
     if condition.quantifier == "length":
         if not compound:
             return f"is {seen}, which has no length"

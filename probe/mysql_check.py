@@ -26,7 +26,7 @@ from probe.server import (
 from probe.stream import Stream
 from probe.system import digest
 from probe.tls import await_refusal, start_tls
-from probe.values import quoted, visible_text
+from probe.values import quoted
 
 MYSQL_PORT = 3306
 # What a server that is ready says of an account: a wrong or no password (1045, 1698 of MariaDB), another way to log in
@@ -54,12 +54,13 @@ def _talk_mysql(stream: Stream, options: Options) -> Steps[str]:
 
     https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase.html
     """
+    login = MysqlLogin(stream, options)  # from now on nobody sees the password, whoever says it
     number, greeting = yield from _mysql_packet(stream)
     if greeting[:1] == b"\xff":
         raise Unhealthy(_mysql_error(greeting, "not ready"))
     version, end, _ = greeting[1:].partition(b"\0")
     if greeting[:1] != b"\x0a" or not end or number != 0:
-        msg = f"it does not speak the MySQL protocol: it sent {quoted(greeting[:24])}"
+        msg = f"it does not speak the MySQL protocol: it sent {shown_reply(greeting)}"
         raise Unhealthy(msg)
     if version.startswith(b"5.5.5-"):
         # MariaDB hides its version behind this one, for replicas that know no two-digit versions.
@@ -77,7 +78,6 @@ def _talk_mysql(stream: Stream, options: Options) -> Steps[str]:
     if not options.has("user"):
         yield from await_refusal(stream)
         return ready
-    login = MysqlLogin(stream, options)
     yield from stream.send(_mysql_frame(number, login.start(capabilities, greeting)))
     for _ in range(MOST_PACKETS):
         number, reply = yield from _mysql_packet(stream)
@@ -103,7 +103,8 @@ class MysqlLogin:
         self.user = options.data("user")
         self.database = options.data("database")
         self.password = read_password(options)
-        self.private = is_private(stream, options)
+        self.stream = stream
+        self.options = options
         self.plugin = NATIVE
 
     def start(self, capabilities: int, greeting: bytes) -> bytes:
@@ -125,7 +126,7 @@ class MysqlLogin:
         if kind == b"\xfe":
             self.plugin, _, salt = data.partition(b"\0")
             if self.plugin not in {NATIVE, CACHING_SHA2}:
-                name = visible_text(self.plugin[:40]) or "mysql_old_password"
+                name = shown_reply(self.plugin) or "mysql_old_password"
                 known = f"{NATIVE.decode()} and {CACHING_SHA2.decode()}"
                 msg = (
                     f"the user logs in by {name}, which the probe does not know (it knows {known})"
@@ -135,11 +136,11 @@ class MysqlLogin:
         if kind == b"\1" and self.plugin == CACHING_SHA2 and data == b"\3":
             return None  # the server has the password in its cache, and it is right
         if kind == b"\1" and self.plugin == CACHING_SHA2 and data == b"\4" and self.password:
-            if not self.private:
+            if not is_private(self.stream, self.options):
                 msg = "it wants the password as it is (not in its cache), for which --tls or a Unix socket is needed"
                 raise Unhealthy(msg)
             return self.password + b"\0"
-        msg = f"it does not speak the MySQL protocol: it answered the login by {quoted(reply[:24])}"
+        msg = f"it does not speak the MySQL protocol: it answered the login by {shown_reply(reply)}"
         raise Unhealthy(msg)
 
     def scrambled(self, salt: bytes) -> bytes:

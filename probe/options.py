@@ -22,10 +22,10 @@ from probe.values import (
 )
 
 # An option is a row: its name, its kind, the default that the help shows, its help. A "text" is UTF-8; "bytes" are
-# whatever the server, the file system or a file take them for; "raw" ones may also hold line breaks and other controls.
-# "texts" are raw ones that can be repeated, as "pairs", "condition" and "replies" (escapes) can; "secret" ones
-# are never shown. A name has the same kind in every check. The "share"s of a check are durations: --timeout is their
-# sum, unless it is given.
+# whatever the server, the file system or a file take them for; "raw" ones may also hold line breaks and other
+# controls. "texts" are raw ones that can be repeated, as "pairs", "condition" and "replies", which are escapes, can;
+# "secret" ones are never shown. A name has the same kind in every check. The "share"s of a check are durations:
+# --timeout is their sum, unless it is given.
 COMMON_OPTIONS = (
     ("timeout", "seconds", "3s", "one deadline for everything: 500ms, 3s, 1m"),
     ("retries", "count", "0", "more attempts, all within --timeout"),
@@ -68,6 +68,9 @@ PASSWORD_OPTIONS = (
 )
 SEND = ("send", "escapes", "", r"text to send; \r \n \t \0 \\ \xNN")
 EXPECT = ("expect", "replies", "", r"text to wait for, repeatable; \r \n \t \0 \\ \xNN")
+HEADER = ("header", "pairs", "", "'NAME: VALUE', repeatable; Host replaces Host")
+BASIC_AUTH = ("basic-auth", "secret", "", "USER:PASSWORD")
+CONNECT_TO = ("connect-to", "text", "", "HOST:PORT to connect to; URL and Host stay")
 USER_AGENT_OPTION = ("user-agent", "bytes", "", "default fromscratch-probe/VERSION")
 
 EXCLUSIVE = (
@@ -95,7 +98,7 @@ SECRET_NAMES = (
     "credential",
 )
 HIGHEST_COUNT = 1000
-LARGEST_BODY = 2 << 20  # a body is held in memory, for a moment twice
+LARGEST_BODY = 2 << 20  # a body is held in memory, for a moment less than twice
 
 
 class Check:
@@ -157,6 +160,8 @@ class Options:
         elif kind == "pairs" and is_secret_name(visible_text(value.partition(b":")[0])):
             word = value.partition(b":")[2].strip()
             self.secrets += [visible_text(word), visible_text(word.rpartition(b" ")[2])]
+            for piece in word.split(b";"):  # of a cookie, the server may tell one alone
+                self.secrets.append(visible_text(piece.partition(b"=")[2].strip()))
         try:
             check_value(kind, value)
         except Usage as error:

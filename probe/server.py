@@ -40,8 +40,11 @@ def prepare_server(
 
 
 def shown_reply(data: bytes) -> str:
-    """Return the beginning of what a server said, for messages."""
-    return visible_text(data[:200])
+    """Return what a server said, for messages, which are cut in the end.
+
+    Not here: what is left of a password where a text is cut would not be known for one.
+    """
+    return visible_text(data) if len(data) <= LONGEST_LINE else f"a text of {len(data)} bytes"
 
 
 def read_password(options: Options) -> bytes:

@@ -26,7 +26,7 @@ def check_tls_options(options: Options, used: bool, perhaps_later: bool) -> None
         raise Usage(NO_TLS)
     for name, _, _, _ in TLS_OPTIONS:
         if options.has(name) and not (used or perhaps_later):
-            way = "https://" if options.check.options[0][0] == "url" else "--tls"
+            way = "https:// or wss://" if options.check.options[0][0] == "url" else "--tls"
             msg = f"--{name} has no effect without TLS ({way})"
             raise Usage(msg)
     if options.has("server-name"):

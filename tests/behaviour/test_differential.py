@@ -134,6 +134,8 @@ URLS = [
     b"http:///",
     b"http://[fe80::1%25nowhere]:1/",
     b"ftp://127.0.0.1:1/",
+    b"ws://127.0.0.1:1/x?token=abc",
+    b"WSS://u:p@127.0.0.1:1",
     b"http://127.0.0.1:1/%zz?secret=%41%ff",
 ]
 SERVER_URLS = [

@@ -178,6 +178,35 @@ def test_the_password_is_never_shown(probe: Probe, tmp_path: Path, check: str, w
                     assert text.encode() not in shown, done
 
 
+@pytest.mark.parametrize("check", ["postgres", "mysql", "redis"])
+def test_no_cut_leaves_a_part_of_the_password(probe: Probe, tmp_path: Path, check: str) -> None:
+    """A server says it wherever it may, where a text is cut as well; what is left is no password any more."""
+    path = tmp_path / "password"
+    path.write_text(SECRET)
+    secret = SECRET.encode()
+    for size in (12, 20, 30, 52, 60, 180, 196, 250, 330, 390):
+        pad = b"-" * size + secret + b"-" * 300
+        said = {
+            "postgres": [pg(b"E", b"C28P01\0M" + pad + b"\0\0"), b"R" + pad],
+            "mysql": [
+                mysql(0, b"\xff\x15\x04#28000" + pad),
+                mysql(0, pad),
+                mysql(0, b"\x0a" + pad),
+                my_greeting(NATIVE, b"s" * 20) + mysql(2, b"\1" + pad),
+                my_greeting(NATIVE, b"s" * 20) + mysql(2, b"\xfe" + pad),
+                my_greeting(NATIVE, b"s" * 20) + mysql(2, b"\xff\x15\x04#28000" + pad),
+            ],
+            "redis": [b"-" + pad + b"\r\n"],
+        }[check]
+        for reply in said:
+            with serving(greet(first=reply)) as server:
+                words = (check, server.address, "--user=app", "--password-file", str(path))
+                done = probe(*words, "--timeout=2s")
+            assert done.returncode == 1
+            assert "cor" not in done.stdout, (size, done)
+            assert "tery" not in done.stdout, (size, done)
+
+
 # --- a password as it is ---------------------------------------------------------------------------------------------
 
 

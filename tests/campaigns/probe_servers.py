@@ -30,7 +30,7 @@ from probe.report import MOST_OUTPUT_BYTES, output_bytes
 from tests.behaviour.servers import serving
 from tests.campaigns.campaign import Campaign, Case, Run, Violation
 from tests.campaigns.talks.make import make_talk
-from tests.campaigns.talks.talk import End, Talk
+from tests.campaigns.talks.talk import End, Talk, filled
 from tests.campaigns.talks.wire import PLAIN, Wire
 
 GRACE = 5.0
@@ -58,9 +58,13 @@ def speak(talk: Talk) -> Callable[[socket.socket], None]:
     """What the server does with a connection: each step after the first waits for words of the client."""
 
     def handle(connection: socket.socket) -> None:
-        for number, step in enumerate(talk.steps):
-            if number and not connection.recv(65536):
-                return
+        asked = b""
+        for number, planned in enumerate(talk.steps):
+            if number:
+                asked = connection.recv(65536)
+                if not asked:
+                    return
+            step = filled(talk.check, planned, asked)
             if not talk.pause:
                 connection.sendall(step)
                 continue

@@ -103,7 +103,8 @@ def response(
             tail += chance.choice((b"", noise(chance, 20)))
         case 1:
             lines.append(
-                b"Transfer-Encoding: " + chance.choice((b"chunked", b"CHUNKED", b"gzip, chunked"))
+                b"Transfer-Encoding: "
+                + chance.choice((b"chunked", b"CHUNKED", b"identity, chunked"))
             )
             tail, needed = chunked(chance, body)
             tail += chance.choice((b"\r\n", b"A: b\r\n\r\n", b""))
@@ -195,7 +196,8 @@ def bad_http(chance: random.Random) -> Talk:
             return replace(bad, what="needle missing", words=contains, steps=(b"", said))
         case 3:
             body = gzip.compress(NEEDLE * 20 + noise(chance, 50), mtime=0)
-            said, _ = response(chance, body, fields=(b"Content-Encoding: gzip",))
+            coding = chance.choice((b"Content-Encoding: gzip", b"Transfer-Encoding: gzip, chunked"))
+            said, _ = response(chance, body, fields=(coding,))
             words = chance.choice((contains, ("--json", "a=1")))
             return replace(bad, what="compressed", words=words, steps=(b"", said))
         case 4:

@@ -1,14 +1,45 @@
 """One conversation, as the server has it, and how it is changed."""
 
 import random
+import re
+from base64 import b64encode
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from hashlib import sha1
 
 SOON = 10.0
 """A timeout, in seconds, that a busy machine does not meet: for answers that end by themselves."""
 SHORT = 0.15
 """A timeout for what only the deadline ends."""
 FAVOURITES = b"\x00\x01\x0a\x0d\x20\x22\x2c\x2d\x30\x39\x3a\x5b\x7b\x7f\x80\xc3\xed\xff"
+
+
+MARKS = {
+    "dns": b"\xf1\xd5",
+    "kafka": b"\xf1ID\xf1",
+    "mongodb": b"\xf1ID\xf1",
+    "websocket": b"\xf1the-answer-to-the-key-sent\xf1",
+}
+"""By check: what stands in a step for what the client has said, and a right answer repeats. Changed, it is wrong."""
+WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+KEY = re.compile(rb"(?i)\r\nSec-WebSocket-Key: *([^\r\n]*)")
+
+
+def filled(check: str, step: bytes, asked: bytes) -> bytes:
+    """A step with the client's own words in their place."""
+    match check:
+        case "dns":
+            words = asked[:2]
+        case "kafka":
+            words = asked[8:12]
+        case "mongodb":
+            words = asked[4:8]
+        case "websocket":
+            found = KEY.search(asked)
+            words = b64encode(sha1((found[1] if found else b"") + WEBSOCKET).digest())
+        case _:
+            return step
+    return step.replace(MARKS[check], words)
 
 
 class End(StrEnum):

@@ -18,6 +18,22 @@ Handler = Callable[[socket.socket], None]
 
 CHECKS_OVER_TLS = ("http", "tcp", "grpc", "redis", "memcached", "amqp")
 """Those that speak TLS from the first byte on; the others ask for it by their own protocol first."""
+MYSQL_GREETING = (
+    bytes.fromhex("4a0000000a382e342e300008000000")
+    + b"abcdefgh\0\xff\xff\xff\x02\0\xff\xdf\x15"
+    + bytes(10)
+)
+MYSQL_GREETING += b"ijklmnopqrst\0caching_sha2_password\0"
+MYSQL_GREETING = (len(MYSQL_GREETING) - 4).to_bytes(3, "little") + MYSQL_GREETING[3:]
+"""Of a server that has TLS (CLIENT_SSL)."""
+LEADS_NOWHERE = (
+    b"\x15\x03\x03\0\2\1\x5a",
+    b"\x14\x03\x03\0\1\1",
+    b"\x16\x03\x03\0\0",
+    b"\x17\x03\x03\0\0",
+    b"\x16\x03\x03\0\4\0\0\0\0",
+)
+"""Records that may come again and again: a warning, ChangeCipherSpec, empty ones, a HelloRequest."""
 FLIGHTS = 4
 """Of what the server sends, one of so many first pieces is changed: of its greeting, its certificate, its answer."""
 PATIENCE = 10.0
@@ -36,6 +52,22 @@ class Wire:
 PLAIN = Wire()
 
 
+def ask_for_tls(connection: socket.socket) -> None:
+    """What PostgreSQL says to an SSLRequest."""
+    if len(connection.recv(8, socket.MSG_WAITALL)) == 8:
+        connection.sendall(b"S")
+
+
+def greet_with_tls(connection: socket.socket) -> None:
+    """What MySQL says until a client wants TLS: its request has 32 bytes."""
+    connection.sendall(MYSQL_GREETING)
+    connection.recv(36, socket.MSG_WAITALL)
+
+
+BEFORE_TLS: dict[str, Handler] = {"postgres": ask_for_tls, "mysql": greet_with_tls}
+"""What the servers say that begin without TLS."""
+
+
 class Authority:
     """An authority of the campaign's own, in a file, and servers that it has signed for."""
 
@@ -52,17 +84,23 @@ class Authority:
                 context.set_alpn_protocols(["h2"])
                 self.contexts.append(context)
 
-    def wire(self, chance: random.Random) -> Wire:
-        """TLS of either version, with either kind of key, believed or not looked at, changed or not."""
+    def wire(self, chance: random.Random, before: Handler | None = None, floods: float = 0) -> Wire:
+        """TLS of either version, with either kind of key, believed or not looked at, changed or not.
+
+        ``before`` speaks until TLS begins. Of the changed ones, this part is flooded by records that lead nowhere.
+        """
         context, at = chance.choice(self.contexts), chance.randrange(FLIGHTS)
         whole, seed = chance.random() < 0.4, chance.getrandbits(64)
+        flood = chance.choice(LEADS_NOWHERE) * 999 if chance.random() < floods else b""
 
         def dress(handler: Handler) -> Handler:
             def handle(connection: socket.socket) -> None:
+                if before is not None:
+                    before(connection)
                 if whole:
                     over_tls(context, handler, connection)
                 else:
-                    changing(context, handler, connection, at, random.Random(seed))
+                    changing(context, handler, connection, at, random.Random(seed), flood)
 
             return handle
 
@@ -83,8 +121,9 @@ def changing(
     connection: socket.socket,
     at: int,
     chance: random.Random,
+    flood: bytes = b"",
 ) -> None:
-    """Speak TLS through a pipe, whose piece of this number towards the client is changed."""
+    """Speak TLS through a pipe, whose piece of this number towards the client is changed, or followed by a flood."""
     ours, theirs = socket.socketpair()
 
     def serve() -> None:
@@ -105,5 +144,7 @@ def changing(
                 if end is connection:
                     theirs.sendall(data)
                     continue
-                connection.sendall(mutate(chance, data) if number == at else data)
+                connection.sendall(mutate(chance, data) if number == at and not flood else data)
+                while flood and number == at:
+                    connection.sendall(flood)
                 number += 1

@@ -39,8 +39,10 @@ def receive(
         stream = Stream(ours.fileno(), "peer", trace)
         response = yield from read_response(stream)
         length = body_length(response, method)
-        body, cut = (yield from read_body(stream, length, limit)) if length else (b"", False)
-        return response, body, cut
+        body, cut = (
+            (yield from read_body(stream, length, limit)) if length else (bytearray(), False)
+        )
+        return response, bytes(body), cut
 
     with ours:
         return drive(steps)
