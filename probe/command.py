@@ -62,14 +62,17 @@ def _read_segment(
     options: Options, argv: list[bytes], place: int, environ: dict[bytes, bytes]
 ) -> int:
     """Read one check, up to --and or the end; return the place of that."""
-    only_plain = False
+    only_plain, first = False, True
     plain: list[bytes] = []
     while place < len(argv):
         word = argv[place]
         if only_plain or not word.startswith(b"-") or word == b"-":
-            plain.append(word)
-            if len(plain) == 1:
-                options.check = find_check(visible_text(word)) or NO_CHECK
+            named = find_check(visible_text(word)) if first else None
+            if first:  # at once: the words behind it may be other names of its options
+                is_url = not named and b"://" in word
+                options.check = named or (check_of_url(word) if is_url else NO_CHECK)
+            first = False
+            plain += [] if named else [word]
         elif word == b"--":
             only_plain = True
         elif word == b"--and":
@@ -140,6 +143,8 @@ def _read_option(
         msg = f"--{name} is given twice"
         raise Usage(msg)
     options.store(name, kind, value, word, variable)
+    if name == "url" and options.check == NO_CHECK:
+        options.check = check_of_url(value)
     return place
 
 
@@ -157,21 +162,15 @@ def _unknown(options: Options, word: str, name: str) -> str:
 
 
 def _take_plain(options: Options, plain: list[bytes]) -> None:
-    """Give the words without a dash their meaning: the check's name and its target."""
+    """Give the words without a dash, but for the check's name, their meaning: the target."""
     if not plain:
         return
-    first = visible_text(plain[0])
-    if options.check != NO_CHECK:
-        plain = plain[1:]
-    elif "://" in first:
-        options.check = check_of_url(plain[0])
-    else:
+    if options.check == NO_CHECK:
+        first = visible_text(plain[0])
         word = first if len(first) <= 40 and "@" not in first else "this"
         guess = perhaps(word, [check.name for check in CHECKS], "")
         msg = f"'{word}' is not a check{guess} (one of {check_names()})"
         raise Usage(msg)
-    if not plain:
-        return
     if len(plain) > 1:
         # Not shown: the words may be parts of a secret whose quotes were forgotten.
         extra = len(plain) - 1

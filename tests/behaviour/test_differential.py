@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from probe.checks import CHECKS
-from probe.options import COMMON_OPTIONS, SWITCHED_TLS_OPTIONS, Check
+from probe.options import COMMON_OPTIONS, STARTTLS, SWITCHED_TLS_OPTIONS, Check
 from tests.behaviour.logins import OK
 from tests.behaviour.servers import http_reply, serving
 from tests.behaviour.test_other_checks import AMQP_START, GRPC, MYSQL_GREETING, mysql, pg
@@ -91,7 +91,21 @@ VALUES = {
         b"X: \xff",
         b"te: x",
     ],
-    "path": [b"a=1", b"=", b"a", b"a.b=x=y", b"a=\xff"],
+    "condition": [
+        *(
+            b"a=1",
+            b"=",
+            b"a",
+            b"a.b=x=y",
+            b"a=\xff",
+            b"a<1e9",
+            b"a >= 01",
+            b"a in x,y",
+            b"a exists",
+        ),
+        *(b"all a.*.b=1", b"any a=1", b"length a > 2", rb"a\.\*=1", rb"a\b=1", "é!=ü".encode()),
+    ],
+    "share": [b"0", b"250ms", b"1m30s", b"x"],
     "port": [b"0", b"1", b"65536", b"x"],
     "seconds": [b"0", b"9s", b"1m30s", b"1.5h", b"9", b"400d", b"s", "9\u212a".encode(), b" 9s\t"],
     "size": [b"1", b"64k", b"1 MiB", b"0", b"3M", b"k", "1\u212a".encode()],
@@ -124,12 +138,29 @@ URLS = [
     b"WSS://u:p@127.0.0.1:1",
     b"http://127.0.0.1:1/%zz?secret=%41%ff",
 ]
+SERVER_URLS = [
+    b"redis://us%2Fer:p%40ss@127.0.0.1:1/0?ssl_cert_reqs=none",
+    b"redis://:p/w@127.0.0.1:1",
+    b"postgres://127.0.0.1:1/shop?sslmode=prefer&pool=5",
+    b"postgresql://%2Fnone:77/%C3%A9?user=%FF",
+    b"postgres://127.0.0.1/a?sslmode=disable&port=1&sslcrl=x",
+    b"mariadb://127.0.0.1:1?charset=utf8",
+    b"amqp://guest:guest@127.0.0.1:1/%2f",
+    b"grpc://[::1]:1/x",
+    b"memcached://[::1%25lo]:1",
+    b"tcp://127.0.0.1:1",
+    b"tcp://127.0.0.1:0",
+    b"unix:///none",
+    b"unix://@none%FF",
+    b"unix://none",
+    b"x-y://127.0.0.1:1",
+]
 PATHS = [b"/", b"/none", b"/none\xff", "/é".encode(), b"@none\xff", b"x" * 108]
 NAMED = {
-    "address": ADDRESSES,
+    "address": ADDRESSES + SERVER_URLS,
     "connect-to": ADDRESSES,
     "server-name": [b"a.example", "é".encode(), b"a b"],
-    "url": URLS,
+    "url": URLS + SERVER_URLS,
     **dict.fromkeys(("path", "unix-socket", "pid-file", "password-file", "ca-file"), PATHS),
     "name": [b"nobody-has-this-name", b"\xff"],
     "host": [b"127.0.0.1", b"::1", b"a b", b"\xff"],
@@ -208,11 +239,11 @@ def test_help(commands: Mapping[Interpreter, Sequence[str]], check: str) -> None
     run = Run(words=[check.encode(), b"--help"])
     (_, first), *others = commands.items()
     code, text = said(first, run)
-    tls = tuple(f"  --{row[0]} ".encode() for row in SWITCHED_TLS_OPTIONS)
+    tls = tuple(f"  --{row[0]} ".encode() for row in (STARTTLS, *SWITCHED_TLS_OPTIONS))
     lines = text.splitlines()
     plain = [line for line in lines if not line.startswith(tls)]
     for name, command in others:
-        expected = plain if name is Interpreter.MINI else lines
+        expected = lines if name.has_tls else plain
         assert (said(command, run)[0], said(command, run)[1].splitlines()) == (code, expected)
 
 
@@ -299,6 +330,15 @@ EXTRA: dict[str, list[list[bytes]]] = {
             [b"--json", path]
             for path in (b"a.b.1=25", "é=\U0001f600".encode(), b"a=x", b"2=-0", b"3=1e400")
         ],
+        *[
+            [b"--json", condition]
+            for condition in (
+                *(b"a.b.1>24.9", b"3 >= 1e399", b"all *.b exists", b"any a.b.*=x", b"length a.b=5"),
+                *("é != ü".encode(), b"0 in 1,2", b"all * < 4"),
+            )
+        ],
+        [b"--expect-header", b"A: b*"],
+        [b"--expect-header", b"b: \xff"],
         [b"--follow", b"2"],
         [b"--max-body", b"8", b"--contains", b"x"],
         [b"--method", b"HEAD"],

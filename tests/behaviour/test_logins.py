@@ -108,8 +108,10 @@ def test_databases_and_names(probe: Probe, name: str) -> None:
     account = account_for(SECRET, user="a=b,é".encode(), database=b"shop")
     with serving(kind(account)) as server:
         words = (check, server.address, "--user", "a=b,é", "--database", "shop")
-        done = probe(*words, "--password", SECRET)
-    assert (done.returncode, "logged in" in done.stdout) == (0, True), done
+        said = [probe(*words, "--password", SECRET, *output) for output in OUTPUTS]
+    for output, done in zip(OUTPUTS, said, strict=True):
+        assert (done.returncode, "logged in" in done.stdout) == (0, output != ("-q",)), done
+        assert "corr" not in done.stdout
 
 
 @pytest.mark.parametrize("name", list(KINDS))

@@ -210,6 +210,9 @@ def test_redis(probe: Probe, server: Server) -> None:
     ends(probe, HEALTHY, ": PONG in", "redis", server.at)
     ends(probe, HEALTHY, ": PONG in", "redis", "--unix-socket", server.unix)
     ends(probe, UNHEALTHY, "AUTH failed", "redis", server.at, "--password-file", secret)
+    ends(probe, HEALTHY, ": PONG in", f"redis://{server.at}/15")
+    ends(probe, UNHEALTHY, "SELECT failed: -ERR", f"redis://{server.at}/99")
+    ends(probe, HEALTHY, ": PONG in", "redis", f"unix://{server.unix}?db=3")
     # Something to load slowly, after the next start.
     with socket.create_connection((HOST, server.port), 10) as connection:
         for number in range(300):
@@ -230,6 +233,9 @@ def test_redis(probe: Probe, server: Server) -> None:
     ends(probe, UNHEALTHY, "password", "redis", server.at)
     becomes(probe, HEALTHY, *full)
     ends(probe, HEALTHY, ": PONG in", *full, "--user", "default")
+    ends(probe, HEALTHY, ": PONG in", f"redis://default:correct%20horse@{server.at}/1")
+    ends(probe, UNHEALTHY, "AUTH failed", f"redis://:wrong@{server.at}/1")
+    ends(probe, UNHEALTHY, "password", f"redis://{server.at}/1")
     ends(probe, UNHEALTHY, "--password-file", "redis", server.at)
 
 
@@ -257,6 +263,10 @@ def test_postgresql(probe: Probe, server: Server) -> None:
     ends(probe, HEALTHY, "accepts connections", *at)
     socket_file = server.directory / f".s.PGSQL.{server.port}"
     ends(probe, HEALTHY, "accepts connections", "postgres", "--unix-socket", socket_file)
+    directory = f"host={server.directory}&port={server.port}"
+    ends(probe, HEALTHY, "accepts connections", f"postgres://postgres@{server.at}/postgres")
+    ends(probe, HEALTHY, "accepts connections", f"postgresql:///postgres?{directory}")
+    ends(probe, HEALTHY, "accepts", "postgres", "-h", server.directory, "-p", str(server.port))
     with connections(server, 2, STARTUP):
         ends(probe, UNHEALTHY, "(53300)", *at)
     becomes(probe, HEALTHY, *at)
@@ -299,6 +309,7 @@ def test_mariadb(probe: Probe, server: Server) -> None:
     ends(probe, HEALTHY, "ready, version", "mysql", "--unix-socket", server.unix)
     ends(probe, HEALTHY, "ready, version", *at, "--user", "root")
     ends(probe, HEALTHY, "access denied", *at, "--user", "nobody-there")
+    ends(probe, HEALTHY, "ready, version", f"mariadb://root@{server.at}/")
     with connections(server, 12):
         ends(probe, UNHEALTHY, "Too many connections (1040)", *at)
     becomes(probe, HEALTHY, *at)
@@ -356,6 +367,9 @@ def test_grpc(probe: Probe) -> None:
         ends(probe, HEALTHY, ": SERVING in", "grpc", at)
         ends(probe, UNHEALTHY, ": NOT_SERVING", "grpc", at, "--service", "shop")
         ends(probe, UNHEALTHY, "NOT_FOUND", "grpc", at, "--service", "bank")
+        ends(probe, HEALTHY, ": SERVING in", f"grpc://{at}")
+        flags = ("-rpc-header=x-a: b", "-rpc-timeout=9s", "--authority", "shop.example")
+        ends(probe, HEALTHY, ": SERVING in", "grpc", f"-addr={at}", *flags)
         servicer.set("shop", states.SERVING)
         ends(probe, HEALTHY, ": SERVING in", "grpc", at, "--service", "shop")
         servicer.enter_graceful_shutdown()
@@ -380,6 +394,7 @@ def test_grpc_over_tls(probe: Probe, interpreter: Interpreter, tmp_path: Path) -
             ends(probe, UNHEALTHY, "has no TLS", "grpc", at, "--tls", "--ca-file", str(ca))
             return
         ends(probe, HEALTHY, ": SERVING in", "grpc", at, "--tls", "--ca-file", str(ca))
+        ends(probe, HEALTHY, ": SERVING in", f"grpcs://{at}", "-tls-ca-cert", str(ca))
         refused = "certificate refused" if interpreter.has_authorities else "TLS with"
         ends(probe, UNHEALTHY, refused, "grpc", at, "--tls")
 

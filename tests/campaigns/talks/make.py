@@ -5,11 +5,12 @@ from dataclasses import replace
 
 from tests.campaigns.talks.grpc import bad_grpc, grpc
 from tests.campaigns.talks.http import bad_body, bad_http, http
+from tests.campaigns.talks.logins import BAD_LOGINS, LOGINS
 from tests.campaigns.talks.stores import HEALTHY, UNHEALTHY
 from tests.campaigns.talks.talk import Talk, changed, cut, dripping, slow
 
-GOOD = (*HEALTHY, grpc, grpc, http, http, http, http)
-BAD = (*UNHEALTHY, *[bad_grpc] * 3, *[bad_http] * 5, *[bad_body] * 4)
+GOOD = (*HEALTHY, *LOGINS, grpc, grpc, http, http, http, http)
+BAD = (*UNHEALTHY, *BAD_LOGINS, *[bad_grpc] * 3, *[bad_http] * 5, *[bad_body] * 4)
 
 
 def make_talk(chance: random.Random) -> Talk:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from probe.checks import CHECKS
 from probe.command import parse_command
 from probe.errors import Usage
-from probe.options import Check, Options, find_option
+from probe.options import COMMON_OPTIONS, Check, Options, find_option
 from probe.target_url import HARMLESS, NOT_FOLLOWED, PARAMETERS, TLS_SWITCHES, TLS_WORDS
 
 SERVERS = [check for check in CHECKS if find_option("address", check.options) and check.schemes]
@@ -148,6 +148,25 @@ def test_a_target_among_the_arguments_closes_the_url_of_the_environment() -> Non
     for words in (["redis", "h"], ["redis", "--unix-socket", "/s"], ["redis", "unix:///s"]):
         options = parse(*words, PROBE_URL="rediss://u:pw@other:2/5")
         assert not any(options.has(name) for name in ("user", "password", "database", "tls"))
+
+
+@pytest.mark.parametrize(
+    ("check", "alias", "option"),
+    [(check, *alias) for check in SERVERS for alias in check.aliases if alias[1] != "address"],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_a_url_tells_what_the_other_names_of_options_mean(
+    check: Check, alias: str, option: str
+) -> None:
+    row = find_option(option, (*check.options, *COMMON_OPTIONS))
+    assert row
+    if option == "url":
+        return
+    value = {"port": "7", "seconds": "7s", "pairs": "a: b", "flag": "true"}.get(row[1], "a.b")
+    url = f"{check.schemes[0][0]}://h:1"
+    for words in ([url], ["--url", url], [check.name, url], [check.name, "--url", url]):
+        options = parse(*words, f"-{alias}={value}", *["--cert=/c"] * (option == "key"))
+        assert options.data(option) == value.encode()
 
 
 @pytest.mark.parametrize("check", SERVERS, ids=lambda check: check.name)
