@@ -23,9 +23,17 @@ from tests.campaigns.meter import Measured, Meter, metering
 from tests.campaigns.probe_frozen import SANITIZER
 from tests.campaigns.probe_servers import GRACE, OUTPUTS, Ended, check_output, speak
 from tests.campaigns.talks.datagrams import DATAGRAMS, answering
-from tests.campaigns.talks.hostile import MAKERS, hostile, judged, login
+from tests.campaigns.talks.hostile import MAKERS, hostile, judged, login, mail
 from tests.campaigns.talks.talk import Talk
-from tests.campaigns.talks.wire import BEFORE_TLS, MYSQL_GREETING, PLAIN, Authority, Wire
+from tests.campaigns.talks.wire import (
+    BEFORE_TLS,
+    MAIL_GREETING,
+    MYSQL_GREETING,
+    PLAIN,
+    Authority,
+    Wire,
+    offer_tls,
+)
 from tests.interpreters import GIVEN, Interpreter, command_of, speaks_tls
 
 ATTACKED = (Interpreter.MINI, Interpreter.FULL)
@@ -61,6 +69,7 @@ class Attack:
     """Of a Unix socket, in the place of TCP."""
     form: str = ""
     secret: str = ""
+    switch: str = "--tls"
 
     def words(self, address: str) -> list[str]:
         """The command line, for a server at this address."""
@@ -73,7 +82,7 @@ class Attack:
             words[1:] = ["app.example", "--server", address]
         if self.path and talk.check != "unix":
             words[1:] = [*words[1:][: talk.check in SCHEMES], "--unix-socket", address]
-        words += ["--tls"] if wire.secure and talk.check not in SCHEMES else []
+        words += [self.switch] if wire.secure and talk.check not in SCHEMES else []
         words += [*wire.words, *talk.words, f"--timeout={round(talk.timeout * 1000)}ms"]
         return [*words, self.form] if self.form else words
 
@@ -85,20 +94,22 @@ def design(
     secret = "".join(chance.choices(string.ascii_letters + string.digits, k=chance.randint(8, 20)))
     form = chance.choice(OUTPUTS)
     if authority and check not in (*DATAGRAMS, "unix") and chance.random() < 0.5:
-        before = b""
+        speaker, switch = BEFORE_TLS.get(check), "--tls"
         if check == "mysql":
-            talk, before = login(chance), MYSQL_GREETING
-            talk = judged(talk, before)
+            talk = judged(login(chance), MYSQL_GREETING)
+        elif check == "smtp" and chance.random() < 0.5:
+            speaker, switch = offer_tls, "--starttls"
+            talk = judged(mail(chance), MAIL_GREETING)
         else:
             talk = hostile(chance, check, secret)
-        wire = authority.wire(chance, BEFORE_TLS.get(check), floods=0.4)
+        wire = authority.wire(chance, speaker, floods=0.4)
         if not wire.whole:
             healthy = False if talk.healthy is False else None
             timeout = min(talk.timeout, LONG_TLS)
             talk = replace(
                 talk, what=f"{talk.what}, changed below TLS", healthy=healthy, timeout=timeout
             )
-        return Attack(talk=talk, wire=wire, form=form, secret=secret)
+        return Attack(talk=talk, wire=wire, form=form, secret=secret, switch=switch)
     talk = hostile(chance, check, secret)
     local = check == "unix" or (check not in DATAGRAMS and chance.random() < 0.15)
     return Attack(talk=talk, path=directory / "s" if local else None, form=form, secret=secret)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from tests.campaigns.talks import brokers, datagrams
+from tests.campaigns.talks import brokers, datagrams, logins
 from tests.campaigns.talks.grpc import answer, bad_grpc, grpc, literal, message
 from tests.campaigns.talks.http import bad_body, bad_http, http
 from tests.campaigns.talks.large import large
@@ -95,14 +95,22 @@ MAKERS: Mapping[str, Makers] = {
         secret=lambda _, secret: ("--metadata", f"authorization: Bearer {secret}"),
     ),
     "redis": Makers(
-        good=(redis,), bad=(bad_redis,), secret=lambda _, secret: ("--password", secret)
+        good=(redis,),
+        bad=(bad_redis, logins.bad_redis_login),
+        secret=lambda _, secret: ("--password", secret),
     ),
-    "postgres": Makers(good=(postgres,), bad=(bad_postgres,)),
-    "mysql": Makers(good=(mysql,), bad=(bad_mysql, wrong_number)),
+    "postgres": Makers(
+        good=(postgres, logins.postgres_login), bad=(bad_postgres, logins.bad_postgres_login)
+    ),
+    "mysql": Makers(
+        good=(mysql, logins.mysql_login), bad=(bad_mysql, wrong_number, logins.bad_mysql_login)
+    ),
     "memcached": Makers(good=(memcached,), bad=(bad_memcached,)),
     "amqp": Makers(good=(amqp,), bad=(bad_amqp,)),
     "smtp": Makers(good=(brokers.smtp,), bad=(brokers.bad_smtp,)),
-    "mqtt": Makers(good=(brokers.mqtt,), bad=(brokers.bad_mqtt,)),
+    "mqtt": Makers(
+        good=(brokers.mqtt, logins.mqtt_login), bad=(brokers.bad_mqtt, logins.bad_mqtt_login)
+    ),
     "kafka": Makers(good=(brokers.kafka,), bad=(brokers.bad_kafka,)),
     "mongodb": Makers(good=(brokers.mongodb,), bad=(brokers.bad_mongodb,)),
     "websocket": Makers(
@@ -121,12 +129,14 @@ def hostile(chance: random.Random, check: str, secret: str = "") -> Talk:
     kind = chance.choices(list(KINDS), list(KINDS.values()))[0]
     maker = chance.choice(makers.bad if kind is wrong else makers.good)
     talk = maker(chance)
-    if check == "redis" and words:  # what AUTH is answered by
+    if logins.PASSWORD in talk.words:
+        talk, words = logins.with_password(talk, secret or logins.PASSWORD), ()
+    elif check == "redis" and words:  # what AUTH is answered by
         talk = replace(talk, steps=(talk.steps[0], b"+OK\r\n", *talk.steps[1:]))
     talk = kind(chance, replace(talk, words=talk.words + words))
     if check in datagrams.DATAGRAMS and not talk.healthy:
         talk = replace(talk, timeout=min(talk.timeout, PATIENT))  # nobody hangs up
-    if words and chance.random() < 0.5:
+    if secret and secret in " ".join(talk.words) and chance.random() < 0.5:
         talk = echoed(chance, talk, secret)
     return judged(talk)
 
@@ -151,8 +161,28 @@ def login(chance: random.Random) -> Talk:
         steps=(b"", reply),
         needed=len(reply),
     )
+    return handled(chance, talk)
+
+
+def mail(chance: random.Random) -> Talk:
+    """What a mail server says when it has greeted and TLS has begun by STARTTLS."""
+    right = chance.random() < 0.5
+    wrong_replies = (b"220 x\r\n", b"502 no\r\n", b"\0", b"250-x\r\n" * 200, b"", b"250")
+    reply = brokers.smtp(chance).steps[-1] if right else chance.choice(wrong_replies)
+    talk = Talk(
+        check="smtp",
+        what="EHLO over TLS" if right else "another answer over TLS",
+        healthy=right,
+        steps=(b"", reply),
+        needed=len(reply) if right else 0,
+    )
+    return handled(chance, talk)
+
+
+def handled(chance: random.Random, talk: Talk) -> Talk:
+    """A right talk after one thing that is done to it; a wrong one as it is."""
     kind = chance.choices(list(KINDS), list(KINDS.values()))[0]
-    return talk if not right or kind is wrong else kind(chance, talk)
+    return talk if not talk.healthy or kind is wrong else kind(chance, talk)
 
 
 def judged(talk: Talk, before: bytes = b"") -> Talk:

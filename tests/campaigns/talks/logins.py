@@ -1,8 +1,9 @@
-"""Answers to those who log in with a password, of PostgreSQL, MySQL and Redis: who lets them in, and who does not."""
+"""Answers to who logs in with a password at PostgreSQL, MySQL, Redis or a broker: who lets one in, and who does not."""
 
 import base64
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from tests.campaigns.talks.stores import mysql_packet, postgres_error, postgres_message
 from tests.campaigns.talks.talk import End, Talk, noise
@@ -159,5 +160,41 @@ def bad_redis_login(chance: random.Random) -> Talk:
     )
 
 
-LOGINS: tuple[Maker, ...] = (postgres_login, mysql_login)
-BAD_LOGINS: tuple[Maker, ...] = (bad_postgres_login, bad_mysql_login, bad_redis_login)
+def mqtt_login(chance: random.Random) -> Talk:
+    said = b"\x20\2" + chance.choice((b"\0", b"\1")) + b"\0"
+    return Talk(
+        check="mqtt",
+        what="login to a broker",
+        healthy=True,
+        words=WORDS,
+        steps=(b"", said),
+        needed=len(said),
+    )
+
+
+def bad_mqtt_login(chance: random.Random) -> Talk:
+    """What passes for "ready" when nobody logs in."""
+    said = b"\x20\2\0" + bytes([chance.choice((4, 5))])
+    return Talk(
+        check="mqtt",
+        what="no login to a broker",
+        healthy=False,
+        words=WORDS,
+        steps=(b"", said),
+    )
+
+
+def with_password(talk: Talk, password: str) -> Talk:
+    """The same talk for who logs in with another password."""
+    words = tuple(password if word == PASSWORD else word for word in talk.words)
+    steps = tuple(step.replace(PASSWORD.encode(), password.encode()) for step in talk.steps)
+    return replace(talk, words=words, steps=steps)
+
+
+LOGINS: tuple[Maker, ...] = (postgres_login, mysql_login, mqtt_login)
+BAD_LOGINS: tuple[Maker, ...] = (
+    bad_postgres_login,
+    bad_mysql_login,
+    bad_redis_login,
+    bad_mqtt_login,
+)

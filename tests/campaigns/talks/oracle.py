@@ -22,10 +22,11 @@ FINAL_STATUS = re.compile(rb"(?s)(?:HTTP/1\.[01] 1(?!01)\d\d.*?\n\r?\n)*HTTP/1\.
 MYSQL_REFUSALS = {1045, 1251, 1698, 1862, 3118, 3159, 3955, 4151}
 
 
-def redis(said: bytes, _: Talk) -> bool:
+def redis(said: bytes, talk: Talk) -> bool:
     """The last line that is looked at, behind that of the login if there is one."""
     lines = [line.removesuffix(b"\r") for line in said.split(b"\n")[:-1]]
-    return b"+PONG" in lines
+    let_in = lines[:1] == [b"+OK"] or "--password" not in talk.words
+    return let_in and b"+PONG" in lines
 
 
 def memcached(said: bytes, _: Talk) -> bool:
@@ -38,8 +39,13 @@ def amqp(said: bytes, _: Talk) -> bool:
     return right and said[7 + size : 8 + size] == b"\xce"
 
 
-def postgres(said: bytes, _: Talk) -> bool:
-    """The first message that is no notice and no setting: who are you, or an error that only asks that."""
+def postgres(said: bytes, talk: Talk) -> bool:
+    """The first message that is no notice and no setting: who are you, or an error that only asks that.
+
+    Who gives a password must be let in, and told that the server is ready.
+    """
+    if "--password" in talk.words:
+        return b"R\0\0\0\x08\0\0\0\0" in said and b"Z\0\0\0\5" in said
     place = 0
     while place + 5 <= len(said):
         kind, size = said[place : place + 1], int.from_bytes(said[place + 1 : place + 5], "big")
@@ -63,6 +69,8 @@ def mysql(said: bytes, talk: Talk) -> bool:
         return False
     if "--user" not in talk.words:
         return True
+    if "--password" in talk.words:
+        return any(it[:1] == b"\0" for _, it in packets[1:])
     answers = [it for _, it in packets[1:3] if it[:1] != b"\xfe"]
     if not answers:
         return False
@@ -170,7 +178,8 @@ def smtp(said: bytes, _: Talk) -> bool:
 
 
 def mqtt(said: bytes, talk: Talk) -> bool:
-    return re.match(rb"\x20\x02[\x00\x01][\x00\x04\x05]", said) is not None
+    codes = rb"\x00" if "--password" in talk.words else rb"[\x00\x04\x05]"
+    return re.match(rb"\x20\x02[\x00\x01]" + codes, said) is not None
 
 
 def kafka(said: bytes, _: Talk) -> bool:

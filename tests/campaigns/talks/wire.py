@@ -64,6 +64,18 @@ def greet_with_tls(connection: socket.socket) -> None:
     connection.recv(36, socket.MSG_WAITALL)
 
 
+MAIL_GREETING = b"220 mail.example\r\n"
+
+
+def offer_tls(connection: socket.socket) -> None:
+    """What a mail server says until a client wants TLS."""
+    connection.sendall(MAIL_GREETING)
+    connection.recv(512)
+    connection.sendall(b"250-mail.example\r\n250 STARTTLS\r\n")
+    connection.recv(512)
+    connection.sendall(b"220 go on\r\n")
+
+
 BEFORE_TLS: dict[str, Handler] = {"postgres": ask_for_tls, "mysql": greet_with_tls}
 """What the servers say that begin without TLS."""
 
