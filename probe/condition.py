@@ -48,9 +48,10 @@ def parse_condition(text: bytes) -> Condition:
     text = text.lstrip(b" ")
     rest, quantifier = text, ""
     for word in QUANTIFIERS:
-        after = rest[len(word) :]
-        path = after.lstrip(b" ")
-        known = _operator_at(after) or _operator_at(path)  # else it is a key of this name
+        path = rest[len(word) :].lstrip(b" ")
+        known = _operator_ahead(path)  # else it is a key of this name
+        if known == b" in " and _operator_ahead(path[3:].lstrip(b" ")):
+            known = b""  # "length in = 5": here "in" is the key
         if rest.startswith(word.encode() + b" ") and not known:
             rest, quantifier = path, word
             break
@@ -78,6 +79,11 @@ def parse_condition(text: bytes) -> Condition:
     shown = text[: len(text) - len(rest) + end]
     wanted = value if name == "=" else operator.strip(b" ") + b" " + value
     return Condition(quantifier, parts, star, name, values, shown, wanted)
+
+
+def _operator_ahead(text: bytes) -> bytes:
+    """Return the operator that stands behind one space or more, which are not in the text any more."""
+    return _operator_at(b" " + text) or _operator_at(text)
 
 
 def _operator_at(text: bytes) -> bytes:

@@ -27,6 +27,7 @@ NUMBERS = st.from_regex(
 KEYS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=6) | st.text(
     r"ab.=!<>*\ in", min_size=1, max_size=6
 )
+WORDS = ("in", "exists", "any", "all", "length")
 SIGNS = {
     "=": operator.eq,
     "!=": operator.ne,
@@ -51,12 +52,16 @@ def written(key: str) -> str:
 
 
 @given(
-    st.lists(KEYS.map(lambda key: key.replace("\0", "")).filter(bool), min_size=1, max_size=3),
+    st.lists(
+        KEYS.map(lambda key: key.replace("\0", "")).filter(bool) | st.sampled_from(WORDS),
+        min_size=1,
+        max_size=3,
+    ),
     st.sampled_from(["=", "!=", "<", "<=", ">", ">=", " in ", " exists"]),
     st.sampled_from(["", " ", "  "]),
     st.sampled_from(["", "length "]),
 )
-@settings(max_examples=500)
+@settings(max_examples=1000)
 def test_any_key_can_be_written(keys: list[str], sign: str, space: str, quantifier: str) -> None:
     value = "" if sign == " exists" else "5"
     path = ".".join(map(written, keys))
@@ -125,7 +130,7 @@ def test_what_is_refused(text: str, reason: str) -> None:
 
 
 @given(st.text("ab.=!<>*\\ in,exists10", max_size=14) | st.text(max_size=9))
-@settings(max_examples=500)
+@settings(max_examples=1000)
 def test_anything_is_a_condition_or_usage(text: str) -> None:
     try:
         condition = parse_condition(text.encode())
