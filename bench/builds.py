@@ -191,7 +191,7 @@ def seed(
 
 
 def cpu_of_children() -> float:
-    """Seconds of all that has ended so far below this process."""
+    """Seconds of all that has ended so far below this process: a busy machine does not stretch them."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 

@@ -15,7 +15,7 @@ AMQP_PORT, AMQP_TLS_PORT = 5672, 5671
 
 def prepare_amqp(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
     """Check the options; return what to call the target, and the check."""
-    return prepare_server(options, AMQP_TLS_PORT if options.flag("tls") else AMQP_PORT, _talk_amqp)
+    return prepare_server(options, AMQP_PORT, _talk_amqp, tls_port=AMQP_TLS_PORT)
 
 
 def _talk_amqp(stream: Stream, _: Options) -> Steps[str]:

@@ -85,7 +85,7 @@ def check_http(options: Options, first: Url, trace: Trace) -> Steps[str]:
         same_origin = url.origin() == first.origin()
         stream = yield from open_url(options, url, same_origin, trace)
         try:
-            fields = request_fields(options, url, first, same_origin)
+            fields = request_fields(options, url, first, same_origin) + [("Connection", b"close")]
             trace.phase = f"sending the request to {stream.peer}"
             yield from stream.send(build_request(method, url.target, fields, body))
             trace.phase = f"waiting for the response of {stream.peer}"
@@ -150,7 +150,7 @@ def request_fields(
         options.secrets.append(encoded)
         fields.append(("Authorization", b"Basic " + encoded.encode()))
     fields = [pair for pair in fields if lowered(pair[0]) not in names]
-    return fields + given + [("Connection", b"close")]
+    return fields + given
 
 
 def _next_url(url: Url, location: bytes) -> Url:

@@ -18,8 +18,7 @@ KAFKA_HEAD, KAFKA_ROW = 10, 6
 
 def prepare_kafka(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
     """Check the options; return what to call the target, and the check."""
-    port = KAFKA_TLS_PORT if options.flag("tls") else KAFKA_PORT
-    return prepare_server(options, port, _talk_kafka)
+    return prepare_server(options, KAFKA_PORT, _talk_kafka, tls_port=KAFKA_TLS_PORT)
 
 
 def _talk_kafka(stream: Stream, _: Options) -> Steps[str]:

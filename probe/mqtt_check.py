@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from probe.errors import Unhealthy, Usage
-from probe.files import read_secret
 from probe.kinds import Callable, Steps
 from probe.options import (
     PASSWORD_OPTIONS,
@@ -14,10 +13,10 @@ from probe.options import (
     Options,
 )
 from probe.scheduler import Trace
-from probe.server import prepare_server
+from probe.server import has_password, prepare_server, read_password
 from probe.stream import Stream
 from probe.system import random_bytes
-from probe.values import quoted, visible_text
+from probe.values import quoted
 
 MQTT_PORT, MQTT_TLS_PORT = 1883, 8883
 LONGEST_MQTT_FIELD = 65535
@@ -33,10 +32,10 @@ CLEAN_SESSION, WITH_PASSWORD, WITH_USER = 0x02, 0x40, 0x80
 
 def prepare_mqtt(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
     """Check the options; return what to call the target, and the check."""
-    if (options.has("password") or options.has("password-file")) and not options.has("user"):
+    if has_password(options) and not options.has("user"):
         msg = "a password needs --user, which MQTT sends before it"
         raise Usage(msg)
-    return prepare_server(options, MQTT_TLS_PORT if options.flag("tls") else MQTT_PORT, _talk_mqtt)
+    return prepare_server(options, MQTT_PORT, _talk_mqtt, tls_port=MQTT_TLS_PORT)
 
 
 def _talk_mqtt(stream: Stream, options: Options) -> Steps[str]:
@@ -44,13 +43,10 @@ def _talk_mqtt(stream: Stream, options: Options) -> Steps[str]:
     # A name of its own: a server ends the connection of another client that has the same.
     name = "probe" + "".join([f"{byte:02x}" for byte in random_bytes(8)])
     flags, fields = CLEAN_SESSION, _mqtt_field(name.encode())
-    password = options.data("password")
-    if options.has("password-file"):
-        password = read_secret(options.data("password-file"))
+    password = read_password(options)
     if options.has("user"):
         flags, fields = flags | WITH_USER, fields + _mqtt_field(options.data("user"))
     if password:
-        options.secrets.append(visible_text(password))
         flags, fields = flags | WITH_PASSWORD, fields + _mqtt_field(password)
     body = _mqtt_field(b"MQTT") + bytes([4, flags, 0, 60]) + fields
     yield from stream.send(b"\x10" + _mqtt_length(len(body)) + body)

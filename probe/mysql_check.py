@@ -198,6 +198,6 @@ MYSQL = Check(
         ("P", "port"),
         ("S", "unix-socket"),
         ("u", "user"),
-    ),  # as mysqladmin has them,
+    ),  # as mysqladmin has them
     schemes=(("mysql", "", "database"), ("mariadb", "", "database")),
 )

@@ -33,14 +33,19 @@ def server_target(options: Options, default_port: int) -> str:
     path = options.data("unix-socket")
     if path:
         return unix_address(path)[4]
-    address = options.text("address")
-    if not address and not default_port:
+    if not options.has("address") and not default_port:
         msg = f"{options.check.name} needs HOST:PORT (probe {options.check.name} --help)"
         raise Usage(msg)
-    host, port = split_host_port(address, options.count("port") or default_port)
-    port = options.count("port") or port
+    host, port = server_address(options, default_port)
     known_addresses(host, options.family())
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def server_address(options: Options, default_port: int) -> tuple[str, int]:
+    """Return the host and the port that the options name, --port before that of the address."""
+    given = options.count("port")
+    host, port = split_host_port(options.text("address"), given or default_port)
+    return host, given or port
 
 
 def server_host(options: Options) -> str:
@@ -55,5 +60,5 @@ def open_server(options: Options, default_port: int, trace: Trace) -> Steps[Stre
     path = options.data("unix-socket")
     if path:
         return (yield from open_stream([unix_address(path)], trace))
-    host, port = split_host_port(options.text("address"), options.count("port") or default_port)
-    return (yield from connect_host(host, options.count("port") or port, options.family(), trace))
+    host, port = server_address(options, default_port)
+    return (yield from connect_host(host, port, options.family(), trace))

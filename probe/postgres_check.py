@@ -97,7 +97,7 @@ class PostgresLogin:
         self.database = options.data("database") or self.user
         self.password = read_password(options)
         self.private = is_private(stream, options)
-        self.scram = Scram(b"", self.password, stream.trace)  # the server knows the user already
+        self.scram = Scram(self.password, stream.trace)
         self.begun = False
         self.inside = False
 

@@ -74,6 +74,6 @@ REDIS = Check(
         ("u", "url"),
         ("cacert", "ca-file"),
         ("n", "database"),
-    ),  # as redis-cli has them,
+    ),  # as redis-cli has them
     schemes=(("redis", "", "database"), ("rediss", "tls", "database")),
 )

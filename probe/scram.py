@@ -20,12 +20,11 @@ NO_CHANNEL_BINDING = b"n,,"
 class Scram:
     """A login that has begun. The server's texts go in, ours come out."""
 
-    def __init__(self, user: bytes, password: bytes, trace: Trace) -> None:
-        name = user.replace(b"=", b"=3D").replace(b",", b"=2C")
+    def __init__(self, password: bytes, trace: Trace) -> None:
         self.password = password
         self.trace = trace
         self.nonce = base64_text(random_bytes(18)).encode()
-        self.bare = b"n=" + name + b",r=" + self.nonce
+        self.bare = b"n=,r=" + self.nonce  # no name: the protocol around it has told that already
         self.signature = b""
         self.finished = False
 

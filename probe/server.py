@@ -20,11 +20,14 @@ def prepare_server(
     port: int,
     talk: Callable[[Stream, Options], Steps[str]],
     tls_first: bool = True,
+    tls_port: int = 0,
 ) -> tuple[str, Callable[[Trace], Steps[str]]]:
     """Check the options; return what to call the target, and the check: to connect, and `talk`.
 
-    `port` is the default one. With --tls the talk is over TLS from its first byte on, if `tls_first`.
+    `port` is the default one, or with --tls `tls_port` if there is one. With --tls the talk is over TLS from its first
+    byte on, if `tls_first`.
     """
+    port = tls_port if tls_port and options.flag("tls") else port
 
     def check_server(trace: Trace) -> Steps[str]:
         stream = yield from open_server(options, port, trace)

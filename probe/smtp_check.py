@@ -19,7 +19,7 @@ HELLO = b"EHLO [127.0.0.1]\r\n"  # the name of who has none: section 4.1.3
 
 def prepare_smtp(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
     """Check the options; return what to call the target, and the check."""
-    return prepare_server(options, SMTPS_PORT if options.flag("tls") else SMTP_PORT, _talk_smtp)
+    return prepare_server(options, SMTP_PORT, _talk_smtp, tls_port=SMTPS_PORT)
 
 
 def _talk_smtp(stream: Stream, options: Options) -> Steps[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from probe.address import known_addresses, socket_address, split_host_port
+from probe.address import known_addresses, socket_address
 from probe.dns import resolve_name
 from probe.errors import Unhealthy, Usage
 from probe.kinds import Callable, Steps
-from probe.network import MOST_ADDRESSES, server_target
+from probe.network import MOST_ADDRESSES, server_address, server_target
 from probe.options import ADDRESS, EXPECT, IP_OPTIONS, PORT, SEND, URL_OPTION, Check, Options
 from probe.scheduler import Trace
 from probe.stream import Failures
@@ -39,8 +39,8 @@ def prepare_udp(options: Options) -> tuple[str, Callable[[Trace], Steps[str]]]:
 
 
 def _check_udp(options: Options, trace: Trace) -> Steps[str]:
-    host, port = split_host_port(options.text("address"), options.count("port"))
-    port, family = options.count("port") or port, options.family()
+    host, port = server_address(options, 0)
+    family = options.family()
     found = known_addresses(host, family)
     if found is None:
         trace.phase = f"resolving {host}"

@@ -53,7 +53,7 @@ def _check_websocket(options: Options, url: Url, trace: Trace) -> Steps[str]:
     stream = yield from open_url(options, url, True, trace)
     try:
         key = base64_text(random_bytes(16)).encode()
-        fields = request_fields(options, url, url, True)[:-1]  # but not that it will be closed
+        fields = request_fields(options, url, url, True)
         fields += [
             ("Connection", b"Upgrade"),
             ("Upgrade", b"websocket"),

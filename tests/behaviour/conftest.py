@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 from collections.abc import Mapping
 from typing import Protocol
 
 import pytest
 
+from bench.builds import cpu_of_children
 from tests.interpreters import FROZEN, ROOT, Interpreter, command_of, interpreters
 
 
@@ -41,12 +41,6 @@ def commands(request: pytest.FixtureRequest) -> dict[Interpreter, list[str]]:
     others = [one for one in interpreters() if one is not Interpreter.CPYTHON]
     frozen = request.getfixturevalue("frozen") if set(others) & set(FROZEN) else None
     return {one: command_of(one, frozen) for one in (Interpreter.CPYTHON, *others)}
-
-
-def cpu_of_children() -> float:
-    """Seconds: what a busy machine does not stretch, as it does the time until the end."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 @pytest.fixture

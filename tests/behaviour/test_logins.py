@@ -359,14 +359,18 @@ WRONG_SCRAM: dict[str, tuple[Handler, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", list(WRONG_SCRAM))
-def test_wrong_servers_of_postgres(probe: Probe, name: str) -> None:
-    handler, text = WRONG_SCRAM[name]
+def refuses(probe: Probe, check: str, handler: Handler, text: str) -> None:
+    """The probe lets nobody have it log in to this server, and says this."""
     with serving(handler) as server:
         words = ("--user=app", "--password", SECRET, "--timeout=1500ms")
-        done = probe("postgres", server.address, *words)
+        done = probe(check, server.address, *words)
     assert (done.returncode, text in done.stdout) == (1, True), done
     assert "internal error" not in done.stdout
+
+
+@pytest.mark.parametrize("name", list(WRONG_SCRAM))
+def test_wrong_servers_of_postgres(probe: Probe, name: str) -> None:
+    refuses(probe, "postgres", *WRONG_SCRAM[name])
 
 
 def test_many_rounds_end_at_the_deadline(probe: Probe) -> None:
@@ -411,12 +415,7 @@ WRONG_MYSQL: dict[str, tuple[Handler, str]] = {
 
 @pytest.mark.parametrize("name", list(WRONG_MYSQL))
 def test_wrong_servers_of_mysql(probe: Probe, name: str) -> None:
-    handler, text = WRONG_MYSQL[name]
-    with serving(handler) as server:
-        words = ("--user=app", "--password", SECRET, "--timeout=1500ms")
-        done = probe("mysql", server.address, *words)
-    assert (done.returncode, text in done.stdout) == (1, True), done
-    assert "internal error" not in done.stdout
+    refuses(probe, "mysql", *WRONG_MYSQL[name])
 
 
 def test_without_a_password_it_stays_a_question_of_readiness(probe: Probe) -> None:

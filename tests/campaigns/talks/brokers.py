@@ -2,17 +2,7 @@
 
 import random
 
-from tests.campaigns.talks.talk import MARKS, Talk, noise
-
-
-def said(check: str, what: str, *steps: bytes, healthy: bool = True) -> Talk:
-    return Talk(
-        check=check,
-        what=what,
-        healthy=healthy,
-        steps=steps,
-        needed=len(steps[-1]) if healthy else 0,
-    )
+from tests.campaigns.talks.talk import MARKS, Talk, noise, said
 
 
 def smtp(chance: random.Random) -> Talk:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tests.campaigns.talks.stores import mysql_packet, postgres_error, postgres_message
-from tests.campaigns.talks.talk import End, Talk, noise
+from tests.campaigns.talks.talk import End, Talk, noise, said
 
 PASSWORD = "correct horse"
 WORDS = ("--user", "app", "--password", PASSWORD)
@@ -14,6 +14,16 @@ OK = b"\0\0\0\2\0\0\0"
 READY = postgres_message(b"Z", b"I")
 SASL = postgres_message(b"R", b"\0\0\0\x0aSCRAM-SHA-256\0\0")
 Maker = Callable[[random.Random], Talk]
+
+
+def login(check: str, what: str, *steps: bytes) -> Talk:
+    """Who gives the password is let in."""
+    return said(check, what, *steps, words=WORDS)
+
+
+def no_login(check: str, what: str, *steps: bytes) -> Talk:
+    """Who gives the password is not let in, or not as the protocol has it."""
+    return said(check, what, *steps, healthy=False, words=WORDS)
 
 
 def inside(chance: random.Random) -> bytes:
@@ -25,18 +35,11 @@ def inside(chance: random.Random) -> bytes:
 
 def postgres_login(chance: random.Random) -> Talk:
     """Without a question, or after one for MD5: who asks is not asked to prove anything."""
-    said = inside(chance)
-    steps: tuple[bytes, ...] = (b"", said)
+    last = inside(chance)
+    steps: tuple[bytes, ...] = (b"", last)
     if chance.random() < 0.5:
-        steps = (b"", postgres_message(b"R", b"\0\0\0\5" + chance.randbytes(4)), said)
-    return Talk(
-        check="postgres",
-        what="login",
-        healthy=True,
-        words=WORDS,
-        steps=steps,
-        needed=len(said),
-    )
+        steps = (b"", postgres_message(b"R", b"\0\0\0\5" + chance.randbytes(4)), last)
+    return login("postgres", "login", *steps)
 
 
 def challenge(chance: random.Random) -> bytes:
@@ -63,15 +66,9 @@ def bad_postgres_login(chance: random.Random) -> Talk:
     last = postgres_message(b"R", b"\0\0\0\x0cv=" + base64.b64encode(chance.randbytes(32)))
     if chance.random() < 0.15:
         flood = chance.choice((first, last, SASL, postgres_message(b"S", b"a\0b\0"), READY))
-        return Talk(
-            check="postgres",
-            what="endless login",
-            healthy=False,
-            words=WORDS,
-            steps=(b"", postgres_message(b"R", bytes(4)) if flood != READY else SASL),
-            end=End.FLOOD,
-            flood=flood,
-        )
+        begun = postgres_message(b"R", bytes(4)) if flood != READY else SASL
+        talk = no_login("postgres", "endless login", b"", begun)
+        return replace(talk, end=End.FLOOD, flood=flood)
     code = chance.choice((1, 2, 3, 4, 6, 7, 8, 9, 11, 12, 13, 255, 2**31, 2**32 - 1))
     steps = chance.choice(
         (
@@ -89,7 +86,7 @@ def bad_postgres_login(chance: random.Random) -> Talk:
             (READY,),
         )
     )
-    return Talk(check="postgres", what="no login", healthy=False, words=WORDS, steps=(b"", *steps))
+    return no_login("postgres", "no login", b"", *steps)
 
 
 def login_greeting(chance: random.Random) -> bytes:
@@ -104,23 +101,16 @@ def switch(chance: random.Random, plugin: bytes) -> bytes:
 
 
 def mysql_login(chance: random.Random) -> Talk:
-    said = mysql_packet(4, OK)
+    last = mysql_packet(4, OK)
     plugin = chance.choice((b"mysql_native_password", b"caching_sha2_password"))
     fast = plugin == b"caching_sha2_password" and chance.random() < 0.5
     steps: tuple[bytes, ...] = (
         switch(chance, plugin),
-        (mysql_packet(4, b"\1\3") if fast else b"") + said,
+        (mysql_packet(4, b"\1\3") if fast else b"") + last,
     )
     if chance.random() < 0.5:
-        steps = (said,)
-    return Talk(
-        check="mysql",
-        what="login with a password",
-        healthy=True,
-        words=WORDS,
-        steps=(login_greeting(chance), *steps),
-        needed=len(steps[-1]),
-    )
+        steps = (last,)
+    return login("mysql", "login with a password", login_greeting(chance), *steps)
 
 
 def bad_mysql_login(chance: random.Random) -> Talk:
@@ -140,48 +130,23 @@ def bad_mysql_login(chance: random.Random) -> Talk:
             (mysql_packet(2, bytes([chance.choice((1, 2, 3, 0x80, 0xFB, 0xFD))]) + OK),),
         )
     )
-    return Talk(
-        check="mysql",
-        what="no login with a password",
-        healthy=False,
-        words=WORDS,
-        steps=(login_greeting(chance), *steps),
-    )
+    return no_login("mysql", "no login with a password", login_greeting(chance), *steps)
 
 
 def bad_redis_login(chance: random.Random) -> Talk:
-    said = chance.choice((b"-WRONGPASS x", b"-ERR " + PASSWORD.encode(), b"+ok", b"", b"+PONG"))
-    return Talk(
-        check="redis",
-        what="no AUTH",
-        healthy=False,
-        words=WORDS,
-        steps=(b"", said + b"\r\n", b"+PONG\r\n"),
-    )
+    reply = chance.choice((b"-WRONGPASS x", b"-ERR " + PASSWORD.encode(), b"+ok", b"", b"+PONG"))
+    return no_login("redis", "no AUTH", b"", reply + b"\r\n", b"+PONG\r\n")
 
 
 def mqtt_login(chance: random.Random) -> Talk:
-    said = b"\x20\2" + chance.choice((b"\0", b"\1")) + b"\0"
-    return Talk(
-        check="mqtt",
-        what="login to a broker",
-        healthy=True,
-        words=WORDS,
-        steps=(b"", said),
-        needed=len(said),
-    )
+    reply = b"\x20\2" + chance.choice((b"\0", b"\1")) + b"\0"
+    return login("mqtt", "login to a broker", b"", reply)
 
 
 def bad_mqtt_login(chance: random.Random) -> Talk:
     """What passes for "ready" when nobody logs in."""
-    said = b"\x20\2\0" + bytes([chance.choice((4, 5))])
-    return Talk(
-        check="mqtt",
-        what="no login to a broker",
-        healthy=False,
-        words=WORDS,
-        steps=(b"", said),
-    )
+    reply = b"\x20\2\0" + bytes([chance.choice((4, 5))])
+    return no_login("mqtt", "no login to a broker", b"", reply)
 
 
 def with_password(talk: Talk, password: str) -> Talk:

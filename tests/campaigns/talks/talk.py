@@ -72,6 +72,14 @@ class Talk:
     timeout: float = SOON
 
 
+def said(
+    check: str, what: str, *steps: bytes, healthy: bool = True, words: tuple[str, ...] = ()
+) -> Talk:
+    """A talk of these steps; if it is healthy, all of the last one is needed."""
+    needed = len(steps[-1]) if healthy else 0
+    return Talk(check=check, what=what, healthy=healthy, words=words, steps=steps, needed=needed)
+
+
 def cut(chance: random.Random, talk: Talk) -> Talk:
     """A healthy answer that ends before what it needs, by hanging up, by a reset or by silence."""
     end = chance.choice((End.CLOSE, End.CLOSE, End.RESET, End.SILENCE))
