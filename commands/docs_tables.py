@@ -84,18 +84,18 @@ def sizes(products: Iterable[Product], manifest: Sequence[Artifact], old: str = 
 
 
 def result(products: Iterable[Product], manifest: Sequence[Artifact], old: str) -> str:
-    """What a build printed once, with the bytes of today: seconds are those of another day."""
+    """What a build has printed, with the bytes of today; its seconds are those of another day."""
     found = {product.name: sizes_of(product, manifest) for product in products}
-    lines = []
-    for line in old.splitlines():
-        words = line.split()
-        entries = found.get(words[0], {}) if words else {}
-        if entries:
-            bytes_, form = words[3:5]
-            size = f"{entries.get(form == 'upx', bytes_):,}".rjust(len(bytes_))
-            line = line.replace(bytes_, size, 1)
-        lines.append(line)
-    return "\n".join(lines)
+
+    def row(line: str) -> str:
+        product, *words = line.split() or [""]
+        if product not in found:
+            return line
+        _, _, old_size, form = words[:4]
+        size = found[product].get(form == "upx")
+        return line.replace(old_size, f"{size:,}".rjust(len(old_size)), 1) if size else line
+
+    return "\n".join(map(row, old.splitlines()))
 
 
 def matrix(

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from commands.docs import bodies, fill, rewrite
-from commands.docs_tables import IMAGE_HEAD, campaigns, image_rows, make_blocks, matrix, sizes
+from commands.docs_tables import (
+    IMAGE_HEAD,
+    campaigns,
+    image_rows,
+    make_blocks,
+    matrix,
+    result,
+    sizes,
+)
 from console.program import contexts_of
 from core.errors import ExitCode, RecipeError
 from core.settings import SETTINGS
@@ -149,6 +157,22 @@ class TestSizes:
         self, recipes: dict[str, Recipe], other: dict[str, Any]
     ) -> None:
         assert len(sizes(list_products(recipes), [entry("curl:http", **other)]).splitlines()) == 2
+
+
+class TestResult:
+    def test_bytes_are_of_today_and_the_rest_is_kept(self, recipes: dict[str, Recipe]) -> None:
+        printed = """```console
+$ ./inv build
+product    target       version    bytes  form   verdict  smoke  seconds  cached  file
+---------  -----------  -------  -------  -----  -------  -----  -------  ------  ----
+curl:http  linux/amd64   8.21.0  467,496  plain  ok       ok        15.8  no      some/place
+curl:http  linux/amd64   8.21.0  252,628  upx    ok       ok         0.4  no      some/place.upx
+curl:mini  linux/amd64   8.21.0  252,000  upx    ok       ok         0.4  no      not/built.upx
+```"""
+        manifest = [entry("curl:http", size=99_000), entry("curl:http", packed=True, size=77)]
+        made = result(list_products(recipes), manifest, printed)
+        assert made == printed.replace("467,496", " 99,000").replace("252,628", "     77")
+        assert result(list_products(recipes), [], printed) == printed
 
 
 class TestMatrix:
