@@ -43,8 +43,8 @@ class Machine:
     page: int = 4096
     """Bytes of the largest page that its kernels may have; segments and what RELRO locks end at such a page."""
     outlines: bool = True
-    """False where LLVM's machine outliner makes wrong code: in a linked probe 3 was not equal to 3 (ARMv6); or code that
-    is no longer position independent, as it moves away what is counted from where it stood (x86)."""
+    """False where LLVM's machine outliner makes wrong code. ARMv6: in a linked probe 3 was not equal to 3. x86:
+    it moves what an address is counted from, and nothing is position independent any more."""
     runs_on: str = ""
     """Another platform whose kernels and CPUs run its files without emulation."""
 

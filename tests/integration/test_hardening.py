@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -11,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from builders.engines.choose import find_emulator
 from core.target import Target
+from recipes.model import Hardening
 from tests.built import Built
+from tests.integration.command import ROOT
 from verify.facts import ElfFacts, read_facts
 
 pytestmark = pytest.mark.builds
@@ -143,3 +147,111 @@ def test_a_packed_file_locks_as_much_once_it_is_unpacked(programs: Built, produc
     start = base + locked.vaddr // PAGE * PAGE
     (found,) = [row for row in rows if row[0] == start]
     assert (found[1], found[2]) == (base + locked.vaddr_end, "r--p")
+
+
+RECIPE = """
+name = "careless"
+kind = "program"
+summary = "makes the mistakes that hardening is against"
+homepage = "https://example.invalid/"
+update = { frozen = "it is a fixture" }
+local = "nothing"
+[[releases]]
+version = "1"
+date = 2026-01-01
+licence = "Apache-2.0"
+[variants.it]
+summary = "it"
+needs = ["musl"]
+[variants.it.expect]
+max_size = 100_000
+"""
+WITHOUT = (
+    Hardening.RELRO,
+    Hardening.STACK_PROTECTOR,
+    Hardening.ZERO_INIT,
+)
+TARGETS = (Target.AMD64, Target.ARM_V6, Target.S390X)
+RUNNERS = {target: find_emulator(target) for target in TARGETS}
+
+
+def careless(directory: Path, *without: Hardening) -> Built:
+    """The program for all targets that can be run here, with and without what it is about."""
+    there = directory / "recipes" / "careless"
+    shutil.copytree(ROOT / "tests/fixtures/careless", there)
+    (directory / "nothing").mkdir()
+    left = "".join(f'{measure} = "to see what it is good for"\n' for measure in without)
+    text = RECIPE + (f"[unhardened]\n{left}" if left else "")
+    (there / "recipe.toml").write_text(text, "utf-8")
+    targets = [target for target in TARGETS if target.runs_natively or RUNNERS[target]]
+    return Built.once(directory, "careless", targets=targets, recipes=str(directory / "recipes"))
+
+
+@pytest.fixture(scope="module")
+def hardened(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return careless(tmp_path_factory.mktemp("careful"))
+
+
+@pytest.fixture(scope="module")
+def unhardened(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return careless(tmp_path_factory.mktemp("careless"), *WITHOUT)
+
+
+@pytest.fixture(params=TARGETS, ids=str)
+def target(request: pytest.FixtureRequest) -> Target:
+    wanted = Target(request.param)
+    if not (wanted.runs_natively or RUNNERS[wanted]):
+        pytest.skip(f"{wanted} does not run here (apt-get install -y qemu-user-static)")
+    return wanted
+
+
+def answer(built: Built, target: Target, *words: str) -> tuple[int, str]:
+    """Its code, or the negative number of the signal that ended it; and what it printed."""
+    runner = [] if target.runs_natively else [str(RUNNERS[target])]
+    words = (*runner, str(built.file("careless:it", target=target)), *words)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, done.stdout
+
+
+SURVIVED, SEEN = (0, "survived 1\n"), (99, "overflow seen\n")
+EXCESS = 24
+"""Bytes behind the end of a buffer: on every machine the guard is within them."""
+
+
+def overflows(built: Built, target: Target) -> list[tuple[int, str]]:
+    """What comes of writing 0, 1, 2 … bytes too many."""
+    return [answer(built, target, "overflow", *["x"] * excess) for excess in range(EXCESS)]
+
+
+def test_an_overflow_is_seen_before_it_changes_where_a_function_returns_to(
+    hardened: Built, unhardened: Built, target: Target
+) -> None:
+    outcomes = overflows(hardened, target)
+    harmless = outcomes.index(SEEN)
+    assert outcomes == [SURVIVED] * harmless + [SEEN] * (EXCESS - harmless)
+    assert harmless > 0
+    without = overflows(unhardened, target)
+    assert without[0] == SURVIVED
+    assert SEEN not in without
+
+
+def test_a_pointer_that_was_filled_in_at_the_start_cannot_be_changed(
+    hardened: Built, unhardened: Built, target: Target
+) -> None:
+    assert answer(unhardened, target, "overwrite") == (0, "survived 2\n")
+    code, printed = answer(hardened, target, "overwrite")
+    assert (code, printed) == (-signal.SIGSEGV, "")
+
+
+def test_what_was_left_on_the_stack_is_not_found(
+    hardened: Built, unhardened: Built, target: Target
+) -> None:
+    assert answer(unhardened, target, "leftover") == (0, "65 and then 65\n")
+    assert answer(hardened, target, "leftover") == (0, "65 and then 0\n")
+
+
+@pytest.mark.parametrize("secret", ["where", "guard"])
+def test_every_run_has_other_addresses_and_another_guard(hardened: Built, secret: str) -> None:
+    answers = {answer(hardened, Target.native(), secret) for _ in range(8)}
+    assert {code for code, _ in answers} == {0}
+    assert len({int(printed, 16) for _, printed in answers} - {0}) > 4
