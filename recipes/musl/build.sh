@@ -66,7 +66,7 @@ ninja -C "$WORK"
 # What the compiler calls for arithmetic that the CPU lacks.
 export ZIG_GLOBAL_CACHE_DIR="$WORK/zig" ZIG_LOCAL_CACHE_DIR="$WORK/zig"
 "$zig" build-obj "$TOOLCHAIN/zig/lib/compiler_rt.zig" -target "$TRIPLE" -mcpu="$ZIG_CPU" -O ReleaseSmall -fstrip \
-    -fno-stack-check -fsingle-threaded -ffunction-sections -fdata-sections -fno-unwind-tables \
+    -fPIC -fno-stack-check -fsingle-threaded -ffunction-sections -fdata-sections -fno-unwind-tables \
     -femit-bin="$WORK/compiler_rt.o"
 "$zig" ar rcsD "$OUT/lib/libcompiler_rt.a" "$WORK/compiler_rt.o"
 

@@ -119,7 +119,7 @@ def test_while_it_runs_its_pointers_are_locked_and_its_address_is_another_each_t
     places = set()
     for _ in range(4):
         with running(file) as pid:
-            ours = [row for row in maps(pid) if row[3] == str(file)]
+            ours = [row for row in maps(pid) if row[3] == str(file.resolve())]
         base = ours[0][0]
         places.add(base)
         start, end = base + locked.vaddr // PAGE * PAGE, base + locked.vaddr_end
