@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from builders.plan import Stage, Step
 from builders.toolchain import BOX, INSIDE, Toolchain
+from recipes.model import Hardening
 
 
 def environment(
@@ -25,7 +26,13 @@ def environment(
     target = step.target
     # A no-op where paths are fixed already; what makes the host engine's bytes the same.
     maps = f"-ffile-prefix-map={root}={BOX} -ffile-prefix-map={tools}={INSIDE}"
-    link = " ".join(toolchain.link_flags)
+    compiling, linking = [*toolchain.compile_flags], [*toolchain.link_flags]
+    for measure, flags in toolchain.hardening.items():
+        wanted = measure not in step.recipe.unhardened and target not in flags.unsupported
+        compiling += flags.compile_flags(wanted=wanted)
+        linking += flags.link_flags(wanted=wanted)
+    linking.append(f"-Wl,-z,common-page-size={target.machine.page}")
+    link = " ".join(linking)
     if not target.machine.outlines:  # the machine outliner is not good for it
         link = link.replace("machine-outliner=always", "machine-outliner=never")
     return {
@@ -52,8 +59,9 @@ def environment(
         "PROCESSOR": target.machine.triple.partition("-")[0],
         "MUSL_ARCH": target.machine.musl_arch,
         "KERNEL_ARCH": target.machine.kernel_arch,
-        "CFLAGS": " ".join([*toolchain.compile_flags, maps]),
+        "CFLAGS": " ".join([*compiling, maps]),
         "LDFLAGS": link,
+        "LINKAGE": "-no-pie" if Hardening.PIE in step.recipe.unhardened else "-static-pie",
         "SWITCHES": " ".join(
             f"-D{key}={value}" for key, value in sorted(step.variant.switches.items())
         ),

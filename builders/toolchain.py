@@ -3,18 +3,40 @@
 import hashlib
 import sysconfig
 import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from core.errors import EngineError
+from core.target import Target
+from recipes.model import Hardening
 
 INSIDE = PurePosixPath("/toolchain")
 """Where an isolated step sees it."""
 
 BOX = PurePosixPath("/box")
 """The root of a step's own files, in every isolated engine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardeningFlags:
+    """How the compiler and the linker are told to take one measure, or to leave it."""
+
+    summary: str
+    on: tuple[str, ...] = ()
+    off: tuple[str, ...] = ()
+    link: tuple[str, ...] = ()
+    link_off: tuple[str, ...] = ()
+    unsupported: Mapping[Target, str] = field(default_factory=dict)
+    """Targets that cannot have it, with the reason."""
+
+    def compile_flags(self, *, wanted: bool) -> tuple[str, ...]:
+        return self.on if wanted else self.off
+
+    def link_flags(self, *, wanted: bool) -> tuple[str, ...]:
+        return self.link if wanted else self.link_off
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,5 +110,20 @@ class Toolchain:
         return tuple(self._settings["link"]["flags"])
 
     @cached_property
-    def _settings(self) -> dict[str, dict[str, list[str]]]:
+    def hardening(self) -> Mapping[Hardening, HardeningFlags]:
+        """The flags of each measure."""
+        return {
+            Hardening(name): HardeningFlags(
+                summary=row["summary"],
+                on=tuple(row.get("on", ())),
+                off=tuple(row.get("off", ())),
+                link=tuple(row.get("link", ())),
+                link_off=tuple(row.get("link_off", ())),
+                unsupported={Target(name): why for name, why in row.get("unsupported", {}).items()},
+            )
+            for name, row in self._settings.get("hardening", {}).items()
+        }
+
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
         return tomllib.loads((self.scripts / "toolchain.toml").read_text("utf-8"))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from builders.toolchain import Toolchain
 from commands.docs_probe import probe_blocks
 from commands.markdown import markdown_row, markdown_table
 from core.errors import ExitCode
@@ -10,7 +11,7 @@ from core.settings import FILE, SETTINGS
 from core.target import Target
 from publish.manifest import Artifact
 from recipes.images import ImageRecipe, load_images
-from recipes.load import list_products
+from recipes.load import HERE, list_products
 from recipes.model import Product, Recipe, SmokeTest, unsupported
 from verify.rules import explain
 
@@ -58,6 +59,7 @@ def make_blocks(
         "trials": lambda _: trials(curl),
         "targets": lambda _: targets(curl),
         "licences": lambda _: licences(recipes),
+        "hardening": lambda _: hardening(recipes, Toolchain.installed(HERE)),
         "campaigns": lambda _: campaigns(records),
         "isolation": lambda _: isolation(attacks or {}),
         "images": lambda _: markdown_table(IMAGE_HEAD, image_rows(load_images(recipes), recipes)),
@@ -202,6 +204,21 @@ def targets(curl: Recipe) -> str:
         machine = target.machine
         rows.append((f"`{target}`", builds, packs, f"`{machine.triple}`", machine.cpu))
     return markdown_table(("target", "built", "packed", "triple", "CPU"), rows)
+
+
+def hardening(recipes: Mapping[str, Recipe], toolchain: Toolchain) -> str:
+    """What is done for safety, and where it is not, with the reason."""
+    rows = []
+    for measure, flags in toolchain.hardening.items():
+        without: dict[str, list[str]] = {}
+        for target, why in flags.unsupported.items():
+            without.setdefault(why, []).append(f"`{target}`")
+        for recipe in recipes.values():
+            if measure in recipe.unhardened:
+                without.setdefault(recipe.unhardened[measure], []).append(recipe.name)
+        gaps = "; ".join(f"{', '.join(names)}: {why}" for why, names in without.items())
+        rows.append((f"`{measure}`", flags.summary, gaps))
+    return markdown_table(("measure", "what it does", "where not, and why"), rows)
 
 
 def licences(recipes: Mapping[str, Recipe]) -> str:

@@ -59,6 +59,7 @@ class ProductRow:
             "built": " ".join(sorted(at.value for at, cell in self.cells.items() if cell.built)),
             "summary": self.product.variant.summary,
             "unsupported": {target.value: why for target, why in recipe.unsupported.items()},
+            "unhardened": {measure.value: why for measure, why in recipe.unhardened.items()},
             "targets": {at.value: cell.as_dict() for at, cell in self.cells.items()},
         }
 
@@ -131,8 +132,8 @@ def _short(cell: Cell, form: str) -> str:
     return f"{artifact.size / 1000:,.0f}{mark}"
 
 
-def _reasons(rows: Iterable[ProductRow]) -> list[str]:
-    """Why the matrix says no, each reason once."""
+def _reasons(rows: Sequence[ProductRow]) -> list[str]:
+    """Why the matrix says no, and what is not done for a program's safety: each reason once."""
     builds: dict[str, None] = {}
     packs: dict[tuple[str, str], dict[str, None]] = {}
     for row in rows:
@@ -142,9 +143,15 @@ def _reasons(rows: Iterable[ProductRow]) -> list[str]:
             elif why := cell.reasons["packed"]:
                 packs.setdefault((at, why), {})[row.product.recipe.name] = None
     lines = [f"no: {reason}" for reason in builds]
-    return lines + [
+    lines += [
         f"no: {' and '.join(names)} cannot be packed for {at}: {reason}"
         for (at, reason), names in packs.items()
+    ]
+    recipes = {row.product.recipe.name: row.product.recipe for row in rows}
+    return lines + [
+        f"not hardened: {name} has no {measure}: {why}"
+        for name, recipe in recipes.items()
+        for measure, why in recipe.unhardened.items()
     ]
 
 

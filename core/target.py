@@ -40,8 +40,11 @@ class Machine:
     """The ELF class: 32 or 64."""
     little_endian: bool = True
     """The ELF data encoding."""
+    page: int = 4096
+    """Bytes of the largest page that its kernels may have; segments and what RELRO locks end at such a page."""
     outlines: bool = True
-    """False where LLVM's machine outliner makes wrong code: in a linked probe 3 was not equal to 3."""
+    """False where LLVM's machine outliner makes wrong code. ARMv6: in a linked probe 3 was not equal to 3. x86:
+    it moves what an address is counted from, and nothing is position independent any more."""
     runs_on: str = ""
     """Another platform whose kernels and CPUs run its files without emulation."""
 
@@ -68,6 +71,7 @@ class Target(StrEnum):
         platform="linux/arm64",
         uname=("aarch64", "arm64"),
         elf_machine="EM_AARCH64",
+        page=65536,
     )
     ARM_V7 = Machine(
         platform="linux/arm/v7",
@@ -77,6 +81,7 @@ class Target(StrEnum):
         cpu="generic+v7a+vfp3d16",
         clang="--target=armv7-linux-musleabihf -mfpu=vfpv3-d16",
         elf_machine="EM_ARM",
+        page=65536,
         bits=32,
     )
     ARM_V6 = Machine(
@@ -87,6 +92,7 @@ class Target(StrEnum):
         cpu="arm1176jzf_s",
         clang="--target=armv6-linux-musleabihf -mcpu=arm1176jzf-s -mfpu=vfpv2 -marm",
         elf_machine="EM_ARM",
+        page=65536,
         bits=32,
         outlines=False,
     )
@@ -99,6 +105,7 @@ class Target(StrEnum):
         kernel_arch="x86",
         elf_machine="EM_386",
         bits=32,
+        outlines=False,
         runs_on="linux/amd64",
     )
     RISCV64 = Machine(
@@ -116,6 +123,7 @@ class Target(StrEnum):
         kernel_arch="powerpc",
         musl_arch="powerpc64",
         elf_machine="EM_PPC64",
+        page=65536,
     )
     S390X = Machine(
         platform="linux/s390x",
@@ -132,6 +140,7 @@ class Target(StrEnum):
         clang="--target=loongarch64-linux-musl -mabi=lp64d -msimd=none",
         kernel_arch="loongarch",
         elf_machine="EM_LOONGARCH",
+        page=65536,
     )
 
     # Typed for callers too, to whom `Target("linux/arm64")` looks one up; only a row gets here.

@@ -16,6 +16,8 @@ from core.suggest import nearest, suggestion
 from core.target import Target
 from recipes.model import (
     BundledComponent,
+    Hardening,
+    Linkage,
     PackMethod,
     Product,
     Recipe,
@@ -214,6 +216,18 @@ class Table:
         except UsageError as error:
             self.refuse(f"{key}: {error.what}", next=error.next)
 
+    def omissions(self, key: str, kind: type[_E]) -> dict[_E, str]:
+        """Return a table of words out of a closed set with a reason each, empty when absent."""
+        known = [member.value for member in kind]
+        found = self.pairs(key)
+        for word, why in found.items():
+            if word not in known:
+                what = f"{key}: '{word}' is none of them.{suggestion(word, known)}"
+                self.refuse(what, next=f"choose one of: {', '.join(known)}")
+            if not why.strip():
+                self.refuse(f"'{key}.{word}' must say why.")
+        return {kind(word): why for word, why in found.items()}
+
     def size(self, key: str) -> int:
         """Return a number of bytes written as ``1500M`` or ``2G``, 0 when absent."""
         text = self.take(key, str, "")
@@ -275,6 +289,8 @@ def _recipe(table: Table, directory: Path) -> Recipe:
     variants = table.take("variants", dict, {})
     if kind is RecipeKind.PROGRAM and not variants:
         table.refuse("a program needs at least one [variants.NAME].")
+    unhardened = table.omissions("unhardened", Hardening)
+    linkage = Linkage.STATIC if Hardening.PIE in unhardened else Linkage.STATIC_PIE
     local = _local(table, directory)
     releases = _releases(table, name, local=local is not None)
     named = tuple(
@@ -282,12 +298,13 @@ def _recipe(table: Table, directory: Path) -> Recipe:
             key,
             Table(value, f"{table.where}: variants.{key}"),
             common=common,
-            program=kind is RecipeKind.PROGRAM,
+            linkage=linkage if kind is RecipeKind.PROGRAM else None,
         )
         for key, value in variants.items()
     )
     recipe = table.read(
         Recipe,
+        unhardened=unhardened,
         name=name,
         kind=kind,
         directory=directory,
@@ -387,13 +404,16 @@ def _smoke_test(table: Table, variants: Mapping[str, object]) -> SmokeTest:
     return test
 
 
-def _variant(name: str, table: Table, *, common: Mapping[str, str], program: bool) -> Variant:
-    expected = program and not table.take("native", bool, False)
+def _variant(
+    name: str, table: Table, *, common: Mapping[str, str], linkage: Linkage | None
+) -> Variant:
+    """Read a variant; ``linkage`` is how its recipe is built, None for what is no program."""
+    expected = linkage and not table.take("native", bool, False)
     variant = table.read(
         Variant,
         name=name,
         switches={**common, **table.pairs("switches")},
-        expect=table.table("expect").read(RecipeExpectations) if expected else None,
+        expect=_expectations(table.table("expect"), linkage) if linkage and expected else None,
         memory=table.size("memory"),
     )
     for key, value in variant.switches.items():
@@ -403,3 +423,15 @@ def _variant(name: str, table: Table, *, common: Mapping[str, str], program: boo
     if missing := set(variant.embeds) - set(variant.needs):
         table.refuse(f"embeds {', '.join(missing)} without needing it.")
     return variant
+
+
+def _expectations(table: Table, linkage: Linkage) -> RecipeExpectations:
+    if (said := table.choice("linkage", Linkage, linkage)) is not linkage:
+        left_out = "[unhardened] leaves out 'pie'"
+        always = "programs are position independent, unless [unhardened] says why not"
+        table.refuse(
+            f"'linkage' is '{said}', and what is built is '{linkage}'.",
+            why=left_out if linkage is Linkage.STATIC else always,
+            next="leave 'linkage' out, or say in [unhardened] why there is no 'pie'",
+        )
+    return table.read(RecipeExpectations, linkage=linkage)

@@ -31,9 +31,21 @@ class Linkage(StrEnum):
     """How a program is laid out: both are static, they differ in the load address."""
 
     STATIC = "static"
-    """``ET_EXEC`` at a fixed address: the smallest."""
+    """``ET_EXEC`` at a fixed address: the smallest, and easy to aim at."""
     STATIC_PIE = "static-pie"
     """``ET_DYN`` that relocates itself: address randomisation for some bytes more."""
+
+
+class Hardening(StrEnum):
+    """What is done for safety, by default for everything: `recipes/toolchain/toolchain.toml` has flags and purposes."""
+
+    PIE = "pie"
+    RELRO = "relro"
+    SEPARATE_CODE = "separate-code"
+    STACK_PROTECTOR = "stack-protector"
+    STACK_CLASH = "stack-clash"
+    ZERO_INIT = "zero-init"
+    SIGNED_RETURNS = "signed-returns"
 
 
 class UpdateRule(StrEnum):
@@ -155,7 +167,8 @@ class Release:
 class RecipeExpectations:
     """What a finished program must be and do; `verify` enforces all of it."""
 
-    linkage: Linkage = Linkage.STATIC
+    linkage: Linkage = Linkage.STATIC_PIE
+    """Follows from `Recipe.unhardened`."""
     max_size: int
     """Bytes of the plain file for linux/amd64, embedded data excluded (see `Variant.embeds`)."""
     protocols: tuple[str, ...] = ()
@@ -248,6 +261,8 @@ class Recipe:
     """Targets whose files UPX cannot pack, with the reason."""
     unsupported: Mapping[Target, str]
     """Targets that cannot be built, with the reason."""
+    unhardened: Mapping[Hardening, str]
+    """What is not done for its safety, with the reason."""
     smoke: tuple[SmokeTest, ...]
     """What a finished program is tried with."""
     bill: SbomInfo = SbomInfo()

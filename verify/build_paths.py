@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from core.errors import RecipeError
-from verify.elf_file import ElfFile, Segment
+from verify.elf_file import ElfFile, Segment, file_ranges
 
 MAX_FOUND: Final = 20
 _WINDOW: Final = 1024 * 1024
@@ -68,7 +68,8 @@ def find_build_paths(
     Reads every byte once, in windows, however the segments overlap.
     """
     found: dict[str, None] = {}
-    for start, end in _loadable_ranges(segments, elf.size):
+    loads = (segment for segment in segments if segment.type == "PT_LOAD")
+    for start, end in file_ranges(loads, elf.size):
         for position in range(start, end, _WINDOW):
             begin = max(start, position - _LEAD)
             stop = min(end, position + _WINDOW)
@@ -80,15 +81,3 @@ def find_build_paths(
                 if len(found) == MAX_FOUND:
                     return tuple(found)
     return tuple(found)
-
-
-def _loadable_ranges(segments: tuple[Segment, ...], size: int) -> list[tuple[int, int]]:
-    """Return the file ranges of the PT_LOAD segments, merged and cut to the file."""
-    ranges: list[tuple[int, int]] = []
-    loads = sorted((s.offset, min(s.file_end, size)) for s in segments if s.type == "PT_LOAD")
-    for start, end in loads:
-        if ranges and start <= ranges[-1][1]:
-            ranges[-1] = (ranges[-1][0], max(end, ranges[-1][1]))
-        elif start < end:
-            ranges.append((start, end))
-    return ranges

@@ -13,6 +13,8 @@ from verify.printable import printable
 
 MAX_ENTRIES: Final = 4096
 _MAX_STRING: Final = 4096
+_DF_BIND_NOW: Final = 8
+_DF_1_NOW: Final = 1
 _DF_1_PIE: Final = 0x0800_0000
 
 
@@ -26,6 +28,7 @@ class Dynamic:
     rpath: str | None
     runpath: str | None
     pie_flag: bool
+    bind_now: bool
 
 
 def read_dynamic(elf: ElfFile, segments: tuple[Segment, ...]) -> Dynamic:
@@ -55,6 +58,12 @@ def read_dynamic(elf: ElfFile, segments: tuple[Segment, ...]) -> Dynamic:
         rpath=next(iter(texts("DT_RPATH")), None),
         runpath=next(iter(texts("DT_RUNPATH")), None),
         pie_flag=any(tag == "DT_FLAGS_1" and value & _DF_1_PIE for tag, value in entries),
+        bind_now=any(
+            tag == "DT_BIND_NOW"
+            or (tag == "DT_FLAGS" and value & _DF_BIND_NOW)
+            or (tag == "DT_FLAGS_1" and value & _DF_1_NOW)
+            for tag, value in entries
+        ),
     )
 
 

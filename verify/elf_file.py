@@ -8,7 +8,7 @@ file's word for counts and offsets. Layout: https://refspecs.linuxfoundation.org
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
@@ -239,6 +239,17 @@ def _fence(path: Path) -> Iterator[None]:
     except Exception as error:
         msg = f"{_show(path)}: its ELF headers cannot be read ({printable(str(error))})."
         raise MalformedElfError(msg, why="the file is truncated or damaged") from error
+
+
+def file_ranges(segments: Iterable[Segment], size: int) -> list[tuple[int, int]]:
+    """Return the ranges (start, end) of a file of ``size`` bytes that segments fill, merged and cut to the file."""
+    ranges: list[tuple[int, int]] = []
+    for start, end in sorted((s.offset, min(s.file_end, size)) for s in segments):
+        if ranges and start <= ranges[-1][1]:
+            ranges[-1] = (ranges[-1][0], max(end, ranges[-1][1]))
+        elif start < end:
+            ranges.append((start, end))
+    return ranges
 
 
 def named(prefix: str, value: object) -> str:

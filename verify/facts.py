@@ -14,6 +14,7 @@ from verify.dynamic import read_dynamic
 from verify.elf_file import ElfFile, MalformedElfError, NotElfError, Segment, named, open_elf
 from verify.printable import printable
 from verify.sections import read_sections
+from verify.stack_guard import count_guard_reads
 
 __all__ = ["ElfFacts", "MalformedElfError", "NotElfError", "Packing", "Segment", "read_facts"]
 
@@ -48,6 +49,8 @@ class ElfFacts:
     ``machine``, ``elf_type`` and ``os_abi`` are pyelftools' names, as in ``ET_EXEC``.
     ``dynamic_problem`` says why ``needed``, ``rpath`` and ``runpath`` cannot be relied on;
     ``section_problem`` why symbols, debug information and appended data could not be looked for.
+    ``bind_now``: all that is bound is bound at the start, so that RELRO can lock it.
+    ``guard_reads`` counts where code reads the stack protector's guard, see `verify.stack_guard`.
     ``appended`` counts the bytes after everything that the headers describe.
     """
 
@@ -70,6 +73,8 @@ class ElfFacts:
     is_static_pie: bool
     stack_executable: bool | None
     relro: bool
+    bind_now: bool
+    guard_reads: int | None
     section_problem: str | None
     symbol_table: bool | None
     debug_sections: tuple[str, ...] | None
@@ -139,6 +144,8 @@ def read_facts(path: Path, *, build_paths: tuple[str, ...] = ()) -> ElfFacts:
             and (dynamic.pie_flag or not dynamic.present),
             stack_executable=any(stack) if stack else None,
             relro=any(s.type == "PT_GNU_RELRO" for s in segments),
+            bind_now=dynamic.bind_now,
+            guard_reads=count_guard_reads(elf, segments, named("EM", header["e_machine"])),
             section_problem=problem,
             symbol_table=None if problem else any(s.type == "SHT_SYMTAB" for s in known),
             debug_sections=None

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The sysroot: musl as a static library, the kernel's headers, compiler-rt. musl's own Makefile needs make, which not every
 # machine has; its rules are few, so they are written down for ninja here.
-# In: TOOLCHAIN, SRC, WORK, OUT, VERSION, CLANG_TARGET, TRIPLE, ZIG_CPU, MUSL_ARCH, KERNEL_ARCH, CFLAGS.
+# In: TOOLCHAIN, SRC, WORK, OUT, RECIPE, VERSION, CLANG_TARGET, TRIPLE, ZIG_CPU, MUSL_ARCH, KERNEL_ARCH, CFLAGS.
 set -eu
 zig=$TOOLCHAIN/zig/zig
 headers=$TOOLCHAIN/zig/lib/libc/include
@@ -22,7 +22,7 @@ printf '#define VERSION "%s"\n' "$VERSION" >"$WORK/internal/version.h"
 # its kin after LTO has decided that nobody calls them.
 outliner=${LDFLAGS#*-enable-machine-outliner=} # not every target can have it
 flags="$CFLAGS -fno-lto -mllvm -enable-machine-outliner=${outliner%% *} -std=c99 -ffreestanding -frounding-math -D_XOPEN_SOURCE=700
-    -I$SRC/arch/$MUSL_ARCH -I$SRC/arch/generic -I$WORK/internal -I$SRC/src/include -I$SRC/src/internal"
+    -I$SRC/arch/$MUSL_ARCH -I$SRC/arch/generic -I$WORK/internal -I$SRC/src/include -I$SRC/src/internal -I$SRC/ldso"
 {
     echo "rule cc"
     # shellcheck disable=SC2086,SC2116
@@ -51,7 +51,8 @@ flags="$CFLAGS -fno-lto -mllvm -enable-machine-outliner=${outliner%% *} -std=c99
         echo "build $object: cc $file"
         objects="$objects $object"
     done
-    for name in crt1 rcrt1 Scrt1; do echo "build $OUT/lib/$name.o: cc $SRC/crt/$name.c"; done
+    echo "build $OUT/lib/crt1.o: cc $SRC/crt/crt1.c"
+    echo "build $OUT/lib/rcrt1.o: cc $RECIPE/rcrt1.c"
     for name in crti crtn; do
         file=$SRC/crt/$MUSL_ARCH/$name.s
         test -e "$file" || file=$SRC/crt/$name.c
@@ -65,7 +66,7 @@ ninja -C "$WORK"
 # What the compiler calls for arithmetic that the CPU lacks.
 export ZIG_GLOBAL_CACHE_DIR="$WORK/zig" ZIG_LOCAL_CACHE_DIR="$WORK/zig"
 "$zig" build-obj "$TOOLCHAIN/zig/lib/compiler_rt.zig" -target "$TRIPLE" -mcpu="$ZIG_CPU" -O ReleaseSmall -fstrip \
-    -fno-stack-check -fsingle-threaded -ffunction-sections -fdata-sections -fno-unwind-tables \
+    -fPIC -fno-stack-check -fsingle-threaded -ffunction-sections -fdata-sections -fno-unwind-tables \
     -femit-bin="$WORK/compiler_rt.o"
 "$zig" ar rcsD "$OUT/lib/libcompiler_rt.a" "$WORK/compiler_rt.o"
 

@@ -29,6 +29,8 @@ local = "leaks"
 version = "1.0"
 date = 2026-01-01
 licence = "0BSD"
+[unhardened]
+pie = "it has no C library, whose start would relocate it"
 """
 VARIANT = """
 [variants.{name}]

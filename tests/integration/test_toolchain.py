@@ -51,19 +51,23 @@ def test_the_compiler_has_no_cache_of_its_own(tmp_path: Path, target: Target) ->
     assert made == ["a", "a.c", "a.o"]
 
 
+@pytest.mark.parametrize(("linkage", "start"), [("-static-pie", "rcrt1.o"), ("-no-pie", "crt1.o")])
 @pytest.mark.parametrize("target", list(Target), ids=str)
-def test_only_the_sysroot_is_looked_through_for_libraries(tmp_path: Path, target: Target) -> None:
+def test_only_the_sysroot_is_looked_through_for_libraries(
+    tmp_path: Path, target: Target, linkage: str, start: str
+) -> None:
     toolchain, sysroot = tmp_path / "toolchain", tmp_path / "sysroot"
     for inside, path in Toolchain.installed(HERE).parts():
         (toolchain / inside).parent.mkdir(parents=True, exist_ok=True)
         (toolchain / inside).symlink_to(path)
     (sysroot / "lib").mkdir(parents=True)
-    for name in ("crt1.o", "crti.o", "crtn.o", "libc.a", "libcompiler_rt.a", "one.o"):
+    for name in ("crt1.o", "rcrt1.o", "crti.o", "crtn.o", "libc.a", "libcompiler_rt.a", "one.o"):
         (sysroot / "lib" / name).touch()
     settings = {
         "TOOLCHAIN": str(toolchain),
         "SYSROOT": str(sysroot),
         "CLANG_TARGET": target.machine.clang,
+        "LINKAGE": linkage,
     }
     done = subprocess.run(
         [toolchain / "bin/cc", "-###", sysroot / "lib/one.o", "-lresolv", "-o", "one"],
@@ -80,5 +84,6 @@ def test_only_the_sysroot_is_looked_through_for_libraries(tmp_path: Path, target
         directories
     )
     named = {Path(word).resolve() for word in words[1:] if word.startswith("/")}
-    assert {sysroot / "lib/libc.a", sysroot / "lib/crt1.o"} <= named
+    assert {sysroot / "lib/libc.a", sysroot / "lib" / start} <= named
+    assert len({path.name for path in named} & {"crt1.o", "rcrt1.o"}) == 1
     assert all(path.is_relative_to(sysroot) for path in named), named

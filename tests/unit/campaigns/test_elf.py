@@ -11,7 +11,14 @@ def test_the_judge_knows_what_a_kernel_would_load() -> None:
     files = fixtures()
     assert badly_loaded(files["interpreter-no-needed"]) == "an interpreter"
     assert badly_loaded(files["rwx-segment"]) == "memory that is writable and executable"
-    for name in ("good-amd64", "good-386", "good-arm64", "good-s390x", "good-amd64-static-pie"):
+    for name in (
+        "good-amd64",
+        "good-386",
+        "good-arm64",
+        "good-s390x",
+        "good-amd64-static-pie",
+        "good-386-static-pie",
+    ):
         assert badly_loaded(files[name]) == "", name
 
 

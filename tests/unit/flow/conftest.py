@@ -26,7 +26,7 @@ from tests.fakes import (
 from tests.fixtures.make_elf import DIRECTORY
 
 FINE = RunResult(0, "hello 2.0 and hello 1.0\n", "")
-GOOD = (DIRECTORY / "good-amd64").read_bytes()
+GOOD = (DIRECTORY / "good-amd64-static-pie").read_bytes()
 PACKED = (DIRECTORY / "packed").read_bytes()
 
 

@@ -18,7 +18,7 @@ from tests.fixtures.make_elf import DIRECTORY
 from tests.unit.flow.conftest import GOOD, PACKED, FakeEnvironment, Harness, hello
 from verify.smoke import Smoke
 
-UNSTRIPPED = (DIRECTORY / "unstripped").read_bytes()
+UNSTRIPPED = (DIRECTORY / "unstripped-static-pie").read_bytes()
 PLAIN, UPX = "hello-plain-2.0-linux-amd64", "hello-plain-2.0-linux-amd64.upx"
 
 
@@ -100,7 +100,7 @@ def test_a_packed_file_that_is_refused_leaves_the_plain_one(harness: Harness) ->
 
 
 def test_a_packed_file_that_unpacks_to_something_else_is_refused(harness: Harness) -> None:
-    other = (DIRECTORY / "good-run-time-paths").read_bytes()
+    other = (DIRECTORY / "good-run-time-paths-static-pie").read_bytes()
     script = bad("hello-plain-2.0-linux-amd64-pack", name="unpacked", data=other)
     harness.engine.script = script  # type: ignore[assignment]
     with pytest.raises(VerdictError, match="does not give back what was packed"):

@@ -18,7 +18,7 @@ from tests.unit.flow.conftest import PACKED, FakeEnvironment, Harness, hello
 from verify.smoke import Smoke
 
 FILES = {
-    target.slug: (DIRECTORY / f"good-{target.slug.removeprefix('linux-')}").read_bytes()
+    target.slug: (DIRECTORY / f"good-{target.slug.removeprefix('linux-')}-static-pie").read_bytes()
     for target in (Target.AMD64, Target.ARM64, Target.I386, Target.S390X)
 }
 

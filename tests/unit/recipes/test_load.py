@@ -8,9 +8,10 @@ from pysequoia import Cert
 from core.errors import RecipeError, UsageError
 from core.target import Target
 from recipes.load import HERE, find_product, list_products, load_recipe, load_recipes
-from recipes.model import RecipeKind
+from recipes.model import Hardening, Linkage, RecipeKind
 from tests.fakes import World, small_world
 
+WHY = 'pie = "it is of the stone age"'
 SHIPPED = sorted(path.parent.name for path in HERE.glob("*/recipe.toml"))
 
 
@@ -74,6 +75,27 @@ def test_memory_is_written_in_megabytes_and_gigabytes(world: World) -> None:
     assert recipes["musl"].variants[0].memory == 0
 
 
+def test_programs_are_position_independent_unless_the_recipe_says_why_not(world: World) -> None:
+    before = world.load()["hello"]
+    assert before.unhardened == {}
+    assert {v.expect.linkage for v in before.variants if v.expect} == {Linkage.STATIC_PIE}
+    world.edit(
+        "hello", "[variants.plain.switches]", f"[unhardened]\n{WHY}\n[variants.plain.switches]"
+    )
+    after = world.load()["hello"]
+    assert after.unhardened == {Hardening.PIE: "it is of the stone age"}
+    assert {v.expect.linkage for v in after.variants if v.expect} == {Linkage.STATIC}
+    world.edit("hello", "max_size = 100_000", 'max_size = 100_000\nlinkage = "static-pie"')
+    assert "'linkage' is 'static-pie', and what is built is 'static'" in refusal(world)
+
+
+def test_shipped_programs_are_hardened() -> None:
+    for product in list_products(load_recipes()):
+        assert product.recipe.unhardened == {}
+        assert product.variant.expect
+        assert product.variant.expect.linkage is Linkage.STATIC_PIE
+
+
 BROKEN = {
     "unknown key": ('pack = "nrv"', 'pakc = "nrv"', "unknown key 'pakc'. Perhaps you meant 'pack'"),
     "unknown key of a release": (
@@ -134,6 +156,26 @@ BROKEN = {
         "max_size = 100_000",
         'max_size = 100_000\nlinkage = "static-pei"',
         "Perhaps you meant 'static-pie'",
+    ),
+    "fixed address without a reason": (
+        "max_size = 100_000",
+        'max_size = 100_000\nlinkage = "static"',
+        "'linkage' is 'static', and what is built is 'static-pie'",
+    ),
+    "unknown hardening": (
+        "[variants.plain.switches]",
+        '[unhardened]\nstack-protecter = "too large"\n[variants.plain.switches]',
+        "Perhaps you meant 'stack-protector'",
+    ),
+    "unhardened for no reason": (
+        "[variants.plain.switches]",
+        '[unhardened]\nrelro = " "\n[variants.plain.switches]',
+        "'unhardened.relro' must say why",
+    ),
+    "unhardened by a list": (
+        "[variants.plain.switches]",
+        "[unhardened]\nrelro = []\n[variants.plain.switches]",
+        "'unhardened.relro' must be a string",
     ),
     "unknown need": ('needs = ["musl"]', 'needs = ["muls"]', "Perhaps you meant 'musl'"),
     "embeds what it does not need": (

@@ -6,7 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.make_elf import DIRECTORY, GOOD, Load
+from tests.fixtures.make_elf import (
+    AMD64,
+    ARM64,
+    DIRECTORY,
+    GOOD,
+    I386,
+    PIE,
+    S390X,
+    Load,
+    Machine,
+    R,
+    X,
+)
 from verify.build_paths import MAX_FOUND
 from verify.elf_file import MAX_FILE_SIZE, MalformedElfError, NotElfError
 from verify.facts import ElfFacts, Packing, read_facts
@@ -57,6 +69,72 @@ def test_a_dynamic_file_is_seen_as_such_without_section_headers() -> None:
 )
 def test_static_pie_is_neither_fixed_nor_dynamic_nor_a_library(name: str, static_pie: bool) -> None:
     assert facts_of(name).is_static_pie is static_pie
+
+
+@pytest.mark.parametrize(
+    ("entry", "now"),
+    [
+        ((24, 0), True),  # DT_BIND_NOW
+        ((30, 8), True),  # DT_FLAGS: DF_BIND_NOW
+        ((30, 4), False),  # DF_TEXTREL
+        ((0x6FFFFFFB, 0x08000001), True),  # DT_FLAGS_1: DF_1_NOW and DF_1_PIE
+        ((0x6FFFFFFB, 0x08000000), False),
+    ],
+)
+def test_immediate_binding_is_any_of_its_three_marks(
+    tmp_path: Path, entry: tuple[int, int], now: bool
+) -> None:
+    (tmp_path / "program").write_bytes(replace(PIE, dynamic=(entry,)).build())
+    assert read_facts(tmp_path / "program").bind_now is now
+
+
+PPC64 = replace(ARM64, number=21)
+GUARDED: dict[str, tuple[Machine, bytes, bytes]] = {
+    # One instruction that reads the guard, and one that differs from it by its place only.
+    "mov rax": (AMD64, b"\x64\x48\x8b\x04\x25\x28\0\0\0", b"\x64\x48\x8b\x04\x25\x30\0\0\0"),
+    "cmp r15": (AMD64, b"\x64\x4c\x3b\x3c\x25\x28\0\0\0", b"\x65\x4c\x3b\x3c\x25\x28\0\0\0"),
+    "mov eax": (I386, b"\x65\xa1\x14\0\0\0", b"\x65\xa1\x10\0\0\0"),
+    "cmp ecx": (I386, b"\x65\x3b\x0d\x14\0\0\0", b"\x64\x3b\x0d\x14\0\0\0"),
+    "ld 3": (PPC64, bytes.fromhex("f08f6de8"), bytes.fromhex("f08f6cf8")),
+    "ld 31": (PPC64, bytes.fromhex("f08fedeb"), bytes.fromhex("f48fedeb")),
+    "lg %r2,40(%r1)": (
+        S390X,
+        bytes.fromhex("b24f0011 e32010280004"),
+        bytes.fromhex("b24f0011 e32010200004"),
+    ),
+    "cg %r3,40(%r4)": (
+        S390X,
+        bytes.fromhex("b24f0041 e33040280020"),
+        bytes.fromhex("b24f0041 e33010280020"),
+    ),
+}
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+@pytest.mark.parametrize("name", GUARDED)
+def test_reads_of_the_stack_guard_are_counted(tmp_path: Path, name: str, count: int) -> None:
+    machine, read, other = GUARDED[name]
+    code = (b"\0" * 8 + read + other) * count + other
+    for flags, expected in ((R | X, count), (R, 0)):  # code is what can be executed
+        program = replace(GOOD, machine=machine, strings=code, text_flags=flags)
+        (tmp_path / "program").write_bytes(program.build())
+        assert read_facts(tmp_path / "program").guard_reads == expected
+
+
+def test_a_stack_guard_is_found_once_wherever_the_window_ends(tmp_path: Path) -> None:
+    read = GUARDED["mov rax"][1]
+    for shift in range(-12, 4):
+        start = WINDOW - len(replace(GOOD, sections=False).build()) + shift
+        program = replace(GOOD, sections=False, strings=b"\0" * start + read)
+        overlapping = Load(offset=0, vaddr=0x900000, file_size=WINDOW, mem_size=WINDOW, flags=R | X)
+        for loads in ((), (overlapping,)):
+            (tmp_path / "program").write_bytes(replace(program, loads=loads).build())
+            assert read_facts(tmp_path / "program").guard_reads == 1
+
+
+def test_whether_there_are_stack_guards_is_unknown_where_they_are_variables() -> None:
+    assert facts_of("good-arm64").guard_reads is None
+    assert facts_of("good-amd64").guard_reads == 0
 
 
 def test_a_stack_that_nobody_spoke_of_is_unknown() -> None:

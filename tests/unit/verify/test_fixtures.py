@@ -17,6 +17,10 @@ NATIVE = {
     "good-386": Target.I386,
     "good-arm64": Target.ARM64,
     "good-s390x": Target.S390X,
+    "good-386-static-pie": Target.I386,
+    "good-arm64-static-pie": Target.ARM64,
+    "good-s390x-static-pie": Target.S390X,
+    "good-run-time-paths-static-pie": Target.AMD64,
     "packed": Target.AMD64,
 }
 
