@@ -298,6 +298,10 @@ def unsupported(
     return next(filter(None, (unsupported(*need, target, recipes) for need in needs if need)), "")
 
 
+PACKED = ".upx"
+"""How the name of a packed file ends, behind that of the plain one."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Product:
     """What a user can ask for: a program, one of its variants that are not native."""
@@ -313,5 +317,5 @@ class Product:
     def file_name(self, release: str, target: Target, *, packed: bool) -> PurePosixPath:
         """The artifact's path below ``artifacts/``: part of the contract."""
         slug = self.name.replace(":", "-")
-        suffix = ".upx" if packed else ""
+        suffix = PACKED if packed else ""
         return PurePosixPath("files") / f"{slug}-{release}-{target.slug}{suffix}"
