@@ -18,7 +18,7 @@ config="-D_LIBCPP_ABI_VERSION=1 -D_LIBCPP_ABI_NAMESPACE=__1 -D_LIBCPP_HAS_MUSL_L
 cxx="$flags -nostdinc++ -I$zig/libcxx/include -I$zig/libcxxabi/include -I$zig/libunwind/include $config"
 # What UPX's CMakeLists.txt sets. Its unit tests (doctest) are left out: they are a third of its compile time.
 careful="-fno-delete-null-pointer-checks -fno-strict-aliasing -fno-strict-overflow -funsigned-char -fno-tree-vectorize"
-upx="-O1 -std=gnu++17 $cxx $careful -DDOCTEST_CONFIG_DISABLE -DUSE_UTIMENSAT=1 -I$SRC/src -I$SRC/vendor"
+upx="-std=gnu++17 $cxx $careful -DDOCTEST_CONFIG_DISABLE -DUSE_UTIMENSAT=1 -I$SRC/src -I$SRC/vendor"
 
 rule() { # name, command
     echo "rule $1"
@@ -33,10 +33,12 @@ compile() { # rule, source, what it waits for
 }
 cd "$SRC"
 {
-    rule header "cc -x c++-header $upx -c \$in -o \$out"
-    rule upx "cc $upx -c \$in -o \$out"
-    rule upx_header "cc $upx -include-pch conf.pch -c \$in -o \$out"
-    rule ucl "cc -O2 $flags $careful -I$SRC/vendor/ucl/include -I$SRC/vendor/ucl -c \$in -o \$out" # it does the packing
+    # What packs is optimised. All else takes longer to optimise than it ever runs.
+    rule ucl "cc -O2 $flags $careful -I$SRC/vendor/ucl/include -I$SRC/vendor/ucl -c \$in -o \$out"
+    rule packing "cc -O2 $upx -c \$in -o \$out"
+    rule header "cc -O0 -x c++-header $upx -c \$in -o \$out"
+    rule upx "cc -O0 $upx -c \$in -o \$out"
+    rule upx_header "cc -O0 $upx -include-pch conf.pch -c \$in -o \$out"
     rule zlib "cc -O1 $flags $careful -DHAVE_VSNPRINTF=1 -DHAVE_UNISTD_H=1 -c \$in -o \$out"
     rule libcxx "cc -O1 -std=c++23 $cxx -fvisibility=hidden -D_LIBCPP_BUILDING_LIBRARY -DLIBCXX_BUILDING_LIBCXXABI
         -D_LIBCXXABI_BUILDING_LIBRARY -DLIBCXXABI_NON_DEMANGLING_TERMINATE -I$zig/libcxx/src -c \$in -o \$out"
@@ -48,9 +50,14 @@ cd "$SRC"
     # All that the files share is read once, but for those that say something to it before.
     echo "build conf.pch: header $SRC/src/conf.h"
     for file in "$SRC"/src/*.cpp "$SRC"/src/[cfu]*/*.cpp; do
-        if [ -n "$(sed -n '/#include.*conf\.h"/q; /^#define/p' "$file")" ]; then compile upx "$file"; else
-            compile upx_header "$file" conf.pch
-        fi
+        case $file in
+        */compress_lzma.cpp | */filter_impl.cpp) compile packing "$file" ;;
+        *)
+            if [ -n "$(sed -n '/#include.*conf\.h"/q; /^#define/p' "$file")" ]; then compile upx "$file"; else
+                compile upx_header "$file" conf.pch
+            fi
+            ;;
+        esac
     done
     for file in "$SRC"/vendor/ucl/src/*.c; do compile ucl "$file"; done
     for file in "$SRC"/vendor/zlib/*.c; do compile zlib "$file"; done
