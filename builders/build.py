@@ -271,7 +271,14 @@ class StepRunner:
             return
         archive = self._blob(source.sha256, f"The source {source.filename}")
         where = scratch / "source"
-        top = unpack(archive, where, epoch=epoch, label=source.filename, cancel=self.cancel)
+        top = unpack(
+            archive,
+            where,
+            epoch=epoch,
+            unused=step.recipe.unused,
+            label=source.filename,
+            cancel=self.cancel,
+        )
         sandbox.put(top, PurePosixPath("src"), move=True)
 
     def _blob(self, sha256: str, what: str) -> Path:

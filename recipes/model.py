@@ -241,6 +241,8 @@ class Recipe:
     """Never empty: a recipe without variants has one nameless one."""
     local: Path | None
     """The directory of this project that is the source, instead of a download."""
+    unused: tuple[str, ...] = ()
+    """Directories at the top of the source that no step needs: they are not unpacked."""
     checks: bool = False
     """True when ``checks.sh`` answers the platform questions once for all variants."""
     pack: PackMethod = PackMethod.NONE
