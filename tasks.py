@@ -82,6 +82,7 @@ def _refuse_unless(good: object, message: str = "") -> None:
     jobs="steps at a time (default: one per CPU core)",
     offline="fetch nothing from the network",
     exact="only the newest release, or the one named, will do",
+    no_pack="make only plain files, and no UPX to pack them with",
     rebuild="look at no cached result of these products",
     rebuild_and_compare="build again elsewhere, compare byte for byte; exit code 1 when a file differs",
     timings="write a trace of every step for ui.perfetto.dev: --timings=FILE (default: artifacts/timings.json)",
@@ -94,6 +95,7 @@ def build(
     jobs: str = "",
     offline: bool = False,
     exact: bool = False,
+    no_pack: bool = False,
     rebuild: bool = False,
     rebuild_and_compare: bool = False,
     timings: str | bool = "",
@@ -107,6 +109,7 @@ def build(
         everywhere=target == ALL,
         exact=exact,
         rebuild=rebuild,
+        pack=not no_pack,
     )
     with command(
         timings=timings, engine=engine, jobs=jobs, offline=offline, recipes=recipes

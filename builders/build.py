@@ -248,19 +248,19 @@ class StepRunner:
         directories = scratch / "directories"
         for name in ("work", "out"):
             (directories / name).mkdir(parents=True)
-            sandbox.put(directories / name, PurePosixPath(name))
+            sandbox.put(directories / name, PurePosixPath(name), move=True)
         if step.stage is Stage.PACK:
             sandbox.put(PACK_SCRIPT.parent, PurePosixPath("recipe"))
         else:
             # Without what is no part of the key; see `Recipe.files`.
             unkeyed = shutil.ignore_patterns(*NOT_IN_KEY)
             shutil.copytree(step.recipe.directory, scratch / "recipe", ignore=unkeyed)
-            sandbox.put(scratch / "recipe", PurePosixPath("recipe"))
+            sandbox.put(scratch / "recipe", PurePosixPath("recipe"), move=True)
             self._put_source(step, sandbox, scratch)
         for name, outcome in inputs.items():
             directory = need_directory(name)
             unpack_tree(self._blob(outcome.output, f"What '{name}' made"), scratch / directory)
-            sandbox.put(scratch / directory, directory)
+            sandbox.put(scratch / directory, directory, move=True)
 
     def _put_source(self, step: Step, sandbox: Sandbox, scratch: Path) -> None:
         source, epoch = step.release.source, step.release.epoch
@@ -271,8 +271,15 @@ class StepRunner:
             return
         archive = self._blob(source.sha256, f"The source {source.filename}")
         where = scratch / "source"
-        top = unpack(archive, where, epoch=epoch, label=source.filename, cancel=self.cancel)
-        sandbox.put(top, PurePosixPath("src"))
+        top = unpack(
+            archive,
+            where,
+            epoch=epoch,
+            unused=step.recipe.unused,
+            label=source.filename,
+            cancel=self.cancel,
+        )
+        sandbox.put(top, PurePosixPath("src"), move=True)
 
     def _blob(self, sha256: str, what: str) -> Path:
         blob = self.cache.blob(sha256)

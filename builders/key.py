@@ -43,6 +43,8 @@ def action_key(step: Step, inputs: Mapping[str, str], toolchain: Toolchain) -> s
                 [path.relative_to(step.recipe.directory).as_posix(), _sha256(path.read_bytes())]
                 for path in step.recipe.files
             ]
+            if step.recipe.unused:
+                facts["unused"] = sorted(step.recipe.unused)
         case Stage.PACK:
             facts["method"] = step.recipe.pack
             facts["script"] = _sha256(PACK_SCRIPT.read_bytes())

@@ -67,11 +67,12 @@ def plan(
     releases: Mapping[str, Release],
     *,
     native: Target,
+    pack: bool = True,
 ) -> tuple[Goal, ...]:
     """Return what to build for each product and target.
 
-    ``releases`` says which release of each recipe, ``native`` where tools run. Raises UsageError for a
-    target that a recipe does not support, with the recipe's reason.
+    ``releases`` says which release of each recipe, ``native`` where tools run; without ``pack`` nothing is packed,
+    whatever the recipe says. Raises UsageError for a target that a recipe does not support, with the recipe's reason.
     """
 
     def build(recipe: Recipe, variant: Variant, target: Target) -> Step:
@@ -104,10 +105,11 @@ def plan(
     goals: list[Goal] = []
     for product, target in products:
         made = build(product.recipe, product.variant, target)
-        pack = None
-        if product.recipe.pack is not PackMethod.NONE and target not in product.recipe.unpackable:
+        packing = None
+        packs = pack and product.recipe.pack is not PackMethod.NONE
+        if packs and target not in product.recipe.unpackable:
             upx = recipes["upx"]
-            pack = Step(
+            packing = Step(
                 stage=Stage.PACK,
                 recipe=product.recipe,
                 release=made.release,
@@ -116,15 +118,15 @@ def plan(
                 needs=(("plain", made), ("upx", build(upx, upx.variants[0], native))),
             )
         goals.append(
-            Goal(product=product, release=made.release, target=target, build=made, pack=pack)
+            Goal(product=product, release=made.release, target=target, build=made, pack=packing)
         )
     return tuple(goals)
 
 
 def needed_recipes(
-    products: Iterable[Product], recipes: Mapping[str, Recipe]
+    products: Iterable[Product], recipes: Mapping[str, Recipe], *, pack: bool = True
 ) -> tuple[Recipe, ...]:
-    """Return every recipe that these products take part of, the packer included; by name."""
+    """Return every recipe that these products take part of, with ``pack`` the packer included; by name."""
     found: dict[str, Recipe] = {}
 
     def visit(recipe: Recipe, variant: Variant) -> None:
@@ -134,7 +136,7 @@ def needed_recipes(
 
     for product in products:
         visit(product.recipe, product.variant)
-        if product.recipe.pack is not PackMethod.NONE:
+        if pack and product.recipe.pack is not PackMethod.NONE:
             visit(recipes["upx"], recipes["upx"].variants[0])
     return tuple(found[name] for name in sorted(found))
 

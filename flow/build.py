@@ -17,7 +17,7 @@ from flow.context import STAGING, Context
 from flow.fetch import Sources, fetch_sources, select
 from flow.verification import BuildRun, problems, verify
 from publish.manifest import Artifact, write_manifest
-from recipes.model import Product, Recipe, Release, unsupported
+from recipes.model import PACKED, Product, Recipe, Release, unsupported
 
 ALL = "all"
 """What ``--target`` calls every target."""
@@ -34,6 +34,8 @@ class Request:
     """Only the newest release, or the one named, will do."""
     rebuild: bool = False
     """Look at no cached result of these products' own recipes."""
+    pack: bool = True
+    """False: only plain files, and no packer is built."""
     everywhere: bool = False
     """The targets are all there are: what a product does not support is left out, with a note."""
 
@@ -71,7 +73,7 @@ def run_steps(context: Context, request: Request) -> BuildRun:
     context.settings.choice("engine", ENGINE_NAMES)
     jobs = context.jobs
     context.sweep()
-    needed = needed_recipes(products, context.recipes)
+    needed = needed_recipes(products, context.recipes, pack=request.pack)
     sources = fetch_sources(context, needed, pins, exact=request.exact)
     goals = plan_goals(context, products, request, sources)
     rebuild = frozenset(product.recipe.name for product in products if request.rebuild)
@@ -98,7 +100,7 @@ def plan_goals(
             context.report.note(f"left out: {reason}")
         pairs = [pair for pair, reason in zip(pairs, reasons, strict=True) if not reason]
     releases = {name: release for name, (release, _) in sources.items()}
-    return plan(pairs, context.recipes, releases, native=Target.native())
+    return plan(pairs, context.recipes, releases, native=Target.native(), pack=request.pack)
 
 
 def lone_step(recipe: Recipe, release: Release) -> Step:
@@ -116,7 +118,8 @@ def lone_step(recipe: Recipe, release: Release) -> Step:
 def deliver(context: Context, artifacts: Iterable[Artifact]) -> None:
     """Copy the files out of the cache, and give them their places together with the manifest.
 
-    Whatever ends this, a file is never there without its row in the manifest; see `write_manifest`.
+    Whatever ends this, a file is never there without its row in the manifest; see `write_manifest`. A packed file that
+    is not among them goes when the plain one beside it is replaced: it is another program now.
     """
     artifacts = list(artifacts)
     staging = context.artifacts / STAGING
@@ -135,7 +138,8 @@ def deliver(context: Context, artifacts: Iterable[Artifact]) -> None:
             with staged[artifact.path].open("wb") as copy, blob.open("rb") as original:
                 shutil.copyfileobj(original, copy)
             staged[artifact.path].chmod(0o755)
-        write_manifest(context.artifacts, artifacts, staged=staged)
+        packed = {f"{path}{PACKED}" for path in staged} - {artifact.path for artifact in artifacts}
+        write_manifest(context.artifacts, artifacts, staged=staged, gone=packed)
 
 
 def _remove_empty(directory: Path) -> None:

@@ -131,11 +131,16 @@ def read_manifest(directory: Path) -> tuple[Artifact, ...]:
 
 
 def write_manifest(
-    directory: Path, artifacts: Iterable[Artifact], *, staged: Mapping[str, Path] | None = None
+    directory: Path,
+    artifacts: Iterable[Artifact],
+    *,
+    staged: Mapping[str, Path] | None = None,
+    gone: Iterable[str] = (),
 ) -> None:
     """Put ``artifacts`` into the manifest; entries of other files that are still there stay.
 
-    ``staged`` are whole files that get their places below ``directory`` now, by the path that the manifest names.
+    ``staged`` are whole files that get their places below ``directory`` now, by the path that the manifest names;
+    those of ``gone`` go, if they are there.
     A file that is there always has its row, at every moment and after a crash at any: what it takes the place of goes
     first, then comes the row, then the file. A row whose file did not come any more is mended by the next call.
     Runs at the same time wait for each other, so that none loses what another has added.
@@ -146,6 +151,8 @@ def write_manifest(
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         rows = {artifact.path: artifact for artifact in (*read_manifest(directory), *artifacts)}
+        for path in gone:
+            (directory / path).unlink(missing_ok=True)
         text = _text(
             rows[path] for path in sorted(rows) if path in staged or (directory / path).is_file()
         )

@@ -327,6 +327,11 @@ def _recipe(table: Table, directory: Path) -> Recipe:
         smoke=tuple(_smoke_test(entry, variants) for entry in table.tables("smoke", optional=True)),
         bill=_sbom(table.table("bill")) if "bill" in table.data else SbomInfo(),
     )
+    for unused in recipe.unused:
+        if unused in {"", ".", ".."} or "/" in unused:
+            table.refuse(f"unused: '{unused}' is no directory at the top of the source.")
+    if recipe.unused and recipe.local:
+        table.refuse("'unused' is for a source that is unpacked.")
     if reason := _dead_end(recipe):
         table.refuse(f"update: {reason}.")
     for script in (recipe.script, *([directory / "checks.sh"] if recipe.checks else [])):

@@ -254,6 +254,8 @@ class Recipe:
     """Never empty: a recipe without variants has one nameless one."""
     local: Path | None
     """The directory of this project that is the source, instead of a download."""
+    unused: tuple[str, ...] = ()
+    """Directories at the top of the source that no step needs: they are not unpacked."""
     checks: bool = False
     """True when ``checks.sh`` answers the platform questions once for all variants."""
     pack: PackMethod = PackMethod.NONE
@@ -313,6 +315,10 @@ def unsupported(
     return next(filter(None, (unsupported(*need, target, recipes) for need in needs if need)), "")
 
 
+PACKED = ".upx"
+"""How the name of a packed file ends, behind that of the plain one."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Product:
     """What a user can ask for: a program, one of its variants that are not native."""
@@ -328,5 +334,5 @@ class Product:
     def file_name(self, release: str, target: Target, *, packed: bool) -> PurePosixPath:
         """The artifact's path below ``artifacts/``: part of the contract."""
         slug = self.name.replace(":", "-")
-        suffix = ".upx" if packed else ""
+        suffix = PACKED if packed else ""
         return PurePosixPath("files") / f"{slug}-{release}-{target.slug}{suffix}"

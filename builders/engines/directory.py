@@ -1,5 +1,6 @@
 """What the engines without a daemon share: a sandbox that is a directory of this machine."""
 
+import errno
 import os
 import shutil
 from abc import ABC, abstractmethod
@@ -35,10 +36,12 @@ class DirectorySandbox(ABC):
     def run(self, command: Command) -> int:
         """Run once; see `builders.engines.engine.Sandbox`."""
 
-    def put(self, path: Path, inside: PurePosixPath) -> None:
+    def put(self, path: Path, inside: PurePosixPath, *, move: bool = False) -> None:
         copy = self.directory / inside
         with disk_errors(copy):
             copy.parent.mkdir(parents=True, exist_ok=True)
+            if move and _moved(path, copy):
+                return
             if path.is_dir():
                 shutil.copytree(
                     path, copy, symlinks=True, dirs_exist_ok=True, copy_function=self._copy
@@ -103,6 +106,19 @@ class DirectoryEngine(ABC):
         with fresh_directory(self.setup.scratch, self.name) as directory:
             refuse_noexec(directory)
             yield self.open(directory)
+
+
+def _moved(path: Path, place: Path) -> bool:
+    """Move, which takes no time however much it is; False where only a copy will do."""
+    if path.is_symlink() or os.path.lexists(place):
+        return False  # a copy follows the link, and adds to a directory that is there
+    try:
+        path.rename(place)
+    except OSError as error:
+        if error.errno != errno.EXDEV:  # another file system
+            raise
+        return False
+    return True
 
 
 def refuse_noexec(directory: Path, flags: Callable[[Path], int] | None = None) -> None:

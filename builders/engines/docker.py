@@ -65,7 +65,7 @@ class DockerSandbox:
         self.inputs: list[tuple[Path, PurePosixPath]] = []
         self.container: Any = None
 
-    def put(self, path: Path, inside: PurePosixPath) -> None:
+    def put(self, path: Path, inside: PurePosixPath, *, move: bool = False) -> None:
         self.inputs.append((path, inside))
 
     def run(self, command: Command) -> int:

@@ -71,8 +71,11 @@ class Sandbox(Protocol):
     usage: Usage
     """What `run` took; nothing is known before it has ended."""
 
-    def put(self, path: Path, inside: PurePosixPath) -> None:
-        """Copy a file or a directory in, to ``inside`` below the root. Before `run` only."""
+    def put(self, path: Path, inside: PurePosixPath, *, move: bool = False) -> None:
+        """Copy a file or a directory in, to ``inside`` below the root. Before `run` only.
+
+        With ``move`` the caller needs it no more: it stays until `run`, or is gone at once.
+        """
 
     def run(self, command: Command) -> int:
         """Run once and return the exit code. Raises Cancelled or StepError (deadline, limits)."""

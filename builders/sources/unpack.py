@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import assert_never
@@ -36,6 +36,7 @@ def unpack(
     max_bytes: int = MAX_BYTES,
     max_files: int = MAX_FILES,
     epoch: int | None = None,
+    unused: Collection[str] = (),
     label: str = "",
     cancel: CancelToken | None = None,
 ) -> Path:
@@ -44,7 +45,7 @@ def unpack(
     The top is the one directory that the archive consists of, or ``into`` when it is not so. Modes
     become 0755 and 0644; times are the archive's, or ``epoch`` (seconds since 1970) for all.
     ``into`` must not exist, or be empty; its parent must exist. ``label`` names the archive in
-    messages.
+    messages. Directories of the top that ``unused`` names are left out; the archive must then have one top.
 
     Raises Cancelled soon after ``cancel`` is set, and leaves nothing behind.
 
@@ -55,7 +56,7 @@ def unpack(
     with disk_errors(into):
         scratch = Path(tempfile.mkdtemp(prefix=f".{into.name}-", dir=into.parent))
     try:
-        tree = _Tree(scratch, max_bytes=max_bytes, max_files=max_files, epoch=epoch)
+        tree = _Tree(scratch, max_bytes=max_bytes, max_files=max_files, epoch=epoch, unused=unused)
         max_read = max_bytes + OVERHEAD * (max_files + 1)
         try:
             with disk_errors(scratch), members(archive, max_read=max_read) as found:
@@ -90,12 +91,22 @@ def _until(
 class _Tree:
     """What has been unpacked so far, and what that forbids from now on."""
 
-    def __init__(self, root: Path, *, max_bytes: int, max_files: int, epoch: int | None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        max_bytes: int,
+        max_files: int,
+        epoch: int | None,
+        unused: Collection[str] = (),
+    ) -> None:
         self._root = root
         self._left = max_bytes
         self._max_bytes = max_bytes
         self._max_files = max_files
         self._epoch = epoch
+        self._unused = frozenset(unused)
+        self._top = ""
         # By paths as text: as objects, deep ones take far longer to make, to hash and to go up from.
         self._kinds: dict[str, MemberKind] = {}
         self._times: dict[str, int] = {}
@@ -107,6 +118,8 @@ class _Tree:
             path = _path(member.name)
             if number > self._max_files:
                 raise _refused(path, f"is one too many: more than {self._max_files} came before")
+            if self._leaves_out(path) and member.kind is not MemberKind.OTHER:
+                continue
             self._times[path] = member.mtime
             self._directory(_parent(path))
             match member.kind:
@@ -127,6 +140,16 @@ class _Tree:
                     assert_never(member.kind)
         self._link()
         self._set_times()
+
+    def _leaves_out(self, path: str) -> bool:
+        """Whether nobody needs a member. What leads there by a hard link is refused as if it had never come."""
+        if not self._unused or not path:
+            return False
+        top, *below = path.split("/", 2)
+        self._top = self._top or top
+        if top != self._top:
+            raise _refused(path, f"lies beside '{self._top}', of which parts are left out")
+        return bool(below) and below[0] in self._unused
 
     def _declare(self, path: str, kind: MemberKind) -> None:
         if not path:

@@ -1,9 +1,12 @@
 """The script ``inv``: from any directory, and on machines that lack something."""
 
+import ast
 import filecmp
 import os
+import re
 import shutil
 import subprocess
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -25,6 +28,17 @@ case $* in
 *) exit 99 ;;
 esac
 """
+LOCKED = {"requirements.txt": "installed.txt", "requirements-test.txt": "installed-test.txt"}
+"""The locked requirements, and what in the environment says that they are installed."""
+RECORDING = """#!/bin/sh
+case $* in
+*version_info* | *"import venv"*) exit 0 ;;
+"-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+"-m pip "*) while [ "$1" != -r ]; do shift; done && basename "$2" >>"${0%/bin/python}/pip" ;;
+*) shift && echo "$@" ;;
+esac
+"""
+"""A Python whose pip writes down what it was to install."""
 NO_NETWORK = """#!/bin/sh
 case $* in
 *version_info* | *"import venv"*) exit 0 ;;
@@ -54,7 +68,7 @@ def bare(tmp_path: Path) -> Path:
     """A checkout without an environment."""
     directory = tmp_path / "a check out"
     directory.mkdir()
-    for name in ("inv", "requirements.txt"):
+    for name in ("inv", *LOCKED):
         shutil.copy(ROOT / name, directory / name)
     return directory
 
@@ -100,6 +114,86 @@ def test_a_ready_environment_is_used_as_it_is(bare: Path) -> None:
     python.rename(bare / ".venv" / "bin" / "python")
     done = call(bare / "inv", "build", "two words", cwd=bare.parent)
     assert done.stdout.splitlines() == [str(bare / "tasks.py"), "build", "two words"]
+
+
+def installed(bare: Path) -> list[str]:
+    """What the recording pip was asked for, in this environment."""
+    return (bare / ".venv" / "pip").read_text("utf-8").split()
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["build", "curl:http"], ["requirements.txt"]),
+        (["build", "test"], ["requirements.txt"]),
+        (["--list"], ["requirements.txt"]),
+        ([], ["requirements.txt"]),
+        (["test", "--fast"], list(LOCKED)),
+        (["--debug", "check"], list(LOCKED)),
+    ],
+)
+def test_only_tests_and_checks_install_what_they_need(
+    words: list[str], wanted: list[str], bare: Path
+) -> None:
+    python = fake(bare.parent, RECORDING)
+    for _ in range(2):  # the second time, all is there
+        done = call(bare / "inv", *words, cwd=bare, FROMSCRATCH_PYTHON=python)
+        assert (done.returncode, done.stdout.split()) == (0, words)
+        assert installed(bare) == wanted
+
+
+def test_what_tests_need_comes_on_top_of_what_is_there(bare: Path) -> None:
+    python = fake(bare.parent, RECORDING)
+    for command in ("build", "test", "build"):
+        call(bare / "inv", command, cwd=bare, FROMSCRATCH_PYTHON=python)
+    assert installed(bare) == list(LOCKED)
+
+
+@pytest.mark.parametrize("moved", LOCKED)
+def test_a_lock_that_moved_begins_anew(moved: str, bare: Path) -> None:
+    python = fake(bare.parent, RECORDING)
+    call(bare / "inv", "test", cwd=bare, FROMSCRATCH_PYTHON=python)
+    (bare / moved).write_text("moved==1\n", "utf-8")
+    call(bare / "inv", "test", cwd=bare, FROMSCRATCH_PYTHON=python)
+    assert installed(bare) == list(LOCKED)  # of the new environment
+
+
+def test_the_two_locks_agree_and_know_hashes_of_everything() -> None:
+    versions: dict[str, str] = {}
+    for name in LOCKED:
+        for line in (ROOT / name).read_text("utf-8").replace("\\\n", " ").splitlines():
+            if line and not line.lstrip().startswith("#"):
+                package, _, version = line.split()[0].partition("==")
+                assert "--hash=sha256:" in line
+                assert versions.setdefault(package, version) == version
+
+
+def test_a_build_needs_nothing_that_only_tests_install() -> None:
+    """Every package that a room of ours imports is among the requirements of all commands."""
+    ours = {path.name.removesuffix(".py") for path in ROOT.iterdir()}
+    lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    locked = {line.partition("==")[0] for line in lines if "==" in line}
+    distributions = packages_distributions()
+    rooms = [path for path in ROOT.iterdir() if path.name not in {".venv", "tests", "artifacts"}]
+    files = [file for room in rooms for file in [room, *room.rglob("*.py")] if file.suffix == ".py"]
+    assert ROOT / "tasks.py" in files
+    seen = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            match node:
+                case ast.Import(names=names):
+                    modules = [alias.name for alias in names]
+                case ast.ImportFrom(module=str(module), level=0):
+                    modules = [module]
+                case _:
+                    continue
+            for top in {module.partition(".")[0] for module in modules} & set(distributions):
+                if top not in ours:
+                    seen.add(top)
+                    assert locked & {
+                        re.sub("[-_.]+", "-", name).lower() for name in distributions[top]
+                    }, (file, top)
+    assert {"requests", "elftools", "cryptography", "trustme"} <= seen
 
 
 def test_it_works_from_another_directory_and_through_a_link(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """Sandboxes for real: small shell commands in each backend that works here, and on the bare machine."""
 
 import os
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -174,6 +175,68 @@ def test_a_run_that_is_over_copies_nothing_more(
         with pytest.raises(Cancelled):
             sandbox.get(PurePosixPath("out"), tmp_path / "made")
     assert list((tmp_path / "boxes").iterdir()) == []
+
+
+def make_tree(directory: Path) -> Path:
+    """A directory with a program, a link, an old file and an empty folder."""
+    (directory / "sub" / "empty").mkdir(parents=True)
+    (directory / "program").write_text("#!/bin/sh\n", "utf-8")
+    (directory / "program").chmod(0o755)
+    (directory / "sub" / "link").symlink_to("../program")
+    os.utime(directory / "program", (5, 5))
+    return directory
+
+
+def look(directory: Path) -> dict[str, tuple[int, int]]:
+    """Mode of everything in a directory, and the time of each file."""
+    return {
+        str(path.relative_to(directory)): (
+            path.lstat().st_mode,
+            0 if path.is_dir() else int(path.stat().st_mtime),
+        )
+        for path in sorted(directory.rglob("*"))
+    }
+
+
+@pytest.mark.parametrize("move", [False, True])
+def test_what_is_moved_in_looks_like_what_is_copied_in(
+    move: bool, setup: EngineSetup, tmp_path: Path
+) -> None:
+    tree = make_tree(tmp_path / "tree")
+    expected = look(tree)
+    with HostEngine(setup).sandbox() as sandbox:
+        sandbox.put(tree, PurePosixPath("deep/src"), move=move)
+        assert look(sandbox.directory / "deep/src") == expected
+    assert tree.exists() is not move
+
+
+def test_what_cannot_be_moved_is_copied(
+    setup: EngineSetup, tmp_path: Path, elsewhere: Path
+) -> None:
+    """What adds to a directory, what comes by a link, and what lies on another file system."""
+    link = tmp_path / "link"
+    link.symlink_to(make_tree(tmp_path / "tree"))
+    far = make_tree(elsewhere / "tree")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "added").touch()
+    with HostEngine(setup).sandbox() as sandbox:
+        for number, path in enumerate((link, far)):
+            inside = PurePosixPath(f"src{number}")
+            sandbox.put(path, inside, move=True)
+            assert look(sandbox.directory / inside) == look(path)
+            assert not (sandbox.directory / inside).is_symlink()
+            sandbox.put(tmp_path / "more", inside, move=True)
+            assert look(path).items() < look(sandbox.directory / inside).items()
+
+
+@pytest.fixture
+def elsewhere(setup: EngineSetup) -> Iterator[Path]:
+    """A directory of another file system than the sandboxes' own."""
+    shared = Path("/dev/shm")
+    if not shared.is_dir() or shared.stat().st_dev == setup.scratch.parent.stat().st_dev:
+        pytest.skip("there is no other file system here")
+    with tempfile.TemporaryDirectory(dir=shared) as name:
+        yield Path(name)
 
 
 def test_the_host_lends_a_directory_and_says_where(host: Shell, tmp_path: Path) -> None:

@@ -98,9 +98,16 @@ class Harness:
         )
 
     def build(
-        self, *products: str, exact: bool = False, rebuild: bool = False, **flags: str
+        self,
+        *products: str,
+        exact: bool = False,
+        rebuild: bool = False,
+        pack: bool = True,
+        **flags: str,
     ) -> list[Artifact]:
-        request = Request(products=products, targets=(Target.AMD64,), exact=exact, rebuild=rebuild)
+        request = Request(
+            products=products, targets=(Target.AMD64,), exact=exact, rebuild=rebuild, pack=pack
+        )
         return build(self.context(**flags), request)
 
     def files(self) -> list[str]:

@@ -16,6 +16,7 @@ from flow.build import Request, build
 from tests.fakes import Running, deep
 from tests.fixtures.make_elf import DIRECTORY
 from tests.unit.flow.conftest import GOOD, PACKED, FakeEnvironment, Harness, hello
+from tests.unit.flow.test_sources import gone
 from verify.smoke import Smoke
 
 UNSTRIPPED = (DIRECTORY / "unstripped-static-pie").read_bytes()
@@ -186,6 +187,26 @@ def test_rebuild_makes_the_named_products_again(harness: Harness) -> None:
         "hello-plain-2.0-linux-amd64",
         "hello-plain-2.0-linux-amd64-pack",
     ]
+
+
+def test_without_packing_there_is_no_packer_either(harness: Harness) -> None:
+    gone(harness, "1.0", "upx")  # not even fetched
+    (plain,) = harness.build(pack=False)
+    assert not plain.packed
+    assert harness.files() == [PLAIN]
+    assert not [step for step in harness.engine.ran if step.endswith("pack") or "upx" in step]
+    assert [entry["path"] for entry in manifest(harness)] == [f"files/{PLAIN}"]
+
+
+def test_without_packing_a_packed_file_stays_as_long_as_its_plain_one(harness: Harness) -> None:
+    harness.build()
+    harness.build(pack=False)
+    assert harness.files() == [PLAIN, UPX]
+    other = (DIRECTORY / "good-no-sections").read_bytes()
+    harness.engine.script = bad("hello-plain-2.0-linux-amd64", data=other)  # type: ignore[assignment]
+    harness.build("hello:plain", pack=False, rebuild=True)
+    assert harness.files() == [PLAIN]
+    assert [entry["path"] for entry in manifest(harness)] == [f"files/{PLAIN}"]
 
 
 def test_no_product_means_the_default_ones(harness: Harness) -> None:

@@ -84,6 +84,14 @@ def test_a_common_switch_changes_all_variants_but_not_the_shared_checks(
     assert difference.changed() == {"hello:plain 2.0", "hello:secure 2.0"}
 
 
+def test_what_is_not_unpacked_changes_what_is_made_of_the_rest(
+    world: World, toolchain: Toolchain
+) -> None:
+    difference = Difference(world, toolchain)
+    world.edit("hello", "checks = true", 'checks = true\nunused = ["docs"]')
+    assert difference.changed() == {"hello 2.0 checks", "hello:plain 2.0", "hello:secure 2.0"}
+
+
 @pytest.mark.parametrize("name", ["build.sh", "patches/fix.patch", "config.h"])
 def test_a_file_of_a_recipe_changes_its_own_steps_only(
     world: World, toolchain: Toolchain, name: str

@@ -118,6 +118,8 @@ BROKEN = {
         "max_size = 100_000\nprotocol = []",
         "unknown key 'protocol'. Perhaps you meant 'protocols'",
     ),
+    "unused below": ("checks = true", 'unused = ["a/b"]', "'a/b' is no directory at the top"),
+    "unused above": ("checks = true", 'unused = [".."]', "'..' is no directory at the top"),
     "no sha256": ("sha256 =", "md5 =", "'sha256' is missing"),
     "short sha256": ('sha256 = "', 'sha256 = "abc" # ', "sha256 must be 64 lower-case hex digits"),
     "no size": ("size = ", "length = ", "'size' is missing"),

@@ -131,6 +131,41 @@ def test_several_tops(tmp_path: Path) -> None:
     assert tree(tmp_path / "out") == {"a": b"1", "b": b"2"}
 
 
+def test_unused_directories_of_the_top_are_left_out(tmp_path: Path) -> None:
+    archive = stored(
+        tmp_path,
+        tar(
+            *(directory(name) for name in ("c", "c/tests", "c/lib", "c/lib/tests")),
+            *(entry(f"c/{name}", b"1") for name in ("tests/a", "docs/deep/b", "lib/tests/c")),
+            *(entry(f"c/{name}", b"2") for name in ("tests.c", "docs.h")),
+            link("c/lib/man", "../docs/deep/b"),
+        ),
+    )
+    top = unpack(archive, tmp_path / "out", unused=["docs", "tests"])
+    assert top.name == "c"
+    assert tree(top) == {"lib/tests/c": b"1", "tests.c": b"2", "docs.h": b"2"}
+    assert sorted(path.name for path in top.iterdir()) == ["docs.h", "lib", "tests.c"]
+
+
+LEFT_OUT = {
+    "a hard link to it": [entry("c/docs/a", b"x"), link("c/b", "c/docs/a", tarfile.LNKTYPE)],
+    "two tops": [entry("c/a", b"x"), entry("d/docs/a", b"x")],
+    "a way out": [entry("c/a", b"x"), entry("c/docs/../../../a", b"x")],
+    "a device in it": [entry("c/a", b"x"), entry("c/docs/a", type=tarfile.CHRTYPE)],
+}
+"""Archives that are refused although the bad member lies in, or beside, what is left out."""
+
+
+@pytest.mark.parametrize("entries", LEFT_OUT.values(), ids=LEFT_OUT)
+def test_what_is_left_out_is_judged_all_the_same(tmp_path: Path, entries: list[Entry]) -> None:
+    refused(tmp_path, stored(tmp_path, tar(*entries)), unused=["docs"])
+
+
+def test_what_is_left_out_has_no_room_for_a_bomb(tmp_path: Path) -> None:
+    archive = stored(tmp_path, tar(entry("c/docs/a", bytes(1 << 20))), gzip.compress)
+    refused(tmp_path, archive, unused=["docs"], max_bytes=1000, max_files=2)
+
+
 HOSTILE = {
     "absolute": [entry("/etc/passwd", b"x")],
     "dots": [entry("a/../../b", b"x")],
