@@ -1,6 +1,6 @@
 #!/bin/sh
-# One curl, static. In: SRC, WORK, OUT, RECIPE, VERSION, SWITCHES, NEED_CHECKS; NEED_MBEDTLS, NEED_CACERT_ANCHORS, NEED_CACERT_LOOKUP,
-# and NEED_NGHTTP2 with all other libraries of curl:full, when the variant has them.
+# One curl, static. In: SRC, WORK, OUT, RECIPE, VERSION, SWITCHES, NEED_CHECKS; NEED_MBEDTLS, NEED_CACERT_ANCHORS,
+# NEED_CACERT_LOOKUP, and NEED_NGHTTP2 with all other libraries of curl:full, when the variant has them.
 set -eu
 # shellcheck source=recipes/curl/switches.sh
 . "$RECIPE/switches.sh"

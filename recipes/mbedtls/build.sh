@@ -2,7 +2,7 @@
 # mbedTLS as three static libraries. In: SRC, WORK, OUT, RECIPE.
 # OUT/include/mbedtls/fromscratch.h is the configuration: whoever includes mbedTLS must set MBEDTLS_CONFIG_FILE to it.
 set -eu
-awk -v source="$SRC" -f "$RECIPE/patch.awk" "$RECIPE/client.patch"
+awk -v source="$SRC" -f "$RECIPE/patch.awk" "$RECIPE/client.patch" "$RECIPE/key_update.patch"
 cp "$RECIPE/config.h" "$SRC/include/mbedtls/fromscratch.h"
 # Not one unit per library: several files define static helpers of the same name.
 configure -S "$SRC" -B "$WORK/build" -DCMAKE_UNITY_BUILD=OFF -DENABLE_TESTING=OFF -DENABLE_PROGRAMS=OFF -DGEN_FILES=OFF \

@@ -19,6 +19,7 @@ function end_file() {
     printf "%s", text >path
     if (close(path)) fail("cannot be written")
 }
+FNR == 1 { end_file(); path = "" }
 /^--- a\// { end_file(); path = ""; next }
 /^\+\+\+ b\// {
     path = source "/" substr($2, 3)

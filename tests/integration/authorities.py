@@ -103,6 +103,26 @@ class Authority:
         return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
+def revoked(
+    by: Authority,
+    *who: Authority,
+    key: Authority | None = None,
+    last: datetime.datetime = NOW + DAY,
+    encoding: Encoding = Encoding.PEM,
+) -> bytes:
+    """A list of an authority; ``key`` is another's, who signs it."""
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(by.name)
+        .last_update(NOW - 2 * DAY)
+        .next_update(last)
+    )
+    for one in who:
+        entry = x509.RevokedCertificateBuilder().serial_number(one.certificate.serial_number)
+        builder = builder.add_revoked_certificate(entry.revocation_date(NOW - DAY).build())
+    return builder.sign((key or by).key, hashes.SHA256()).public_bytes(encoding)
+
+
 @dataclass(frozen=True, kw_only=True, order=True)
 class Anchor:
     """What a certificate and an anchor have in common."""

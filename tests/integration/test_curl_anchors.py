@@ -4,16 +4,18 @@ import re
 import ssl
 import subprocess
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from trustme import CA
 
 from tests.anchors import AnchorTools, swapped
 from tests.built import Built
-from tests.integration.authorities import Anchor
+from tests.integration.authorities import Anchor, Authority, revoked
 from tests.integration.certificates import HOST, context_of, expired
 from tests.integration.http_server import Servers, serving
 from tests.integration.seeded_cache import SeededCache
@@ -22,8 +24,6 @@ pytestmark = pytest.mark.builds
 
 UNTRUSTED = 60
 END = b"-----END CERTIFICATE-----\n"
-
-Run = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +103,27 @@ def test_what_is_named_takes_their_place(
     for name in ("SSL_CERT_FILE", "CURL_CA_BUNDLE"):
         assert run(ours, url, **{name: str(other)}) == (UNTRUSTED, "")
     assert run(ours, url, SSL_CERT_DIR=str(tmp_path)) == (UNTRUSTED, "")
+
+
+def test_a_list_of_revoked_certificates_counts(
+    ours: Path, servers: Servers, authority: CA, tmp_path: Path
+) -> None:
+    certificate = x509.load_pem_x509_certificate(authority.cert_pem.bytes())
+    key = load_pem_private_key(authority.private_key_pem.bytes(), None)
+    assert isinstance(key, EllipticCurvePrivateKey)
+    root = Authority(name=certificate.subject, key=key, certificate=certificate)
+    leaf = authority.issue_cert(HOST)
+    gone = x509.load_pem_x509_certificate(leaf.cert_chain_pems[0].bytes())
+    url = at(servers, context_of(leaf))
+    path = tmp_path / "crl.pem"
+    for who, code in (
+        ((), 0),
+        ((Authority(name=root.name, key=key, certificate=gone),), UNTRUSTED),
+    ):
+        path.write_bytes(revoked(root, *who))
+        assert run(ours, "--crlfile", str(path), url)[0] == code
+    path.write_bytes(revoked(Authority.make("Stranger")))
+    assert run(ours, "--crlfile", str(path), url) == (UNTRUSTED, "")
 
 
 def test_a_proxy_is_believed_by_them_too(ours: Path, servers: Servers, authority: CA) -> None:

@@ -1,6 +1,5 @@
 """What curl:https answers to what real TLS asks: every row of tls_answers.toml, beside Debian's curl."""
 
-import datetime
 import ipaddress
 import ssl
 import subprocess
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -21,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.built import Built
-from tests.integration.authorities import DAY, NOW, Authority, pem_of
+from tests.integration.authorities import DAY, NOW, Authority, pem_of, revoked
 from tests.integration.certificates import HOST
 from tests.integration.http_server import Servers, serving
 from tests.integration.real_server import program
@@ -103,26 +101,6 @@ def server_of(
     extensions = [x509.Extension(oid=alternative.oid, critical=False, value=alternative)]
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common)])
     return Authority.make(name=name, by=by, extensions=extensions if names else [])
-
-
-def revoked(
-    by: Authority,
-    *who: Authority,
-    key: Authority | None = None,
-    last: datetime.datetime = NOW + DAY,
-    encoding: Encoding = Encoding.PEM,
-) -> bytes:
-    """A list of an authority; ``key`` is another's, who signs it."""
-    builder = (
-        x509.CertificateRevocationListBuilder()
-        .issuer_name(by.name)
-        .last_update(NOW - 2 * DAY)
-        .next_update(last)
-    )
-    for one in who:
-        entry = x509.RevokedCertificateBuilder().serial_number(one.certificate.serial_number)
-        builder = builder.add_revoked_certificate(entry.revocation_date(NOW - DAY).build())
-    return builder.sign((key or by).key, hashes.SHA256()).public_bytes(encoding)
 
 
 def constrained(bench: Bench, host: str, *, critical: bool = True) -> Call:

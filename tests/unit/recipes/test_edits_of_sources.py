@@ -65,6 +65,22 @@ class TestPatch:
         assert (code, text) == (0, "zero\none\ntwo\n3\nfour\n")
         assert (tmp_path / "other.c").read_text() == "a\n\n"
 
+    def test_several_patches(self, tmp_path: Path) -> None:
+        (tmp_path / "file.c").write_text(SOURCE)
+        for name, old, new in (("1", "one", "1"), ("2", "two", "2")):
+            text = f"Why.\n\n--- a/file.c\n+++ b/file.c\n@@ -1 +1 @@\n-{old}\n+{new}\n"
+            (tmp_path / name).write_text(text)
+        words = ("-v", f"source={tmp_path}", "-f", str(PATCH), str(tmp_path / "1"))
+        done = subprocess.run(
+            ["awk", *words, str(tmp_path / "2")],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (tmp_path / "file.c").read_text() == "1\n2\nthree\nfour\n"
+
     @pytest.mark.parametrize("path", sorted(HERE.glob("*/**/*.patch")), ids=lambda path: path.stem)
     def test_ours_say_why_and_change_something(self, path: Path) -> None:
         words, _, rest = path.read_text("utf-8").partition("--- a/")
