@@ -1,6 +1,7 @@
 """What the built curls do over HTTP: in an empty root, against servers on loopback."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -248,6 +249,27 @@ def test_a_server_says_when_to_come_back(curl: Curl, url: str, server: Server, f
     assert curl("--retry", "1", "-f", f"{url}/later/{form}").code == 0
     assert time.monotonic() - begun > 1.9  # it is 1 when nobody says anything
     assert len(server.asked) == 2
+
+
+@only(*FULL)
+def test_a_request_is_signed_for_aws(curl: Curl, url: str) -> None:
+    words = ("--aws-sigv4", "aws:amz:us-east-1:s3", "-u", "key:secret")
+    headers = echoed(curl(*words, f"{url}/echo"))["headers"]
+    assert re.fullmatch(
+        r"AWS4-HMAC-SHA256 Credential=key/\d{8}/us-east-1/s3/aws4_request, SignedHeaders=[a-z0-9;-]+, "
+        r"Signature=[0-9a-f]{64}",
+        headers["authorization"],
+    )
+
+
+@only(*FULL)
+def test_where_a_connection_comes_from(curl: Curl, url: str) -> None:
+    words = ("--interface", "127.0.0.2", "--local-port", "41000-42000")
+    ran = curl(*words, "--out-null", "-w", "%{local_ip} %{local_port}", f"{url}/echo")
+    address, port = ran.stdout.split()
+    assert (ran.code, address) == (0, "127.0.0.2")
+    assert 41_000 <= int(port) <= 42_000
+    assert curl("--interface", "no-such-one", f"{url}/echo").code == 45
 
 
 @only(*EVERY)
