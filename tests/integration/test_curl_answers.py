@@ -252,6 +252,8 @@ CASES: Mapping[str, Callable[[Bench], Call]] = {
     "key-of-another": client(other=True),
     "key-missing": client(missing=True),
     "pkcs12": bundled,
+    "pkcs12-that-is-none": client(words=("--cert-type", "P12")),
+    "key-type-unknown": client(words=("--key-type", "ENG")),
     "certificates-large": large,
     "intermediates-many": many,
     "chain-reversed": reverse,
