@@ -5,6 +5,7 @@ A block stands between two HTML comments, each on a line of its own: ``<!-- NAME
 
 import json
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,9 @@ def rewrite(
     ]
     attacks = root / "tests" / "isolation.json"
     isolation = json.loads(attacks.read_text("utf-8")) if attacks.is_file() else {}
-    blocks = make_blocks(recipes, manifest, records, isolation)
+    cases = root / "tests" / "integration" / "tls_answers.toml"
+    answers = tomllib.loads(cases.read_text("utf-8"))["answer"] if cases.is_file() else []
+    blocks = make_blocks(recipes, manifest, records, isolation, answers)
     stale: list[str] = []
     for path in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
         old = path.read_text("utf-8")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from builders.toolchain import Toolchain
+from commands.docs_curl import answers, options
 from commands.docs_probe import probe_blocks
 from commands.markdown import markdown_row, markdown_table
 from core.errors import ExitCode
@@ -43,6 +44,7 @@ def make_blocks(
     manifest: Sequence[Artifact],
     records: Sequence[Mapping[str, Any]] = (),
     attacks: Mapping[str, Mapping[str, str]] | None = None,
+    answered: Sequence[Mapping[str, str | int]] = (),
 ) -> dict[str, Make]:
     """Every block there is, by name."""
     curl = recipes["curl"]
@@ -56,6 +58,8 @@ def make_blocks(
         "exit-codes": lambda _: exit_codes(),
         "variants": lambda _: variants(curl),
         "switches": lambda _: switches(curl),
+        "options": lambda _: options(curl),
+        "answers": lambda _: answers(answered),
         "trials": lambda _: trials(curl),
         "targets": lambda _: targets(curl),
         "licences": lambda _: licences(recipes),

@@ -136,3 +136,18 @@ int find_anchors(void *context, const mbedtls_x509_crt *child, mbedtls_x509_crt 
     *found = list;
     return code;
 }
+
+int load_anchors(const struct anchors *anchors, mbedtls_x509_crt *list)
+{
+    size_t count = count_anchors(anchors), size;
+    const unsigned char *entry = anchors->data + HEAD_SIZE;
+    const unsigned char *record = entry + count * ENTRY_SIZE, *end = anchors->data + anchors->size;
+    for (; count; count--, entry += ENTRY_SIZE, record += size) {
+        size = get16(entry + 2);
+        if (size > (size_t)(end - record))
+            break;
+        if (add_anchor(list, record, size) == MBEDTLS_ERR_X509_ALLOC_FAILED)
+            return MBEDTLS_ERR_X509_ALLOC_FAILED;
+    }
+    return 0;
+}

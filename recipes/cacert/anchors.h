@@ -9,7 +9,7 @@
  *     mbedtls_ssl_conf_ca_cb(&config, find_anchors, (void *)&mozilla);
  *
  * mbedtls_ssl_conf_ca_chain takes the place of the callback, for whoever names a file of CAs. mbedTLS looks at no list of
- * revoked certificates (CRL) while there is a callback. */
+ * revoked certificates (CRL) while there is a callback: who has one makes a chain of all anchors (load_anchors). */
 #ifndef FROMSCRATCH_ANCHORS_H
 #define FROMSCRATCH_ANCHORS_H
 
@@ -33,5 +33,8 @@ size_t count_anchors(const struct anchors *anchors);
  * make it a CA, with the path length it had. So mbedTLS checks it as it checks any root. It has no signature and is not the
  * bytes of the root it stands for: the check of a root that a server sends along, or is itself, is by name and key. */
 int find_anchors(void *anchors, const mbedtls_x509_crt *child, mbedtls_x509_crt **found);
+
+/* Append all of them to `list`, as find_anchors makes them: many times the work. 0, or MBEDTLS_ERR_X509_ALLOC_FAILED. */
+int load_anchors(const struct anchors *anchors, mbedtls_x509_crt *list);
 
 #endif

@@ -1,9 +1,11 @@
 #!/bin/sh
-# One curl, static. In: SRC, WORK, OUT, RECIPE, SWITCHES, NEED_CHECKS; NEED_MBEDTLS, NEED_CACERT, and NEED_NGHTTP2 with all
-# other libraries of curl:full, when the variant has them.
+# One curl, static. In: SRC, WORK, OUT, RECIPE, VERSION, SWITCHES, NEED_CHECKS; NEED_MBEDTLS, NEED_CACERT_ANCHORS,
+# NEED_CACERT_LOOKUP, and NEED_NGHTTP2 with all other libraries of curl:full, when the variant has them.
 set -eu
 # shellcheck source=recipes/curl/switches.sh
 . "$RECIPE/switches.sh"
+# What the variant cannot honour, the tool does not know.
+awk -v source="$SRC" -v switches="$SWITCHES -DVERSION=$VERSION" -f "$RECIPE/options.awk" "$RECIPE/options.txt"
 set --
 if [ -n "${NEED_MBEDTLS:-}" ]; then
     CFLAGS="$CFLAGS -DMBEDTLS_CONFIG_FILE='\"mbedtls/fromscratch.h\"'"
@@ -21,7 +23,13 @@ if [ -n "${NEED_NGHTTP2:-}" ]; then
         "-DLIBIDN2_INCLUDE_DIR=$NEED_LIBIDN2_LIB/include" \
         "-DLIBIDN2_LIBRARY=$NEED_LIBIDN2_LIB/lib/libidn2.a;$NEED_LIBUNISTRING_LIB/lib/libunistring.a"
 fi
-if [ -n "${NEED_CACERT:-}" ]; then
+if [ -n "${NEED_CACERT_ANCHORS:-}" ]; then
+    for patch in mbedtls tool; do
+        file=$RECIPE/patches/$patch-$VERSION.patch # an older release has its own, where it differs
+        test -e "$file" || file=$RECIPE/patches/$patch.patch
+        awk -v source="$SRC" -f "$NEED_MBEDTLS/patch.awk" "$file"
+    done
+    CFLAGS="$CFLAGS -I$RECIPE -I$NEED_CACERT_LOOKUP -I$NEED_MBEDTLS/include"
     set -- "$@" "-DCMAKE_PROJECT_CURL_INCLUDE=$RECIPE/embed.cmake"
 fi
 export CFLAGS

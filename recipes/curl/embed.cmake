@@ -1,12 +1,10 @@
-# Put the CA bundle into the tool. Upstream's CURL_CA_EMBED does the same through a Perl script; C23's #embed needs no Perl.
+# Put the trust anchors into the tool, and the C files that go with the patches. Upstream's CURL_CA_EMBED puts PEM inside,
+# through a Perl script.
 function(fromscratch_embed)
-    file(WRITE "${CMAKE_BINARY_DIR}/tool_ca_embed.c" "
-extern const unsigned char curl_ca_embed[];
-const unsigned char curl_ca_embed[] = {
-#embed \"$ENV{NEED_CACERT}/cacert.pem\"
-, 0 };
-")
-    target_sources(curl PRIVATE "${CMAKE_BINARY_DIR}/tool_ca_embed.c")
+    set(sources "$ENV{RECIPE}/ca_embed.c" "$ENV{RECIPE}/directories.c" "$ENV{NEED_CACERT_LOOKUP}/anchors.c")
+    target_sources(curl PRIVATE ${sources})
     target_compile_definitions(curl PRIVATE CURL_CA_EMBED)
+    set_source_files_properties(${sources} TARGET_DIRECTORY curl PROPERTIES
+        SKIP_UNITY_BUILD_INCLUSION ON COMPILE_OPTIONS "--embed-dir=$ENV{NEED_CACERT_ANCHORS}")
 endfunction()
 cmake_language(DEFER CALL fromscratch_embed)

@@ -20,6 +20,9 @@
 #define MBEDTLS_POLY1305_C
 #define MBEDTLS_CHACHAPOLY_C
 #define MBEDTLS_CIPHER_C
+#define MBEDTLS_CIPHER_MODE_CBC       /* private keys that are encrypted */
+#define MBEDTLS_CIPHER_PADDING_PKCS7
+#define MBEDTLS_PKCS5_C
 #define MBEDTLS_MD_C
 #define MBEDTLS_MD5_C   /* nothing of TLS: HTTP Digest, which curl leaves to its TLS library */
 #define MBEDTLS_SHA1_C
@@ -54,6 +57,7 @@
 #define MBEDTLS_PK_WRITE_C
 #define MBEDTLS_X509_USE_C
 #define MBEDTLS_X509_CRT_PARSE_C
+#define MBEDTLS_X509_CRL_PARSE_C
 #define MBEDTLS_X509_TRUSTED_CERTIFICATE_CALLBACK /* the anchors that are built in: recipes/cacert */
 #define MBEDTLS_X509_RSASSA_PSS_SUPPORT /* without it no server with an RSA key is reached over TLS 1.3 */
 #define MBEDTLS_SSL_TLS_C
@@ -64,8 +68,14 @@
 #define MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL_ENABLED
 #define MBEDTLS_KEY_EXCHANGE_ECDHE_ECDSA_ENABLED
 #define MBEDTLS_KEY_EXCHANGE_ECDHE_RSA_ENABLED
+#define MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK_EPHEMERAL_ENABLED /* with a ticket: FTP servers insist on resumption */
+#define MBEDTLS_SSL_SESSION_TICKETS
+#define MBEDTLS_SSL_RENEGOTIATION /* TLS 1.2: a server asks for it; whoever uses this must allow it */
 #define MBEDTLS_SSL_SERVER_NAME_INDICATION
 #define MBEDTLS_SSL_ALPN
 #define MBEDTLS_SSL_KEEP_PEER_CERTIFICATE
 #define MBEDTLS_SSL_EXTENDED_MASTER_SECRET
+#define MBEDTLS_SSL_IN_CONTENT_LEN 49152       /* of all certificates that a server shows; a record is shorter */
+#define MBEDTLS_SSL_OUT_CONTENT_LEN 16384
+#define MBEDTLS_X509_MAX_INTERMEDIATE_CA 32
 #define MBEDTLS_PSA_CRYPTO_C

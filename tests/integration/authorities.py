@@ -8,7 +8,12 @@ from typing import Self
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from cryptography.x509.oid import NameOID
 
 HOST = "app.example"
@@ -92,3 +97,55 @@ class Authority:
     @property
     def pem(self) -> bytes:
         return pem_of(self.certificate)
+
+    @property
+    def key_pem(self) -> bytes:
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def revoked(
+    by: Authority,
+    *who: Authority,
+    key: Authority | None = None,
+    last: datetime.datetime = NOW + DAY,
+    encoding: Encoding = Encoding.PEM,
+) -> bytes:
+    """A list of an authority; ``key`` is another's, who signs it."""
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(by.name)
+        .last_update(NOW - 2 * DAY)
+        .next_update(last)
+    )
+    for one in who:
+        entry = x509.RevokedCertificateBuilder().serial_number(one.certificate.serial_number)
+        builder = builder.add_revoked_certificate(entry.revocation_date(NOW - DAY).build())
+    return builder.sign((key or by).key, hashes.SHA256()).public_bytes(encoding)
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Anchor:
+    """What a certificate and an anchor have in common."""
+
+    subject: bytes
+    key: bytes
+    first: datetime.datetime
+    last: datetime.datetime
+    path: int | None
+
+    @classmethod
+    def of(cls, certificate: x509.Certificate) -> "Anchor":
+        try:
+            constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+            path = constraints.value.path_length
+        except x509.ExtensionNotFound:
+            path = None
+        return cls(
+            subject=certificate.subject.public_bytes(),
+            key=certificate.public_key().public_bytes(
+                Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+            ),
+            first=certificate.not_valid_before_utc,
+            last=certificate.not_valid_after_utc,
+            path=path,
+        )

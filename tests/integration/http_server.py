@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -67,6 +68,11 @@ class Handler(LoopbackHandler):
         elif path == "/flaky":
             often = sum(asked.path == self.path for asked in server.asked)
             self.answer(200 if often > 2 else 503, b"ok" if often > 2 else b"no")
+        elif path.startswith("/later/"):
+            again = formatdate(time.time() + 4, usegmt=True) if path.endswith("date") else "2"
+            often = sum(asked.path == self.path for asked in server.asked)
+            status = 200 if often > 1 else 503
+            self.answer(status, b"", **({} if often > 1 else {"Retry_After": again}))
         elif path == "/gzip":
             self.answer(200, gzip.compress(PLAIN), Content_Encoding="gzip")
         elif path == "/set-cookie":

@@ -5,11 +5,10 @@ import datetime
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import HealthCheck, given, settings
@@ -21,6 +20,7 @@ from tests.integration.authorities import (
     HOST,
     KEY_KINDS,
     NOW,
+    Anchor,
     Authority,
     basic,
     make_key,
@@ -31,34 +31,6 @@ pytestmark = pytest.mark.builds
 
 UTC = datetime.UTC
 UNTRUSTED = "The certificate is not correctly signed by the trusted CA"
-
-
-@dataclass(frozen=True, kw_only=True, order=True)
-class Anchor:
-    """What a certificate and an anchor have in common."""
-
-    subject: bytes
-    key: bytes
-    first: datetime.datetime
-    last: datetime.datetime
-    path: int | None
-
-    @classmethod
-    def of(cls, certificate: x509.Certificate) -> "Anchor":
-        try:
-            constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
-            path = constraints.value.path_length
-        except x509.ExtensionNotFound:
-            path = None
-        return cls(
-            subject=certificate.subject.public_bytes(),
-            key=certificate.public_key().public_bytes(
-                Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-            ),
-            first=certificate.not_valid_before_utc,
-            last=certificate.not_valid_after_utc,
-            path=path,
-        )
 
 
 def element(data: bytes) -> int:

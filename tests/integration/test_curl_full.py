@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 import pytest
-from trustme import CA
+from trustme import CA, KeyType
 
 from builders.engines.scratch_root import PROGRAM, SandboxEnvironment
 from core.scratch import RunResult
@@ -40,6 +40,26 @@ http {{
         location = /large {{ root {directory}; gzip on; gzip_types *; }}
     }}
 }}
+"""
+
+VSFTPD = """
+listen=YES
+listen_address={host}
+listen_port={port}
+background=NO
+run_as_launching_user=YES
+seccomp_sandbox=NO
+anonymous_enable=YES
+no_anon_password=YES
+anon_root={directory}/files
+secure_chroot_dir={directory}/files
+ssl_enable=YES
+allow_anon_ssl=YES
+force_anon_logins_ssl=YES
+force_anon_data_ssl=YES
+ssl_ciphers=HIGH
+rsa_cert_file={directory}/chain.pem
+rsa_private_key_file={directory}/chain.pem
 """
 
 TALKS: Mapping[str, tuple[Speak, str, tuple[str, ...], str, str]] = {
@@ -216,3 +236,28 @@ def test_an_upload_stops_at_the_servers_no(curl: Curl) -> None:
         options = ("--mail-from", "a@example.org", "--mail-rcpt", "b@example.org", "-T", "/mail")
         assert curl(*options, f"smtp://localhost:{talker.port}").code == 55
     assert "DATA" not in talker.heard
+
+
+@pytest.fixture
+def vsftpd(authority: CA) -> Iterator[int]:
+    """The port of a server that wants each data connection to resume the session: its default."""
+    with own_server() as server:
+        leaf = authority.issue_cert("localhost", key_type=KeyType.RSA)
+        leaf.private_key_and_cert_chain_pem.write_to_path(str(server.directory / "chain.pem"))
+        (server.directory / "files").mkdir()
+        (server.directory / "files" / "file").write_text("content")
+        configuration = VSFTPD.format(directory=server.directory, host=HOST, port=server.port)
+        (server.directory / "conf").write_text(configuration.lstrip())
+        for path in server.directory.iterdir():
+            path.chmod(0o755 if path.is_dir() else 0o600)
+            server.owns(path)
+        server.start(program("vsftpd"), server.directory / "conf")
+        server.listens()
+        yield server.port
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_data_connection_resumes_the_session(curl: Curl, vsftpd: int, version: str) -> None:
+    url = f"ftp://localhost:{vsftpd}/file"
+    words = ("--ssl-reqd", "--tls-max", version)
+    assert curl(*words, url, url, url)[:2] == (0, "content" * 3)

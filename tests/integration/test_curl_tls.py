@@ -1,9 +1,7 @@
 """Whom curl:https believes: in an empty root, with nothing of the machine's certificates."""
 
-import re
 import socket
 import ssl
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -23,7 +21,6 @@ from tests.integration.certificates import (
     self_signed,
 )
 from tests.integration.http_server import Servers, serving
-from tests.integration.seeded_cache import SeededCache
 
 pytestmark = [pytest.mark.builds, pytest.mark.sandbox]
 
@@ -157,17 +154,3 @@ def spoken(context: ssl.SSLContext, port: int) -> str | None:
         context.wrap_socket(connection) as secure,
     ):
         return secure.version()
-
-
-def test_the_embedded_bundle_is_mozillas_as_pinned(curl: Curl, seeded_cache: SeededCache) -> None:
-    ran = curl("--dump-ca-embed")
-    assert ran.code == 0
-    wheel = seeded_cache.source("cacert")
-    with zipfile.ZipFile(wheel) as archive:
-        pinned = archive.read("certifi/cacert.pem").decode()
-    assert certificates(ran.stdout) == certificates(pinned)
-    assert len(certificates(pinned)) > 100
-
-
-def certificates(text: str) -> list[str]:
-    return re.findall(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----", text)

@@ -1,0 +1,163 @@
+"""What curl:https does beyond a handshake: sessions that are resumed, new keys, renegotiation."""
+
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from trustme import CA
+
+from tests.built import Built
+from tests.integration.certificates import HOST, context_of
+from tests.integration.real_server import free_port, program
+
+pytestmark = pytest.mark.builds
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n"
+
+
+@pytest.fixture(params=["ours", "debian"])
+def curl(request: pytest.FixtureRequest) -> Path:
+    """Ours, and Debian's as the measure."""
+    if request.param == "debian":
+        return Path(program("curl"))
+    built: Built = request.getfixturevalue("built")
+    return built.file("curl:https")
+
+
+def run(curl: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [curl, "-qsS", "-m", "20", *words],
+        capture_output=True,
+        check=False,
+        env={},
+        timeout=60,
+        text=True,
+    )
+
+
+@dataclass
+class Counting:
+    """A server that closes after each answer, and notes whose session was resumed."""
+
+    port: int
+    resumed: list[bool] = field(default_factory=list)
+
+
+@contextmanager
+def counting(context: ssl.SSLContext) -> Iterator[Counting]:
+    with socket.create_server((HOST, 0)) as listener:
+        server = Counting(port=listener.getsockname()[1])
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection = listener.accept()[0]
+                except OSError:
+                    return
+                with connection, context.wrap_socket(connection, server_side=True) as session:
+                    session.recv(65536)
+                    server.resumed.append(bool(session.session_reused))
+                    session.sendall(HEAD.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+                    session.sendall(b"resuming")
+                    with suppress(OSError):
+                        session.unwrap().close()  # a session that is cut off is not kept
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(20)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_second_connection_resumes_the_session(
+    curl: Path, authority: CA, ca: str, version: ssl.TLSVersion
+) -> None:
+    context = context_of(authority.issue_cert(HOST), version, version)
+    with counting(context) as server:
+        url = f"https://{HOST}:{server.port}/"
+        done = run(curl, "--cacert", ca, url, url, url)
+        assert (done.returncode, done.stdout) == (0, "resuming" * 3)
+        assert server.resumed == [False, True, True]
+        done = run(curl, "--no-sessionid", "--cacert", ca, url, url)
+        assert done.returncode == 0
+        assert server.resumed[3:] == [False, False]
+
+
+@contextmanager
+def openssl_server(
+    authority: CA, directory: Path, *words: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """`openssl s_server`, which a command is told on its standard input."""
+    pem = directory / "server.pem"
+    authority.issue_cert(HOST).private_key_and_cert_chain_pem.write_to_path(str(pem))
+    port = free_port()
+    command = [
+        program("openssl"),
+        "s_server",
+        "-accept",
+        f"{HOST}:{port}",
+        "-cert",
+        str(pem),
+        *words,
+    ]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as server:
+        try:
+            assert server.stdout is not None
+            while b"ACCEPT" not in server.stdout.readline():
+                assert server.poll() is None
+            yield f"https://{HOST}:{port}/", server
+        finally:
+            server.kill()
+
+
+def talk(
+    curl: Path, url: str, ca: str, server: "subprocess.Popen[bytes]", command: bytes
+) -> tuple[int, str, str]:
+    """Two requests over one connection; in the midst of the first answer the server carries out a command."""
+    with subprocess.Popen(
+        [curl, "-qsS", "-m", "30", "--cacert", ca, url, url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={},
+        text=True,
+    ) as client:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        for parts in ((HEAD + b"abc\n", command, b"xyz\n"), (HEAD + b"abc\nxyz\n",)):
+            while b"GET /" not in server.stdout.readline():
+                assert server.poll() is None
+                assert client.poll() is None
+            for part in parts:
+                server.stdin.write(part)
+                server.stdin.flush()
+                time.sleep(0.5)  # s_server takes what comes at once for one text
+        out, err = client.communicate(timeout=60)
+    return client.returncode, out, err
+
+
+@pytest.mark.parametrize("command", [b"k\n", b"K\n"], ids=["its own", "both"])
+def test_new_keys_in_mid_transfer(
+    curl: Path, authority: CA, ca: str, tmp_path: Path, command: bytes
+) -> None:
+    """KeyUpdate: the server's keys alone, and also ours, under which the next request comes."""
+    for ciphers in ("TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"):
+        options = ("-tls1_3", "-ciphersuites", ciphers)
+        with openssl_server(authority, tmp_path, *options) as (url, server):
+            code, out, err = talk(curl, url, ca, server, command)
+        assert (code, out) == (0, "abc\nxyz\n" * 2), err
+
+
+def test_renegotiation_in_mid_transfer(curl: Path, authority: CA, ca: str, tmp_path: Path) -> None:
+    with openssl_server(authority, tmp_path, "-tls1_2") as (url, server):
+        code, out, err = talk(curl, url, ca, server, b"r\n")
+    assert (code, out) == (0, "abc\nxyz\n" * 2), err

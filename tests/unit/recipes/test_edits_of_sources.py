@@ -1,0 +1,173 @@
+"""What changes upstream's sources: it does so exactly, or fails when upstream has changed."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from recipes.load import HERE
+
+PATCH = HERE / "mbedtls" / "patch.awk"
+OPTIONS = HERE / "curl" / "options.awk"
+
+SOURCE = "one\ntwo\nthree\nfour\n"
+DIFF = """Why it is done.
+
+--- a/dir/file.c
++++ b/dir/file.c
+@@ -900,3 +900,3 @@ of another place
+ two
+-three
++3
+"""
+
+
+def awk(script: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["awk", *words[:-1], "-f", script, words[-1]],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+class TestPatch:
+    def patched(self, directory: Path, source: str, diff: str = DIFF) -> tuple[int, str, str]:
+        """The exit code, what became of the file, and the message."""
+        file = directory / "dir" / "file.c"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(source)
+        (directory / "x.patch").write_text(diff)
+        done = awk(PATCH, "-v", f"source={directory}", str(directory / "x.patch"))
+        return done.returncode, file.read_text(), done.stderr
+
+    def test_line_numbers_mean_nothing(self, tmp_path: Path) -> None:
+        assert self.patched(tmp_path, SOURCE) == (0, "one\ntwo\n3\nfour\n", "")
+
+    @pytest.mark.parametrize(
+        "source", ["one\ntwo\n", "two\n three\n", SOURCE * 2, "two\n\nthree\n"]
+    )
+    def test_what_is_not_there_exactly_once_is_an_error(self, tmp_path: Path, source: str) -> None:
+        code, text, message = self.patched(tmp_path, source)
+        assert (code, text) == (1, source)
+        assert "dir/file.c: these lines are" in message
+
+    def test_a_file_that_is_gone_is_an_error(self, tmp_path: Path) -> None:
+        code, _, message = self.patched(tmp_path, SOURCE, DIFF.replace("file.c", "gone.c"))
+        assert code == 1
+        assert "gone.c: is not there" in message
+
+    def test_several_hunks_and_files(self, tmp_path: Path) -> None:
+        (tmp_path / "other.c").write_text("a\n\nb\n")
+        more = "@@ -1,1 +1,2 @@\n+zero\n one\n--- a/other.c\n+++ b/other.c\n@@ -1 +1 @@\n a\n\n-b\n"
+        code, text, _ = self.patched(tmp_path, SOURCE, DIFF + more)
+        assert (code, text) == (0, "zero\none\ntwo\n3\nfour\n")
+        assert (tmp_path / "other.c").read_text() == "a\n\n"
+
+    def test_several_patches(self, tmp_path: Path) -> None:
+        (tmp_path / "file.c").write_text(SOURCE)
+        for name, old, new in (("1", "one", "1"), ("2", "two", "2")):
+            text = f"Why.\n\n--- a/file.c\n+++ b/file.c\n@@ -1 +1 @@\n-{old}\n+{new}\n"
+            (tmp_path / name).write_text(text)
+        words = ("-v", f"source={tmp_path}", "-f", str(PATCH), str(tmp_path / "1"))
+        done = subprocess.run(
+            ["awk", *words, str(tmp_path / "2")],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (tmp_path / "file.c").read_text() == "1\n2\nthree\nfour\n"
+
+    @pytest.mark.parametrize("path", sorted(HERE.glob("*/**/*.patch")), ids=lambda path: path.stem)
+    def test_ours_say_why_and_change_something(self, path: Path) -> None:
+        words, _, rest = path.read_text("utf-8").partition("--- a/")
+        assert len(words.split()) > 5
+        assert any(line.startswith("+") for line in rest.splitlines())
+        assert all(line[:1] in {" ", "+", "-", "@"} for line in rest.splitlines()[1:])
+
+
+TABLE = """static const struct LongShort aliases[]= {
+  {"alpha",                      ARG_BOOL, 'a', C_ALPHA},
+  {"beta",                       ARG_STRG|ARG_TLS, ' ',
+   C_BETA},
+  {"gamma",                      ARG_NONE|ARG_DEPR, ' ', C_GAMMA},
+};
+  switch(cmd) {
+  case C_ALPHA: /* --alpha */
+    return 1;
+  case C_BETA: /* --beta */
+    return 2;
+  }
+"""
+HELP = """const struct helptxt helptext[] = {
+  { "-a, --alpha",
+    "First",
+    CURLHELP_HTTP |
+    CURLHELP_TLS },
+  { "    --beta <word>",
+    "Second",
+    CURLHELP_TLS },
+  { NULL, NULL, 0 }
+};
+"""
+
+
+class TestOptions:
+    def run(self, directory: Path, options: str, switches: str = "") -> tuple[int, str, str, str]:
+        """The exit code, the table, the help, the message."""
+        source = directory / "src"
+        source.mkdir()
+        (source / "tool_getparam.c").write_text(TABLE)
+        (source / "tool_listhelp.c").write_text(HELP)
+        (directory / "options.txt").write_text(options)
+        words = ("-v", f"source={directory}", "-v", f"switches={switches}")
+        done = awk(OPTIONS, *words, str(directory / "options.txt"))
+        table, helped = (
+            (source / name).read_text() for name in ("tool_getparam.c", "tool_listhelp.c")
+        )
+        return done.returncode, table, helped, done.stderr
+
+    def test_row_code_and_help_go(self, tmp_path: Path) -> None:
+        code, table, helped, _ = self.run(tmp_path, "# why\n\nalways beta gamma\n")
+        assert code == 0
+        row = "  {\"beta\",                       ARG_STRG|ARG_TLS, ' ',\n   C_BETA},\n"
+        gamma = "  {\"gamma\",                      ARG_NONE|ARG_DEPR, ' ', C_GAMMA},\n"
+        expected = TABLE.replace(row, "").replace(gamma, "")
+        assert table == expected.replace("  case C_BETA: /*", "   /*")
+        assert helped == HELP[: HELP.index('  { "    --beta')] + "  { NULL, NULL, 0 }\n};\n"
+
+    @pytest.mark.parametrize(
+        ("condition", "switches", "gone"),
+        [
+            ("A=ON", "-DA=ON", True),
+            ("A=ON", "-DA=OFF", False),
+            ("A=ON", "", False),
+            ("A!=ON", "", True),
+            ("A!=ON", "-DA=ON", False),
+            ("A=ON&B!=ON", "-DA=ON", True),
+            ("A=ON&B!=ON", "-DA=ON -DB=ON", False),
+            ("V!=8.14.1", "-DV=8.14.1", False),
+        ],
+    )
+    def test_conditions(self, tmp_path: Path, condition: str, switches: str, gone: bool) -> None:
+        options = f"always beta\n{condition} alpha\n"
+        code, table, _, _ = self.run(tmp_path, options, switches)
+        assert code == 0
+        assert ("C_ALPHA" not in table) == gone
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ("always beta delta\n", "the tool has no option delta"),
+            ("always beta beta\n", "beta is there twice"),
+            ("sometimes beta\n", "what is 'sometimes'?"),
+            ("always gamma\n", "the tool's help has another form"),
+        ],
+    )
+    def test_mistakes(self, tmp_path: Path, options: str, message: str) -> None:
+        code, _, _, said = self.run(tmp_path, options)
+        assert code == 1
+        assert message in said
