@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +52,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
     pytest's own is removed by a function that ends with RecursionError when a test that failed left a deep tree, before
     it is told which test failed. It is also shared: the runs that a test starts push out that of their parent.
+
+    Also obey Ctrl-C: a shell makes what it starts in the background ignore it, and so would all that tests interrupt.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     stack = config.stash[LENT] = contextlib.ExitStack()
     if config.option.basetemp is None:
         place = Path(tempfile.gettempdir())
