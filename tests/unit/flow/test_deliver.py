@@ -202,7 +202,7 @@ def test_without_packing_a_packed_file_stays_as_long_as_its_plain_one(harness: H
     harness.build()
     harness.build(pack=False)
     assert harness.files() == [PLAIN, UPX]
-    other = (DIRECTORY / "good-no-sections").read_bytes()
+    other = (DIRECTORY / "good-run-time-paths-static-pie").read_bytes()
     harness.engine.script = bad("hello-plain-2.0-linux-amd64", data=other)  # type: ignore[assignment]
     harness.build("hello:plain", pack=False, rebuild=True)
     assert harness.files() == [PLAIN]
