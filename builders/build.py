@@ -163,6 +163,16 @@ class StepRunner:
         self.timings.cached(step.name, EventKind.STEP, outcome.facts(step))
         return outcome
 
+    def look_up_whole(self, step: Step) -> Outcome | None:
+        """Return the remembered outcome of a step whose inputs are remembered, too."""
+        inputs: dict[str, Outcome] = {}
+        for name, need in step.needs:
+            outcome = self.look_up_whole(need)
+            if outcome is None:
+                return None
+            inputs[name] = outcome
+        return self.look_up(step, inputs)
+
     def run(self, step: Step, inputs: Mapping[str, Outcome]) -> Outcome:
         """Run the step, whatever the cache says, and remember what it made. Thread-safe.
 

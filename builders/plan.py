@@ -76,31 +76,7 @@ def plan(
     """
 
     def build(recipe: Recipe, variant: Variant, target: Target) -> Step:
-        target = native if recipe.kind is RecipeKind.TOOL or variant.native else target
-        if target in recipe.unsupported:
-            reason = recipe.unsupported[target]
-            msg = f"{recipe.name} cannot be built for {target}: {reason}"
-            raise UsageError(msg, next="inv list shows what can")
-        needs = [(need, build(*_need(need, recipes), target)) for need in variant.needs]
-        release = releases[recipe.name]
-        if recipe.checks:
-            checks = Step(
-                stage=Stage.CHECKS,
-                recipe=recipe,
-                release=release,
-                variant=Variant(name="", summary="", needs=("musl",)),  # all variants share it
-                target=target,
-                needs=tuple((name, step) for name, step in needs if name == "musl"),
-            )
-            needs.append(("checks", checks))
-        return Step(
-            stage=Stage.BUILD,
-            recipe=recipe,
-            release=release,
-            variant=variant,
-            target=target,
-            needs=tuple(needs),
-        )
+        return plan_step(recipe, variant, target, recipes, releases, native=native)
 
     goals: list[Goal] = []
     for product, target in products:
@@ -121,6 +97,49 @@ def plan(
             Goal(product=product, release=made.release, target=target, build=made, pack=packing)
         )
     return tuple(goals)
+
+
+def plan_step(
+    recipe: Recipe,
+    variant: Variant,
+    target: Target,
+    recipes: Mapping[str, Recipe],
+    releases: Mapping[str, Release],
+    *,
+    native: Target,
+) -> Step:
+    """Return the step that builds a variant for a target, on top of all that it needs.
+
+    Raises UsageError for a target that one of the recipes does not support, with its reason.
+    """
+    target = native if recipe.kind is RecipeKind.TOOL or variant.native else target
+    if target in recipe.unsupported:
+        reason = recipe.unsupported[target]
+        msg = f"{recipe.name} cannot be built for {target}: {reason}"
+        raise UsageError(msg, next="inv list shows what can")
+    needs = [
+        (need, plan_step(*_need(need, recipes), target, recipes, releases, native=native))
+        for need in variant.needs
+    ]
+    release = releases[recipe.name]
+    if recipe.checks:
+        checks = Step(
+            stage=Stage.CHECKS,
+            recipe=recipe,
+            release=release,
+            variant=Variant(name="", summary="", needs=("musl",)),  # all variants share it
+            target=target,
+            needs=tuple((name, step) for name, step in needs if name == "musl"),
+        )
+        needs.append(("checks", checks))
+    return Step(
+        stage=Stage.BUILD,
+        recipe=recipe,
+        release=release,
+        variant=variant,
+        target=target,
+        needs=tuple(needs),
+    )
 
 
 def needed_recipes(

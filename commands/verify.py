@@ -1,16 +1,17 @@
 """`inv verify`: judges any files, built here or anywhere, with `commands.verify_release` for whole releases."""
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
-from builders.key import action_key
+from builders.plan import Step, needed_recipes, plan_step
 from core.errors import EngineError
 from core.process import run_program
 from core.target import Target
-from flow.build import lone_step
 from flow.context import Context
+from recipes.model import Product, Recipe
 from verify.facts import Packing
 from verify.rules import verify_file
 from verify.verdict import Policy, Verdict
@@ -44,16 +45,21 @@ def judge_file(context: Context, path: Path, policy: Policy) -> Verdict:
 
 def _upx(context: Context, scratch: Path) -> Path | None:
     """Return UPX: the one that was built here, made to run in ``scratch``, else the machine's."""
-    recipe = context.recipes["upx"]
-    for release in recipe.releases:
-        key = action_key(lone_step(recipe, release), {}, context.toolchain)
-        made = context.cache.get_action(key)
-        files = made.get("files") if made else None
-        named = files.get("upx") if isinstance(files, dict) else None
-        if isinstance(named, str) and (blob := context.cache.blob(named)):
+    for step in _steps(context, context.recipes["upx"]):
+        outcome = context.builder().look_up_whole(step)
+        if outcome and (blob := context.cache.blob(outcome.product(step))):
             upx = scratch / "upx"
             shutil.copyfile(blob, upx)
             upx.chmod(0o755)
             return upx
     found = shutil.which("upx")
     return Path(found) if found else None
+
+
+def _steps(context: Context, tool: Recipe) -> Iterator[Step]:
+    """Yield every way to build a tool: with each release of it and of what it needs, newest first."""
+    variant, native = tool.variants[0], Target.native()
+    parts = needed_recipes([Product(recipe=tool, variant=variant)], context.recipes, pack=False)
+    for releases in product(*(part.releases for part in parts)):
+        chosen = {part.name: release for part, release in zip(parts, releases, strict=True)}
+        yield plan_step(tool, variant, native, context.recipes, chosen, native=native)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from builders.key import action_key
-from builders.plan import Stage, Step
+from builders.build import Outcome
+from builders.plan import Step, plan_step
 from commands.verify import judge_file
 from core.target import Target
 from flow.context import Context
@@ -24,22 +24,37 @@ def fake_upx(path: Path, unpacked: Path) -> Path:
     return path
 
 
-def build(context: Context, upx: Path) -> None:
-    """Put a UPX into the cache, as building it does."""
-    recipe = context.recipes["upx"]
-    step = Step(
-        stage=Stage.BUILD,
-        recipe=recipe,
-        release=recipe.releases[-1],
-        variant=recipe.variants[0],
-        target=Target.native(),
-        needs=(),
+def remember(context: Context, step: Step, file: Path) -> Outcome:
+    """Put what a step and all that it needs made into the cache, as building it does."""
+    inputs = {name: remember(context, need, file) for name, need in step.needs}
+    blob = context.cache.put_file(file)
+    outcome = Outcome(
+        key=context.builder().key(step, inputs),
+        output=blob,
+        files={file.name: blob},
+        engine="none",
+        isolated=True,
+        seconds=1,
+        cached=False,
     )
-    blob = context.cache.put_file(upx)
-    key = action_key(step, {}, context.toolchain)
-    context.cache.put_action(key, {"files": {"upx": blob}})
+    context.cache.put_action(outcome.key, outcome.entry(step))
+    return outcome
 
 
+def build(context: Context, upx: Path, age: int) -> None:
+    """Put a UPX into the cache, built from releases as old as there are: 0 for the newest."""
+    recipes, native = context.recipes, Target.native()
+    releases = {
+        name: recipe.releases[min(age, len(recipe.releases) - 1)]
+        for name, recipe in recipes.items()
+    }
+    recipe = recipes["upx"]
+    step = plan_step(recipe, recipe.variants[0], native, recipes, releases, native=native)
+    assert step.needs
+    remember(context, step, upx)
+
+
+@pytest.mark.parametrize("age", [0, 1])
 @pytest.mark.parametrize(
     ("cached", "machine", "ok"),
     [
@@ -58,13 +73,14 @@ def test_a_packed_file_is_unpacked_by_our_upx_or_else_by_the_machine_s(
     cached: str,
     machine: str,
     ok: bool,
+    age: int,
 ) -> None:
     context = harness.context()
     programs = tmp_path / "programs"
     programs.mkdir()
     monkeypatch.setenv("PATH", str(programs))
     if cached:
-        build(context, fake_upx(tmp_path / "upx", DIRECTORY / cached))
+        build(context, fake_upx(tmp_path / "upx", DIRECTORY / cached), age)
     if machine:
         fake_upx(programs / "upx", DIRECTORY / machine)
     verdict = judge_file(context, PACKED, Policy())
