@@ -1,11 +1,12 @@
 #!/bin/sh
-# One curl, static. In: SRC, WORK, OUT, RECIPE, VERSION, SWITCHES, NEED_CHECKS; NEED_MBEDTLS, NEED_CACERT_ANCHORS,
+# One curl, static. In: SRC, WORK, OUT, RECIPE, VERSION, SWITCHES; NEED_MBEDTLS, NEED_CACERT_ANCHORS,
 # NEED_CACERT_LOOKUP, and NEED_NGHTTP2 with all other libraries of curl:full, when the variant has them.
 set -eu
 # shellcheck source=recipes/curl/switches.sh
 . "$RECIPE/switches.sh"
 # What the variant cannot honour, the tool does not know.
 awk -v source="$SRC" -v switches="$SWITCHES -DVERSION=$VERSION" -f "$RECIPE/options.awk" "$RECIPE/options.txt"
+include=$RECIPE/answers.cmake
 set --
 if [ -n "${NEED_MBEDTLS:-}" ]; then
     CFLAGS="$CFLAGS -DMBEDTLS_CONFIG_FILE='\"mbedtls/fromscratch.h\"'"
@@ -30,10 +31,10 @@ if [ -n "${NEED_CACERT_ANCHORS:-}" ]; then
         awk -v source="$SRC" -f "$NEED_MBEDTLS/patch.awk" "$file"
     done
     CFLAGS="$CFLAGS -I$RECIPE -I$NEED_CACERT_LOOKUP -I$NEED_MBEDTLS/include"
-    set -- "$@" "-DCMAKE_PROJECT_CURL_INCLUDE=$RECIPE/embed.cmake"
+    include="$include;$RECIPE/embed.cmake"
 fi
 export CFLAGS
 # shellcheck disable=SC2086
-configure -S "$SRC" -B "$WORK/build" -C "$NEED_CHECKS/checks.cmake" $common $SWITCHES "$@"
+configure -S "$SRC" -B "$WORK/build" "-DCMAKE_PROJECT_CURL_INCLUDE=$include" $common $SWITCHES "$@"
 ninja -C "$WORK/build" curl
 cp "$WORK/build/src/curl" "$OUT/curl"

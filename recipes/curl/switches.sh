@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2034
-# Sourced by checks.sh and build.sh: what every variant has in common.
+# Sourced by build.sh: what every variant has in common.
 # The threaded resolver costs 12,000 bytes. Without it curl times lookups with alarm(), which knows only whole seconds:
 # every `-m 0.5` fails, of an IP address too, and `-m 1` fails now and then. No thread is started for an address or localhost.
 # Each optional library is switched off by name: CMake would take the machine's own. So it would Perl, for docs/, which is not

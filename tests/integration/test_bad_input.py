@@ -209,8 +209,7 @@ def test_a_failing_step_shows_the_end_of_its_log(
     spoilt: Inv, project: Path, seeded_cache: SeededCache, tmp_path: Path
 ) -> None:
     seeded_cache.copy(tmp_path / "cache", all_but("curl:mini"))
-    # The first of curl's steps.
-    script = project / "recipes/curl/checks.sh"
+    script = project / "recipes/curl/build.sh"
     script.write_text("i=0; while [ $i -lt 99 ]; do i=$((i+1)); echo line $i; done; exit 3\n")
     done = spoilt("build", "curl:mini", "--engine", "sandbox")
     assert done.code == 5
@@ -231,7 +230,7 @@ def test_a_step_that_makes_nothing_has_failed(
     spoilt: Inv, project: Path, seeded_cache: SeededCache, tmp_path: Path
 ) -> None:
     seeded_cache.copy(tmp_path / "cache", everything)
-    (project / "recipes/curl/checks.sh").write_text("exit 0\n")
+    (project / "recipes/curl/build.sh").write_text("exit 0\n")
     done = spoilt("build", "curl:mini", "--engine", "sandbox")
     assert done.code == 5
     assert "made nothing" in done.stderr
@@ -242,7 +241,7 @@ def test_a_step_has_no_network_and_cannot_change_the_machine(
     spoilt: Inv, project: Path, seeded_cache: SeededCache, tmp_path: Path, engine: str
 ) -> None:
     seeded_cache.copy(tmp_path / "cache", everything)
-    (project / "recipes/curl/checks.sh").write_text(
+    (project / "recipes/curl/build.sh").write_text(
         "ls /sys/class/net 2>/dev/null || sed 1,2d /proc/net/dev | cut -d: -f1\n"
         "for place in / /usr /bin /etc /toolchain /toolchain/bin; do\n"
         '    if (: >"$place/mark") 2>/dev/null; then echo "WRITABLE $place"; fi\n'

@@ -44,7 +44,7 @@ def test_every_engine_makes_the_same_bytes(
     assert {entry["engine"] for entry in made} == {engine}
     assert {entry["isolated"] for entry in made} == {engine != "host"}
     assert ("WARNING" in done.stderr) is (engine == "host")
-    # musl, mbedtls, cacert, curl's checks, three curls, three of them packed
+    # musl, mbedtls, two of cacert, three curls, three of them packed
     assert len(done.started) == 10
     assert listed(tmp_path / "cache" / "boxes") == []
     assert listed(tmp_path / "cache" / "tmp") == []
