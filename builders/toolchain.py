@@ -66,7 +66,7 @@ class Toolchain:
             (PurePosixPath("cmake/share"), self.packages / "cmake/data/share"),
             (PurePosixPath("bin/ninja"), self.programs / "ninja"),
         ]
-        names = ("cc", "ld", "ar", "ranlib", "configure", "toolchain.cmake")
+        names = ("cc", "ld", "ar", "ranlib", "configure", "toolchain.cmake", "patch.awk")
         parts += [(PurePosixPath("bin") / name, self.scripts / name) for name in names]
         for inside, path in parts:
             if not path.exists():

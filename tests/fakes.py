@@ -188,7 +188,7 @@ def fake_toolchain(directory: Path) -> Toolchain:
     programs.mkdir()
     (programs / "ninja").write_text("", "utf-8")
     scripts.mkdir()
-    for name in ("cc", "ld", "ar", "ranlib", "configure", "toolchain.cmake"):
+    for name in ("cc", "ld", "ar", "ranlib", "configure", "toolchain.cmake", "patch.awk"):
         (scripts / name).write_text("", "utf-8")
     settings = '[wheels]\nziglang = ""\ncmake = ""\nninja = ""\n'
     settings += '[compile]\nflags = ["-Oz"]\n[link]\nflags = ["-s"]\n'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# One curl, static. In: SRC, WORK, OUT, RECIPE, VERSION, SWITCHES; NEED_MBEDTLS, NEED_CACERT_ANCHORS,
+# One curl, static. In: TOOLCHAIN, SRC, WORK, OUT, RECIPE, VERSION, SWITCHES; NEED_MBEDTLS, NEED_CACERT_ANCHORS,
 # NEED_CACERT_LOOKUP, and NEED_NGHTTP2 with all other libraries of curl:full, when the variant has them.
 set -eu
 # shellcheck source=recipes/curl/switches.sh
@@ -28,7 +28,7 @@ if [ -n "${NEED_CACERT_ANCHORS:-}" ]; then
     for patch in mbedtls tool; do
         file=$RECIPE/patches/$patch-$VERSION.patch # an older release has its own, where it differs
         test -e "$file" || file=$RECIPE/patches/$patch.patch
-        awk -v source="$SRC" -f "$NEED_MBEDTLS/patch.awk" "$file"
+        awk -v source="$SRC" -f "$TOOLCHAIN/bin/patch.awk" "$file"
     done
     CFLAGS="$CFLAGS -I$RECIPE -I$NEED_CACERT_LOOKUP -I$NEED_MBEDTLS/include"
     include="$include;$RECIPE/embed.cmake"

@@ -6,6 +6,7 @@ set -eu
 zig=$TOOLCHAIN/zig/zig
 headers=$TOOLCHAIN/zig/lib/libc/include
 mkdir -p "$OUT/lib" "$OUT/include/bits" "$WORK/internal"
+awk -v source="$SRC" -f "$TOOLCHAIN/bin/patch.awk" "$RECIPE/server_failure.patch"
 
 # Headers, as musl's Makefile installs them.
 cp -R "$SRC/include/." "$OUT/include/"

@@ -5,7 +5,7 @@ import ssl
 import subprocess
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.built import Built
-from tests.integration.authorities import DAY, NOW, Authority, pem_of, revoked
+from tests.integration.authorities import DAY, NOW, Authority, Key, make_key, pem_of, revoked
 from tests.integration.certificates import HOST
 from tests.integration.http_server import Servers, serving
 from tests.integration.real_server import program
@@ -88,7 +88,13 @@ class Bench:
 
 
 def server_of(
-    by: Authority, *, address: str = "", host: str = "", common: str = "Server", padding: int = 0
+    by: Authority,
+    *,
+    address: str = "",
+    host: str = "",
+    common: str = "Server",
+    padding: int = 0,
+    key: Key | None = None,
 ) -> Authority:
     """A server's certificate; ``padding`` makes it that many bytes longer."""
     names: list[x509.GeneralName] = []
@@ -100,7 +106,7 @@ def server_of(
     alternative = x509.SubjectAlternativeName(names)
     extensions = [x509.Extension(oid=alternative.oid, critical=False, value=alternative)]
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common)])
-    return Authority.make(name=name, by=by, extensions=extensions if names else [])
+    return Authority.make(name=name, by=by, key=key, extensions=extensions if names else [])
 
 
 def constrained(bench: Bench, host: str, *, critical: bool = True) -> Call:
@@ -153,13 +159,14 @@ def client(
     one_file: bool = False,
     other: bool = False,
     missing: bool = False,
+    kind: str = "P-256",
     words: tuple[str, ...] = (),
     password: str = "",
 ) -> Callable[[Bench], Call]:
     """A server that wants a client's certificate, and where the client has its key."""
 
     def make(bench: Bench) -> Call:
-        own = Authority.make("Client", by=bench.root, extensions=())
+        own = Authority.make("Client", by=bench.root, key=make_key(kind), extensions=())
         key = Authority.make("Other").key if other else own.key
         encryption = BestAvailableEncryption(PASSWORD.encode()) if secret else NoEncryption()
         text = key.private_bytes(Encoding.PEM, form, encryption)
@@ -216,6 +223,19 @@ def circular(bench: Bench) -> Call:
     return bench.call(bench.leaf(two), two, back)
 
 
+def curve(kind: str, *, ca: bool = False) -> Callable[[Bench], Call]:
+    """A server whose key, or whose CAs' keys, are of a curve."""
+
+    def make(bench: Bench) -> Call:
+        own = "P-256" if ca else kind
+        root = Authority.make("Root", kind, key=make_key(kind)) if ca else bench.root
+        between = Authority.make("Between", by=root, key=make_key(kind if ca else "P-256"))
+        leaf = server_of(between, address=HOST, key=make_key(own))
+        return replace(bench, root=root).call(leaf, between)
+
+    return make
+
+
 def named(*, address: str = "", host: str = "", common: str = "Server") -> Callable[[Bench], Call]:
     return lambda bench: bench.call(
         server_of(bench.root, address=address, host=host, common=common)
@@ -251,6 +271,8 @@ CASES: Mapping[str, Callable[[Bench], Call]] = {
     "key-no-password": client(secret=True),
     "key-of-another": client(other=True),
     "key-missing": client(missing=True),
+    "key-of-p384": client(kind="P-384"),
+    "key-of-p521": client(kind="P-521"),
     "pkcs12": bundled,
     "pkcs12-that-is-none": client(words=("--cert-type", "P12")),
     "key-type-unknown": client(words=("--key-type", "ENG")),
@@ -259,6 +281,11 @@ CASES: Mapping[str, Callable[[Bench], Call]] = {
     "chain-reversed": reverse,
     "chain-shuffled": shuffled,
     "chain-circular": circular,
+    "key-p384": curve("P-384"),
+    "key-p521": curve("P-521"),
+    "key-rsa-4096": curve("RSA-4096"),
+    "ca-p384": curve("P-384", ca=True),
+    "ca-p521": curve("P-521", ca=True),
     "address": named(address=HOST),
     "address-as-name": named(host=HOST),
     "address-as-wildcard": named(host="*.0.0.1"),

@@ -163,9 +163,10 @@ def curl(
     files = {PurePosixPath("/ca.pem"): Path(ca), PurePosixPath("/mail"): mail}
     files[PROGRAM] = full.file("curl:full", packed=request.param)
 
-    def run(*args: str) -> RunResult:
+    def run(*args: str, believe: bool = False) -> RunResult:
+        trust = ["-k"] if believe else ["--cacert", "/ca.pem"]
         with empty_roots.open(files) as root:
-            return root.run(["-sS", "-m", "10", "--cacert", "/ca.pem", *args], seconds=20)
+            return root.run(["-sS", "-m", "10", *trust, *args], seconds=20)
 
     return run
 
@@ -256,8 +257,11 @@ def vsftpd(authority: CA) -> Iterator[int]:
         yield server.port
 
 
+@pytest.mark.parametrize("believe", [False, True], ids=["checked", "unchecked"])
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_a_data_connection_resumes_the_session(curl: Curl, vsftpd: int, version: str) -> None:
+def test_a_data_connection_resumes_the_session(
+    curl: Curl, vsftpd: int, version: str, believe: bool
+) -> None:
     url = f"ftp://localhost:{vsftpd}/file"
     words = ("--ssl-reqd", "--tls-max", version)
-    assert curl(*words, url, url, url)[:2] == (0, "content" * 3)
+    assert curl(*words, url, url, url, believe=believe)[:2] == (0, "content" * 3)

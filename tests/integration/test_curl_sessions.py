@@ -161,3 +161,29 @@ def test_renegotiation_in_mid_transfer(curl: Path, authority: CA, ca: str, tmp_p
     with openssl_server(authority, tmp_path, "-tls1_2") as (url, server):
         code, out, err = talk(curl, url, ca, server, b"r\n")
     assert (code, out) == (0, "abc\nxyz\n" * 2), err
+
+
+@pytest.mark.parametrize(
+    ("groups", "hellos"),
+    [
+        ((), 1),
+        (("-groups", "X25519"), 1),
+        (("-groups", "P-256:X25519"), 1),
+        (("-groups", "P-256"), 2),
+        (("-groups", "P-384"), 2),
+        (("-groups", "P-521"), 2),
+    ],
+    ids=lambda value: "".join(value[1:]) or "default" if isinstance(value, tuple) else None,
+)
+def test_groups_of_the_key_exchange(
+    built: Built, authority: CA, ca: str, tmp_path: Path, groups: tuple[str, ...], hellos: int
+) -> None:
+    """What is offered first is what servers take by default: no second ClientHello is asked for."""
+    options = ("-tls1_3", "-www", "-msg", *groups)
+    with openssl_server(authority, tmp_path, *options) as (url, server):
+        done = run(built.file("curl:https"), "--cacert", ca, url)
+        server.kill()
+        assert server.stdout is not None
+        log = server.stdout.read()
+    assert done.returncode == 0, done.stderr
+    assert log.count(b", ClientHello") == hellos, log

@@ -45,12 +45,14 @@ def record(kind: int, data: bytes, owner: bytes = b"\xc0\x0c") -> bytes:
 
 
 @contextmanager
-def name_server(answer: Response, tcp: Response | None = None) -> Iterator[int]:
+def name_server(
+    answer: Response, tcp: Response | None = None, *, at: tuple[str, int] = ("127.0.0.1", 0)
+) -> Iterator[int]:
     """Response on a loopback port by UDP, and by TCP if asked to."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(at)
     port: int = listener.getsockname()[1]
     datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    datagrams.bind(("127.0.0.1", port))
+    datagrams.bind((at[0], port))
 
     def serve() -> None:
         with suppress(OSError):

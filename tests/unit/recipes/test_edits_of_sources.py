@@ -7,7 +7,7 @@ import pytest
 
 from recipes.load import HERE
 
-PATCH = HERE / "mbedtls" / "patch.awk"
+PATCH = HERE / "toolchain" / "patch.awk"
 OPTIONS = HERE / "curl" / "options.awk"
 
 SOURCE = "one\ntwo\nthree\nfour\n"
