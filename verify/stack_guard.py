@@ -8,7 +8,8 @@ it stands at a fixed place beside the thread's own data, which nothing else read
 * s390x: 40 bytes behind what ``%a0`` and ``%a1`` name
 
 (https://github.com/llvm/llvm-project/blob/llvmorg-22.1.0/llvm/lib/Target/X86/X86ISelLowering.cpp and the other targets'
-``getIRStackGuard``, ``LOAD_STACK_GUARD``.) On the others it is a variable like any other.
+``getIRStackGuard``, ``LOAD_STACK_GUARD``.) On the others, ARM, RISC-V and LoongArch among them, it is a variable of the
+C library, ``__stack_chk_guard``, found relative to the code as every variable is: without symbols nothing says which.
 """
 
 import re

@@ -36,7 +36,7 @@ echo "exec $zig -cc1 $(cat "$WORK/words") -x c \"\$@\"" >"$WORK/many"
 {
     echo "rule cc"
     # shellcheck disable=SC2086,SC2116
-    echo "  command = $(echo $cc) -c \$in -o \$out"
+    echo "  command = $(echo $cc) \$more -c \$in -o \$out"
     echo "rule many"
     echo "  command = sh $WORK/many \$in"
     objects=
@@ -67,7 +67,9 @@ echo "exec $zig -cc1 $(cat "$WORK/words") -x c \"\$@\"" >"$WORK/many"
     awk '{ group = NR % 16; sources[group] = sources[group] " " $0; sub("c$", "o"); made[group] = made[group] " " $0 }
         END { for (group in made) print "build" made[group] ": many" sources[group] }' "$WORK/files"
     echo "build $OUT/lib/crt1.o: cc $SRC/crt/crt1.c"
+    # It relocates the program, itself too: nothing may be called before, and zeros for its arrays are a call of memset.
     echo "build $OUT/lib/rcrt1.o: cc $RECIPE/rcrt1.c"
+    echo "  more = -ftrivial-auto-var-init=uninitialized"
     for name in crti crtn; do
         file=$SRC/crt/$MUSL_ARCH/$name.s
         test -e "$file" || file=$SRC/crt/$name.c

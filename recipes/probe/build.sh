@@ -6,8 +6,8 @@ set -eu
 cd "$WORK"
 
 # What MicroPython is made of here: no compiler, no machine code, no modules.
-interpreter() {
-    for file in "$NEED_MICROPYTHON"/src/py/*.c; do
+interpreter() { # DIRECTORY of its sources
+    for file in "$1"/py/*.c; do
         case ${file##*/} in
         asm* | nlr[!.s]*.c | emitbc.c | emitcommon.c | emitn* | emitinline* | compile.c | lexer.c | parse.c | scope.c | mod[acgimst]*.c) ;;
         *) echo "$file" ;;
@@ -46,12 +46,21 @@ frozen)
     # Nothing in here depends on the target: bytecode is bytes, and numbers are written so that the compiler reads them.
     "$NEED_MICROPYTHON/bin/micropython" "$RECIPE/merge.py" "$SRC" system >probe.py
     "$NEED_MICROPYTHON/bin/mpy-cross" -O3 -o probe.mpy -s probe.py probe.py
-    # The names of both variants, so that both can be linked with it.
-    # shellcheck disable=SC2046
-    sh "$NEED_MICROPYTHON/src/headers.sh" "$NEED_MICROPYTHON/src" "$OUT" -std=gnu11 -DWITH_TLS "-I$RECIPE/port" \
-        "-I$RECIPE" "-I$NEED_MICROPYTHON/src" -- $(interpreter) "$RECIPE/port/tls_micropython.c"
-    "$NEED_MICROPYTHON/bin/micropython" "$NEED_MICROPYTHON/freeze.py" "$OUT/genhdr/qstrdefs.preprocessed.h" probe.mpy \
-        >"$OUT/frozen.c"
+    freeze() { # SOURCES DIRECTORY: with the names of both variants, so that both can be linked with it
+        # shellcheck disable=SC2046
+        sh "$NEED_MICROPYTHON/src/headers.sh" "$NEED_MICROPYTHON/src" "$2" -std=gnu11 -DWITH_TLS "-I$RECIPE/port" \
+            "-I$RECIPE" "-I$NEED_MICROPYTHON/src" -iquote "$NEED_MICROPYTHON/src/py" -- $(interpreter "$1") \
+            "$RECIPE/port/tls_micropython.c"
+        "$NEED_MICROPYTHON/bin/micropython" "$NEED_MICROPYTHON/freeze.py" "$2/genhdr/qstrdefs.preprocessed.h" probe.mpy \
+            >"$2/frozen.c"
+    }
+    # Twice: the names that the program has are known when it is frozen, and what has no name any more needs none.
+    freeze "$NEED_MICROPYTHON/src" whole
+    mkdir -p "$OUT/py"
+    files=$(interpreter "$NEED_MICROPYTHON/src")
+    # shellcheck disable=SC2086
+    awk -v "out=$OUT/py" -f "$RECIPE/trim.awk" whole/frozen.c pass=1 $files pass=2 ${files%%"$NEED_MICROPYTHON"/src/shared*}
+    freeze "$OUT" "$OUT"
     exit
     ;;
 compiled)
@@ -71,7 +80,7 @@ compiled)
     exit
     ;;
 mini | full)
-    set -- -std=gnu11 "-I$NEED_PROBE_FROZEN" "-I$RECIPE/port" "-I$NEED_MICROPYTHON/src"
+    set -- -std=gnu11 "-I$NEED_PROBE_FROZEN" "-I$RECIPE/port" "-I$NEED_MICROPYTHON/src" -iquote "$NEED_MICROPYTHON/src/py"
     files="$NEED_PROBE_FROZEN/frozen.c $RECIPE/end.c $RECIPE/digest.c"
     if [ "$VARIANT" = full ]; then
         set -- "$@" -DWITH_TLS
@@ -81,7 +90,7 @@ mini | full)
     {
         echo "rule cc"
         echo "  command = cc $CFLAGS -DNDEBUG -fvisibility=hidden -fmacro-prefix-map=$WORK/= -I$RECIPE $* -c \$in -o \$out"
-        for file in $(interpreter) $files; do echo "build $(basename "$file" .c).o: cc $file"; done
+        for file in $(interpreter "$NEED_PROBE_FROZEN") $files; do echo "build $(basename "$file" .c).o: cc $file"; done
     } >build.ninja
     ninja
     set --

@@ -14,21 +14,27 @@ import pytest
 
 from builders.engines.choose import find_emulator
 from core.target import Target
-from recipes.model import Hardening
+from publish.manifest import read_manifest
+from recipes.load import list_products, load_recipes
+from recipes.model import Hardening, unsupported
 from tests.built import Built
 from tests.integration.command import ROOT
 from verify.facts import ElfFacts, read_facts
 
 pytestmark = pytest.mark.builds
 
-PRODUCTS = ("curl:mini", "curl:http", "curl:https", "probe:mini", "probe:full", "busybox")
-NAMES = ("curl:mini", "curl:http", "curl:https", "probe:mini", "probe:full", "busybox:tools")
+RECIPES = load_recipes()
+NAMES = tuple(
+    product.name
+    for product in list_products(RECIPES)
+    if not unsupported(product.recipe, product.variant, Target.native(), RECIPES)
+)
 PAGE = 4096
 
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    return Built.once(tmp_path_factory.mktemp("hardened"), *PRODUCTS)
+    return Built.once(tmp_path_factory.mktemp("hardened"), *NAMES)
 
 
 @pytest.fixture(params=NAMES)
@@ -49,19 +55,27 @@ def tool(program: str, package: str, *words: str | Path) -> str:
     return done.stdout
 
 
+def plain_files(programs: Built, name: str) -> list[Path]:
+    """Of this machine, and of all others that were built in this checkout."""
+    manifest = read_manifest(ROOT / "artifacts")
+    there = [one.path for one in manifest if one.product == name and not one.packed]
+    return [programs.file(name), *(ROOT / "artifacts" / path for path in there)]
+
+
 def test_hardening_check_is_green(programs: Built, name: str) -> None:
-    said = tool("hardening-check", "devscripts", "--nocolor", programs.file(name))
-    found = dict(re.findall(r"^ (.*?): (.*)$", said, re.MULTILINE))
-    for title in ("Position Independent Executable", "Read-only relocations", "Immediate binding"):
-        assert found[title] == "yes", said
+    for file in plain_files(programs, name):
+        said = tool("hardening-check", "devscripts", "--nocolor", file)
+        found = dict(re.findall(r"^ (.*?): (.*)$", said, re.MULTILINE))
+        titles = ("Position Independent Executable", "Read-only relocations", "Immediate binding")
+        assert [found[title] for title in titles] == ["yes"] * 3, said
 
 
 def test_checksec_is_green(programs: Built, name: str) -> None:
-    file = programs.file(name)
-    said = json.loads(tool("checksec", "checksec", f"--file={file}", "--output=json"))
-    found = said[str(file)]
-    assert (found["relro"], found["nx"], found["pie"]) == ("full", "yes", "yes")
-    assert (found["rpath"], found["runpath"], found["symbols"]) == ("no", "no", "no")
+    for file in plain_files(programs, name):
+        said = json.loads(tool("checksec", "checksec", f"--file={file}", "--output=json"))
+        found = said[str(file)]
+        assert (found["relro"], found["nx"], found["pie"]) == ("full", "yes", "yes"), file
+        assert (found["rpath"], found["runpath"], found["symbols"]) == ("no", "no", "no"), file
 
 
 def test_verify_sees_the_same_and_the_stack_protector(facts: ElfFacts) -> None:
@@ -171,7 +185,8 @@ WITHOUT = (
     Hardening.STACK_PROTECTOR,
     Hardening.ZERO_INIT,
 )
-TARGETS = (Target.AMD64, Target.ARM_V6, Target.S390X)
+TARGETS = (Target.AMD64, Target.ARM64, Target.ARM_V6, Target.RISCV64, Target.S390X, Target.LOONG64)
+"""Two where a file shows where its guard stands, and one of each machine where it does not."""
 RUNNERS = {target: find_emulator(target) for target in TARGETS}
 
 
@@ -233,6 +248,22 @@ def test_an_overflow_is_seen_before_it_changes_where_a_function_returns_to(
     without = overflows(unhardened, target)
     assert without[0] == SURVIVED
     assert SEEN not in without
+
+
+def test_code_shows_that_it_is_protected_where_the_guard_has_a_place_of_its_own(
+    hardened: Built, unhardened: Built, target: Target
+) -> None:
+    seen = [
+        read_facts(built.file("careless:it", target=target)).guard_reads
+        for built in (unhardened, hardened)
+    ]
+    if target in {Target.AMD64, Target.S390X}:
+        without, protected = seen
+        assert without is not None
+        assert protected is not None
+        assert protected >= without + 2  # as a function begins, and as it ends
+    else:
+        assert seen == [None, None]
 
 
 def test_a_pointer_that_was_filled_in_at_the_start_cannot_be_changed(

@@ -9,6 +9,7 @@ from recipes.load import HERE
 
 PATCH = HERE / "toolchain" / "patch.awk"
 OPTIONS = HERE / "curl" / "options.awk"
+TRIM = HERE / "probe" / "trim.awk"
 
 SOURCE = "one\ntwo\nthree\nfour\n"
 DIFF = """Why it is done.
@@ -171,3 +172,85 @@ class TestOptions:
         code, _, _, said = self.run(tmp_path, options)
         assert code == 1
         assert message in said
+
+
+ROWS = """
+static const mp_rom_map_elem_t table[] = {
+    { MP_ROM_QSTR(MP_QSTR_NAME), MP_ROM_PTR(&function) },
+    { MP_ROM_QSTR(MP_QSTR_other), MP_ROM_PTR(&other) },
+};
+"""
+
+
+class TestTrim:
+    """Which rows of the interpreter's tables stay, by who asks for them."""
+
+    def trimmed(self, directory: Path, program: str, *sources: str) -> tuple[int, list[str], str]:
+        """The exit code, what became of the sources, and the message."""
+        (directory / "frozen.c").write_text(program)
+        files = [directory / f"{number}.c" for number in range(len(sources))]
+        for file, text in zip(files, sources, strict=True):
+            file.write_text(text)
+        out = directory / "out"
+        out.mkdir(exist_ok=True)
+        names = [str(file) for file in files]
+        words = ["-v", f"out={out}", "-f", str(TRIM), str(directory / "frozen.c")]
+        done = subprocess.run(
+            ["awk", *words, "pass=1", *names, "pass=2", *names],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        made = [out / file.name for file in files]
+        return done.returncode, [file.read_text() for file in made if file.exists()], done.stderr
+
+    @pytest.mark.parametrize(
+        ("program", "source"),
+        [
+            ("MP_QSTR_wanted, MP_QSTR_other,", ""),
+            ("MP_QSTR_x, MP_QSTR_other, MP_QSTR_wanted", ""),
+            ("MP_QSTR_other", "mp_load_method(object, MP_QSTR_wanted, to);\n"),
+            ("", "a(MP_QSTR_other); if (b == MP_QSTR_wanted) {\n"),
+            ("MP_QSTR_other", "    { MP_ROM_QSTR(MP_QSTR_x), MP_ROM_QSTR(MP_QSTR_wanted) },\n"),
+        ],
+    )
+    def test_what_the_program_or_c_names_stays(
+        self, tmp_path: Path, program: str, source: str
+    ) -> None:
+        rows = ROWS.replace("NAME", "wanted")
+        assert self.trimmed(tmp_path, program, rows, source) == (
+            0,
+            [rows, *[source] * bool(source)],
+            "",
+        )
+
+    @pytest.mark.parametrize("name", ["unwanted", "__unwanted__", "want", "wanted_2"])
+    @pytest.mark.parametrize(
+        "heading",
+        [
+            "",
+            "MP_DEFINE_CONST_OBJ_TYPE(\n    mp_type_it,\n    MP_QSTR_NAME,\n    MP_TYPE_FLAG_NONE,\n",
+        ],
+    )
+    def test_what_nothing_names_goes_and_the_rows_are_as_many(
+        self, tmp_path: Path, name: str, heading: str
+    ) -> None:
+        source = (ROWS + heading).replace("NAME", name)
+        code, (text,), _ = self.trimmed(tmp_path, "MP_QSTR_wanted MP_QSTR_other", source)
+        assert code == 0
+        assert "&function" not in text
+        assert "&other" in text
+        assert text.count("\n") == source.count("\n")
+        assert text.count("MP_ROM_QSTR(") == 2
+
+    def test_behind_a_heading_names_count_again(self, tmp_path: Path) -> None:
+        heading = "MP_DEFINE_CONST_OBJ_TYPE(\n    mp_type_it,\n    MP_QSTR_it,\n    MP_QSTR_NAME,\n"
+        source = (ROWS + heading).replace("NAME", "wanted")
+        assert self.trimmed(tmp_path, "MP_QSTR_other", source) == (0, [source], "")
+
+    @pytest.mark.parametrize("name", ["getattr", "setattr"])
+    def test_a_program_that_makes_names_is_an_error(self, tmp_path: Path, name: str) -> None:
+        code, made, message = self.trimmed(tmp_path, f"MP_QSTR_{name}", ROWS)
+        assert (code, made) == (1, [])
+        assert "make names while it runs" in message
