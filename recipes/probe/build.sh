@@ -102,7 +102,8 @@ nuitka)
         compile "$@" -fwrapv -DPy_BUILD_CORE "-I$NEED_CPYTHON_LEAN/include" "-I$NEED_CPYTHON_LEAN/include/internal" \
             "-fmacro-prefix-map=$NEED_CPYTHON_LEAN/=" "-fmacro-prefix-map=$NEED_NUITKA/=" "-fmacro-prefix-map=$made/="
     }
-    set -- -std=gnu2x -D_NUITKA_MODULE_MODE -D_NUITKA_STATIC_LIBPYTHON=1 -D_NUITKA_CONSTANTS_FROM_C23_EMBED \
+    # __NUITKA_NO_ASSERT__ must be here: most of Nuitka's files do not include build_definitions.h, and would check themselves.
+    set -- -std=gnu2x -D_NUITKA_MODULE_MODE -D__NUITKA_NO_ASSERT__ -D_NUITKA_STATIC_LIBPYTHON=1 -D_NUITKA_CONSTANTS_FROM_C23_EMBED \
         -Ddladdr=fromscratch_dladdr "-I$made" "-I$runtime/include" "-I$runtime/static_src" \
         "-I$runtime/inline_copy/zlib" "-I$runtime/inline_copy/libbacktrace"
     for file in "$runtime/static_src/CompiledFunctionType.c" "$made"/*.c; do python "$file" "$@"; done

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/random.h>
@@ -367,8 +368,11 @@ static MP_DEFINE_CONST_FUN_OBJ_1(interface_index_object, interface_index);
 
 static mp_obj_t open_socket(mp_obj_t family, mp_obj_t kind)
 {
-    int type = mp_obj_get_int(kind) | SOCK_NONBLOCK | SOCK_CLOEXEC;
-    return MP_OBJ_NEW_SMALL_INT(checked(socket(mp_obj_get_int(family), type, 0)));
+    int number = mp_obj_get_int(family), type = mp_obj_get_int(kind);
+    ssize_t opened = checked(socket(number, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (type == SOCK_STREAM && number != AF_UNIX)
+        setsockopt(opened, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    return MP_OBJ_NEW_SMALL_INT(opened);
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(open_socket_object, open_socket);
 
