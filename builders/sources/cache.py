@@ -9,6 +9,7 @@
 <root>/seen/<kind>/<key>       the seal of a result whose signature was checked
 <root>/part/<sha256>.*         downloads that can be resumed
 <root>/tmp/<pid>-*             what that process is at
+<root>/campaigns/              what a campaign made for its next run: no entry, and nothing is believed for it
 <root>/locks/                  held by the kernel: the files that stay behind mean nothing
 ```
 

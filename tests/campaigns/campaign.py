@@ -1,7 +1,7 @@
 """What a campaign is: a name, how many cases a full run has, and what runs one case."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
@@ -28,8 +28,11 @@ class Case(NamedTuple):
     directory: Path
 
 
-Run = Callable[[Case], str]
-"""Runs one case: returns a short outcome, raises Violation or NotRun."""
+Outcome = str | Mapping[str, int]
+"""In a word or a few; or, where a case is made of smaller ones, how many of them came to what."""
+
+Run = Callable[[Case], Outcome]
+"""Runs one case: returns its outcome, raises Violation or NotRun."""
 
 
 @dataclass(frozen=True, kw_only=True)

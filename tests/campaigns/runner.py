@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.campaigns.campaign import Campaign, Case, NotRun, Run, Violation
+from tests.campaigns.campaign import Campaign, Case, NotRun, Outcome, Run, Violation
 
 BATCH = 0.2
 """Seconds between two reports of a job: a campaign may have thousands of cases a second."""
@@ -27,7 +27,7 @@ class Result(NamedTuple):
     """What came of one case; ``violation`` is empty when all held."""
 
     number: int
-    outcome: str
+    outcome: Outcome
     violation: str = ""
 
 
@@ -38,15 +38,12 @@ class Tally:
     campaign: Campaign
     seed: int
     planned: int
+    done: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     violations: list[Result] = field(default_factory=list)
     not_run: str = ""
     interrupted: bool = False
     seconds: float = 0
-
-    @property
-    def done(self) -> int:
-        return self.outcomes.total()
 
     @property
     def whole(self) -> bool:
@@ -57,9 +54,11 @@ class Tally:
         )
 
     def add(self, result: Result) -> None:
-        self.outcomes["VIOLATION" if result.violation else result.outcome] += 1
+        self.done += 1
         if result.violation:
             self.violations.append(result)
+        outcome = "VIOLATION" if result.violation else result.outcome
+        self.outcomes.update({outcome: 1} if isinstance(outcome, str) else outcome)
 
 
 Report = Callable[[Tally, Result | None], None]

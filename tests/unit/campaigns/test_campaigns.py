@@ -117,6 +117,21 @@ def test_cases_that_cannot_run_here_close_the_output(
     assert "NOT RUN" not in capsys.readouterr().out
 
 
+def many_small_ones(case: Case) -> dict[str, int]:
+    return {"passed": 10 * case.number, "not run: no server": case.number == 5}
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_case_that_is_made_of_smaller_ones_is_counted_by_them(
+    capsys: pytest.CaptureFixture[str], jobs: str
+) -> None:
+    assert main(["--jobs", jobs], campaign(many_small_ones)) == 0
+    said = capsys.readouterr().out
+    assert "toy: 6 cases in" in said
+    assert "0 violations; 150 passed, 1 not run: no server" in said
+    assert said.endswith("  toy: 1 cases: no server\n")
+
+
 INTERRUPTED = """
 import os, sys, threading
 from contextlib import contextmanager
