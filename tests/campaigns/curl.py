@@ -5,6 +5,7 @@ alone. What then fails is a violation, unless it died of an option that the vari
 """
 
 import hashlib
+import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -130,22 +131,33 @@ def benches(directory: Path) -> dict[str, Bench]:
     made: dict[str, Bench] = {}
     for variant in curl.variants:
         entry = built.entry(f"curl:{variant.name}")
-        release = curl.release(str(entry["release"]))
-        assert release is not None
+        release = curl.releases[0]
+        if entry["release"] != release.version:
+            msg = f"it is for curl {release.version}; only {entry['release']} was to be had here"
+            raise NotRun(msg)
         place = Place.ready(context.cache, release.archive.sha256)
         tests = read_tests(place.source / "tests" / "data")
-        left_out = LeftOut.of(curl, variant, read_letters(place.source))
+        curlinfo = place.curlinfo(left_without(variant), directory / f"curlinfo-{variant.name}")
+        left_out = LeftOut.of(
+            curl, variant, letters=read_letters(place.source), curlinfo=printed_by(curlinfo)
+        )
         if stale := left_out.stale(tests):
             msg = f"rows of left_out.toml that fit no test: {', '.join(stale)}"
             raise RuntimeError(msg)
         made[variant.name] = Bench(
             place=place,
             program=built.file(f"curl:{variant.name}"),
-            curlinfo=place.curlinfo(left_without(variant), directory / f"curlinfo-{variant.name}"),
+            curlinfo=curlinfo,
             left_out=left_out,
             tests=tests,
         )
     return made
+
+
+def printed_by(program: Path) -> str:
+    return subprocess.run(
+        [program], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True
+    ).stdout
 
 
 @contextmanager

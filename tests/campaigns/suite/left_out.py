@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from commands.docs_curl import unserved_options
 from recipes.model import Recipe, Variant
@@ -20,10 +21,15 @@ LONG_OPTION = re.compile(r'^ +\{"([a-z0-9.-]+)" *, *ARG_[A-Z|_]+, *\'(.)\',', re
 HOOK = """\
 no warnings 'redefine';
 my $looked = \\&main::checksystemfeatures;
-*main::checksystemfeatures = sub { $looked->(); $globalconfig::feature{$_} = 0 for qw(FEATURES); };
+my %corrected = (FEATURES);
+*main::checksystemfeatures = sub {
+    $looked->();
+    @globalconfig::feature{keys %corrected} = values %corrected;
+};
 1;
 """
-SECTION = re.compile(r"<(keywords|features|tool)>\n(.*?)</\1>", re.DOTALL)
+SECTION = re.compile(r"<(keywords|features|server|tool)>\n(.*?)</\1>", re.DOTALL)
+OFF = re.compile(r"^(.+): OFF$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +38,8 @@ class SuiteTest:
 
     number: int
     keywords: frozenset[str]
-    features: frozenset[str]
+    wants: frozenset[str]
+    """Features and servers."""
     tool: str
 
 
@@ -40,27 +47,39 @@ class SuiteTest:
 class LeftOut:
     """The rules for one variant."""
 
-    rows: Mapping[str, list[dict[str, str]]]
+    rows: Mapping[str, list[dict[str, Any]]]
+    aliases: Mapping[str, str]
+    """Names that the suite has for what ``curl -V`` shows under others."""
     machine: frozenset[str]
     """What the suite calls a feature of curl, but is one of the machine."""
     unknown: frozenset[str]
     """Options without a letter of their own, and letters, that the variant does not know."""
     promised: frozenset[str]
-    """Protocols and features that the recipe promises, in small letters."""
+    """Protocols and features that the recipe promises of the variant, in small letters."""
+    elsewhere: frozenset[str]
+    """Those that it promises of other variants alone."""
+    switched_off: frozenset[str]
+    """What ``curlinfo`` says that the recipe's switches leave out."""
 
     @classmethod
-    def of(cls, curl: Recipe, variant: Variant, letters: Mapping[str, str]) -> "LeftOut":
-        """``letters``: the short form of each option that has one, by the long one."""
+    def of(
+        cls, curl: Recipe, variant: Variant, *, letters: Mapping[str, str], curlinfo: str
+    ) -> "LeftOut":
+        """``letters``: the short form of each option that has one, by the long one; ``curlinfo``: what that prints."""
         data = tomllib.loads((HERE / "left_out.toml").read_text("utf-8"))
         machine = frozenset(data.pop("machine")["features"])
+        aliases = data.pop("alias")
         unknown = frozenset(unserved_options(curl, variant))
-        expect = variant.expect
-        assert expect is not None
+        promised = _promised(variant)
+        others = frozenset[str]().union(*map(_promised, curl.variants))
         return cls(
             rows=data,
+            aliases=aliases,
             machine=machine,
             unknown=unknown | {letters[name] for name in unknown if name in letters},
-            promised=frozenset(map(str.lower, expect.protocols + expect.features)),
+            promised=promised,
+            elsewhere=others - promised,
+            switched_off=frozenset(OFF.findall(curlinfo)),
         )
 
     def rules(self) -> list[str]:
@@ -72,9 +91,11 @@ class LeftOut:
         ]
 
     def hook(self) -> str:
-        """The Perl that ``runtests.pl -L`` reads: takes features away, once the suite has looked for them."""
-        absent = [row["name"] for row in self.rows["feature"] if row["option"] in self.unknown]
-        return HOOK.replace("FEATURES", " ".join(absent))
+        """The Perl that ``runtests.pl -L`` reads: corrects features, once the suite has looked for them."""
+        known = {row["name"]: row["option"] not in self.unknown for row in self.rows["feature"]}
+        return HOOK.replace(
+            "FEATURES", ", ".join(f"'{name}', {it:d}" for name, it in known.items())
+        )
 
     def stale(self, tests: Collection[SuiteTest]) -> list[str]:
         """The rows that fit no test: what they were for is gone."""
@@ -83,12 +104,13 @@ class LeftOut:
             "keyword": lambda row: any(
                 re.search(row["pattern"], word, re.I) for t in tests for word in t.keywords
             ),
-            "feature": lambda row: any(row["name"] in t.features for t in tests),
+            "feature": lambda row: any(row["name"] in t.wants for t in tests),
+            "lacks": lambda row: all(any(it in t.wants for t in tests) for it in row["features"]),
         }
         return [str(row) for kind, rows in self.rows.items() for row in rows if not fits[kind](row)]
 
     def outcome(self, reason: str) -> str:
-        """What a test counts as that did not run for this reason. Raises ValueError for what a recipe promises."""
+        """What a test counts as that did not run for this reason. Raises ValueError where nothing says why."""
         if reason.startswith(LEFT_OUT):
             return reason
         if reason in BY_UPSTREAM:
@@ -96,10 +118,25 @@ class LeftOut:
         match = LACKS.fullmatch(reason)
         if match is None or match[2] in self.machine:
             return f"not run: {reason}"
-        if match[1] == "lacks" and match[2].lower() in self.promised:
+        if match[1] == "has":
+            return f"{LEFT_OUT}for a curl without a feature that the variant has"
+        name = match[2].removesuffix("-ipv6").removesuffix("-unix")
+        name = self.aliases.get(name, name).lower()
+        if name in self.promised:
             msg = f"{reason}, says the suite, but the recipe promises it"
             raise ValueError(msg)
-        return f"{LEFT_OUT}a feature that the variant {match[1]}"
+        if name in self.elsewhere:
+            return f"{LEFT_OUT}a feature of other variants"
+        if match[2] in self.switched_off:
+            return f"{LEFT_OUT}switched off in the recipe"
+        for row in self.rows["feature"]:
+            if match[2] == row["name"] and row["option"] in self.unknown:
+                return UNKNOWN_OPTION
+        for row in self.rows["lacks"]:
+            if match[2] in row["features"]:
+                return f"{LEFT_OUT}{row['reason']}"
+        msg = f"{reason}, says the suite; neither the recipe nor left_out.toml says why"
+        raise ValueError(msg)
 
     def refused_option(self, block: str) -> str:
         """The option that a failed test died of, if the variant does not know it on purpose; else an empty text."""
@@ -120,7 +157,7 @@ def read_tests(data: Path) -> list[SuiteTest]:
             SuiteTest(
                 number=int(path.name.removeprefix("test")),
                 keywords=_lines(parts.get("keywords", "")),
-                features=_lines(parts.get("features", "")),
+                wants=_lines(parts.get("features", "")) | _lines(parts.get("server", "")),
                 tool=parts.get("tool", "").strip(),
             )
         )
@@ -131,6 +168,11 @@ def read_letters(source: Path) -> dict[str, str]:
     """The short form of each option that has one, as src/tool_getparam.c has it."""
     text = (source / "src" / "tool_getparam.c").read_text("utf-8")
     return {name: letter for name, letter in LONG_OPTION.findall(text) if letter != " "}
+
+
+def _promised(variant: Variant) -> frozenset[str]:
+    expect = variant.expect
+    return frozenset(map(str.lower, expect.protocols + expect.features)) if expect else frozenset()
 
 
 def _lines(text: str) -> frozenset[str]:

@@ -59,14 +59,14 @@ def bench(first: SuiteRun, **alone: SuiteRun) -> tuple[Bench, FakePlace]:
     by_program = {OURS: alone.get("ours", suite_run()), DEBIANS: alone.get("theirs", suite_run())}
     place = FakePlace(source=Path("/source"), made=Path("/made"), first=first, alone=by_program)
     tests = [
-        SuiteTest(number=number, keywords=frozenset(), features=frozenset(), tool="")
+        SuiteTest(number=number, keywords=frozenset(), wants=frozenset(), tool="")
         for number in NUMBERS
     ]
     made = Bench(
         place=place,
         program=OURS,
         curlinfo=Path("/curlinfo"),
-        left_out=LeftOut.of(curl, mini, {}),
+        left_out=LeftOut.of(curl, mini, letters={}, curlinfo=""),
         tests=tests,
     )
     return made, place
@@ -81,7 +81,8 @@ def test_what_passes_and_what_is_left_out_is_counted(tmp_path: Path) -> None:
     made, place = bench(suite_run(5, 6, skipped=reasons))
     assert run(made, tmp_path) == {
         "passed": 2,
-        "left out: a feature that the variant lacks": 5,
+        "left out: a feature of other variants": 2,
+        "left out: for a build with curl's debugging inside": 3,
         "not run: no stunnel": 4,
     }
     assert place.ran == [(OURS, CHOSEN, 4)]

@@ -12,8 +12,16 @@ from recipes.model import Recipe
 from tests.anchors import ROOT
 from tests.campaigns.curl import CAMPAIGN, PARTS, VARIANTS, left_without, part_of, variant_and_part
 from tests.campaigns.suite import left_out
-from tests.campaigns.suite.left_out import LEFT_OUT, LeftOut, SuiteTest, read_letters, read_tests
+from tests.campaigns.suite.left_out import (
+    LEFT_OUT,
+    UNKNOWN_OPTION,
+    LeftOut,
+    SuiteTest,
+    read_letters,
+    read_tests,
+)
 
+CURLINFO = "bindlocal: ON\ncookies: OFF\n--libcurl: OFF\n"
 LETTERS = {"netrc": "n", "proxy": "x", "cookie": "b", "output": "o", "verbose": "v"}
 
 
@@ -23,16 +31,17 @@ def curl() -> Recipe:
 
 
 def of(curl: Recipe, name: str) -> LeftOut:
-    return LeftOut.of(curl, next(v for v in curl.variants if v.name == name), LETTERS)
+    variant = next(variant for variant in curl.variants if variant.name == name)
+    return LeftOut.of(curl, variant, letters=LETTERS, curlinfo=CURLINFO)
 
 
 def suite_test(
-    number: int, *, keywords: str = "HTTP", features: str = "", tool: str = ""
+    number: int, *, keywords: str = "HTTP", wants: str = "", tool: str = ""
 ) -> SuiteTest:
     return SuiteTest(
         number=number,
         keywords=frozenset(keywords.split(",")),
-        features=frozenset(features.split()),
+        wants=frozenset(wants.split()),
         tool=tool,
     )
 
@@ -44,6 +53,7 @@ def test_the_campaign_tries_every_variant_of_the_recipe(curl: Recipe) -> None:
 def test_every_row_has_a_reason_that_runtests_can_print() -> None:
     data = tomllib.loads(Path(left_out.__file__).with_name("left_out.toml").read_text("utf-8"))
     assert data.pop("machine")["features"]
+    assert data.pop("alias")
     rows = [row for rows in data.values() for row in rows]
     assert rows
     for row in rows:
@@ -58,12 +68,16 @@ def test_a_row_that_fits_no_test_is_named(curl: Recipe) -> None:
         suite_test(1, tool="lib%TESTNUMBER"),
         suite_test(2, keywords="unittest"),
         suite_test(3, keywords="curl-config,documentation,source analysis"),
-        suite_test(4, features="manual"),
+        suite_test(4, wants="manual crypto"),
+        *(
+            suite_test(number, wants=feature)
+            for row in rules.rows["lacks"]
+            for number, feature in enumerate(row["features"], 5)
+        ),
     ]
     assert rules.stale(fitting) == []
-    for missing in range(4):
-        left = fitting[:missing] + fitting[missing + 1 :]
-        assert rules.stale(left)
+    for missing in range(len(fitting)):
+        assert rules.stale(fitting[:missing] + fitting[missing + 1 :])
     assert len(rules.stale([])) == sum(map(len, rules.rows.values()))
 
 
@@ -73,10 +87,11 @@ def test_what_is_left_out_by_name_says_that_we_do_it(curl: Recipe) -> None:
     assert all(line.split(":", 2)[2].startswith(LEFT_OUT) for line in lines)
 
 
-def test_a_feature_goes_where_its_option_is_unknown(curl: Recipe) -> None:
-    mini = of(curl, "mini")
-    assert "qw(manual)" in mini.hook()
-    assert "qw()" in replace(mini, unknown=mini.unknown - {"manual"}).hook()
+def test_a_feature_is_there_where_its_option_is_known(curl: Recipe) -> None:
+    for name, has in (("mini", 0), ("full", 1)):
+        assert f"('manual', 0, 'crypto', {has})" in of(curl, name).hook()
+    full = of(curl, "full")
+    assert "('manual', 1," in replace(full, unknown=full.unknown - {"manual"}).hook()
 
 
 @pytest.mark.parametrize(
@@ -84,24 +99,38 @@ def test_a_feature_goes_where_its_option_is_unknown(curl: Recipe) -> None:
     [
         ("left out: a test of libcurl", "left out: a test of libcurl"),
         ("configured as DISABLED", "left out: disabled by upstream"),
-        ("curl lacks Debug support", "left out: a feature that the variant lacks"),
-        ("curl has IPv6 support", "left out: a feature that the variant has"),
-        ("curl lacks sftp server support", "left out: a feature that the variant lacks"),
+        ("curl lacks Debug support", "left out: for a build with curl's debugging inside"),
+        ("curl has IPv6 support", "left out: for a curl without a feature that the variant has"),
+        ("curl lacks sftp server support", "left out: for a protocol that no variant has"),
+        ("curl lacks ftp-ipv6 server support", "left out: a feature of other variants"),
+        ("curl lacks h2c support", "left out: a feature of other variants"),
+        ("curl lacks http/3 support", "left out: for a protocol that no variant has"),
+        ("curl lacks crypto support", UNKNOWN_OPTION),
+        ("curl lacks cookies support", "left out: switched off in the recipe"),
+        ("curl lacks --libcurl support", "left out: switched off in the recipe"),
         ("curl lacks nghttpx support", "not run: curl lacks nghttpx support"),
         ("no stunnel", "not run: no stunnel"),
         ("failed starting HTTP server", "not run: failed starting HTTP server"),
     ],
 )
 def test_what_the_machine_lacks_is_not_run(curl: Recipe, reason: str, outcome: str) -> None:
-    assert of(curl, "full").outcome(reason) == outcome
+    assert of(curl, "mini").outcome(reason) == outcome
+
+
+@pytest.mark.parametrize("feature", ["bindlocal", "new-thing", "rtmp"])
+def test_what_nobody_gives_a_reason_for_is_not_left_out(curl: Recipe, feature: str) -> None:
+    for reason in (f"curl lacks {feature} support", f"curl lacks {feature} server support"):
+        with pytest.raises(ValueError, match="says why"):
+            of(curl, "mini").outcome(reason)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_what_a_recipe_promises_cannot_be_left_out(curl: Recipe, variant: str) -> None:
     rules = of(curl, variant)
     assert rules.promised
-    for name in rules.promised:
-        for reason in (f"curl lacks {name} support", f"curl lacks {name.upper()} server support"):
+    spelt = [alias for alias, name in rules.aliases.items() if name.lower() in rules.promised]
+    for name in [*rules.promised, *spelt]:
+        for reason in (f"curl lacks {name} support", f"curl lacks {name}-ipv6 server support"):
             with pytest.raises(ValueError, match="promises"):
                 rules.outcome(reason)
 
@@ -148,7 +177,8 @@ def test_the_suite_is_told_what_a_variant_is_built_without(curl: Recipe) -> None
 def test_tests_and_letters_are_read_from_the_source(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
-    text = "<info>\n<keywords>\nHTTP\ncurl-config\n</keywords>\n</info>\n<features>\nmanual\n!proxy\n</features>\n"
+    text = "<keywords>\nHTTP\ncurl-config\n</keywords>\n"
+    text += "<features>\nmanual\n!proxy\n</features>\n<server>\nftp\n</server>\n"
     (data / "test12").write_text(text)
     (data / "test3").write_text(
         "<keywords>\nunittest\n</keywords>\n<tool>\nlib%TESTNUMBER\n</tool>\n"
@@ -156,7 +186,7 @@ def test_tests_and_letters_are_read_from_the_source(tmp_path: Path) -> None:
     (data / "DISABLED").write_text("12\n")
     three, twelve = read_tests(data)
     assert three == suite_test(3, keywords="unittest", tool="lib%TESTNUMBER")
-    assert twelve == suite_test(12, keywords="HTTP,curl-config", features="manual !proxy")
+    assert twelve == suite_test(12, keywords="HTTP,curl-config", wants="manual !proxy ftp")
     (tmp_path / "src").mkdir()
     table = "  {\"netrc\",   ARG_BOOL, 'n', C_NETRC},\n  {\"alpn\",   ARG_BOOL|ARG_NO|ARG_TLS, ' ', C_ALPN},\n"
     (tmp_path / "src" / "tool_getparam.c").write_text(table)
