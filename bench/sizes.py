@@ -30,8 +30,12 @@ WITH_BUNDLE = ("curl:https",)
 
 
 def sizes(_: argparse.Namespace) -> Iterator[Figure]:
+    """Bytes of every curl, built when it is not."""
+    yield from sizes_of(built(CURLS))
+
+
+def sizes_of(files: Mapping[tuple[str, bool], Path]) -> Iterator[Figure]:
     """Bytes of every file, and what is left of packing once a registry has compressed the layer."""
-    files = built(CURLS)
     for product, packed in [(product, packed) for product in CURLS for packed in (False, True)]:
         bar = BARS[product, Measure.PLAIN] if Target.native() is Target.AMD64 else None
         must, aim = (bar.must, bar.aim) if bar and not packed else (None, None)
@@ -46,7 +50,7 @@ def sizes(_: argparse.Namespace) -> Iterator[Figure]:
         elif product in WITH_BUNDLE:
             yield Figure(f"{name}, all of it", "bytes", size)
             label += ", without the CA bundle"
-            bundle = authorities_in(output(file, "--dump-ca-embed"))
+            bundle = authorities_in(file.read_bytes())
             yield Figure(f"{product}: the CA bundle", "bytes", bundle)
         yield Figure(label, "bytes", size - bundle, must=must, aim=aim, reference=before)
         yield Figure(f"{name}, gzipped", "bytes", gzipped(file))
@@ -109,11 +113,6 @@ def built(products: Sequence[str] = CURLS) -> dict[tuple[str, bool], Path]:
 def gzipped(file: Path) -> int:
     """What a registry or its client makes of a layer with this file."""
     return len(zlib.compress(file.read_bytes(), 6))
-
-
-def output(program: Path, *args: str) -> bytes:
-    """What a program prints."""
-    return subprocess.run([program, *args], capture_output=True, check=True).stdout
 
 
 def open_context(**flags: str) -> Context:

@@ -27,7 +27,7 @@ from bench.record import AGAINST, remember
 from bench.report import Figure, bars, show, side_by_side
 from bench.runs import Case, spend
 from bench.server import serving
-from bench.sizes import anchors_in, authorities_in, bundle_in
+from bench.sizes import anchors_in, authorities_in, bundle_in, sizes_of
 from builders.sources.cache import Cache
 from flow.context import ROOT
 from probe.checks import CHECKS
@@ -251,7 +251,8 @@ def test_instructions_are_those_of_callgrind_where_it_is(tmp_path: Path) -> None
     tool.chmod(0o755)
     words = [shutil.which("sh") or "sh", "-c", "exit 60"]
     assert exact_instructions(words, code=60, valgrind=str(tool)) == (4711, "")
-    assert "ended with 60" in exact_instructions(words, valgrind=str(tool)).why
+    why = exact_instructions(words, valgrind=str(tool), perf="no-such-tool").why
+    assert why == "under callgrind it ended with 60; not installed: apt-get install -y linux-perf"
     why = exact_instructions(words, valgrind="no-such-tool", perf="no-such-tool").why
     assert "apt-get install -y valgrind" in why
     assert "apt-get install -y linux-perf" in why
@@ -301,6 +302,16 @@ def test_anchors_are_no_part_of_a_file_s_size(tmp_path: Path) -> None:
     plain.write_bytes(b"\x7fELF" + blob + b"end")
     found = {it.column: it.value for it in sizes(Rival(name="probe:full", plain=plain))}
     assert found == {Measure.PLAIN.head: 7, Measure.ANCHORS.head: len(blob)}
+
+
+def test_anchors_are_counted_as_they_lie_in_the_file(tmp_path: Path) -> None:
+    """What --dump-ca-embed prints of them is twice as long."""
+    blob = anchors([b"one", b"two"], [1, 2])
+    plain = tmp_path / "curl"
+    plain.write_bytes(b"\x7fELF" + blob + b"end")
+    found = {it.name: it.value for it in sizes_of({("curl:https", False): plain})}
+    assert found["curl:https: the CA bundle"] == len(blob)
+    assert found["curl:https plain, without the CA bundle"] == 7
 
 
 def test_smaller_is_smaller_in_this_run(tmp_path: Path) -> None:
