@@ -126,12 +126,15 @@ class ColdBuild:
     words: tuple[str, ...]
     """What stands behind `./inv build`."""
     bar: Bar
-    """In seconds, on 2 cores."""
+    """In seconds, on so many cores as CORES says."""
     tools: bool = False
     """What recipes of tools make is there, too."""
     long: bool = False
     """It is measured only when that is asked for."""
 
+
+CORES = 2
+"""Of the machine that the bars of builds are for."""
 
 COLD_BUILDS = (
     ColdBuild(
