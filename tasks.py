@@ -411,8 +411,10 @@ def check(_: Context, fix: bool = False) -> None:
 @_task(
     rounds="runs per file and figure (default: 200)",
     quick="no timed builds",
-    cold="also time the probe's builds from its sources: minutes",
-    only="some parts, with commas: sizes, runs, probes, warm, targets, builds, cold (default: all)",
+    cold="also time the probe's builds from its sources, and those for every target: minutes",
+    only="some parts, with commas: sizes, checks, runs, curl, probes, warm, targets, builds, fresh, cold",
+    against="another curl with TLS, an older one for example, to be measured beside ours",
+    record="keep what is measured in bench/figures.json, for docs/figures.md",
 )
 def bench(
     _: Context,
@@ -421,11 +423,14 @@ def bench(
     quick: bool = False,
     cold: bool = False,
     only: str = "",
+    against: str = "",
+    record: bool = False,
 ) -> None:
     """Measure sizes, times and memory beside the reference figures."""
     words = [sys.executable, "-m", "bench", "--rounds", rounds]
     words += ["--only", only] if only else []
-    flags = {"--json": json, "--quick": quick, "--cold": cold}
+    words += ["--against", str(Path(against).resolve())] if against else []
+    flags = {"--json": json, "--quick": quick, "--cold": cold, "--record": record}
     _run(words + [flag for flag, given in flags.items() if given])
 
 

@@ -8,10 +8,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 
-from bench.builds import cold_builds, real_builds, warm_builds, warm_targets
+from bench.builds import cold_builds, fresh_builds, real_builds, warm_builds, warm_targets
 from bench.checks import check_sizes
+from bench.curl_runs import curl_runs
 from bench.probes import probe_runs
-from bench.report import Figure, show, side_by_side
+from bench.record import remember
+from bench.report import Figure, bars, show, side_by_side
 from bench.runs import runs
 from bench.sizes import sizes
 from core.errors import ExitCode, FromscratchError
@@ -23,10 +25,12 @@ PARTS: Mapping[str, Part] = {
     "sizes": sizes,
     "checks": check_sizes,
     "runs": runs,
+    "curl": curl_runs,
     "probes": probe_runs,
     "warm": warm_builds,
     "targets": warm_targets,
     "builds": real_builds,
+    "fresh": fresh_builds,
     "cold": cold_builds,
 }
 """What is measured, in this order, by the name that ``--only`` takes."""
@@ -39,11 +43,15 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--cold", action="store_true")
+    parser.add_argument("--against", default="")
+    parser.add_argument("--record", action="store_true")
     parser.add_argument("--only", default=",".join(PARTS))
     options = parser.parse_args()
     parts = options.only.split(",")
     if unknown := sorted(set(parts) - set(PARTS)):
         parser.error(f"--only: there is no '{unknown[0]}'; there are: {', '.join(PARTS)}")
+    if options.against and not os.access(options.against, os.X_OK):
+        parser.error(f"--against: '{options.against}' is no program")
     if options.rounds < 1:
         parser.error("--rounds must be 1 or more")
     # Measured times mean nothing without it.
@@ -53,12 +61,15 @@ def main() -> int:
         part = PARTS[name]
         print(f"measuring {part.__name__.replace('_', ' ')} ...", file=sys.stderr, flush=True)
         figures += part(options)
+    if options.record:
+        remember(figures, machine)
     if options.json:
-        rows = [{**asdict(figure), "state": figure.state} for figure in figures]
+        rows = [{**asdict(figure), "state": figure.state, "bar": figure.bar} for figure in figures]
         print(json.dumps({"version": 1, "machine": machine, "figures": rows}, indent=2))
     else:
         together = side_by_side(figures)
-        print(*filter(None, (show(figures), together, machine)), sep="\n\n")
+        said = (show(figures), together, bars(figures), machine)
+        print(*filter(None, said), sep="\n\n")
     return int(any(figure.state == "MISSED" for figure in figures))
 
 

@@ -1,10 +1,11 @@
-"""What the probe must and should not exceed, on linux/amd64: data, by program and measure."""
+"""What curl, the probe and their builds must and should not exceed, on linux/amd64: data, by program and measure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 PROBES = ("probe:mini", "probe:full", "probe:nuitka")
+CURLS = ("curl:mini", "curl:http", "curl:https")
 
 
 class Measure(StrEnum):
@@ -15,12 +16,15 @@ class Measure(StrEnum):
     ANCHORS = "bytes, trust anchors"
     HTTP = "CPU, HTTP check"
     INSTRUCTIONS = "instructions, HTTP check"
+    INSIDE_INSTRUCTIONS = "instructions, HTTPS check, anchors inside"
     RESIDENT = "peak RSS, HTTP check"
     TLS_RESIDENT = "peak RSS, HTTPS check, --ca-file"
     CALLS = "system calls, HTTP check"
     HTTPS = "CPU, HTTPS check, --ca-file"
     INSIDE = "CPU, HTTPS check, anchors inside"
     REFUSED = "CPU, HTTPS check, refused"
+    OF_PEM = "CPU, HTTPS check, anchors inside, as part of that with a PEM bundle"
+    OF_PEM_REFUSED = "CPU, HTTPS check, refused, as part of that with a PEM bundle"
     BUILD = "build, sources and sysroot cached"
 
     @property
@@ -47,6 +51,12 @@ class Measure(StrEnum):
                 return "HTTPS, kB"
             case Measure.INSTRUCTIONS:
                 return "instructions"
+            case Measure.INSIDE_INSTRUCTIONS:
+                return "inside, instructions"
+            case Measure.OF_PEM:
+                return "inside, of PEM"
+            case Measure.OF_PEM_REFUSED:
+                return "refused, of PEM"
             case Measure.CALLS:
                 return "calls"
             case Measure.BUILD:
@@ -63,7 +73,9 @@ class Measure(StrEnum):
                 return "kB"
             case Measure.BUILD:
                 return "s"
-            case Measure.INSTRUCTIONS | Measure.CALLS:
+            case Measure.OF_PEM | Measure.OF_PEM_REFUSED:
+                return "ratio"
+            case Measure.INSTRUCTIONS | Measure.INSIDE_INSTRUCTIONS | Measure.CALLS:
                 return "count"
 
 
@@ -76,6 +88,13 @@ class Bar:
 
 
 BARS: Mapping[tuple[str, Measure], Bar] = {
+    ("curl:mini", Measure.PLAIN): Bar(345_000, 310_000),
+    ("curl:http", Measure.PLAIN): Bar(500_000, 465_000),
+    ("curl:https", Measure.PLAIN): Bar(740_000, 690_000),  # without the anchors
+    ("curl:https", Measure.ANCHORS): Bar(90_000, 56_000),
+    ("curl:mini", Measure.HTTP): Bar(0.6, 0.4),
+    ("curl:https", Measure.OF_PEM): Bar(0.5, 0.4),
+    ("curl:https", Measure.OF_PEM_REFUSED): Bar(0.5, 0.4),
     ("probe:mini", Measure.PLAIN): Bar(250_000, 220_000),
     ("probe:mini", Measure.PACKED): Bar(130_000, 105_000),
     ("probe:full", Measure.PLAIN): Bar(500_000, 400_000),  # without the anchors
@@ -97,3 +116,43 @@ BARS: Mapping[tuple[str, Measure], Bar] = {
 
 SMALLER = (("probe:mini", "curl:mini"),)
 """The plain file of the first must have fewer bytes than that of the second, of the same run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColdBuild:
+    """A build that finds in its cache nothing but sources and what some steps made."""
+
+    name: str
+    words: tuple[str, ...]
+    """What stands behind `./inv build`."""
+    bar: Bar
+    """In seconds, on so many cores as CORES says."""
+    tools: bool = False
+    """What recipes of tools make is there, too."""
+    long: bool = False
+    """It is measured only when that is asked for."""
+
+
+CORES = 2
+"""Of the machine that the bars of builds are for."""
+
+COLD_BUILDS = (
+    ColdBuild(
+        name="curl:http and curl:https, packed, only sources cached",
+        words=("curl:http", "curl:https"),
+        bar=Bar(90, 60),
+    ),
+    ColdBuild(
+        name="curl:http --no-pack, only sources cached",
+        words=("curl:http", "--no-pack"),
+        bar=Bar(20, 10),
+    ),
+    ColdBuild(
+        name="every curl and probe for every target, sources and tools cached",
+        words=(*CURLS, "curl:full", *PROBES, "--target", "all"),
+        bar=Bar(1200, 720),
+        tools=True,
+        long=True,
+    ),
+)
+"""What is built from nothing, and how long that may take."""

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.bars import BARS, PROBES, Bar, Measure
+from bench.bars import BARS, COLD_BUILDS, CORES, PROBES, Bar, Measure
 from bench.memory import memory
 from bench.report import Figure
 from bench.sizes import INV, open_context
@@ -30,8 +30,13 @@ from recipes.model import Recipe
 
 WARM_ROUNDS = 10
 BUILD_SECONDS = 900.0
+PATIENCE = 30
+"""So many times what a build may take is waited for it: the machine may be busy."""
 SYSROOT = ("musl ", "upx ")
 """What the names of the steps begin with that make the C library, and the packer."""
+
+TOOLS = ("upx ", "cpython:host ", "micropython ", "nuitka ")
+"""The same of the programs that run while others are built."""
 
 REAL_BUILDS: Mapping[str, Bar] = {
     "curl:http": Bar(25, 15),
@@ -102,7 +107,7 @@ def real_builds(options: argparse.Namespace) -> Iterator[Figure]:
     why = "--quick" if options.quick else no_sandbox()
     for product, bar in REAL_BUILDS.items():
         label = f"`./inv build {product} --engine sandbox`, step cache empty"
-        made = None if why else alone(product, SYSROOT)
+        made = None if why else alone(product, steps=SYSROOT)
         before = "CMake and Ninja alone 6-12" if product == "curl:http" else ""
         yield Figure(
             f"{label}: wall",
@@ -129,13 +134,13 @@ class TimedBuild(NamedTuple):
     """MB that its own process had at the most."""
 
 
-def alone(product: str, steps: tuple[str, ...]) -> TimedBuild:
-    """A build whose cache has the sources and what ``steps`` made."""
+def alone(*words: str, steps: tuple[str, ...] = (), limit: float = BUILD_SECONDS) -> TimedBuild:
+    """A build whose cache has the sources and, as far as the user's has it, what ``steps`` made."""
     with tempfile.TemporaryDirectory(prefix="fromscratch-bench-") as name:
         context = open_context()
         new = Cache(Path(name) / "cache", keys=context.builder_keys)
         seed(context.cache, new, context.recipes, steps=steps)
-        return timed_build(Path(name), product)
+        return timed_build(Path(name), *words, limit=limit)
 
 
 def no_sandbox() -> str:
@@ -154,11 +159,33 @@ def cold_builds(options: argparse.Namespace) -> Iterator[Figure]:
         yield Figure(
             f"`./inv build {product} --engine sandbox`, only sources cached: wall",
             "s",
-            None if why else alone(product, ()).seconds,
+            None if why else alone(product).seconds,
             must=240,
             aim=120,
             why=why,
         )
+
+
+def fresh_builds(options: argparse.Namespace) -> Iterator[Figure]:
+    """`./inv build` where a step cache is empty: what somebody waits for who has just cloned the project."""
+    for build in COLD_BUILDS:
+        why = "--quick" if options.quick else no_sandbox()
+        if build.long and not options.cold:
+            why = "only with --cold"
+        steps, limit = TOOLS if build.tools else (), build.bar.must * PATIENCE
+        made = None if why else alone(*build.words, steps=steps, limit=limit)
+        label = f"`./inv build`, {build.name}"
+        yield Figure(
+            f"{label}: wall",
+            "s",
+            made and made.seconds,
+            must=build.bar.must,
+            aim=build.bar.aim,
+            why=why,
+        )
+        # What a busy machine stretches least: with more than this the time cannot be met on so many cores.
+        cpu, most = made and made.cpu, build.bar.must * CORES
+        yield Figure(f"{label}: CPU", "s", cpu, must=most, aim=build.bar.aim * CORES, why=why)
 
 
 def seed(
@@ -196,7 +223,7 @@ def cpu_of_children() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def timed_build(directory: Path, product: str) -> TimedBuild:
+def timed_build(directory: Path, *words: str, limit: float = BUILD_SECONDS) -> TimedBuild:
     """One real build into ``directory``. `inv` replaces itself by Python: one process id."""
     environment = {
         **os.environ,
@@ -207,7 +234,7 @@ def timed_build(directory: Path, product: str) -> TimedBuild:
     began, before = time.monotonic(), cpu_of_children()
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [INV, "build", product, "--engine", "sandbox", "--offline"],
+            [INV, "build", *words, "--engine", "sandbox", "--offline"],
             env=environment,
             stdout=file,
             stderr=file,
@@ -215,7 +242,7 @@ def timed_build(directory: Path, product: str) -> TimedBuild:
         highest = 0.0
         try:
             # The mark only ever rises, and is only gone with the process: the last look is the peak.
-            while process.poll() is None and time.monotonic() - began < BUILD_SECONDS:
+            while process.poll() is None and time.monotonic() - began < limit:
                 with suppress(OSError, RuntimeError):  # it ended between the two looks
                     highest = max(highest, memory(process.pid, "status", "VmHWM"))
                 time.sleep(0.02)

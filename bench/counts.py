@@ -1,4 +1,5 @@
-"""What one run of a program does, counted by others' tools: its system calls by strace, its instructions by perf."""
+"""What one run of a program does, counted by others' tools: its system calls by strace, its instructions by callgrind
+or perf."""
 
 import os
 import re
@@ -13,6 +14,7 @@ from typing import NamedTuple
 CALL = re.compile(r"(?m)^(?:\d+ +)?\w+\(")
 """The beginning of a call in strace's log; one that another thread interrupts goes on in a line without it."""
 ROUNDS = 5
+COLLECTED = re.compile(r"(?m)^==\d+== Collected : (\d+)")
 
 
 class Count(NamedTuple):
@@ -47,6 +49,37 @@ def instructions(words: Sequence[str], *, perf: str = "perf") -> Count:
             return Count(None, f"perf says: {value.strip('<>') or 'nothing'}")
         runs.append(float(value))
     return Count(statistics.median(runs))
+
+
+def exact_instructions(
+    words: Sequence[str], *, code: int = 0, valgrind: str = "valgrind", perf: str = "perf"
+) -> Count:
+    """Instructions in user mode of a run that ends with ``code``: by callgrind, which no load disturbs, or by perf."""
+    tool = shutil.which(valgrind)
+    if tool is None:
+        return _or_by_perf(words, perf, "not installed: apt-get install -y valgrind")
+    with tempfile.TemporaryDirectory(prefix="fromscratch-bench-") as directory:
+        out = Path(directory) / "callgrind.out"
+        log = Path(directory) / "log"
+        flags = ["--tool=callgrind", f"--callgrind-out-file={out}", f"--log-file={log}"]
+        done = subprocess.run(
+            [tool, *flags, *words],
+            env={"PATH": os.defpath},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+        text = log.read_text("utf-8", "replace") if log.exists() else ""
+    found = COLLECTED.search(text)
+    if found is None or done.returncode != code:
+        # It runs fifty times as long: some give up before.
+        return _or_by_perf(words, perf, f"under callgrind it ended with {done.returncode}")
+    return Count(float(found[1]))
+
+
+def _or_by_perf(words: Sequence[str], perf: str, why: str) -> Count:
+    counted = instructions(words, perf=perf)
+    return counted if counted.value is not None else Count(None, f"{why}; {counted.why}")
 
 
 def _logged(tool: Sequence[str], words: Sequence[str]) -> tuple[str, int]:

@@ -6,49 +6,25 @@ nobody whom the program trusts has signed for it.
 """
 
 import argparse
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from bench.anchors import trusting
-from bench.bars import BARS, PROBES, SMALLER, Measure
-from bench.counts import Count, instructions, system_calls
+from bench.bars import BARS, CURLS, PROBES, SMALLER, Measure
+from bench.counts import Count, exact_instructions, system_calls
+from bench.curls import NOT_BUILT, curls
 from bench.memory import peak
+from bench.peers import Rival, others
 from bench.report import Figure
 from bench.runs import Case, interleaved
 from bench.server import serving
 from bench.sizes import authorities_in, built
 from core.target import Target
-from flow.context import ROOT
 
 ROUNDS = 100
-CURLS = ("curl:mini", "curl:https")
-NOT_BUILT = "it is not built"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rival:
-    """A program that does a health check. Empty words: it does none of that kind."""
-
-    name: str
-    http: tuple[str, ...] = ()
-    https: tuple[str, ...] = ()
-    inside: tuple[str, ...] = ()
-    """It believes by the anchors inside."""
-    refused: tuple[str, ...] = ()
-    """It looks at the certificate, believes none of the authorities that it has by itself, and ends with ``code``."""
-    code: int = 1
-    says: str = ""
-    """What it prints then, so that nothing else that fails is taken for it."""
-    plain: Path | None = None
-    packed: Path | None = None
-    why: str = ""
-    """Why it is not there at all."""
 
 
 def probe_runs(options: argparse.Namespace) -> Iterator[Figure]:
@@ -99,68 +75,7 @@ def ours(urls: dict[str, str], directory: Path) -> Iterator[Rival]:
         http=(*python, http),
         https=(*python, https, "--ca-file", urls["ca"]),
     )
-    for product in CURLS:
-        file, tls = files.get((product, False)), product == "curl:https"
-        curl = str(file)
-        yield Rival(
-            name=product,
-            http=(curl, "-sf", http) if file else (),
-            https=(curl, "-sf", "--cacert", urls["ca"], https) if file and tls else (),
-            refused=(curl, "-sS", https) if file and tls else (),
-            code=60,
-            says="certificate",
-            plain=file,
-            packed=files.get((product, True)),
-            why="" if file else NOT_BUILT,
-        )
-
-
-def others(urls: dict[str, str], directory: Path) -> Iterator[Rival]:
-    """What people use instead, as far as it is there."""
-    http, https = urls["http"], urls["https"]
-    name, machine_s = "Debian's curl", shutil.which("curl")
-    if machine_s:
-        words = (machine_s, "-sf", "--cacert", urls["ca"], https)
-        refused = (machine_s, "-sS", https)
-        get = (machine_s, "-sf", http)
-        yield Rival(name=name, http=get, https=words, refused=refused, code=60, says="certificate")
-    else:
-        yield absent(name, "curl")
-    name, machine_s = "busybox wget", shutil.which("busybox")
-    if machine_s:
-        yield Rival(name=name, http=(machine_s, "wget", "-q", "-O", os.devnull, http))
-    else:
-        yield absent(name, "busybox-static")
-    name = "Go net/http twin"
-    if twin := go_twin(directory):
-        yield Rival(
-            name=name,
-            http=(str(twin), http),
-            https=(str(twin), https, urls["ca"]),
-            refused=(str(twin), https),
-            says="certificate signed by unknown authority",
-            plain=twin,
-        )
-    else:
-        yield absent(name, "golang-go")
-
-
-def absent(name: str, package: str) -> Rival:
-    """A program that is not there."""
-    return Rival(name=name, why=f"not installed: apt-get install -y {package}")
-
-
-def go_twin(directory: Path) -> Path | None:
-    """The probe's twin in Go, when Go is installed."""
-    go = shutil.which("go")
-    if go is None:
-        return None
-    source, program = directory / "main.go", directory / "twin"
-    shutil.copyfile(ROOT / "bench" / "twin.go", source)
-    words = [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(program), str(source)]
-    mine = {"CGO_ENABLED": "0", "GOCACHE": str(directory / "cache"), "GOFLAGS": ""}
-    subprocess.run(words, cwd=directory, env={**os.environ, **mine}, check=True)
-    return program
+    yield from curls(urls, files, directory)
 
 
 def sizes(rival: Rival) -> Iterator[Figure]:
@@ -217,12 +132,15 @@ def refusal(rival: Rival) -> None:
 
 
 def footprint(rival: Rival) -> Iterator[Figure]:
-    """Memory, system calls and instructions of one HTTP check."""
-    yield figure(rival, Measure.RESIDENT, resident(rival.http))
+    """Memory, system calls and instructions of one check."""
+    if rival.http:
+        yield figure(rival, Measure.RESIDENT, resident(rival.http))
+        yield figure(rival, Measure.CALLS, system_calls(rival.http))
+        yield figure(rival, Measure.INSTRUCTIONS, exact_instructions(rival.http))
     if rival.https:
         yield figure(rival, Measure.TLS_RESIDENT, resident(rival.https))
-    yield figure(rival, Measure.CALLS, system_calls(rival.http))
-    yield figure(rival, Measure.INSTRUCTIONS, instructions(rival.http))
+    if rival.inside:
+        yield figure(rival, Measure.INSIDE_INSTRUCTIONS, exact_instructions(rival.inside))
 
 
 def resident(words: Sequence[str]) -> Count:

@@ -35,6 +35,13 @@ class Figure:
             return "ok, aim missed" if self.must is not None else "aim missed"
         return "ok" if self.must is not None or self.aim is not None else ""
 
+    @property
+    def bar(self) -> str:
+        """Whether the bar is met; empty: there is none."""
+        if self.value is None or self.must is None:
+            return ""
+        return "missed" if self.value > self.must else "met"
+
 
 def number(value: float | None, unit: str) -> str:
     """A value as people read it; a dash when there is none."""
@@ -64,6 +71,21 @@ def side_by_side(figures: Sequence[Figure]) -> str:
         for row in dict.fromkeys(row for row, _ in placed)
     ]
     return table(("program", *columns), rows) if rows else ""
+
+
+def bars(figures: Sequence[Figure]) -> str:
+    """Every bar, and whether it is met. Empty: none was measured."""
+    rows = [
+        (
+            figure.name,
+            *(number(value, figure.unit) for value in (figure.value, figure.must, figure.aim)),
+            figure.unit,
+            figure.bar,
+        )
+        for figure in figures
+        if figure.bar
+    ]
+    return table(("figure", "measured", "must", "aim", "unit", "bar"), rows) if rows else ""
 
 
 def show(figures: Sequence[Figure]) -> str:

@@ -10,10 +10,11 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bench.bars import BARS, CURLS, Bar, Measure
 from bench.memory import peak
 from bench.report import Figure
 from bench.server import serving
-from bench.sizes import CURLS, built
+from bench.sizes import built
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,8 @@ def cases(urls: dict[str, str]) -> Iterator[Case]:
     for product, packed in [(product, packed) for product in CURLS for packed in (False, True)]:
         if file := files.get((product, packed)):
             form = "packed" if packed else "plain"
-            must, aim = (5.0, None) if packed else (1.2, 0.7)
+            bar = BARS.get((product, Measure.HTTP), Bar(1.2, 0.7))
+            must, aim = (5.0, None) if packed else (bar.must, bar.aim)
             yield Case(
                 name=f"{product} {form}: GET",
                 words=(str(file), "-sf", urls["http"]),

@@ -48,7 +48,9 @@ def rewrite(
     isolation = json.loads(attacks.read_text("utf-8")) if attacks.is_file() else {}
     cases = root / "tests" / "integration" / "tls_answers.toml"
     answers = tomllib.loads(cases.read_text("utf-8"))["answer"] if cases.is_file() else []
-    blocks = make_blocks(recipes, manifest, records, isolation, answers)
+    measured = root / "bench" / "figures.json"
+    figures = json.loads(measured.read_text("utf-8"))["figures"] if measured.is_file() else []
+    blocks = make_blocks(recipes, manifest, records, isolation, answers, figures)
     stale: list[str] = []
     for path in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
         old = path.read_text("utf-8")

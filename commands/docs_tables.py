@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from builders.toolchain import Toolchain
+from commands import docs_figures
 from commands.docs_curl import answers, options
 from commands.docs_probe import probe_blocks
 from commands.markdown import markdown_row, markdown_table
@@ -45,6 +46,7 @@ def make_blocks(
     records: Sequence[Mapping[str, Any]] = (),
     attacks: Mapping[str, Mapping[str, str]] | None = None,
     answered: Sequence[Mapping[str, str | int]] = (),
+    figures: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Make]:
     """Every block there is, by name."""
     curl = recipes["curl"]
@@ -67,6 +69,9 @@ def make_blocks(
         "campaigns": lambda _: campaigns(records),
         "isolation": lambda _: isolation(attacks or {}),
         "images": lambda _: markdown_table(IMAGE_HEAD, image_rows(load_images(recipes), recipes)),
+        "bars": lambda _: docs_figures.bars(figures),
+        "programs": lambda _: docs_figures.programs(figures),
+        "machines": lambda _: docs_figures.machines(figures),
         **probe_blocks(),
     }
 

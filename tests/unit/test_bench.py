@@ -1,6 +1,7 @@
 """The measuring itself: what counts as missed, what a timed build may find in its cache, how a run is measured."""
 
 import itertools
+import json
 import os
 import random
 import shutil
@@ -13,16 +14,20 @@ import pytest
 import trustme
 
 from bench.anchors import encode, hash_name, trusting
-from bench.bars import BARS, PROBES, SMALLER, Measure
+from bench.bars import BARS, COLD_BUILDS, CURLS, PROBES, SMALLER, Measure
 from bench.builds import seed
 from bench.checks import checks_of, copied, users_of, without
-from bench.counts import Count, instructions, system_calls
+from bench.counts import Count, exact_instructions, instructions, system_calls
+from bench.curl_runs import ratios
+from bench.curls import NOT_BUILT, PEM, curls
 from bench.memory import peak
-from bench.probes import NOT_BUILT, Rival, absent, figure, refusal, sizes, smaller
-from bench.report import Figure, show, side_by_side
+from bench.peers import Rival, absent, c_floor, others, rust_twin
+from bench.probes import figure, refusal, sizes, smaller
+from bench.record import AGAINST, remember
+from bench.report import Figure, bars, show, side_by_side
 from bench.runs import Case, spend
 from bench.server import serving
-from bench.sizes import anchors_in, authorities_in, bundle_in
+from bench.sizes import anchors_in, authorities_in, bundle_in, sizes_of
 from builders.sources.cache import Cache
 from flow.context import ROOT
 from probe.checks import CHECKS
@@ -163,8 +168,8 @@ def test_instructions_are_what_perf_says(
     assert instructions([shutil.which("true") or "true"], perf=str(tool)) == (value, why)
 
 
-def test_every_bar_is_of_a_form_of_the_probe_and_can_be_missed() -> None:
-    assert {name for name, _ in BARS} == set(PROBES)
+def test_every_bar_is_of_a_program_that_is_measured_and_can_be_missed() -> None:
+    assert {name for name, _ in BARS} == {*PROBES, *CURLS}
     assert all(0 < bar.aim < bar.must for bar in BARS.values())
     for (name, measure), bar in BARS.items():
         for value, state in (
@@ -174,6 +179,98 @@ def test_every_bar_is_of_a_form_of_the_probe_and_can_be_missed() -> None:
         ):
             shown = Figure(f"{name}: {measure}", measure.unit, value, must=bar.must, aim=bar.aim)
             assert shown.state == state
+            assert shown.bar == ("missed" if state == "MISSED" else "met")
+    for build in COLD_BUILDS:
+        assert 0 < build.bar.aim < build.bar.must
+
+
+def test_the_table_of_bars_has_what_was_measured_and_has_one() -> None:
+    figures = [
+        Figure("met", "s", 1, must=2, aim=1),
+        Figure("missed", "bytes", 3000, must=2000),
+        Figure("not measured", "s", None, must=2, why="no engine"),
+        Figure("without a bar", "s", 1),
+    ]
+    lines = [line.split() for line in bars(figures).splitlines()]
+    assert lines[2:] == [
+        ["met", "1.00", "2.00", "1.00", "s", "met"],
+        ["missed", "3,000", "2,000", "-", "bytes", "missed"],
+    ]
+    assert bars(figures[2:]) == ""
+
+
+def test_what_is_kept_is_replaced_by_what_is_measured_again(tmp_path: Path) -> None:
+    record = tmp_path / "figures.json"
+    first = [Figure("a", "s", 1, must=2), Figure("b", "s", 1, must=2), Figure("c", "s", 1)]
+    first.append(Figure("d", "s", 1, row=f"{AGAINST}mine", column="x"))
+    remember(first, "2 cores", record=record)
+    remember(
+        [Figure("b", "s", 3, must=2), Figure("a", "s", None, must=2)], "9 cores", record=record
+    )
+    kept = json.loads(record.read_text())["figures"]
+    assert [(it["name"], it["value"], it["bar"], it["machine"]) for it in kept] == [
+        ("a", 1, "met", "2 cores"),
+        ("b", 3, "missed", "9 cores"),
+    ]
+
+
+@pytest.mark.parametrize("cost", [0.1, 0.49, 0.51, 3])
+def test_the_anchors_are_compared_with_a_bundle_of_the_same_run(cost: float) -> None:
+    def spent(row: str, value: float | None, measure: Measure) -> Figure:
+        return figure(Rival(name=row), measure, Count(value))
+
+    both = [Rival(name="curl:https"), Rival(name=PEM), Rival(name="curl:mini")]
+    times = [spent("curl:https", cost, Measure.INSIDE), spent(PEM, 1, Measure.INSIDE)]
+    inside, refused = ratios(both, times)
+    assert inside.value == cost
+    assert (inside.bar == "met") == (cost <= 0.5) or inside.must is None
+    assert refused.value is None
+
+
+def test_a_curl_is_told_whom_to_trust_in_both_ways(tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(authority))
+    file = tmp_path / "curl"
+    file.write_bytes(anchors([b"r" * 900], [1]))
+    urls = {"ca": str(authority), "http": "http://x/", "https": "https://x/"}
+    found = {it.name: it for it in curls(urls, {("curl:https", False): file}, tmp_path)}
+    assert found["curl:mini"].why == NOT_BUILT
+    assert found["curl:https"].inside[1:] == ("-s", "https://x/")
+    assert anchors_in(Path(found["curl:https"].inside[0]).read_bytes()).number == 1
+    bundle = Path(found[PEM].inside[found[PEM].inside.index("--cacert") + 1]).read_bytes()
+    assert bundle.count(b"BEGIN CERTIFICATE") > 100
+    assert bundle.endswith(authority.read_bytes())
+
+
+def test_instructions_are_those_of_callgrind_where_it_is(tmp_path: Path) -> None:
+    tool = tmp_path / "valgrind"
+    # valgrind --tool=callgrind --callgrind-out-file=OUT --log-file=LOG WORDS
+    tool.write_text(
+        '#!/bin/sh\necho "==7== Collected : 4711 3 2" >"${3#--log-file=}"\nshift 3\nexec "$@"\n'
+    )
+    tool.chmod(0o755)
+    words = [shutil.which("sh") or "sh", "-c", "exit 60"]
+    assert exact_instructions(words, code=60, valgrind=str(tool)) == (4711, "")
+    why = exact_instructions(words, valgrind=str(tool), perf="no-such-tool").why
+    assert why == "under callgrind it ended with 60; not installed: apt-get install -y linux-perf"
+    why = exact_instructions(words, valgrind="no-such-tool", perf="no-such-tool").why
+    assert "apt-get install -y valgrind" in why
+    assert "apt-get install -y linux-perf" in why
+
+
+def test_the_twins_do_a_health_check(tmp_path: Path) -> None:
+    """Each says by its exit code whether the server is healthy: what fails costs less, and would be no measure."""
+    with serving() as urls:
+        here = [rival for rival in others(urls, tmp_path) if rival.http]
+        for rival in here:
+            assert spend(Case(name=rival.name, words=rival.http)) > 0
+        port = urls["http"].split(":")[2].split("/")[0]
+    if rust := rust_twin(tmp_path):
+        done = subprocess.run([rust, urls["http"]], capture_output=True, check=False)
+        assert done.returncode == 1
+    if floor := c_floor(tmp_path):
+        for words in (["127.0.0.1", port, "/"], ["127.0.0.1", port, "x" * 9000], ["127.0.0.1"]):
+            assert subprocess.run([floor, *words], check=False).returncode in {1, 2}
 
 
 def test_measures_have_columns_of_their_own() -> None:
@@ -205,6 +302,16 @@ def test_anchors_are_no_part_of_a_file_s_size(tmp_path: Path) -> None:
     plain.write_bytes(b"\x7fELF" + blob + b"end")
     found = {it.column: it.value for it in sizes(Rival(name="probe:full", plain=plain))}
     assert found == {Measure.PLAIN.head: 7, Measure.ANCHORS.head: len(blob)}
+
+
+def test_anchors_are_counted_as_they_lie_in_the_file(tmp_path: Path) -> None:
+    """What --dump-ca-embed prints of them is twice as long."""
+    blob = anchors([b"one", b"two"], [1, 2])
+    plain = tmp_path / "curl"
+    plain.write_bytes(b"\x7fELF" + blob + b"end")
+    found = {it.name: it.value for it in sizes_of({("curl:https", False): plain})}
+    assert found["curl:https: the CA bundle"] == len(blob)
+    assert found["curl:https plain, without the CA bundle"] == 7
 
 
 def test_smaller_is_smaller_in_this_run(tmp_path: Path) -> None:

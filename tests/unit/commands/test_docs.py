@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from commands.docs import bodies, fill, rewrite
+from commands.docs_figures import bars, machines, programs
 from commands.docs_tables import (
     IMAGE_HEAD,
     campaigns,
@@ -414,3 +415,25 @@ def test_a_campaign_s_record_becomes_a_row() -> None:
     row = campaigns([record]).splitlines()[-1]
     shown = "1,200 | 0 | 1,000 right, 200 refused | 7 | 3 | 2026-01-02 | `0123456789ab`"
     assert row == f"| `toy` | Tries a toy. | {shown} |"
+
+
+class TestFigures:
+    FIGURES = (
+        {"name": "a: size", "value": 1234, "must": 2000, "aim": None, "unit": "bytes", "bar": "met"}
+        | {"row": "a", "column": "size", "date": "2026-01-02", "machine": "2 cores"},
+        {"name": "b: time", "value": 0.5, "must": None, "aim": None, "unit": "ms", "bar": ""}
+        | {"row": "b", "column": "time", "date": "2026-01-02", "machine": "2 cores"},
+    )
+
+    def test_a_figure_with_a_bar_says_whether_it_is_met(self) -> None:
+        assert bars(self.FIGURES).splitlines()[2:] == [
+            "| a: size | 1,234 | 2,000 | - | bytes | met | 2026-01-02 |"
+        ]
+
+    def test_programs_stand_side_by_side(self) -> None:
+        lines = programs(self.FIGURES).splitlines()
+        assert lines[0] == "| program | size | time |"
+        assert lines[2:] == ["| a | 1,234 | - |", "| b | - | 0.50 |"]
+
+    def test_a_machine_is_named_once(self) -> None:
+        assert machines(self.FIGURES) == "- 2026-01-02: 2 cores."
