@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
+from elftools.elf.sections import SymbolTableSection
 
 from builders.toolchain import Toolchain
 from builders.tree import unpack_tree
@@ -124,3 +127,25 @@ def test_the_sysroot_has_every_object_of_musl_once(
         [program, "ar", "t", archive_], capture_output=True, text=True, check=True
     )
     assert Counter(listed.stdout.split()) == unreplaced(source, Target.native().machine.musl_arch)
+
+
+@pytest.mark.builds
+def test_nothing_is_called_before_a_program_has_relocated_itself(
+    seeded_cache: SeededCache, tmp_path: Path
+) -> None:
+    """A call could be of anything that hardening adds: memset for zeros, what ends a program, a place in a table."""
+    output = seeded_cache.cache.blob(seeded_cache.outcome("musl").output)
+    assert output is not None
+    unpack_tree(output, tmp_path / "musl")
+    with (tmp_path / "musl/lib/rcrt1.o").open("rb") as file:
+        start = ELFFile(file)
+        symbols = start.get_section_by_name(".symtab")
+        assert isinstance(symbols, SymbolTableSection)
+        relocations = [
+            symbols.get_symbol(relocation["r_info_sym"]).name
+            for section in start.iter_sections()
+            if isinstance(section, RelocationSection) and section.name.endswith(".text._start_c")
+            for relocation in section.iter_relocations()
+        ]
+    assert relocations
+    assert set(relocations) <= {"_DYNAMIC", "__dls2", ""}  # nameless: a section of its own data
