@@ -33,7 +33,15 @@ $cc -c "$SRC/src/string/memcpy.c" -o "$WORK/memcpy.o" '-###' 2>"$WORK/driver"
 sed -n 's/^.* "-cc1" \(.*\) "-main-file-name" "[^"]*" \(.*\) "-o" "[^"]*" "-x" "c" "[^"]*"$/\1 \2/p' "$WORK/driver" >"$WORK/words"
 test -s "$WORK/words" # else the driver says it in another way than clang 22's
 echo "exec $zig -cc1 $(cat "$WORK/words") -x c \"\$@\"" >"$WORK/many"
+# What the compiler calls for arithmetic that the CPU lacks: one process, and a long one, so it is the first to start.
+export ZIG_GLOBAL_CACHE_DIR="$WORK/zig" ZIG_LOCAL_CACHE_DIR="$WORK/zig"
+runtime="$zig build-obj -target $TRIPLE -mcpu=$ZIG_CPU -O ReleaseSmall -fstrip -fPIC -fno-stack-check -fsingle-threaded
+    -ffunction-sections -fdata-sections -fno-unwind-tables"
 {
+    echo "rule runtime"
+    # shellcheck disable=SC2086,SC2116
+    echo "  command = $(echo $runtime) \$in -femit-bin=\$out"
+    echo "build $WORK/compiler_rt.o: runtime $TOOLCHAIN/zig/lib/compiler_rt.zig"
     echo "rule cc"
     # shellcheck disable=SC2086,SC2116
     echo "  command = $(echo $cc) \$more -c \$in -o \$out"
@@ -80,12 +88,6 @@ ninja -C "$WORK"
 # Not "r", which keeps only one of two objects of the same name.
 # shellcheck disable=SC2086
 "$zig" ar qcsD "$OUT/lib/libc.a" $objects
-
-# What the compiler calls for arithmetic that the CPU lacks.
-export ZIG_GLOBAL_CACHE_DIR="$WORK/zig" ZIG_LOCAL_CACHE_DIR="$WORK/zig"
-"$zig" build-obj "$TOOLCHAIN/zig/lib/compiler_rt.zig" -target "$TRIPLE" -mcpu="$ZIG_CPU" -O ReleaseSmall -fstrip \
-    -fPIC -fno-stack-check -fsingle-threaded -ffunction-sections -fdata-sections -fno-unwind-tables \
-    -femit-bin="$WORK/compiler_rt.o"
 "$zig" ar rcsD "$OUT/lib/libcompiler_rt.a" "$WORK/compiler_rt.o"
 
 # The kernel's headers, behind musl's own.

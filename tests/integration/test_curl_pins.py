@@ -33,12 +33,11 @@ CASES = [
 ]
 
 
-def pinned() -> dict[str, str]:
+def pinned() -> set[str]:
     lines = (HERE / "curl/answers.txt").read_text("utf-8").splitlines()
-    rows = [line.split() for line in lines if not line.startswith("#")]
-    answers = {row[0]: row[1] for row in rows}
-    assert len(answers) == len(rows), "a name is there twice"
-    return answers
+    names = [line.split()[0] for line in lines if not line.startswith("#")]
+    assert len(set(names)) == len(names), "a name is there twice"
+    return set(names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,41 +88,43 @@ def laboratory(tmp_path: Path) -> Laboratory:
     return Laboratory(context=context, directory=tmp_path)
 
 
-def asked(laboratory: Laboratory, curl: str, musl: str, target: Target) -> dict[str, str]:
-    """What the compiler answers, in the words of answers.txt."""
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """Name to answer, as the compiler gave it, and with the recipe's answers."""
+
+    asked: Mapping[str, str]
+    answered: Mapping[str, str]
+
+
+def ask(laboratory: Laboratory, curl: str, musl: str, target: Target) -> Said:
     variant = Variant(name="", summary="", needs=("musl",))
     outcome = laboratory.run(curl, musl, target, variant, {"build.sh": ASKS.read_text("utf-8")})
-    blob = laboratory.context.cache.blob(outcome.files["asked"])
-    assert blob
-    rows = [line.split("=", 1) for line in blob.read_text("utf-8").splitlines()]
-    words = {"": "no", "FALSE": "no", "TRUE": "yes"}
-    return {
-        name: "yes" if value == "1" and not name.startswith("SIZEOF") else words.get(value, value)
-        for name, value in rows
-    }
+
+    def read(name: str) -> dict[str, str]:
+        blob = laboratory.context.cache.blob(outcome.files[name])
+        assert blob
+        rows = [line.split("=", 1) for line in blob.read_text("utf-8").splitlines()]
+        words = {"TRUE": "1", "FALSE": ""}  # some answers of CMake
+        return {row[0]: words.get(row[1], row[1]) for row in rows}
+
+    return Said(asked=read("asked"), answered=read("answered"))
 
 
 @pytest.mark.parametrize(("curl", "musl", "target"), CASES, ids=str)
 def test_what_is_pinned_is_what_the_compiler_says(
     laboratory: Laboratory, curl: str, musl: str, target: Target
 ) -> None:
-    answers = {
-        name: str(target.machine.bits // 8) if answer == "word" else answer
-        for name, answer in pinned().items()
-    }
-    found = asked(laboratory, curl, musl, target)
-    assert len(found) > 100
-    assert {name: answers[name] for name in found if name in answers} == {
-        name: answer for name, answer in found.items() if name in answers
-    }
+    said = ask(laboratory, curl, musl, target)
+    assert len(said.asked) > 100
+    assert {name: said.answered.get(name) for name in said.asked} == said.asked
 
 
 def test_what_is_pinned_is_still_asked(laboratory: Laboratory, tmp_path: Path) -> None:
     names: set[str] = set()
     for version in (CURL, OLDER_CURL):
         each = replace(laboratory, directory=tmp_path / version)
-        names |= set(asked(each, version, MUSL, Target.AMD64))
-    assert sorted(set(pinned()) - names) == []
+        names |= set(ask(each, version, MUSL, Target.AMD64).asked)
+    assert sorted(pinned() - names) == []
 
 
 def test_what_is_not_pinned_is_asked(built: Built, laboratory: Laboratory) -> None:
