@@ -132,20 +132,25 @@ def ftp(connection: socket.socket, heard: list[bytes]) -> None:
 def mail(connection: socket.socket, heard: list[bytes]) -> None:
     """SMTP that takes every letter, but none for "nobody"."""
     connection.sendall(b"220 ok\r\n")
-    letter = False
+    letter, secrets = False, 0
     for line in connection.makefile("rb"):
         heard.append(line)
         answer = "250 ok"
-        if letter:
+        if secrets:
+            secrets -= 1
+            answer = "334 UGFzc3dvcmQ6" if secrets else "235 in"
+        elif letter:
             letter = line != b".\r\n"
             if letter:
                 continue
         elif line.startswith(b"EHLO"):
             answer = "250-x\r\n250-SIZE\r\n250 AUTH LOGIN PLAIN"
         elif line.startswith(b"AUTH PLAIN\r"):
-            answer = "334 "
+            answer, secrets = "334 ", 1
         elif line.startswith(b"AUTH LOGIN"):
-            answer = "334 VXNlcm5hbWU6"
+            answer, secrets = "334 VXNlcm5hbWU6", 2
+        elif line.startswith(b"AUTH PLAIN"):  # and the secret
+            answer = "235 in"
         elif b"nobody" in line:
             answer = "550 no"
         elif line == b"DATA\r\n":
