@@ -24,18 +24,24 @@ class Built:
 
     @classmethod
     def once(
-        cls, directory: Path, *products: str, targets: Sequence[Target] = (), recipes: str = ""
+        cls,
+        directory: Path,
+        *products: str,
+        targets: Sequence[Target] = (),
+        recipes: str = "",
+        pack: bool = True,
     ) -> "Built":
         """Build in the user's own cache: at once where they were built before. No target: this machine's.
 
-        ``recipes`` is a directory with more of them.
+        ``recipes`` is a directory with more of them; without ``pack`` there are plain files only.
         """
         names = {name: f"FROMSCRATCH_{name.upper()}" for name in USERS}
         settings = {name: os.environ[name_] for name, name_ in names.items() if name_ in os.environ}
         inv = Inv(directory=directory, settings=settings).set(artifacts=directory / "artifacts")
         inv = inv.set(recipes=recipes) if recipes else inv
         chosen = ["--target", ",".join(targets)] if targets else []
-        done = inv("build", *products, *chosen, seconds=2400)
+        plain = [] if pack else ["--no-pack"]
+        done = inv("build", *products, *chosen, *plain, seconds=2400)
         assert done.code == 0, done.stderr
         return cls(inv=inv, artifacts=directory / "artifacts", settings=settings)
 

@@ -28,6 +28,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 @pytest.fixture(scope="session")
+def curls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The plain file of every variant, `curl:full` as well."""
+    products = (*CURLS, "curl:full")
+    built = Built.once(tmp_path_factory.mktemp("curls"), *products, pack=False)
+    return {name.partition(":")[2]: built.file(name) for name in products}
+
+
+@pytest.fixture(scope="session")
 def seeded_cache(built: Built) -> SeededCache:
     """The results of every step, to be copied into caches of the tests' own."""
     return SeededCache.in_cache(built.settings)
