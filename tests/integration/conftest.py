@@ -1,7 +1,6 @@
 """The real thing: ./inv as a process, engines that run, files that were built, once per run."""
 
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,13 +11,6 @@ import pytest
 from tests.built import Built
 from tests.integration.command import ROOT, Inv
 from tests.integration.seeded_cache import CURLS, SeededCache
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _ctrl_c_counts() -> None:
-    """A shell that runs us in the background has us ignore Ctrl-C, and all that we start with us."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
