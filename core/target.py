@@ -43,7 +43,7 @@ class Machine:
     page: int = 4096
     """Bytes of the largest page that its kernels may have; segments and what RELRO locks end at such a page."""
     outlines: bool = True
-    """False where LLVM's machine outliner makes wrong code. ARMv6: in a linked probe 3 was not equal to 3. x86:
+    """False where LLVM's machine outliner makes wrong code. ARM: in a linked probe 3 was not equal to 3. x86:
     it moves what an address is counted from, and nothing is position independent any more."""
     runs_on: str = ""
     """Another platform whose kernels and CPUs run its files without emulation."""
@@ -83,6 +83,7 @@ class Target(StrEnum):
         elf_machine="EM_ARM",
         page=65536,
         bits=32,
+        outlines=False,
     )
     ARM_V6 = Machine(
         platform="linux/arm/v6",

@@ -66,7 +66,7 @@ END {
     for (at = 1; at <= count; at++) {
         if (lines[at] !~ /^  \{ ?"/) continue
         option = lines[at]
-        sub(/^[^-]*(-., |)--/, "", option)
+        sub(/^[^-]*(-., )?--/, "", option)
         sub(/[ ",].*/, "", option)
         bare = option
         sub(/^no-/, "", bare)
