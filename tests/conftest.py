@@ -64,16 +64,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.basetemp = str(lent / "t")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Say which tests one process must run in turn, where several share the work: see `tasks.test`.
 
     A file's tests share what its module made. The integration tests look at the machine as a whole, or build; only
     those of curl do neither.
     """
-    for item in items:
-        path = item.path.relative_to(item.config.rootpath)
-        alone = path.match("tests/integration/*") and not path.name.startswith("test_curl_")
-        item.add_marker(pytest.mark.xdist_group("integration" if alone else str(path)))
+    path = item.path.relative_to(item.config.rootpath)
+    alone = path.match("tests/integration/*") and not path.name.startswith("test_curl_")
+    item.add_marker(pytest.mark.xdist_group("integration" if alone else str(path)))
 
 
 def pytest_terminal_summary(

@@ -125,7 +125,7 @@ def test_offline_from_a_mirror_directory_with_the_network_off(
     off = without_network(inv.set(offline=""))
     done = off("build", "curl:mini", "--offline", "--engine", "sandbox", "--json")
     assert done.code == 0, done.stderr
-    assert [step.split()[0] for step in done.started] == ["curl", "curl:mini", "curl:mini"]
+    assert [step.split()[0] for step in done.started] == ["curl:mini", "curl:mini"]
     assert by_path(json.loads(done.stdout)).items() <= built.sha256.items()
 
 
@@ -169,7 +169,7 @@ def test_a_disk_that_is_full_while_fetching(inv: Inv, tmp_path: Path, size: str)
 
 
 @pytest.mark.sandbox
-@pytest.mark.parametrize("size", ["40m", "60m", "75m", "90m"])
+@pytest.mark.parametrize("size", ["20m", "30m", "40m", "50m"])
 def test_a_disk_that_is_full_while_building(
     inv: Inv, seeded_cache: SeededCache, tmp_path: Path, size: str
 ) -> None:
