@@ -380,7 +380,7 @@ def test(
     words += ["-k", match] if match else []
     # Half of the time is waiting for servers and programs, so that the whole suite gains from a second process.
     processes = min(os.cpu_count() or 1, 4)
-    words += ["-n", str(processes), "--dist", "loadgroup"] if processes > 1 and not only else []
+    words += ["-n", str(processes)] if processes > 1 and not only else []
     _run(words)
 
 

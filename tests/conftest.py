@@ -6,10 +6,11 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 from trustme import CA
+from xdist.scheduler import LoadScopeScheduling
 
 from builders.engines.docker import connect
 from builders.engines.isolation import backends, find_backend, try_backend
@@ -64,15 +65,21 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.basetemp = str(lent / "t")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Say which tests one process must run in turn, where several share the work: see `tasks.test`.
+class Rooms(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """Which tests one process runs in turn, where several share the work.
 
     A file's tests share what its module made. The integration tests look at the machine as a whole, or build; only
     those of curl do neither.
     """
-    path = item.path.relative_to(item.config.rootpath)
-    alone = path.match("tests/integration/*") and not path.name.startswith("test_curl_")
-    item.add_marker(pytest.mark.xdist_group("integration" if alone else str(path)))
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = PurePath(nodeid.partition("::")[0])
+        alone = path.match("tests/integration/*") and not path.name.startswith("test_curl_")
+        return "integration" if alone else str(path)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Rooms:
+    return Rooms(config, log)
 
 
 def pytest_terminal_summary(
