@@ -25,6 +25,7 @@ from core.progress import Report
 from core.settings import Settings
 from flow.context import Context
 from flow.fetch import fetch_sources
+from recipes.load import HERE
 from recipes.model import Recipe
 
 NAMES = ("mini", "full", "mini-malloc", "full-malloc")
@@ -133,6 +134,9 @@ class Workshop:
         box = self.directory / "mbedtls"
         box.mkdir()
         source = self.source(recipe, box)
+        patches = map(str, sorted(recipe.directory.glob("*.patch")))
+        apply = ["awk", "-v", f"source={source}", "-f", str(HERE / "toolchain" / "patch.awk")]
+        self.call([*apply, *patches], box)
         (box / "out" / "lib").mkdir(parents=True)
         shutil.copytree(source / "include", box / "out" / "include")
         shutil.copy(recipe.directory / "config.h", box / "out/include/mbedtls/fromscratch.h")
