@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from graphlib import TopologicalSorter
 
 from core.errors import UsageError
@@ -75,9 +76,7 @@ def plan(
     whatever the recipe says. Raises UsageError for a target that a recipe does not support, with the recipe's reason.
     """
 
-    def build(recipe: Recipe, variant: Variant, target: Target) -> Step:
-        return plan_step(recipe, variant, target, recipes, releases, native=native)
-
+    build = partial(plan_step, recipes=recipes, releases=releases, native=native)
     goals: list[Goal] = []
     for product, target in products:
         made = build(product.recipe, product.variant, target)
@@ -103,9 +102,9 @@ def plan_step(
     recipe: Recipe,
     variant: Variant,
     target: Target,
+    *,
     recipes: Mapping[str, Recipe],
     releases: Mapping[str, Release],
-    *,
     native: Target,
 ) -> Step:
     """Return the step that builds a variant for a target, on top of all that it needs.
@@ -117,10 +116,8 @@ def plan_step(
         reason = recipe.unsupported[target]
         msg = f"{recipe.name} cannot be built for {target}: {reason}"
         raise UsageError(msg, next="inv list shows what can")
-    needs = [
-        (need, plan_step(*_need(need, recipes), target, recipes, releases, native=native))
-        for need in variant.needs
-    ]
+    build = partial(plan_step, recipes=recipes, releases=releases, native=native)
+    needs = [(need, build(*_need(need, recipes), target)) for need in variant.needs]
     release = releases[recipe.name]
     if recipe.checks:
         checks = Step(

@@ -9,13 +9,14 @@ from functools import cached_property
 from pathlib import Path
 
 from builders.engines.docker import connect, engine_errors
+from builders.plan import plan_step
 from builders.schedule import run_plan
 from commands.release_inputs import ReleaseInputs
 from console.table import table
 from core.errors import EngineError, UsageError
 from core.process import run_program
 from core.target import Target
-from flow.build import lone_step, parse_targets
+from flow.build import parse_targets
 from flow.context import ROOT, Context
 from flow.fetch import fetch_sources
 from flow.verification import BuildRun
@@ -292,7 +293,15 @@ class ImageMaker:
         context, recipe = self.context, self.context.recipes[name]
         sources = fetch_sources(context, [recipe])
         release, _ = sources[name]
-        step = lone_step(recipe, release)
+        native = Target.native()
+        step = plan_step(
+            recipe,
+            recipe.variants[0],
+            native,
+            recipes=context.recipes,
+            releases={name: release},
+            native=native,
+        )
         outcomes = run_plan([step], context.builder(), jobs=1, cancel=context.cancel)
         inputs = BuildRun(goals=(), outcomes=outcomes, sources=sources).inputs(step)
         outcome = outcomes[step]

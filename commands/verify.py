@@ -62,4 +62,6 @@ def _steps(context: Context, tool: Recipe) -> Iterator[Step]:
     parts = needed_recipes([Product(recipe=tool, variant=variant)], context.recipes, pack=False)
     for releases in product(*(part.releases for part in parts)):
         chosen = {part.name: release for part, release in zip(parts, releases, strict=True)}
-        yield plan_step(tool, variant, native, context.recipes, chosen, native=native)
+        yield plan_step(
+            tool, variant, native, recipes=context.recipes, releases=chosen, native=native
+        )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builders.engines.choose import ENGINE_NAMES
-from builders.plan import Goal, Stage, Step, needed_recipes, plan, topological_order
+from builders.plan import Goal, needed_recipes, plan, topological_order
 from builders.schedule import run_plan
 from core.errors import VerdictError
 from core.files import Place, disk_errors, temporary_directory
@@ -17,7 +17,7 @@ from flow.context import STAGING, Context
 from flow.fetch import Sources, fetch_sources, select
 from flow.verification import BuildRun, problems, verify
 from publish.manifest import Artifact, write_manifest
-from recipes.model import PACKED, Product, Recipe, Release, unsupported
+from recipes.model import PACKED, Product, unsupported
 
 ALL = "all"
 """What ``--target`` calls every target."""
@@ -101,18 +101,6 @@ def plan_goals(
         pairs = [pair for pair, reason in zip(pairs, reasons, strict=True) if not reason]
     releases = {name: release for name, (release, _) in sources.items()}
     return plan(pairs, context.recipes, releases, native=Target.native(), pack=request.pack)
-
-
-def lone_step(recipe: Recipe, release: Release) -> Step:
-    """Return the step that builds what needs nothing else and is the same for every target: a tool, or data."""
-    return Step(
-        stage=Stage.BUILD,
-        recipe=recipe,
-        release=release,
-        variant=recipe.variants[0],
-        target=Target.native(),
-        needs=(),
-    )
 
 
 def deliver(context: Context, artifacts: Iterable[Artifact]) -> None:

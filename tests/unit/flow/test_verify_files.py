@@ -49,7 +49,9 @@ def build(context: Context, upx: Path, age: int) -> None:
         for name, recipe in recipes.items()
     }
     recipe = recipes["upx"]
-    step = plan_step(recipe, recipe.variants[0], native, recipes, releases, native=native)
+    step = plan_step(
+        recipe, recipe.variants[0], native, recipes=recipes, releases=releases, native=native
+    )
     assert step.needs
     remember(context, step, upx)
 
