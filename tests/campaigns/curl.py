@@ -128,19 +128,17 @@ def benches(directory: Path) -> dict[str, Bench]:
         built = Built.once(directory, *(f"curl:{name}" for name in VARIANTS), "--no-pack")
     except AssertionError as error:
         raise NotRun(str(error)) from None
+    release = curl.releases[0]
+    older = {built.entry(f"curl:{name}")["release"] for name in VARIANTS} - {release.version}
+    if older:
+        msg = f"it is for curl {release.version}; only {older.pop()} was to be had here"
+        raise NotRun(msg)
+    place = Place.ready(context.cache, release.archive.sha256)
+    tests, letters = read_tests(place.source / "tests" / "data"), read_letters(place.source)
     made: dict[str, Bench] = {}
     for variant in curl.variants:
-        entry = built.entry(f"curl:{variant.name}")
-        release = curl.releases[0]
-        if entry["release"] != release.version:
-            msg = f"it is for curl {release.version}; only {entry['release']} was to be had here"
-            raise NotRun(msg)
-        place = Place.ready(context.cache, release.archive.sha256)
-        tests = read_tests(place.source / "tests" / "data")
         curlinfo = place.curlinfo(left_without(variant), directory / f"curlinfo-{variant.name}")
-        left_out = LeftOut.of(
-            curl, variant, letters=read_letters(place.source), curlinfo=printed_by(curlinfo)
-        )
+        left_out = LeftOut.of(curl, variant, letters=letters, curlinfo=printed_by(curlinfo))
         if stale := left_out.stale(tests):
             msg = f"rows of left_out.toml that fit no test: {', '.join(stale)}"
             raise RuntimeError(msg)
