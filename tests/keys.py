@@ -1,6 +1,6 @@
 """OpenPGP keys of the tests' own, made while they run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +12,7 @@ class Signer:
     """Somebody who signs releases."""
 
     key: Tsk
+    made: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @classmethod
     def new(cls, name: str = "upstream") -> "Signer":
@@ -36,8 +37,9 @@ class Signer:
         )
 
     def expired(self) -> Cert:
-        # Sequoia dates a new key a minute back, so that it can have ended by now.
-        ended = datetime.now(UTC) - timedelta(seconds=20)
+        # Sequoia dates a new key a minute back. Its life ends here a second later, so it was over
+        # before anything could be signed, however long ago that was.
+        ended = self.made - timedelta(seconds=59)
         return self.certificate.set_expiration(ended, self.key.certifier())
 
 
