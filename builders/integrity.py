@@ -4,7 +4,9 @@ import base64
 import csv
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from builders.toolchain import Toolchain
@@ -34,7 +36,7 @@ def check_toolchain(toolchain: Toolchain, stamp: Path, *, deep: bool = False) ->
             return len(found)
         wrong = _wrong(found, dict(_recorded(toolchain)))
         if wrong:
-            names = ", ".join(str(path) for path in wrong[:NAMED])
+            names = ", ".join(wrong[:NAMED])
             more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
             msg = f"The toolchain is not what was installed: {names}{more}."
             why = "a file was changed, removed or added after the installation"
@@ -54,40 +56,42 @@ def _known(stamp: Path) -> bytes:
         return b""
 
 
-def _files(toolchain: Toolchain) -> Iterator[tuple[Path, os.stat_result]]:
+def _files(toolchain: Toolchain) -> Iterator[tuple[str, os.stat_result]]:
     """What a step can see of the wheels, but for bytecode, which no step runs."""
     for _, part in toolchain.parts():
         if part.is_relative_to(toolchain.scripts):
             continue  # our own: their contents are in the digest
         if not part.is_dir():
-            yield part, part.lstat()
+            yield str(part), part.lstat()
         for directory, names, files in os.walk(part):
             names[:] = [name for name in names if name != "__pycache__"]
             for name in files:
-                path = Path(directory, name)
-                yield path, path.lstat()
+                path = os.path.join(directory, name)  # noqa: PTH118 - thousands of them
+                yield path, os.lstat(path)
 
 
-def _recorded(toolchain: Toolchain) -> Iterator[tuple[Path, str]]:
+def _recorded(toolchain: Toolchain) -> Iterator[tuple[str, str]]:
     """(file, hex sha256) as pip noted them.
 
     https://packaging.python.org/en/latest/specifications/recording-installed-packages/#the-record-file
     """
-    parts = [part for _, part in toolchain.parts()]
+    parts = {str(part) for _, part in toolchain.parts()}
+    below = tuple(part + os.sep for part in parts)
+    packages = f"{toolchain.packages}{os.sep}"
     for record in toolchain.records():
         for name, digest, _ in csv.reader(record.read_text("utf-8").splitlines()):
-            path = Path(os.path.normpath(toolchain.packages / name))
+            path = os.path.normpath(packages + name)
             kind, _, value = digest.partition("=")
-            if kind == "sha256" and any(path.is_relative_to(part) for part in parts):
+            if kind == "sha256" and (path in parts or path.startswith(below)):
                 yield path, base64.urlsafe_b64decode(value + "==").hex()
 
 
-def _wrong(found: dict[Path, os.stat_result], recorded: dict[Path, str]) -> list[Path]:
-    return sorted(
-        path
-        for path in {*found, *recorded}
-        if path not in found
-        or path not in recorded
-        or path.is_symlink()
-        or hash_file(path) != recorded[path]
-    )
+def _wrong(found: dict[str, os.stat_result], recorded: dict[str, str]) -> list[str]:
+    def differs(path: str) -> bool:
+        return stat.S_ISLNK(found[path].st_mode) or hash_file(Path(path)) != recorded[path]
+
+    both = sorted(found.keys() & recorded.keys())
+    # sha256 leaves the other cores to other threads.
+    with ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="hash") as pool:
+        changed = [path for path, wrong in zip(both, pool.map(differs, both), strict=True) if wrong]
+    return sorted([*changed, *(found.keys() ^ recorded.keys())])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 from core.errors import EngineError
 from core.target import Target
@@ -18,6 +18,34 @@ INSIDE = PurePosixPath("/toolchain")
 
 BOX = PurePosixPath("/box")
 """The root of a step's own files, in every isolated engine."""
+
+SEEN: Final = (
+    (
+        PurePosixPath("zig"),
+        "ziglang",
+        (
+            "zig",
+            "lib/std",
+            "lib/include",
+            "lib/compiler_rt.zig",
+            "lib/compiler_rt",
+            "lib/libc/include/*-linux-any",
+            "lib/libcxx",
+            "lib/libcxxabi",
+            "lib/libunwind",
+        ),
+    ),
+    (
+        PurePosixPath("cmake"),
+        "cmake/data",
+        ("bin/cmake", "share/cmake-*/Modules", "share/cmake-*/Templates"),
+    ),
+)
+"""What a step sees of the wheels: (place below the toolchain's directory, directory of the wheel, patterns in it).
+
+The rest is other systems' C libraries, sanitizers and documentation: 15,000 files that nothing here reads, and that
+would have to be hashed to be trusted.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +89,12 @@ class Toolchain:
         Raises EngineError when a wheel is not installed.
         """
         parts = [
-            (PurePosixPath("zig"), self.packages / "ziglang"),
-            (PurePosixPath("cmake/bin"), self.packages / "cmake/data/bin"),
-            (PurePosixPath("cmake/share"), self.packages / "cmake/data/share"),
-            (PurePosixPath("bin/ninja"), self.programs / "ninja"),
+            (inside / path.relative_to(self.packages / wheel), path)
+            for inside, wheel, patterns in SEEN
+            for pattern in patterns
+            for path in self._matching(wheel, pattern)
         ]
+        parts.append((PurePosixPath("bin/ninja"), self.programs / "ninja"))
         names = ("cc", "ld", "ar", "ranlib", "configure", "toolchain.cmake", "patch.awk")
         parts += [(PurePosixPath("bin") / name, self.scripts / name) for name in names]
         for inside, path in parts:
@@ -77,6 +106,11 @@ class Toolchain:
                     next="rm -r .venv, then run again",
                 )
             yield inside, path
+
+    def _matching(self, wheel: str, pattern: str) -> list[Path]:
+        """Every path of a wheel that ``pattern`` names; without any, the pattern itself, which does not exist."""
+        directory = self.packages / wheel
+        return sorted(directory.glob(pattern)) or [directory / pattern]
 
     @cached_property
     def digest(self) -> str:

@@ -22,7 +22,7 @@ from builders.engines.directory import DirectorySandbox
 from builders.engines.engine import Command, Engine, Usage
 from builders.plan import Goal, Step, plan
 from builders.sources.cache import Cache
-from builders.toolchain import BOX, INSIDE, Toolchain
+from builders.toolchain import BOX, INSIDE, SEEN, Toolchain
 from core.cancel import Cancelled, CancelToken
 from core.progress import Report
 from core.target import Target
@@ -176,11 +176,21 @@ def small_world(directory: Path) -> World:
     return world
 
 
+FILES = ("zig", "lib/compiler_rt.zig", "bin/cmake")
+"""What of the wheels is no directory; see `builders.toolchain.SEEN`."""
+
+
 def fake_toolchain(directory: Path) -> Toolchain:
     """A toolchain of the right shape whose programs do nothing."""
     packages, programs, scripts = directory / "packages", directory / "bin", directory / "scripts"
-    for name in ("ziglang", "cmake/data/bin", "cmake/data/share"):
-        (packages / name).mkdir(parents=True)
+    for _, wheel, patterns in SEEN:
+        for pattern in patterns:
+            path = packages / wheel / pattern.replace("*", "x")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if pattern in FILES:
+                path.touch()
+            else:
+                path.mkdir()
     for wheel in ("ziglang", "cmake", "ninja"):
         info = packages / f"{wheel}-1.dist-info"
         info.mkdir()

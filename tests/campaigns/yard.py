@@ -145,10 +145,15 @@ class Yard:
 
 
 def whole_toolchain(directory: Path) -> Toolchain:
-    """A toolchain of two files, which are those that were installed."""
+    """A toolchain of few files, which are those that were installed."""
     toolchain = fake_toolchain(directory)
-    (toolchain.packages / "ziglang" / "program").write_bytes(b"zig")
-    noted = {"ziglang/program": b"zig", "../bin/ninja": b""}
+    (toolchain.packages / "ziglang/zig").write_bytes(b"zig")
+    noted = {
+        "ziglang/zig": b"zig",
+        "ziglang/lib/compiler_rt.zig": b"",
+        "cmake/data/bin/cmake": b"",
+        "../bin/ninja": b"",
+    }
     lines = [
         f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode()},3\n"
         for name, data in noted.items()

@@ -330,7 +330,7 @@ def test_the_builder_image_is_made_once_and_holds_base_and_toolchain(
     tag = image(client, toolchain, tmp_path / "scratch", base=BASE)
     assert image(client, toolchain, tmp_path / "scratch", base=BASE) == tag
     assert client.pulled == [BASE]
-    assert {"toolchain/bin/cc", "toolchain/bin/ninja", "toolchain/zig"} <= set(client.imported)
+    assert {"toolchain/bin/cc", "toolchain/bin/ninja", "toolchain/zig/zig"} <= set(client.imported)
     assert only(client).removed is not None
     assert list((tmp_path / "scratch").iterdir()) == []
 

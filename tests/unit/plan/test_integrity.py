@@ -3,21 +3,24 @@
 import base64
 import hashlib
 import os
+import re
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from builders.integrity import check_toolchain
-from builders.toolchain import Toolchain
+from builders.toolchain import SEEN, Toolchain
 from core.errors import EngineError
 from tests.fakes import fake_toolchain
 
 FILES = {
-    "ziglang": ("ziglang/zig", "ziglang/lib/std.zig"),
-    "cmake": ("cmake/data/bin/cmake", "cmake/data/share/cmake/a, file.cmake"),
+    "ziglang": ("ziglang/zig", "ziglang/lib/compiler_rt.zig", "ziglang/lib/std/std.zig"),
+    "cmake": ("cmake/data/bin/cmake", "cmake/data/share/cmake-x/Modules/a, file.cmake"),
     "ninja": ("../bin/ninja",),
 }
+SOME = [name for names in FILES.values() for name in names]
 
 
 @pytest.fixture
@@ -44,17 +47,40 @@ def stamp(tmp_path: Path) -> Path:
 
 
 def test_what_was_installed_is_good_and_remembered(toolchain: Toolchain, stamp: Path) -> None:
-    assert check_toolchain(toolchain, stamp) == 5
+    assert check_toolchain(toolchain, stamp) == len(SOME)
     before = stamp.read_bytes()
-    assert check_toolchain(toolchain, stamp) == check_toolchain(toolchain, stamp, deep=True) == 5
+    assert (
+        check_toolchain(toolchain, stamp)
+        == check_toolchain(toolchain, stamp, deep=True)
+        == len(SOME)
+    )
     assert stamp.read_bytes() == before
+
+
+def test_what_no_step_sees_does_not_count(toolchain: Toolchain, stamp: Path) -> None:
+    """And no step sees it: what is looked at is what is shown."""
+    for name in ("ziglang/lib/libc/mingw/x.c", "ziglang/lib/libc/include/x-windows-any/x.h"):
+        path = toolchain.packages / name
+        path.parent.mkdir(parents=True)
+        path.touch()
+        assert not any(path.is_relative_to(part) for _, part in toolchain.parts())
+    assert check_toolchain(toolchain, stamp) == len(SOME)
+
+
+@pytest.mark.parametrize(("wheel", "pattern"), [(w, p) for _, w, ps in SEEN for p in ps])
+def test_a_part_that_is_missing_is_named(toolchain: Toolchain, wheel: str, pattern: str) -> None:
+    path = toolchain.packages / wheel / pattern.replace("*", "x")
+    path.rename(path.with_name("elsewhere"))
+    with pytest.raises(EngineError, match=re.escape(pattern)) as caught:
+        list(toolchain.parts())
+    assert "rm -r .venv" in caught.value.next
 
 
 def test_bytecode_does_not_count(toolchain: Toolchain, stamp: Path) -> None:
     directory = toolchain.packages / "ziglang/__pycache__"
     directory.mkdir()
     (directory / "main.pyc").write_bytes(b"x")
-    assert check_toolchain(toolchain, stamp) == 5
+    assert check_toolchain(toolchain, stamp) == len(SOME)
 
 
 def change(path: Path) -> None:
@@ -76,8 +102,14 @@ def add(path: Path) -> None:
 DAMAGES = [change, Path.unlink, link, add]
 
 
-@pytest.mark.parametrize("name", ["ziglang/zig", "cmake/data/share/cmake/a, file.cmake"])
-@pytest.mark.parametrize("damage", DAMAGES)
+NAMES = ["ziglang/zig", "ziglang/lib/std/std.zig", "cmake/data/share/cmake-x/Modules/a, file.cmake"]
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    # Beside the program lies nothing that a step sees; without it there is no toolchain at all.
+    [pair for pair in product(NAMES, DAMAGES) if pair[0] != NAMES[0] or pair[1] in (change, link)],
+)
 @pytest.mark.parametrize("seen", [False, True])
 def test_a_file_that_is_not_as_installed_stops_everything(
     toolchain: Toolchain, stamp: Path, damage: Callable[[Path], None], name: str, seen: bool
@@ -114,7 +146,7 @@ def test_deep_believes_no_stamp(toolchain: Toolchain, stamp: Path) -> None:
     digest = toolchain.digest
     assert digest  # made, and kept, before
     record.write_text(record.read_text("utf-8").replace("sha256=", "sha256=A"), "utf-8")
-    assert check_toolchain(toolchain, stamp) == 5
+    assert check_toolchain(toolchain, stamp) == len(SOME)
     with pytest.raises(EngineError):
         check_toolchain(toolchain, stamp, deep=True)
 
@@ -137,6 +169,6 @@ def test_whatever_lies_in_the_stamps_place_is_no_stamp(
             os.mkfifo(stamp)
         case _:
             stamp.mkdir()
-    assert check_toolchain(toolchain, stamp) == 5
+    assert check_toolchain(toolchain, stamp) == len(SOME)
     assert not stamp.is_symlink()
     assert stamp.read_bytes() == good
