@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection
 from pathlib import PurePosixPath
 
-from builders.plan import Stage, Step
+from builders.plan import SYSROOT, Stage, Step
 from builders.toolchain import BOX, INSIDE, Toolchain
 from recipes.model import Hardening
 
@@ -35,6 +35,7 @@ def environment(
     link = " ".join(linking)
     if not target.machine.outlines:  # the machine outliner is not good for it
         link = link.replace("machine-outliner=always", "machine-outliner=never")
+    sysroot = next((name for name in needs if name.partition(":")[0] == SYSROOT), "")
     return {
         "PATH": f"{tools}/bin:/usr/bin:/bin",
         "HOME": f"{root}/work",
@@ -66,7 +67,7 @@ def environment(
             f"-D{key}={value}" for key, value in sorted(step.variant.switches.items())
         ),
         "METHOD": step.recipe.pack.value if step.stage is Stage.PACK else "",
-        "SYSROOT": str(root / need_directory("musl")) if "musl" in needs else "",
+        "SYSROOT": str(root / need_directory(sysroot)) if sysroot else "",
         # No more than letters and digits: ``NEED_CPYTHON_HOST`` for ``cpython:host``.
         **{
             f"NEED_{re.sub('[^A-Za-z0-9]', '_', name).upper()}": str(root / need_directory(name))

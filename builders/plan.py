@@ -10,6 +10,9 @@ from core.errors import UsageError
 from core.target import Target
 from recipes.model import PackMethod, Product, Recipe, RecipeKind, Release, Variant, find_need
 
+SYSROOT = "musl"
+"""The recipe that every step which compiles is built on."""
+
 
 class Stage(StrEnum):
     """What a step does for its recipe."""
@@ -120,13 +123,15 @@ def plan_step(
     needs = [(need, build(*_need(need, recipes), target)) for need in variant.needs]
     release = releases[recipe.name]
     if recipe.checks:
+        sysroot = tuple((name, step) for name, step in needs if step.recipe.name == SYSROOT)
+        names = tuple(name for name, _ in sysroot)
         checks = Step(
             stage=Stage.CHECKS,
             recipe=recipe,
             release=release,
-            variant=Variant(name="", summary="", needs=("musl",)),  # all variants share it
+            variant=Variant(name="", summary="", needs=names),  # all variants share it
             target=target,
-            needs=tuple((name, step) for name, step in needs if name == "musl"),
+            needs=sysroot,
         )
         needs.append(("checks", checks))
     return Step(

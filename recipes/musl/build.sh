@@ -1,22 +1,28 @@
 #!/bin/sh
 # The sysroot: musl as a static library, the kernel's headers, compiler-rt. musl's own Makefile needs make, which not every
 # machine has; its rules are few, so they are written down for ninja here.
-# In: TOOLCHAIN, SRC, WORK, OUT, RECIPE, VERSION, CLANG_TARGET, TRIPLE, ZIG_CPU, MUSL_ARCH, KERNEL_ARCH, CFLAGS.
+# The variant `base` has the files that base.txt names, `whole` all: those of `base`, and the rest compiled beside them.
+# In: TOOLCHAIN, SRC, WORK, OUT, RECIPE, VARIANT, NEED_MUSL_BASE, VERSION, CLANG_TARGET, TRIPLE, ZIG_CPU, MUSL_ARCH, KERNEL_ARCH, CFLAGS.
 set -eu
 zig=$TOOLCHAIN/zig/zig
 headers=$TOOLCHAIN/zig/lib/libc/include
 mkdir -p "$OUT/lib" "$OUT/include/bits" "$WORK/internal"
 awk -v source="$SRC" -f "$TOOLCHAIN/bin/patch.awk" "$RECIPE/server_failure.patch"
 
-# Headers, as musl's Makefile installs them.
-cp -R "$SRC/include/." "$OUT/include/"
-rm "$OUT/include/alltypes.h.in"
-cp "$SRC"/arch/generic/bits/*.h "$OUT/include/bits/"
-cp "$SRC/arch/$MUSL_ARCH"/bits/*.h "$OUT/include/bits/"
-sed -f "$SRC/tools/mkalltypes.sed" "$SRC/arch/$MUSL_ARCH/bits/alltypes.h.in" "$SRC/include/alltypes.h.in" \
-    >"$OUT/include/bits/alltypes.h"
-cp "$SRC/arch/$MUSL_ARCH/bits/syscall.h.in" "$OUT/include/bits/syscall.h"
-sed -n 's/__NR_/SYS_/p' "$SRC/arch/$MUSL_ARCH/bits/syscall.h.in" >>"$OUT/include/bits/syscall.h"
+if [ "$VARIANT" = whole ]; then
+    cp -R "$NEED_MUSL_BASE/." "$OUT/"
+    rm "$OUT/lib/libc.a"
+else
+    # Headers, as musl's Makefile installs them.
+    cp -R "$SRC/include/." "$OUT/include/"
+    rm "$OUT/include/alltypes.h.in"
+    cp "$SRC"/arch/generic/bits/*.h "$OUT/include/bits/"
+    cp "$SRC/arch/$MUSL_ARCH"/bits/*.h "$OUT/include/bits/"
+    sed -f "$SRC/tools/mkalltypes.sed" "$SRC/arch/$MUSL_ARCH/bits/alltypes.h.in" "$SRC/include/alltypes.h.in" \
+        >"$OUT/include/bits/alltypes.h"
+    cp "$SRC/arch/$MUSL_ARCH/bits/syscall.h.in" "$OUT/include/bits/syscall.h"
+    sed -n 's/__NR_/SYS_/p' "$SRC/arch/$MUSL_ARCH/bits/syscall.h.in" >>"$OUT/include/bits/syscall.h"
+fi
 printf '#define VERSION "%s"\n' "$VERSION" >"$WORK/internal/version.h"
 
 # One object a function, so that a program takes only what it calls. Not LTO: the compiler itself emits calls to memcpy and
@@ -38,17 +44,29 @@ export ZIG_GLOBAL_CACHE_DIR="$WORK/zig" ZIG_LOCAL_CACHE_DIR="$WORK/zig"
 runtime="$zig build-obj -target $TRIPLE -mcpu=$ZIG_CPU -O ReleaseSmall -fstrip -fPIC -fno-stack-check -fsingle-threaded
     -ffunction-sections -fdata-sections -fno-unwind-tables"
 {
-    echo "rule runtime"
-    # shellcheck disable=SC2086,SC2116
-    echo "  command = $(echo $runtime) \$in -femit-bin=\$out"
-    echo "build $WORK/compiler_rt.o: runtime $TOOLCHAIN/zig/lib/compiler_rt.zig"
     echo "rule cc"
     # shellcheck disable=SC2086,SC2116
     echo "  command = $(echo $cc) \$more -c \$in -o \$out"
     echo "rule many"
     echo "  command = sh $WORK/many \$in"
+    echo "rule runtime"
+    # shellcheck disable=SC2086,SC2116
+    echo "  command = $(echo $runtime) \$in -femit-bin=\$out"
+    if [ "$VARIANT" = base ]; then
+        echo "build $WORK/compiler_rt.o: runtime $TOOLCHAIN/zig/lib/compiler_rt.zig"
+        echo "build $OUT/lib/crt1.o: cc $SRC/crt/crt1.c"
+        # It relocates the program, itself too: nothing may be called before, and zeros for its arrays are a call of memset.
+        echo "build $OUT/lib/rcrt1.o: cc $RECIPE/rcrt1.c"
+        echo "  more = -ftrivial-auto-var-init=uninitialized"
+        for name in crti crtn; do
+            file=$SRC/crt/$MUSL_ARCH/$name.s
+            test -e "$file" || file=$SRC/crt/$name.c
+            echo "build $OUT/lib/$name.o: cc $file"
+        done
+    fi
     objects=
     : >"$WORK/files"
+    base=" $(sed '/^#/d' "$RECIPE/base.txt" | tr '\n' ' ')"
     # Where time_t was of 32 bits once, functions that take times have a name for each size. The headers only know the new
     # one; configure scripts ask for the old one.
     compat=$(sed -n 's/^COMPAT_SRC_DIRS = //p' "$SRC/arch/$MUSL_ARCH/arch.mak" 2>/dev/null || true)
@@ -58,6 +76,10 @@ runtime="$zig build-obj -target $TRIPLE -mcpu=$ZIG_CPU -O ReleaseSmall -fstrip -
         directory=${file%/*}
         name=${file##*/}
         name=${name%.*}
+        case $VARIANT$base in
+        base*" $name "*) ;;
+        base* | whole*" $name "*) continue ;;
+        esac
         case $directory in
         */"$MUSL_ARCH" | "$SRC"/compat/*) ;;
         *)
@@ -74,23 +96,18 @@ runtime="$zig build-obj -target $TRIPLE -mcpu=$ZIG_CPU -O ReleaseSmall -fstrip -
     done
     awk '{ group = NR % 16; sources[group] = sources[group] " " $0; sub("c$", "o"); made[group] = made[group] " " $0 }
         END { for (group in made) print "build" made[group] ": many" sources[group] }' "$WORK/files"
-    echo "build $OUT/lib/crt1.o: cc $SRC/crt/crt1.c"
-    # It relocates the program, itself too: nothing may be called before, and zeros for its arrays are a call of memset.
-    echo "build $OUT/lib/rcrt1.o: cc $RECIPE/rcrt1.c"
-    echo "  more = -ftrivial-auto-var-init=uninitialized"
-    for name in crti crtn; do
-        file=$SRC/crt/$MUSL_ARCH/$name.s
-        test -e "$file" || file=$SRC/crt/$name.c
-        echo "build $OUT/lib/$name.o: cc $file"
-    done
 } >"$WORK/build.ninja"
 ninja -C "$WORK"
-# Not "r", which keeps only one of two objects of the same name.
+# Not "r", which keeps only one of two objects of the same name; "L" takes the members of an archive, not the archive.
 # shellcheck disable=SC2086
-"$zig" ar qcsD "$OUT/lib/libc.a" $objects
-"$zig" ar rcsD "$OUT/lib/libcompiler_rt.a" "$WORK/compiler_rt.o"
-
-# The kernel's headers, behind musl's own.
-for directory in any-linux-any "$KERNEL_ARCH-linux-any"; do
-    cp -Rn "$headers/$directory/." "$OUT/include/"
-done
+"$zig" ar qLcsD "$OUT/lib/libc.a" ${NEED_MUSL_BASE:+"$NEED_MUSL_BASE/lib/libc.a"} $objects
+if [ "$VARIANT" = base ]; then
+    "$zig" ar rcsD "$OUT/lib/libcompiler_rt.a" "$WORK/compiler_rt.o"
+    # The kernel's headers, behind musl's own.
+    for directory in any-linux-any "$KERNEL_ARCH-linux-any"; do
+        cp -Rn "$headers/$directory/." "$OUT/include/"
+    done
+fi
+# Whatever a program takes of it, the rest that this needs is there.
+"$zig" ld.lld -static --whole-archive "$OUT/lib/libc.a" --no-whole-archive "$OUT/lib/libcompiler_rt.a" \
+    --defsym=main=0 --allow-multiple-definition --entry=main -o /dev/null

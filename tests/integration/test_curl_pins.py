@@ -22,6 +22,9 @@ pytestmark = [pytest.mark.builds, pytest.mark.sandbox]
 
 ASKS = Path(__file__).parents[1] / "fixtures/curl_asks.sh"
 CURL, OLDER_CURL = (release.version for release in load_recipes()["curl"].releases)
+LIBC = "musl:base"
+"""What curl is built on: what its configure script looks for has to be in it."""
+
 MUSL, OLDER_MUSL = (release.version for release in load_recipes()["musl"].releases)
 
 CASES = [
@@ -60,7 +63,7 @@ class Laboratory:
         sources = fetch_sources(
             self.context, [recipes[name] for name in versions], versions, exact=True
         )
-        found = find_need("musl", recipes)
+        found = find_need(LIBC, recipes)
         assert found
         libc = Step(
             stage=Stage.BUILD,
@@ -76,10 +79,10 @@ class Laboratory:
             release=sources["curl"][0],
             variant=variant,
             target=target,
-            needs=(("musl", libc),),
+            needs=((LIBC, libc),),
         )
         builder = self.context.builder()
-        return builder.run(step, {"musl": builder.run(libc, {})})
+        return builder.run(step, {LIBC: builder.run(libc, {})})
 
 
 @pytest.fixture
@@ -97,7 +100,7 @@ class Said:
 
 
 def ask(laboratory: Laboratory, curl: str, musl: str, target: Target) -> Said:
-    variant = Variant(name="", summary="", needs=("musl",))
+    variant = Variant(name="", summary="", needs=(LIBC,))
     outcome = laboratory.run(curl, musl, target, variant, {"build.sh": ASKS.read_text("utf-8")})
 
     def read(name: str) -> dict[str, str]:

@@ -1,0 +1,75 @@
+"""The two parts of musl: the base that most programs are built on, and the whole."""
+
+import tarfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from builders.plan import SYSROOT, plan_step
+from console.progress import PlainReport
+from core.settings import Settings
+from core.target import Target
+from flow.context import Context
+from flow.fetch import fetch_sources
+from recipes.model import find_need
+
+BASE = (Path("recipes") / SYSROOT / "base.txt").read_text("utf-8")
+
+
+def headers_and_members(context: Context, name: str) -> tuple[dict[str, int], Counter[str]]:
+    """Build a variant for this machine; return the size of each header, and how often libc.a has each member."""
+    found, native = find_need(name, context.recipes), Target.native()
+    assert found
+    sources = fetch_sources(context, [found[0]], {}, exact=False)
+    releases = {SYSROOT: sources[SYSROOT][0]}
+    step = plan_step(*found, native, recipes=context.recipes, releases=releases, native=native)
+    builder = context.builder()
+    inputs = {need: builder.run(base, {}) for need, base in step.needs}
+    blob = context.cache.blob(builder.run(step, inputs).output)
+    assert blob
+    headers: dict[str, int] = {}
+    members: Counter[str] = Counter()
+    with tarfile.open(blob) as tree:
+        for entry in tree:
+            if entry.name.endswith("lib/libc.a") and (archive := tree.extractfile(entry)):
+                members = Counter(names(archive.read()))
+            elif "include/" in entry.name and entry.isfile():
+                headers[entry.name] = entry.size
+    return headers, members
+
+
+def names(archive: bytes) -> list[str]:
+    """The members' names, as `ar(5)` has them: GNU's kind."""
+    found, long, at = [], b"", 8
+    while at < len(archive):
+        name, size = archive[at : at + 16].rstrip(), int(archive[at + 48 : at + 58])
+        body = archive[at + 60 : at + 60 + size]
+        at += 60 + size + size % 2
+        if name == b"//":
+            long = body
+        elif name not in {b"/", b"/SYM64/"}:
+            text = long[int(name[1:]) :].partition(b"\n")[0] if name.startswith(b"/") else name
+            found.append(text.rstrip(b"/").decode())
+    return found
+
+
+@pytest.fixture
+def context() -> Context:
+    return Context(settings=Settings.read({}), report=PlainReport())
+
+
+def test_the_whole_is_the_base_and_more(context: Context) -> None:
+    some, base = headers_and_members(context, f"{SYSROOT}:base")
+    all_, whole = headers_and_members(context, SYSROOT)
+    assert some == all_
+    assert base <= whole
+    assert 0 < base.total() < whole.total() / 2
+    listed = {f"{name}.o" for line in BASE.splitlines() if line[0] != "#" for name in line.split()}
+    assert base.keys() <= listed
+    assert not (whole - base).keys() & listed
+
+
+def test_the_list_is_sorted_and_names_nothing_twice() -> None:
+    words = [word for line in BASE.splitlines() if line[0] != "#" for word in line.split()]
+    assert words == sorted(set(words))
