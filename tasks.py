@@ -315,7 +315,7 @@ def clean(_: Context, cache: bool = False) -> None:
 
 
 @_task(
-    recipe="only these recipes, also as bare words (default: all)",
+    recipe="only these recipes, also as bare words (default: all); curl@8.22.0 for this version",
     check="write nothing; exit code 1 when something would move",
 )
 def bump(

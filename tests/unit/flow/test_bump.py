@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from builders.sources.apt import Apt, DebianRelease
+from builders.sources.apt import OTHER_SUITES, SUITE, Apt, DebianRelease
 from builders.sources.candidate import release_date
 from builders.sources.client import MirrorError
 from builders.sources.http_get import ARCHIVE_MAX
@@ -27,13 +27,19 @@ from tests.upstream import DAY, Upstream, archive_of
 
 @dataclass(frozen=True, kw_only=True)
 class FakeApt(Apt):
-    """What Debian's index says; None: it cannot be had."""
+    """What unstable's index says, None: it cannot be had; and what those of other suites say."""
 
     packaged: dict[str, DebianRelease] | None = None
+    others: dict[str, dict[str, DebianRelease]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
-    def releases(self, package: str) -> dict[str, DebianRelease]:
-        self.asked.append(package)
+    def releases(self, package: str, suite: str = SUITE) -> dict[str, DebianRelease]:
+        self.asked.append(suite)
+        if suite in self.others:
+            return self.others[suite]
+        if suite != SUITE:
+            msg = f"there is no {suite} here"
+            raise MirrorError(msg)
         if self.packaged is None:
             msg = "no apt here"
             raise MirrorError(msg)
@@ -57,6 +63,8 @@ def bump(
     *names: str,
     check: bool = False,
     debian: bool = False,
+    others: dict[str, dict[str, DebianRelease]] | None = None,
+    asked: list[str] | None = None,
     max_bytes: int = ARCHIVE_MAX,
     **settings: str,
 ) -> list[PinChange]:
@@ -72,7 +80,11 @@ def bump(
         recipes_directory=upstream.recipes,
     )
     fake = FakeApt(
-        directory=directory / "apt", bases=tuple, packaged=upstream.packaged if debian else None
+        directory=directory / "apt",
+        bases=tuple,
+        packaged=upstream.packaged if debian else None,
+        others=others or {},
+        asked=[] if asked is None else asked,
     )
     options = ClientOptions(session=loopback, policy=RetryPolicy(tries=1))
     return Bump(context=context, apt=fake, options=options, max_bytes=max_bytes).run(
@@ -463,3 +475,118 @@ def test_rows_tell_a_program_the_same(upstream: Upstream) -> None:
         "notes": ["could not look at Debian's index: no apt here"],
     }
     assert "tool    moved     1.0     1.1  could" in bump_table([row], check=False)
+
+
+# --- what can be had of what there is ---
+
+
+def move(upstream: Upstream, name: str) -> DebianRelease:
+    """Take a release out of unstable's index, as when another suite alone has it."""
+    return upstream.packaged.pop(name)
+
+
+@pytest.mark.parametrize("suite", OTHER_SUITES)
+def test_another_suite_has_what_unstables_pool_lacks(upstream: Upstream, suite: str) -> None:
+    upstream.package("1.1")
+    upstream.package("1.2")
+    elsewhere = {"1.2": move(upstream, "1.2"), "0.9": upstream.packaged["1.1"]}
+    upstream.package("1.3", pool=False)
+    without_upstream(upstream)
+    row = one(bump(upstream, debian=True, others={suite: elsewhere}))
+    assert (row.state, row.new) == (PinState.MOVED, "1.2")
+    assert any(note.startswith("not 1.3: ") for note in row.notes)
+    assert releases(upstream)[0]["debian"] == "pool/main/t/tool/tool_1.2.orig.tar.gz"
+
+
+def test_the_pool_shows_what_no_index_names(upstream: Upstream) -> None:
+    data = upstream.package("1.2")
+    move(upstream, "1.2")
+    upstream.package("1.3", pool=False)
+    without_upstream(upstream)
+    row = one(bump(upstream, debian=True))
+    assert (row.state, row.new) == (PinState.MOVED, "1.2")
+    assert "the archive is from Debian's pool, by no index" in row.notes
+    assert releases(upstream)[0]["sha256"] == hashlib.sha256(data).hexdigest()
+
+
+def test_other_places_are_asked_only_when_the_newest_cannot_be_had(upstream: Upstream) -> None:
+    upstream.package("1.2")
+    asked: list[str] = []
+    assert one(bump(upstream, debian=True, asked=asked)).new == "1.2"
+    assert asked == [SUITE]
+
+
+def test_without_any_index_the_pool_is_still_there(upstream: Upstream) -> None:
+    upstream.package("1.2")
+    without_upstream(upstream)
+    assert one(bump(upstream)).new == "1.2"
+
+
+def test_what_no_index_names_must_be_signed(upstream: Upstream) -> None:
+    upstream.package("1.2", signed=False)
+    move(upstream, "1.2")
+    upstream.package("1.3", pool=False)
+    without_upstream(upstream)
+    row = one(bump(upstream, debian=True))
+    assert row.state is PinState.LEFT
+    assert any(note.startswith("not 1.2: its signature could not be had") for note in row.notes)
+    unsigned(upstream)
+    row = one(bump(upstream, debian=True))
+    assert row.state is PinState.LEFT
+    assert any("no index names it, and nobody signs it" in note for note in row.notes)
+
+
+def test_a_bad_signature_in_the_pool_stops_everything(upstream: Upstream) -> None:
+    upstream.package("1.2")
+    move(upstream, "1.2")
+    path = upstream.pool / "pool/main/t/tool/tool_1.2.orig.tar.gz"
+    path.write_bytes(archive_of("1.2", files=7))
+    upstream.package("1.3", pool=False)
+    without_upstream(upstream)
+    assert "it is not of this file" in stopped(upstream, debian=True)
+
+
+@pytest.mark.parametrize("where", ["upstream", "index", "pool"])
+def test_a_version_can_be_wished_for(upstream: Upstream, where: str) -> None:
+    for version in ("1.1", "1.2"):
+        (upstream.release if where == "upstream" else upstream.package)(version)
+    if where == "pool":
+        move(upstream, "1.1")
+    if where != "upstream":
+        without_upstream(upstream)
+    row = one(bump(upstream, "tool@1.1", debian=True))
+    assert (row.state, row.new) == (PinState.MOVED, "1.1")
+
+
+def test_a_wish_need_not_be_listed(upstream: Upstream) -> None:
+    upstream.release("1.1")
+    del upstream.files["/"]
+    assert one(bump(upstream, "tool@1.1")).new == "1.1"
+
+
+def test_no_other_version_is_taken_for_the_one_wished_for(upstream: Upstream) -> None:
+    upstream.release("1.2")
+    row = one(bump(upstream, "tool@1.1", debian=True))
+    assert row.state is PinState.LEFT
+    assert any(note.startswith("not 1.1: ") for note in row.notes)
+    assert unchanged(upstream)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["tool@"], "is no version"),
+        (["tool@1.1rc1"], "is no version"),
+        (["tool@../1"], "is no version"),
+        (["tool@1.0"], "1.0 is not newer"),
+        (["tool@0.9"], "0.9 is not newer"),
+        (["tool@2.0"], "not of the series 1"),
+        (["tool@1.1", "tool@1.2"], "named twice"),
+        (["tool@1.1", "tool"], "named twice"),
+        (["tol@1.1"], "There is no recipe 'tol'"),
+    ],
+)
+def test_wishes_that_cannot_be(upstream: Upstream, words: list[str], complaint: str) -> None:
+    upstream.edit('/" }\n\n[[rel', '/", series = "1" }\n\n[[rel')
+    with pytest.raises(UsageError, match=complaint):
+        bump(upstream, *words)
