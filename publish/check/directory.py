@@ -23,6 +23,8 @@ from publish.release.sums import (
 )
 from publish.trust.envelope import open_envelope
 from publish.trust.sbom import SUFFIX, described, read_sbom
+from publish.trust.spdx import SUFFIX as SPDX_SUFFIX
+from publish.trust.spdx import read_spdx, spdx_described
 from verify.facts import Packing
 from verify.rules import verify_file
 
@@ -48,9 +50,10 @@ def check_release(
         check.program(name)
     for name in check.names(ARCHIVE):
         check.archive(name)
-    for name in check.names(SUFFIX):
-        if name.removesuffix(SUFFIX) not in programs:
-            check.found(name, "describes a file that is not there")
+    for suffix in (SUFFIX, SPDX_SUFFIX):
+        for name in check.names(suffix):
+            if name.removesuffix(suffix) not in programs:
+                check.found(name, "describes a file that is not there")
     return check.result(str(directory), sorted(check.hashes))
 
 
@@ -153,6 +156,7 @@ class _DirectoryCheck(Scan):
         if claim is None or claim.target is None:
             return
         self._sbom(name, claim.sboms)
+        self._spdx(name, claim.sboms)
         if not name.removesuffix(".upx").endswith(f"-{claim.target.slug}"):
             self.found(name, f"is for {claim.target} by its provenance, but not by its name")
         try:
@@ -180,6 +184,20 @@ class _DirectoryCheck(Scan):
             directory = f"LICENSES/{component['name']}-{component.get('version', '')}/"
             if not any(path.startswith(directory) for path in self.hashes):
                 self.found(directory, f"is missing: {name} has {component['name']} in it")
+
+    def _spdx(self, name: str, promised: Mapping[str, str]) -> None:
+        path = name + SPDX_SUFFIX
+        if path not in self.hashes and path not in promised:
+            return  # a release of before there were any
+        try:
+            document = read_spdx(self.read(path, LARGEST_JSON))
+        except PublishError as error:
+            self.found(path, error.what)
+            return
+        if spdx_described(document) != self.hashes[name]:
+            self.found(path, f"describes other bytes than those of {name}")
+        if promised.get(path) != self.hashes[path]:
+            self.found(path, "is not the one that the provenance names")
 
     def archive(self, name: str) -> None:
         """One archive of an image: its own digests, and those of the statement about it."""

@@ -21,6 +21,9 @@ from publish.trust.envelope import MEDIA_TYPE as ENVELOPE
 from publish.trust.envelope import open_envelope
 from publish.trust.sbom import MEDIA_TYPE as SBOM
 from publish.trust.sbom import described, read_sbom
+from publish.trust.spdx import MEDIA_TYPE as SPDX
+from publish.trust.spdx import SUFFIX as SPDX_SUFFIX
+from publish.trust.spdx import read_spdx, spdx_described
 from verify.rules import verify_file
 
 
@@ -135,6 +138,7 @@ class _ImageCheck(Check):
         """One platform: its SBOM, and the files in it."""
         name = f"{self.layout.reference}@{manifest.platform}"
         self._sbom(name, manifest)
+        self._spdx(name, manifest)
         if manifest.platform is None:
             self.found(name, "is for no platform")
             return
@@ -163,6 +167,20 @@ class _ImageCheck(Check):
             return ""
 
         self.one_of(f"SBOM of {name}", manifest, SBOM, problem)
+
+    def _spdx(self, name: str, manifest: Descriptor) -> None:
+        def problem(attachment: Attachment) -> str:
+            if f"sha256:{spdx_described(read_spdx(attachment.data))}" != manifest.digest:
+                return "it describes another image"
+            sha256 = attachment.layer.digest.partition(":")[2]
+            if self.claim and sha256 not in self.claim.sboms.values():
+                return "the provenance does not name it"
+            return ""
+
+        # An image of before there were any has none, and its provenance names none.
+        named = self.claim and any(sbom.endswith(SPDX_SUFFIX) for sbom in self.claim.sboms)
+        if named or self.of(manifest, SPDX):
+            self.one_of(f"SPDX of {name}", manifest, SPDX, problem)
 
     def _file(self, path: str, file: FileInLayer, platform: Target) -> None:
         self.files.append(path)

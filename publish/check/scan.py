@@ -10,6 +10,7 @@ from publish.check.findings import Check
 from publish.release.release_dir import walk
 from publish.release.sums import NAME, PROVENANCE, PUBLIC_KEY, SIGNATURE, is_plain
 from publish.trust.sbom import SUFFIX
+from publish.trust.spdx import SUFFIX as SPDX_SUFFIX
 
 LARGEST_FILE = 2 << 30
 """Bytes: nothing in a release is nearly as large, and a hole of a terabyte takes hours to hash."""
@@ -31,7 +32,7 @@ class Scan(Check):
         return [
             name
             for name in self.names()
-            if name not in others and not name.endswith((SUFFIX, ARCHIVE))
+            if name not in others and not name.endswith((SUFFIX, SPDX_SUFFIX, ARCHIVE))
         ]
 
     def names(self, suffix: str = "") -> list[str]:

@@ -20,6 +20,8 @@ from publish.trust.licences import Reader, is_copyleft, licence_texts
 from publish.trust.provenance import BuildPlatform, statement_of_file
 from publish.trust.published import PublishedFile, require_proven
 from publish.trust.sbom import SUFFIX, sbom_of_file
+from publish.trust.spdx import SUFFIX as SPDX_SUFFIX
+from publish.trust.spdx import spdx_of_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,10 @@ def plan_release(
         _add(contents, file.name, ReleaseFile.of_file(file.path, file.sha256, mode=0o755))
         name, sbom = file.name + SUFFIX, ReleaseFile.of_bytes(sbom_of_file(file))
         _add(contents, name, sbom)
-        statement = statement_of_file(file, builder, {name: sbom.sha256})
+        other, spdx = file.name + SPDX_SUFFIX, ReleaseFile.of_bytes(spdx_of_file(file))
+        _add(contents, other, spdx)
+        sboms = {name: sbom.sha256, other: spdx.sha256}
+        statement = statement_of_file(file, builder, sboms)
         lines.append(envelope(statement, key))
     for image in sorted(images, key=lambda image: image.layout.slug):
         _refuse_unlisted(image, files)

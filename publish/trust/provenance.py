@@ -13,6 +13,8 @@ from publish.oci.layout import canonical
 from publish.trust.components import Wheel
 from publish.trust.published import PublishedFile, ResolvedDependency
 from publish.trust.sbom import MEDIA_TYPE as SBOM
+from publish.trust.spdx import MEDIA_TYPE as SPDX
+from publish.trust.spdx import SUFFIX
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
@@ -113,7 +115,10 @@ def _statement(
                 "runDetails": {
                     "builder": {"id": builder.id},
                     "metadata": {"invocationId": f"urn:fromscratch:invocation:{run}"},
-                    "byproducts": [{**sbom, "mediaType": SBOM} for sbom in _descriptors(sboms)],
+                    "byproducts": [
+                        {**sbom, "mediaType": SPDX if sbom["name"].endswith(SUFFIX) else SBOM}
+                        for sbom in _descriptors(sboms)
+                    ],
                 },
             },
         }

@@ -36,8 +36,10 @@ NAMES = (
     "SHA256SUMS.minisig",
     PLAIN,
     f"{PLAIN}.cdx.json",
+    f"{PLAIN}.spdx.json",
     PACKED,
     f"{PACKED}.cdx.json",
+    f"{PACKED}.spdx.json",
     "minisign.pub",
     "provenance.intoto.jsonl",
     "sources/data-1.0.tar.gz",
@@ -90,7 +92,7 @@ class TestGood:
         assert done, done.text()
         assert done.files == NAMES
         assert (done.signer, done.pinned, done.notes) == (public(signed).name, True, ())
-        assert done.text().endswith("release: ok, 16 files")
+        assert done.text().endswith("release: ok, 18 files")
         assert done.as_dict()["ok"] is True
 
     def test_signed_by_the_key_beside_it(self, signed: Bench) -> None:
@@ -511,6 +513,7 @@ class TestImages:
         assert (done.signer, done.pinned, done.notes) == (public(made).name, True, ())
         assert [attachment.filename for attachment in attached] == [
             "static-hello-2.0-linux-amd64.cdx.json",
+            "static-hello-2.0-linux-amd64.spdx.json",
             "static-hello-2.0.intoto.jsonl",
             "static-hello-2.0.minisig",
         ]
@@ -525,7 +528,7 @@ class TestImages:
         asked = check_image(contents.layout, attached, public_key=public(made))
         assert "signature: is missing" in whats(asked)
 
-    @pytest.mark.parametrize("which", [0, 1, 2])
+    @pytest.mark.parametrize("which", [0, 1, 2, 3])
     def test_any_of_it_missing_or_spoilt(self, made: Bench, which: int) -> None:
         contents = made.contents()
         attached = list(attachments(contents, builder=made.builder, key=made.key))

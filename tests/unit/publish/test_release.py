@@ -46,8 +46,10 @@ OF_FILES = {
     "SHA256SUMS",
     PLAIN,
     f"{PLAIN}.cdx.json",
+    f"{PLAIN}.spdx.json",
     PACKED,
     f"{PACKED}.cdx.json",
+    f"{PACKED}.spdx.json",
     "provenance.intoto.jsonl",
     "sources/data-1.0.tar.gz",
 }
@@ -331,6 +333,7 @@ class TestFormerReleases:
             "LICENSES/upx-1.0/COPYING",
             PACKED,
             f"{PACKED}.cdx.json",
+            f"{PACKED}.spdx.json",
             "static-hello-2.0-linux-amd64.tar",
         }
         assert not (bench.release / "LICENSES/upx-1.0").exists()
