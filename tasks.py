@@ -317,21 +317,52 @@ def clean(_: Context, cache: bool = False) -> None:
 @_task(
     recipe="only these recipes, also as bare words (default: all); curl@8.22.0 for this version",
     check="write nothing; exit code 1 when something would move",
+    database="a downloaded database that says which releases fix vulnerabilities, see docs/audit.md",
 )
 def bump(
-    _: Context, recipe: list[str], check: bool = False, recipes: str = "", json: bool = False
+    _: Context,
+    recipe: list[str],
+    database: list[str],
+    check: bool = False,
+    recipes: str = "",
+    json: bool = False,
 ) -> None:
     """Move pins to newer releases, once upstream's signature was checked: ./inv bump curl"""
     from commands.bump import Bump, PinState, bump_table
 
     with command(recipes=recipes) as context:
-        changes = Bump.of(context).run(recipe, check=check)
+        changes = Bump.of(context, database).run(recipe, check=check)
     value = {"version": 1, "recipes": [change.as_dict() for change in changes]}
     _show(value, bump_table(changes, check=check), json=json)
     states = {change.state for change in changes}
     _refuse_unless(not check or PinState.MOVED not in states)
     if PinState.UNSEEN in states and not {PinState.MOVED, PinState.NEWEST} & states:
         msg = "No source of newer releases could be reached."
+        raise Exit(msg, code=ExitCode.SOURCE)
+
+
+@_task(
+    product="PRODUCT or PRODUCT@VERSION, also as a bare word (default: all products)",
+    database="a downloaded database instead of the network; several: the flag again; see docs/audit.md",
+    threshold="exit code 1 from this severity on: low, medium, high or critical (default: medium)",
+)
+def audit(
+    _: Context,
+    product: list[str],
+    database: list[str],
+    threshold: str = "",
+    recipes: str = "",
+    json: bool = False,
+) -> None:
+    """Look up known vulnerabilities of what is linked in: ./inv audit curl:https"""
+    from commands.audit import Audit, audit_text
+
+    with command(recipes=recipes) as context:
+        report = Audit(context=context).run(product, databases=database, threshold=threshold)
+    _show(report.as_dict(), audit_text(report), json=json)
+    _refuse_unless(report)
+    if report.blind:
+        msg = "Not everything could be looked up."
         raise Exit(msg, code=ExitCode.SOURCE)
 
 

@@ -4,8 +4,12 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, assert_never
 
+from audit.databases import Database, from_file, look_up, over_network
+from audit.report import fixed_between
+from audit.subject import Subject, subject_of
 from builders.sources.apt import OTHER_SUITES, Apt, DebianRelease
 from builders.sources.candidate import Availability, CandidateFinder, CandidateRelease
 from builders.sources.client import MirrorError
@@ -22,11 +26,15 @@ from core.retry import ClientOptions
 from core.suggest import suggestion
 from core.threads import in_threads
 from flow.context import Context
+from publish.trust.components import Role, component_of
 from recipes.model import Recipe, UpdateRule
 from recipes.pins import add_release
 
 TRIES = 4
 """How many versions that nothing but a listing names are asked for, newest first, when the newer ones cannot be had."""
+
+SHOWN = 8
+"""How many numbers of vulnerabilities a note names."""
 
 
 class PinState(StrEnum):
@@ -50,6 +58,10 @@ class PinChange:
     new: str = ""
     dropped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
+    """Newer releases that could not be had, newest first."""
+    fixes: tuple[str, ...] = ()
+    """Known vulnerabilities that the newest of those fixes."""
     candidate: CandidateRelease | None = field(default=None, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
@@ -60,6 +72,8 @@ class PinChange:
             "to": self.new or None,
             "dropped": list(self.dropped),
             "notes": list(self.notes),
+            "passed_over": list(self.passed),
+            "fixes": list(self.fixes),
         }
 
 
@@ -71,13 +85,23 @@ class Bump:
     apt: Apt
     options: ClientOptions = field(default_factory=ClientOptions)
     max_bytes: int = ARCHIVE_MAX
+    databases: tuple[Database, ...] = ()
+    """Who knows what a release fixes; asked only about those that could not be had."""
 
     @classmethod
-    def of(cls, context: Context) -> "Bump":
-        """Make one; apt keeps its lists in the cache's directory."""
+    def of(cls, context: Context, databases: Sequence[str] = ()) -> "Bump":
+        """Make one; apt keeps its lists in the cache's directory. ``databases`` are files, instead of the network's.
+
+        Raises UsageError and SourceError for a file that is none.
+        """
         directory = context.cache_directory / "apt"
         apt = Apt(directory=directory, bases=context.mirrors.debian, cancel=context.cancel)
-        return cls(context=context, apt=apt)
+        files = tuple(from_file(Path(file)) for file in databases)
+        return cls(
+            context=context,
+            apt=apt,
+            databases=files or over_network(ClientOptions(cancel=context.cancel)),
+        )
 
     def run(self, names: Sequence[str], *, check: bool = False) -> list[PinChange]:
         """Look at the recipes called ``names``, or all; with ``check`` write nothing. ``curl@8.22.0`` is this very one.
@@ -92,6 +116,7 @@ class Bump:
             name="bump",
             cancel=self.context.cancel,
         )
+        rows = self._with_fixes([recipe for recipe, _ in recipes], rows)
         texts = []
         for index, ((recipe, _), row) in enumerate(zip(recipes, rows, strict=True)):
             if row.candidate:
@@ -131,6 +156,34 @@ class Bump:
             if not names or recipe.name in wishes
         ]
 
+    def _with_fixes(self, recipes: Sequence[Recipe], rows: Sequence[PinChange]) -> list[PinChange]:
+        """Say which of the releases that could not be had are security releases."""
+        passed = {
+            row.recipe: (_subject(recipe, row.new or row.old), _subject(recipe, row.passed[0]))
+            for recipe, row in zip(recipes, rows, strict=True)
+            if row.passed
+        }
+        if not passed or not self.databases:
+            return list(rows)
+        looked = look_up(self.databases, [it for pair in passed.values() for it in pair])
+        unknown = {subject.slug for subject in looked.unknown}
+        changed = []
+        for row in rows:
+            old, new = passed.get(row.recipe, (None, None))
+            if old is None or new is None:
+                changed.append(row)
+                continue
+            fixes = fixed_between(looked, old, new)
+            if fixes:
+                more = f" and {len(fixes) - SHOWN} more" if len(fixes) > SHOWN else ""
+                note = f"{new.version} is a security release: it fixes {', '.join(fixes[:SHOWN])}{more}"
+            elif old.slug in unknown or looked.failed:
+                note = f"whether {new.version} is a security release could not be asked"
+            else:
+                note = f"{new.version} fixes nothing that is known of {old.version}"
+            changed.append(replace(row, notes=(*row.notes, note), fixes=fixes))
+        return changed
+
     def look(self, recipe: Recipe, wish: str = "") -> PinChange:
         """Find and obtain the newest release of one recipe that can be had, or the version that is wished for."""
         progress = CancellableProgress(self.context.report.progress("fetch"), self.context.cancel)
@@ -162,6 +215,8 @@ class _Search:
     apt: Apt
     finder: CandidateFinder
     notes: list[str] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
+    """What could not be had."""
 
     def result(self) -> PinChange:
         others: Callable[[], dict[str, Availability]]
@@ -210,6 +265,7 @@ class _Search:
                     candidate = self.finder.archive(self.recipe, version, availability)
             except MirrorError as error:
                 self.notes.append(f"not {version}: {error.reason}")
+                self.passed.append(version)
             else:
                 return self._change(PinState.MOVED, *candidate.notes, candidate=candidate)
         return None
@@ -301,7 +357,14 @@ class _Search:
             new=candidate.release.version if candidate else "",
             notes=(*self.notes, *notes),
             candidate=candidate,
+            passed=tuple(sorted(set(self.passed), key=_order, reverse=True)),
         )
+
+
+def _subject(recipe: Recipe, version: str) -> Subject:
+    """A release as databases know it, pinned or not."""
+    release = replace(recipe.releases[0], version=version)
+    return subject_of(component_of(recipe, release, Role.LIBRARY), recipe)
 
 
 def _check_wish(recipe: Recipe, version: str) -> None:

@@ -126,14 +126,14 @@ def linked(
         return [recipe.name]
 
     visit(product.recipe, product.variant, Role.PROGRAM)
+    if packed:
+        packer = recipes[PACKER]
+        found[PACKER] = component_of(packer, _release(packer, versions), Role.STUB)
     for name, component in found.items():
         concerns = [
             it for it in component.unaffected if product.name in (it.products or (product.name,))
         ]
         found[name] = replace(component, unaffected=tuple(concerns))
-    if packed:
-        packer = recipes[PACKER]
-        found[PACKER] = component_of(packer, _release(packer, versions), Role.STUB)
     return tuple(found[name] for name in sorted(found))
 
 

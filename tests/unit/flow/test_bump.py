@@ -1,15 +1,18 @@
 """Moving pins: what is taken, what is left alone and why, and what stops everything."""
 
 import hashlib
+import json
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import requests
 
+from audit.databases import Database, from_file, over_network
 from builders.sources.apt import OTHER_SUITES, SUITE, Apt, DebianRelease
 from builders.sources.candidate import release_date
 from builders.sources.client import MirrorError
@@ -66,6 +69,7 @@ def bump(
     others: dict[str, dict[str, DebianRelease]] | None = None,
     asked: list[str] | None = None,
     max_bytes: int = ARCHIVE_MAX,
+    databases: tuple[Database, ...] = (),
     **settings: str,
 ) -> list[PinChange]:
     directory = upstream.directory
@@ -87,9 +91,9 @@ def bump(
         asked=[] if asked is None else asked,
     )
     options = ClientOptions(session=loopback, policy=RetryPolicy(tries=1))
-    return Bump(context=context, apt=fake, options=options, max_bytes=max_bytes).run(
-        names, check=check
-    )
+    return Bump(
+        context=context, apt=fake, options=options, max_bytes=max_bytes, databases=databases
+    ).run(names, check=check)
 
 
 def one(rows: Sequence[PinChange]) -> PinChange:
@@ -590,3 +594,65 @@ def test_wishes_that_cannot_be(upstream: Upstream, words: list[str], complaint: 
     upstream.edit('/" }\n\n[[rel', '/", series = "1" }\n\n[[rel')
     with pytest.raises(UsageError, match=complaint):
         bump(upstream, *words)
+
+
+# --- security releases that cannot be had ---
+
+
+def known(upstream: Upstream, **fixed: str) -> tuple[Database, ...]:
+    """A database in which each number was fixed in a version."""
+    events = {
+        number: [{"introduced": "0"}, {"fixed": version}] for number, version in fixed.items()
+    }
+    records = [
+        {
+            "id": number.replace("_", "-"),
+            "affected": [
+                {"package": {"name": "tool"}, "ranges": [{"type": "SEMVER", "events": it}]}
+            ],
+            "database_specific": {"package": "tool", "severity": "High"},
+        }
+        for number, it in events.items()
+    ]
+    path = upstream.directory / "known.json"
+    path.write_text(json.dumps(records), "utf-8")
+    return (from_file(path),)
+
+
+def test_a_security_release_that_cannot_be_had_is_said(upstream: Upstream) -> None:
+    upstream.package("1.1")
+    upstream.package("1.2", pool=False)
+    without_upstream(upstream)
+    everything = known(upstream, CVE_2026_1="1.1", CVE_2026_2="1.2", CVE_2026_3="1.3")
+    row = one(bump(upstream, debian=True, databases=everything))
+    assert (row.new, row.passed, row.fixes) == ("1.1", ("1.2",), ("CVE-2026-2",))
+    assert "1.2 is a security release: it fixes CVE-2026-2" in row.notes
+    assert row.as_dict()["passed_over"] == ["1.2"]
+    assert row.as_dict()["fixes"] == ["CVE-2026-2"]
+
+
+def test_a_release_that_fixes_nothing_known_is_told_apart(upstream: Upstream) -> None:
+    upstream.package("1.2", pool=False)
+    without_upstream(upstream)
+    row = one(bump(upstream, debian=True, databases=known(upstream, CVE_2026_1="1.3")))
+    assert row.state is PinState.LEFT
+    assert "1.2 fixes nothing that is known of 1.0" in row.notes
+
+
+def test_a_database_that_cannot_be_asked_is_no_good_news(upstream: Upstream) -> None:
+    upstream.package("1.2", pool=False)
+    without_upstream(upstream)
+    options = ClientOptions(session=loopback, policy=RetryPolicy(tries=1))
+    nowhere = "http://127.0.0.1:1"
+    databases = over_network(options, osv_api=nowhere, tracker=nowhere, curl=nowhere)
+    row = one(bump(upstream, debian=True, databases=databases))
+    assert "whether 1.2 is a security release could not be asked" in row.notes
+
+
+def test_nobody_is_asked_when_nothing_was_passed_over(upstream: Upstream) -> None:
+    def never(_: object) -> NoReturn:
+        raise AssertionError
+
+    upstream.release("1.1")
+    asked = (Database(name="x", knows=never, ask=never),)
+    assert one(bump(upstream, databases=asked)).fixes == ()
