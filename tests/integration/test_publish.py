@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from recipes.load import load_recipes
 from tests.built import Built
 from tests.integration.command import Inv, listed
 from tests.integration.registry import registry
@@ -19,6 +20,7 @@ from tests.integration.traces import half_files
 
 pytestmark = pytest.mark.builds
 
+VERSION = load_recipes()["curl"].releases[0].version
 CURL = "static-curl:mini"
 
 
@@ -65,9 +67,10 @@ def test_a_release_is_accepted_by_others_and_by_us_and_a_second_run_changes_noth
     assert result["pinned"]
     names = set(listed(directory))
     assert {
-        "curl-mini-8.21.0-linux-amd64",
-        "curl-mini-8.21.0-linux-amd64.cdx.json",
-        "static-curl-8.21.0-mini-linux-amd64.tar",
+        f"curl-mini-{VERSION}-linux-amd64",
+        f"curl-mini-{VERSION}-linux-amd64.cdx.json",
+        f"curl-mini-{VERSION}-linux-amd64.spdx.json",
+        f"static-curl-{VERSION}-mini-linux-amd64.tar",
         "provenance.intoto.jsonl",
         "SHA256SUMS",
         "SHA256SUMS.minisig",
@@ -82,7 +85,7 @@ def test_a_flipped_byte_and_another_key_are_refused(shop: Inv, tmp_path: Path) -
     assert other("key", "new").code == 0
     refused = shop("verify", "--release", directory, "--key", public(other))
     assert refused.code == 1
-    path = directory / "curl-mini-8.21.0-linux-amd64"
+    path = directory / f"curl-mini-{VERSION}-linux-amd64"
     data = bytearray(path.read_bytes())
     data[5000] ^= 1
     path.write_bytes(data)
@@ -95,7 +98,7 @@ def test_a_registry_gets_images_with_their_proof_once(shop: Inv, served: str) ->
     dry = shop("publish", CURL, "--to", served, "--dry-run")
     assert dry.code == 0, dry.stderr
     assert "would be sent" in dry.stdout
-    assert " tag 8.21.0-mini" in dry.stdout
+    assert f" tag {VERSION}-mini" in dry.stdout
     lacking = shop("verify", "--release", served)
     assert lacking.code == 7  # nothing is there yet
     first = shop("publish", CURL, "--to", served)
@@ -105,13 +108,15 @@ def test_a_registry_gets_images_with_their_proof_once(shop: Inv, served: str) ->
     checked = shop("verify", "--release", served, "--key", public(shop))
     assert checked.code == 0, checked.stdout
     name = f"docker://{served.removeprefix('oci://')}/static-curl"
-    seen = json.loads(output_of("skopeo", "inspect", "--tls-verify=false", f"{name}:8.21.0-mini"))
-    assert "8.21.0-mini" in seen["RepoTags"]
+    seen = json.loads(
+        output_of("skopeo", "inspect", "--tls-verify=false", f"{name}:{VERSION}-mini")
+    )
+    assert f"{VERSION}-mini" in seen["RepoTags"]
     moved = shop("publish", CURL, "--to", served, "--latest")
     assert moved.code == 0, moved.stderr
     digests = {
         tag: output_of("skopeo", "inspect", "--raw", "--tls-verify=false", f"{name}:{tag}")
-        for tag in ("8.21.0-mini", "mini")
+        for tag in (f"{VERSION}-mini", "mini")
     }
     assert len(set(digests.values())) == 1
 

@@ -477,6 +477,8 @@ def test_rows_tell_a_program_the_same(upstream: Upstream) -> None:
         "to": "1.1",
         "dropped": [],
         "notes": ["could not look at Debian's index: no apt here"],
+        "passed_over": [],
+        "fixes": [],
     }
     assert "tool    moved     1.0     1.1  could" in bump_table([row], check=False)
 
