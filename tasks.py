@@ -236,7 +236,11 @@ def image(
     key="the secret key file to sign with (default: the one that inv key new made, if it did)",
     packed="images with the files that UPX packed",
     plain="images with the files as they were linked (default, but for static-tools)",
+    flat="directory: no directories below it, as GitHub and GitLab keep a release's files",
     latest="registry: also move the tags latest, http, … to what is pushed",
+    rebuild="only what was built again elsewhere with the same bytes: what was not is built again now",
+    build_number="the same versions once more, in other bytes: 1 makes 8.21.0-r1 of 8.21.0 in every name",
+    allow_dirty="also from a tree with changes that no commit has: names and provenance say so",
     insecure="registry: plain http also to another machine",
     dry_run="publish nothing; print every digest and tag",
 )
@@ -248,24 +252,36 @@ def publish(
     key: str = "",
     packed: bool = False,
     plain: bool = False,
+    flat: bool = False,
     latest: bool = False,
+    rebuild: bool = False,
+    build_number: str = "",
+    allow_dirty: bool = False,
     insecure: bool = False,
     dry_run: bool = False,
     json: bool = False,
 ) -> None:
-    """Publish what is built, with checksums, signature, SBOMs and provenance: ./inv publish --to DIR or oci://HOST/REPO"""
+    """Publish what is proven, with checksums, signature, SBOMs and provenance: ./inv publish --to DIR or oci://HOST/REPO"""
     if not to:
         msg = "--to is required."
         raise UsageError(msg, next="inv publish --to DIR, or inv publish --to oci://HOST/REPO")
     from commands.image import ImageSelection
     from commands.key import secret_key
-    from commands.publish import Publisher
+    from commands.publish import Publisher, build_number_of
 
     selection = ImageSelection.of(image, target, packed=packed, plain=plain)
+    number = build_number_of(build_number)
     with command(key=key) as context:
-        publisher = Publisher(context=context, key=secret_key(context))
+        publisher = Publisher(
+            context=context,
+            key=secret_key(context),
+            selection=selection,
+            allow_dirty=allow_dirty,
+            rebuild=rebuild,
+            number=number,
+        )
         value, text = publisher.publish(
-            to, selection, latest=latest, insecure=insecure, dry=dry_run
+            to, latest=latest, insecure=insecure, flat=flat, dry=dry_run
         )
     _show(value, text, json=json)
 

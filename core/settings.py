@@ -71,7 +71,10 @@ SETTINGS = (
     Setting(name="base_image", help="base of the builder image, as name@sha256:..."),
     Setting(name="offline", help="1: fetch nothing from the network"),
     Setting(name="source", help="images' source label; default: upstream's archive"),
-    Setting(name="revision", help="images' revision label; default: the last commit to them"),
+    Setting(
+        name="revision",
+        help="the revision that provenance notes as claimed, beside the commit that git names",
+    ),
     Setting(name="key", help="the secret key that signs releases, made by inv key new"),
     Setting(name="key_password", help="that key's password, if it has one", secret=True),
     Setting(name="public_key", help="the public key that releases must be signed by"),

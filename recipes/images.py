@@ -58,9 +58,14 @@ class ImageRecipe:
         variant = re.sub(r"\{[^}]*\}", "", self.tag).strip("-") if len(self.contents) == 1 else ""
         return f"{self.name}:{variant}" if variant else self.name
 
-    def tagged(self, versions: Mapping[str, str], *, packed: bool) -> str:
-        """The tag for these releases by recipe. Raises RecipeError when it is none."""
-        tag = self.tag.format_map(versions) + self._form(packed=packed)
+    def tagged(self, versions: Mapping[str, str], *, packed: bool, mark: str = "") -> str:
+        """The tag for these releases by recipe. Raises RecipeError when it is none.
+
+        ``mark`` is a build number: it comes after the version, or at the end where there are several.
+        """
+        one = len(versions) == 1
+        marked = {name: text + mark for name, text in versions.items()} if one else versions
+        tag = self.tag.format_map(marked) + ("" if one else mark) + self._form(packed=packed)
         if not TAG.fullmatch(tag):
             msg = f"The image {self.name} would get the tag '{tag}', which is none."
             raise RecipeError(msg, next=f"see 'tag' in {FILE}")

@@ -27,6 +27,7 @@ def shop(built: Built, tmp_path: Path) -> Inv:
     """The command with a copy of what is built, and a key of its own."""
     shutil.copytree(built.artifacts, tmp_path / "artifacts")
     inv = built.inv.set(artifacts=tmp_path / "artifacts", key=tmp_path / "keys" / "own.key")
+    inv = inv.unpacked(tmp_path / "project")
     done = inv("key", "new")
     assert done.code == 0, done.stderr
     return inv
@@ -119,6 +120,7 @@ def test_a_registry_gets_images_with_their_proof_once(shop: Inv, served: str) ->
 def test_without_a_key_it_is_unsigned_and_says_so(shop: Inv, tmp_path: Path) -> None:
     bare = Inv(
         directory=shop.directory,
+        words=shop.words,
         settings={name: value for name, value in shop.settings.items() if name != "key"},
         environment={"XDG_CONFIG_HOME": str(tmp_path / "config")},
     )

@@ -25,7 +25,7 @@ DIRECTORY = ROOT / ".github" / "workflows"
 WORKFLOWS = sorted(DIRECTORY.glob("*.yml"))
 ACTION = ROOT / "action.yml"
 EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}")
-PACKED = ["ac", "cas", "origin", "smoke", "took", "verdict"]
+PACKED = ["ac", "cas", "origin", "rebuilt", "smoke", "took", "verdict"]
 """What of a cache is worth handing on."""
 
 WRITES = {"contents", "packages", "id-token", "attestations", "artifact-metadata"}

@@ -422,6 +422,7 @@ class TestWhatItSays:
             "packed": False,
         }
         assert definition["internalParameters"] == {
+            "hosting": "local",
             "files": [
                 {"name": PLAIN, "engine": "sandbox", "isolated": True, "actionKey": "1" * 64}
             ],
