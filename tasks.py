@@ -152,7 +152,11 @@ def list_(_: Context, target: str = "", recipes: str = "", json: bool = False) -
     path="files to judge, also as bare words",
     target="the platform they must be for",
     release="check a release instead: its directory, or oci://HOST/REPO[/NAME[:TAG]]",
-    key="the public key file that the release must be signed by",
+    key="the public key files that the release must be signed by, or their lines, with commas between them",
+    only="release directory: look at these files alone (with commas); the others need not be there",
+    keys="release directory: how many of the keys that are named must have signed (default: 1)",
+    expect_version="release: the version that it must be: 8.21.0, or curl-8.21.0",
+    not_older_than="release: the date that it must be of, or later: 2026-07-15",
     insecure="plain http also to a registry on another machine",
 )
 def verify(
@@ -161,6 +165,10 @@ def verify(
     target: str = "",
     release: str = "",
     key: str = "",
+    only: str = "",
+    keys: str = "",
+    expect_version: str = "",
+    not_older_than: str = "",
     insecure: bool = False,
     json: bool = False,
 ) -> None:
@@ -171,9 +179,16 @@ def verify(
     found: Sequence[Any]
     with command(public_key=key) as context:
         if release:
-            from commands.verify_release import check_releases
+            from commands.verify_release import Question, check_releases
 
-            kind, found = "releases", check_releases(context, release, insecure=insecure)
+            question = Question.of(
+                only=only,
+                keys=keys,
+                expect_version=expect_version,
+                not_older_than=not_older_than,
+            )
+            kind = "releases"
+            found = check_releases(context, release, insecure=insecure, question=question)
         else:
             from commands.verify import judge_files
 
@@ -233,7 +248,7 @@ def image(
 @_task(
     to="a directory, which becomes a release ready to upload; or oci://HOST/REPO, a registry",
     target="only these platforms of what is built (default: all of them)",
-    key="the secret key file to sign with (default: the one that inv key new made, if it did)",
+    key="the secret key file to sign with (default: the one that inv key new made, if it did); -: standard input",
     packed="images with the files that UPX packed",
     plain="images with the files as they were linked (default, but for static-tools)",
     flat="directory: no directories below it, as GitHub and GitLab keep a release's files",
@@ -287,13 +302,15 @@ def publish(
 
 
 @_task(
-    what="new [FILE]: make a key pair, FILE and FILE.pub; show: print the public key; also as bare words"
+    what="new [FILE]: make a key pair, FILE and FILE.pub; show [FILE]: print the public key; sign RELEASE: "
+    "sign a release once more, whose files were made here too; also as bare words",
+    key="the secret key file (default: the one that inv key new made); -: standard input",
 )
-def key(_: Context, what: list[str], json: bool = False) -> None:
-    """Make the key pair that signs releases (Ed25519, minisign's format): key new | show."""
+def key_(_: Context, what: list[str], key: str = "", json: bool = False) -> None:
+    """Make the key pair that signs releases (Ed25519, minisign's format): key new | show | sign RELEASE."""
     from commands.key import manage_keys
 
-    with command() as context:
+    with command(key=key) as context:
         lines = manage_keys(context, what)
     _show(lines, "\n".join(lines), json=json)
 

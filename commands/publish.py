@@ -161,6 +161,7 @@ class Publisher:
             archive=self.inputs.archive,
             builder=self.inputs.builder,
             key=self.key,
+            flat=flat,
             dry=dry,
         )
 

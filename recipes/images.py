@@ -74,6 +74,18 @@ class ImageRecipe:
     def moved(self, *, packed: bool) -> tuple[str, ...]:
         return tuple(tag + self._form(packed=packed) for tag in self.moving)
 
+    def is_tag(self, tag: str, *, packed: bool) -> bool:
+        """Return whether ``tag`` names a version of this image in this form, with or without a build number."""
+        parts = re.split(r"\{[^}]*\}", self.tag)
+        number = r"(-r[0-9]+)?(-dirty)?"
+        version = r"[0-9A-Za-z_][0-9A-Za-z._]*" + (number if len(parts) == 2 else "")
+        pattern = version.join(map(re.escape, parts)) + ("" if len(parts) == 2 else number)
+        return re.fullmatch(pattern + re.escape(self._form(packed=packed)), tag) is not None
+
+    def example(self, *, packed: bool) -> str:
+        """The tag as people read it: ``VERSION-http``."""
+        return re.sub(r"\{[^}]*\}", "VERSION", self.tag) + self._form(packed=packed)
+
     def _form(self, *, packed: bool) -> str:
         return "" if packed == self.packed else "-upx" if packed else "-plain"
 

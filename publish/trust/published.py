@@ -43,6 +43,8 @@ class PublishedFile:
     target: Target | None
     """None: the same for every target."""
     packed: bool = False
+    mark: str = ""
+    """What its name has after the version: a build number."""
     epoch: int
     """The release's date in seconds since 1970: the only time that anything here says."""
     key: str
@@ -94,6 +96,7 @@ def published_file(
         version=release.version,
         target=artifact.target,
         packed=artifact.packed,
+        mark=mark,
         epoch=release.epoch,
         key=artifact.key,
         engine=artifact.engine,
