@@ -48,6 +48,13 @@ COMMON = {
 }
 """Flags that say the same in every command that has them."""
 
+CI_FILES = {
+    "github-workflows": [".github/workflows/publish.yml", ".github/workflows/test.yml"],
+    "github-actions": ["action.yml"],
+    "gitlab-ci": ["docs/examples/gitlab/gitlab-ci.yml"],
+}
+"""What build services read, by the schema that it must have."""
+
 
 def _task(*, optional: Sequence[str] = (), **texts: str) -> Callable[[Callable[..., None]], Any]:
     """Make a function a command: bare words go to its list, if it has one; ``texts`` say what its flags are for."""
@@ -434,13 +441,18 @@ def docs(_: Context, check: bool = False) -> None:
 
 @_task(fix="mend what can be mended")
 def check(_: Context, fix: bool = False) -> None:
-    """Lint, format, types, direction of imports, generated pages: what a change must pass."""
+    """Lint, format, types, direction of imports, CI files, generated pages: what a change must pass."""
     python = [sys.executable, "-m"]
     _run([*python, "ruff", "check", *(["--fix"] if fix else []), "."])
     _run([*python, "ruff", "format", *([] if fix else ["--check"]), "."])
     _run([*python, "mypy", "."])
-    linter = Path(sys.executable).with_name("lint-imports")
-    _run([str(linter), "--no-cache", "--no-logo"])
+    programs = Path(sys.executable).parent
+    _run([str(programs / "lint-imports"), "--no-cache", "--no-logo"])
+    _run(
+        [str(programs / "zizmor"), "--offline", "--no-progress", "--quiet", ".github", "action.yml"]
+    )
+    for schema, paths in CI_FILES.items():
+        _run([str(programs / "check-jsonschema"), "--builtin-schema", f"vendor.{schema}", *paths])
     docs(_, check=not fix)
 
 
