@@ -188,7 +188,7 @@ def _own_licences(packages: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
         {
             "licenseId": name,
             "name": name.removeprefix("LicenseRef-"),
-            "extractedText": f"{name.removeprefix('LicenseRef-')}: the text goes along with the files, in licences/.",
+            "extractedText": f"{name.removeprefix('LicenseRef-')}: the text goes along with the release.",
         }
         for name in found
     ]
