@@ -200,6 +200,7 @@ def smoke(_: Context, engine: str = "", recipes: str = "", json: bool = False) -
     target="only these platforms of what is built (default: all of them)",
     packed="the files that UPX packed",
     plain="the files as they were linked (default, but for static-tools)",
+    compression="of the layers: gzip (default), zstd (smaller; not every older client reads it) or none",
     tar="also one tar for each platform, for docker load and skopeo oci-archive:",
     load="also put them into the Docker engine",
 )
@@ -209,6 +210,7 @@ def image(
     target: str = "",
     packed: bool = False,
     plain: bool = False,
+    compression: str = "",
     tar: bool = False,
     load: bool = False,
     json: bool = False,
@@ -216,7 +218,9 @@ def image(
     """Make multi-arch scratch images of what is built: ./inv image static-curl --tar"""
     from commands.image import ImageMaker, ImageSelection, describe_images
 
-    selection = ImageSelection.of(image, target, packed=packed, plain=plain)
+    selection = ImageSelection.of(
+        image, target, packed=packed, plain=plain, compression=compression
+    )
     with command() as context:
         maker = ImageMaker(context=context)
         made, lacking = maker.make(selection)
@@ -236,6 +240,7 @@ def image(
     key="the secret key file to sign with (default: the one that inv key new made, if it did)",
     packed="images with the files that UPX packed",
     plain="images with the files as they were linked (default, but for static-tools)",
+    compression="of the images' layers: gzip (default), zstd or none",
     latest="registry: also move the tags latest, http, … to what is pushed",
     insecure="registry: plain http also to another machine",
     dry_run="publish nothing; print every digest and tag",
@@ -248,6 +253,7 @@ def publish(
     key: str = "",
     packed: bool = False,
     plain: bool = False,
+    compression: str = "",
     latest: bool = False,
     insecure: bool = False,
     dry_run: bool = False,
@@ -261,7 +267,9 @@ def publish(
     from commands.key import secret_key
     from commands.publish import Publisher
 
-    selection = ImageSelection.of(image, target, packed=packed, plain=plain)
+    selection = ImageSelection.of(
+        image, target, packed=packed, plain=plain, compression=compression
+    )
     with command(key=key) as context:
         publisher = Publisher(context=context, key=secret_key(context))
         value, text = publisher.publish(

@@ -32,11 +32,11 @@ from core.progress import Progress
 from core.retry import RetryPolicy
 from core.target import Target
 from publish.oci.attachment import Attachment
+from publish.oci.compression import TAR
 from publish.oci.layer import LayerFile, layer_tar
 from publish.oci.layout import (
     CONFIG,
     INDEX,
-    LAYER,
     MANIFEST,
     Descriptor,
     Layout,
@@ -590,7 +590,7 @@ def tiny_layout(directory: Path, *, bulk: int = 0, word: str = "") -> Layout:
         source = directory.with_name(f"{directory.name}-{sha256[:12]}")
         write_file(source, data)
         file = LayerFile(path=PurePosixPath("/file"), source=source, sha256=sha256, mode=0o755)
-        layer = put_blob(directory, layer_tar([file], {}, epoch=0), LAYER)
+        layer = put_blob(directory, layer_tar([file], {}, epoch=0), TAR)
         rootfs = {"type": "layers", "diff_ids": [layer.digest]}
         running = {"config": {"Cmd": ["/file"]}, "rootfs": rootfs}
         config = put_blob(directory, canonical({**platform(target), **running}), CONFIG)

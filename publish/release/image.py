@@ -48,6 +48,7 @@ class PublishedImage:
             "digest": self.layout.index.digest,
             "layout": str(self.layout.directory),
             "bytes": self.sizes,
+            "pulled": self.layout.pulled,
         }
 
     @property

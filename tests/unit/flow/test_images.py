@@ -9,6 +9,7 @@ from commands.image import ImageMaker, ImageSelection, describe_images
 from core.errors import UsageError
 from core.target import Target
 from publish.check.archive import layer_files
+from publish.oci.compression import Compression
 from publish.oci.layout import Layout
 from publish.release.image import PublishedImage
 from tests.fixtures.make_elf import DIRECTORY
@@ -50,7 +51,7 @@ def make(harness: Harness, *words: str, **options: object) -> dict[str, Publishe
 def files(made: PublishedImage) -> dict[str, bytes]:
     (manifest,) = made.layout.manifests()
     (layer,) = made.layout.entries(manifest, "layers")
-    data = made.layout.blob(layer.digest).read_bytes()
+    data = Compression.of(layer.media_type).unpack(made.layout.blob(layer.digest).read_bytes())
     return {file.path: file.data for file in layer_files(data)}
 
 
