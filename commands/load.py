@@ -1,7 +1,8 @@
 """Putting an image into a Docker engine: the one platform that the engine is for, and no other."""
 
+import contextlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -9,6 +10,7 @@ from builders.engines.docker import engine_errors
 from core.errors import EngineError, UsageError
 from core.target import Target
 from publish.oci.archive import write_archive
+from publish.oci.compression import Compression
 from publish.oci.layout import Descriptor, Layout
 
 
@@ -49,7 +51,7 @@ def load(layout: Layout, engine: Engine) -> str:
     with tempfile.TemporaryDirectory(prefix="fromscratch-") as directory:
         path = Path(directory) / "image.tar"
         write_archive(path, layout, manifest)
-        with engine_errors(), path.open("rb") as file:
+        with _explained(layout, manifest, version), engine_errors(), path.open("rb") as file:
             loaded = engine.images.load(file)
     names = {tag for image in loaded for tag in image.tags}
     if not names & {layout.reference, layout.full_name}:
@@ -58,6 +60,22 @@ def load(layout: Layout, engine: Engine) -> str:
             msg, why=f"it calls it: {', '.join(sorted(names))}", next="docker images -a"
         )
     return layout.reference
+
+
+@contextlib.contextmanager
+def _explained(layout: Layout, manifest: Descriptor, version: Mapping[str, Any]) -> Iterator[None]:
+    """An engine that cannot read zstd takes it for a broken tar, and says no more than that."""
+    try:
+        yield
+    except EngineError as error:
+        kinds = {layer.media_type for layer in layout.entries(manifest, "layers")}
+        if Compression.ZSTD.media_type not in kinds:
+            raise
+        raise EngineError(
+            error.what,
+            why=f"Docker {version.get('Version', '')} may be too old for layers in zstd",
+            next="inv image --load without --compression: every engine reads gzip",
+        ) from error
 
 
 def platforms_of(system: str, architecture: str, machine: str) -> tuple[Target, ...]:

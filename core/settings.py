@@ -79,6 +79,7 @@ SETTINGS = (
     Setting(name="python", help="the Python that ./inv makes its environment with"),
     Setting(name="debug", help="1: show tracebacks"),
     Setting(name="test_docker", help="1: tests that need Docker fail without it"),
+    Setting(name="test_containerd", help="socket of a Docker engine with containerd's image store, for tests"),
 )
 
 
