@@ -158,6 +158,10 @@ class RegistryServer(ThreadingHTTPServer):
         self.auth = Auth.NONE
         self.location_form = LocationForm.RELATIVE
         self.referrers = False
+        self.referrers_status = 404
+        """Answered when it has no lists of referrers."""
+        self.foreign: tuple[dict[str, object], ...] = ()
+        """Entries of somebody else's in every list of referrers."""
         self.forgot = False
         """It has lists of referrers, but not of what was pushed before it had them."""
         self.retry_after: list[str] = []
@@ -465,16 +469,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def referrers(self, repository: str, rest: str, query: dict[str, str], body: bytes) -> None:
         if not self.server.referrers:
-            self.answer(404, b"404 page not found\n", **{"Content-Type": "text/plain"})
+            status = self.server.referrers_status
+            self.answer(status, b"page not found\n", **{"Content-Type": "text/plain"})
             return
-        found = []
+        found: list[dict[str, object]] = [*self.server.foreign]
         for (name, digest), (media_type, data) in self.server.store.manifests.items():
             content = json.loads(data)
             if self.server.forgot:
                 continue
             if name == repository and content.get("subject", {}).get("digest") == rest:
                 entry = {"mediaType": media_type, "digest": digest, "size": len(data)}
-                found.append({**entry, "artifactType": content["artifactType"]})
+                found.append({**entry, "artifactType": content.get("artifactType", "")})
         index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": found}
         self.answer(200, json.dumps(index).encode(), **{"Content-Type": INDEX})
 
