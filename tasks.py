@@ -153,6 +153,7 @@ def list_(_: Context, target: str = "", recipes: str = "", json: bool = False) -
     target="the platform they must be for",
     release="check a release instead: its directory, or oci://HOST/REPO[/NAME[:TAG]]",
     key="the public key file that the release must be signed by",
+    ca_file="certificates of an authority that the registry's may be signed by, besides the usual ones",
     insecure="plain http also to a registry on another machine",
 )
 def verify(
@@ -161,6 +162,7 @@ def verify(
     target: str = "",
     release: str = "",
     key: str = "",
+    ca_file: str = "",
     insecure: bool = False,
     json: bool = False,
 ) -> None:
@@ -169,7 +171,7 @@ def verify(
         msg = "Files and --release are mutually exclusive." if path else "Nothing to verify."
         raise UsageError(msg, next="inv verify FILE…, or inv verify --release DIR")
     found: Sequence[Any]
-    with command(public_key=key) as context:
+    with command(public_key=key, ca_file=ca_file) as context:
         if release:
             from commands.verify_release import check_releases
 
@@ -242,6 +244,7 @@ def image(
     plain="images with the files as they were linked (default, but for static-tools)",
     compression="of the images' layers: gzip (default), zstd or none",
     latest="registry: also move the tags latest, http, … to what is pushed",
+    ca_file="registry: certificates of an authority that its own may be signed by, besides the usual ones",
     insecure="registry: plain http also to another machine",
     dry_run="publish nothing; print every digest and tag",
 )
@@ -255,6 +258,7 @@ def publish(
     plain: bool = False,
     compression: str = "",
     latest: bool = False,
+    ca_file: str = "",
     insecure: bool = False,
     dry_run: bool = False,
     json: bool = False,
@@ -270,7 +274,7 @@ def publish(
     selection = ImageSelection.of(
         image, target, packed=packed, plain=plain, compression=compression
     )
-    with command(key=key) as context:
+    with command(key=key, ca_file=ca_file) as context:
         publisher = Publisher(context=context, key=secret_key(context))
         value, text = publisher.publish(
             to, selection, latest=latest, insecure=insecure, dry=dry_run

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from commands.image import ImageMaker, ImageSelection
+from commands.registry_options import registry_options
 from core.signing import SecretKey
 from flow.context import Context
-from publish.registry.client import DEFAULTS
 from publish.registry.push import push
 from publish.registry.reference import SCHEME, Repository
 from publish.registry.upload_item import Pushed
@@ -106,7 +106,7 @@ class Publisher:
                 (image.layout.tag, *(image.moving if latest else ())),
                 attached,
                 dry=dry,
-                options=replace(DEFAULTS, cancel=self.context.cancel),
+                options=registry_options(self.context),
                 progress=progress,
             )
             for image, attached in ready

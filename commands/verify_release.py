@@ -1,18 +1,17 @@
 """`inv verify --release`: checks a release directory, or images of a registry."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from commands.key import public_key
+from commands.registry_options import registry_options
 from commands.verify import judge_file
 from core.errors import PublishError, UsageError
 from flow.context import Context
 from publish.check.directory import check_release
 from publish.check.findings import CheckResult
 from publish.check.image import check_image
-from publish.registry.client import DEFAULTS, RegistryOptions
 from publish.registry.pull import list_tags, pull
 from publish.registry.reference import SCHEME, Reference, Repository
 from recipes.images import load_images
@@ -38,14 +37,10 @@ def check_releases(
         with context.cache.scratch() as scratch:
             progress = context.report.progress("copy")
             layout, attached = pull(
-                reference, scratch / "image", options=_options(context), progress=progress
+                reference, scratch / "image", options=registry_options(context), progress=progress
             )
             checked.append(check_image(layout, attached, public_key=key, judge=judge))
     return checked
-
-
-def _options(context: Context) -> RegistryOptions:
-    return replace(DEFAULTS, cancel=context.cancel)
 
 
 def _references(context: Context, where: str, *, insecure: bool) -> list[Reference]:
@@ -63,7 +58,7 @@ def _references(context: Context, where: str, *, insecure: bool) -> list[Referen
     found = [
         Reference(repository=repository, word=tag)
         for repository in repositories
-        for tag in list_tags(repository, options=_options(context))
+        for tag in list_tags(repository, options=registry_options(context))
     ]
     if not found:
         msg = f"There is no image of ours at {where}."

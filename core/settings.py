@@ -74,12 +74,16 @@ SETTINGS = (
     Setting(name="revision", help="images' revision label; default: the last commit to them"),
     Setting(name="key", help="the secret key that signs releases, made by inv key new"),
     Setting(name="key_password", help="that key's password, if it has one", secret=True),
+    Setting(name="ca_file", help="certificates of authorities that registries may be signed by"),
     Setting(name="public_key", help="the public key that releases must be signed by"),
     Setting(name="builder", help="who builds, as a URI in the provenance"),
     Setting(name="python", help="the Python that ./inv makes its environment with"),
     Setting(name="debug", help="1: show tracebacks"),
     Setting(name="test_docker", help="1: tests that need Docker fail without it"),
-    Setting(name="test_containerd", help="socket of a Docker engine with containerd's image store, for tests"),
+    Setting(
+        name="test_containerd",
+        help="socket of a Docker engine with containerd's image store, for tests",
+    ),
 )
 
 

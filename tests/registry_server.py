@@ -50,6 +50,7 @@ from publish.registry.pull import VERSION, pull
 from publish.registry.push import push
 from publish.registry.reference import Reference, Repository
 from publish.registry.referrers import is_fallback
+from publish.registry.tls import speaks_tls
 from publish.registry.upload_item import Pushed
 
 USER, PASSWORD = "robin", "s3cret-pa55word"
@@ -166,6 +167,8 @@ class RegistryServer(ThreadingHTTPServer):
         """It has lists of referrers, but not of what was pushed before it had them."""
         self.retry_after: list[str] = []
         """Answered with 429 and this, one request after the other."""
+        self.bad_requests = 0
+        """Requests that are answered with 400, whatever they ask."""
         self.body_limit = 0
         """Bytes of a body that something before the registry lets through; 0: any."""
         self.hangs_up = False
@@ -290,6 +293,9 @@ class Handler(BaseHTTPRequestHandler):
         if server.retry_after:
             after = server.retry_after.pop(0)
             self.refuse(429, "TOOMANYREQUESTS", **({"Retry-After": after} if after else {}))
+        elif server.bad_requests:
+            server.bad_requests -= 1
+            self.refuse(400, "UNKNOWN")
         elif url.path == "/token":
             self.token(body)
         elif self.authorized(url.path):
@@ -680,6 +686,7 @@ class Client:
     policy: RetryPolicy = field(
         default_factory=lambda: dataclasses.replace(POLICY, connect=2.0, read=2.0)
     )
+    ca_file: str = ""
     direct: bool = False
     """Without sockets: quick, where it is not their faults that matter."""
 
@@ -697,6 +704,8 @@ class Client:
             login=lambda host: self.login,
             sleep=self.slept.append,
             random=lambda: 1.0,
+            ca_file=self.ca_file,
+            speaks_tls=(lambda *_: False) if self.direct else speaks_tls,
         )
 
     @property
