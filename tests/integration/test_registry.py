@@ -241,6 +241,29 @@ def test_skopeos_login_is_good_and_without_one_the_next_step_is_named(
             push(layout, repository)
 
 
+@pytest.mark.parametrize("tool", ["podman", "skopeo"])
+@pytest.mark.parametrize("below", ["", "/fromscratch"])
+def test_podmans_login_is_good(
+    tmp_path: Path, layout: Layout, monkeypatch: pytest.MonkeyPatch, tool: str, below: str
+) -> None:
+    """Where it writes by itself, and in the file that the variable names; for the host, and for a part of it."""
+    for name in ("HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "DOCKER_CONFIG"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+        (tmp_path / name).mkdir()
+    words = ("login", "--tls-verify=false", "--username", USER, "--password", PASSWORD)
+    with debian_registry(tmp_path / "registry", auth=ASKS) as (repository, _):
+        # Not before: a registry takes every variable that begins with its name for a setting of its own.
+        monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "logins.json"))
+        output(tool, *words, f"{repository.host}{below}")
+        assert push(layout, repository).changed
+        (tmp_path / "logins.json").unlink()
+        monkeypatch.delenv("REGISTRY_AUTH_FILE")
+        with pytest.raises(PublishError, match="authentication required"):
+            push(layout, repository, ("again",))
+        output(tool, *words, f"{repository.host}{below}")
+        assert push(layout, repository, ("again",)).changed
+
+
 def test_a_read_only_registry_is_said_as_it_is(tmp_path: Path, layout: Layout) -> None:
     with debian_registry(tmp_path / "registry", storage=READ_ONLY) as (repository, _):
         with pytest.raises(PublishError) as caught:
