@@ -17,6 +17,7 @@ from flow.context import Context
 from flow.proof import prove
 from publish.manifest import Artifact, read_manifest
 from publish.registry.client import DEFAULTS
+from publish.registry.promise import TagPromise, check_promise
 from publish.registry.push import push
 from publish.registry.reference import SCHEME, Repository
 from publish.registry.upload_item import Pushed
@@ -170,24 +171,45 @@ class Publisher:
     ) -> list[Pushed]:
         """Push every image, what is attached to it, and its tags; ``dry``: only look at what is missing there.
 
-        Everything is made, and known to be proven, before the first byte is sent. Raises PublishError.
+        Everything is made, known to be proven, and no tag promises anything else, before the first byte is sent. Raises
+        PublishError.
         """
         made, _ = self.maker.make(self.selection)
         builder = self.inputs.builder
         ready = [(image, attachments(image, builder=builder, key=self.key)) for image in made]
+        options = replace(DEFAULTS, cancel=self.context.cancel)
+        for image in made:
+            check_promise(
+                image.layout,
+                repository.joined(image.layout.name),
+                self.tags(image, latest=latest),
+                self.promise(image),
+                dry=dry,
+                options=options,
+            )
         progress = self.context.report.progress("copy")
         return [
             push(
                 image.layout,
                 repository.joined(image.layout.name),
-                (image.layout.tag, *(image.moving if latest else ())),
+                self.tags(image, latest=latest),
                 attached,
                 dry=dry,
-                options=replace(DEFAULTS, cancel=self.context.cancel),
+                promise=self.promise(image),
+                options=options,
                 progress=progress,
             )
             for image, attached in ready
         ]
+
+    def tags(self, image: PublishedImage, *, latest: bool) -> tuple[str, ...]:
+        """The tags that an image gets: its version, and the short ones when they are asked for."""
+        return (image.layout.tag, *(image.moving if latest else ()))
+
+    def promise(self, image: PublishedImage) -> TagPromise:
+        """What those tags promise. A dirty tree promises nothing: its tag says so."""
+        firm = () if self.inputs.revision.dirty else (image.layout.tag,)
+        return TagPromise(firm=firm, forward=image.moving)
 
     def files(self, made: Sequence[PublishedImage]) -> tuple[PublishedFile, ...]:
         """The files of a release: everything that is built, or what the chosen images have in them."""
