@@ -33,6 +33,11 @@ def rebuild_all(context: Context, request: Request) -> Comparison:
     return rebuild_and_compare(context, request, tools=False)
 
 
+def hash_toolchain(context: Context) -> int:
+    """Hash every file of the toolchain, however it looks. Raises EngineError."""
+    return context.check_toolchain(deep=True)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Publisher:
     """Publishes what is built, signed with ``key``; a warning says so when there is none."""
@@ -47,6 +52,8 @@ class Publisher:
     number: int = 0
     """The build number of versions that were published before; 0: none."""
     again: Callable[[Context, Request], Comparison] = rebuild_all
+    look_at_toolchain: Callable[[Context], object] = hash_toolchain
+    """Raises EngineError when it is not what was installed."""
 
     def __post_init__(self) -> None:
         if self.key is None:
@@ -68,9 +75,9 @@ class Publisher:
     def maker(self) -> ImageMaker:
         """What makes images of the proven files alone. Raises PublishError naming every file that is not."""
         mark = self.mark
-        # What is signed names the toolchain that made it.
-        self.context.check_toolchain(deep=True)
         proven = self.proven()
+        # What is signed names the toolchain that made it.
+        self.look_at_toolchain(self.context)
         maker = ImageMaker(context=self.context, proven=proven, mark=mark)
         if self.rebuild:
             self.build_again(maker, proven)
