@@ -1,7 +1,6 @@
 """`inv image`: from what is built to multi-arch images."""
 
 import contextlib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,12 +13,12 @@ from builders.schedule import run_plan
 from commands.load import load
 from commands.release_inputs import ReleaseInputs
 from console.table import table
-from core.errors import EngineError, UsageError
-from core.process import run_program
+from core.errors import UsageError
+from core.kinds import EntryKind
 from core.suggest import suggestion
 from core.target import Target
 from flow.build import parse_targets
-from flow.context import ROOT, Context
+from flow.context import Context
 from flow.fetch import fetch_sources
 from flow.verification import BuildRun
 from publish.manifest import Artifact, read_manifest
@@ -31,17 +30,6 @@ from publish.release.image import PublishedImage
 from publish.trust.components import Role, component_of, licence_of
 from publish.trust.published import PublishedFile, published_file, resolve
 from recipes.images import ImageFile, ImageRecipe, load_images
-
-SOURCES = (
-    "recipes",
-    "builders",
-    "publish",
-    "probe",
-    "core/target.py",
-    "requirements.txt",
-    "commands/image.py",
-)
-"""What can change an image: its revision is the last commit that touched any of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +91,16 @@ class ImageMaker:
     """From `artifacts/manifest.json` to images."""
 
     context: Context
+    proven: Sequence[Artifact] | None = None
+    """What is built, as it was proven; None: as the manifest says."""
+    mark: str = ""
+    """Comes after the version in tags: a build number."""
 
     @cached_property
     def artifacts(self) -> list[Artifact]:
         """What is built, and passed verification."""
+        if self.proven is not None:
+            return list(self.proven)
         return [
             artifact for artifact in read_manifest(self.context.artifacts) if artifact.verdict.ok
         ]
@@ -187,7 +181,7 @@ class ImageMaker:
                 packed=packed,
             )
             if chosen:
-                tag = recipe.tagged(versions, packed=packed)
+                tag = recipe.tagged(versions, packed=packed, mark=self.mark)
                 files = {target: self._files(recipe, chosen[target]) for target in chosen}
                 layout = write_layout(
                     self.context.artifacts / "oci" / f"{recipe.name}-{tag}",
@@ -200,7 +194,8 @@ class ImageMaker:
                 )
                 # Moving tags follow no release but the newest that is pinned, or they would move back.
                 newest = {name: self.context.recipes[name].releases[0].version for name in versions}
-                moving = recipe.moved(packed=packed) if versions == newest else ()
+                released = versions == newest and not self.mark.endswith("-dirty")
+                moving = recipe.moved(packed=packed) if released else ()
                 yield PublishedImage(layout=layout, files=files, moving=moving)
 
     def _versions(self, recipe: ImageRecipe) -> list[dict[str, str]]:
@@ -227,7 +222,21 @@ class ImageMaker:
     def published(self, artifact: Artifact) -> PublishedFile:
         """Return a file of the manifest with all that is known of it. Raises PublishError."""
         context = self.context
-        return published_file(artifact, context.artifacts, context.recipes, self.inputs.wheels)
+        return published_file(
+            artifact,
+            context.artifacts,
+            context.recipes,
+            self.inputs.wheels,
+            mark=self.mark,
+            rebuilt=self.rebuilt(artifact),
+        )
+
+    def rebuilt(self, artifact: Artifact) -> dict[str, str]:
+        """Return how somebody who is trusted has built it again with the same bytes; empty: nobody has."""
+        known = self.context.cache.get_action(artifact.key, kind=EntryKind.REBUILT) or {}
+        how = known.get("how")
+        same = known.get("sha256") == artifact.sha256 and isinstance(how, dict)
+        return {str(name): str(text) for name, text in how.items()} if same and how else {}
 
     def _files(
         self, recipe: ImageRecipe, artifacts: Mapping[str, Artifact]
@@ -282,23 +291,10 @@ class ImageMaker:
             "version": tag,
             "created": datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "licenses": licence_of(part for file in files for part in file.components),
-            "revision": self.revision,
             "source": source,
             "url": url,
         }
         return {f"org.opencontainers.image.{name}": text for name, text in labels.items() if text}
-
-    @cached_property
-    def revision(self) -> str:
-        """The commit of what makes images; '' outside a checkout. `FROMSCRATCH_REVISION` wins."""
-        if named := self.context.settings["revision"]:
-            return named
-        words = ["git", "-C", str(ROOT), "log", "-1", "--format=%H", "--", *SOURCES]
-        try:
-            done = run_program(words, seconds=30, package="git", purpose="name the revision")
-        except EngineError:
-            return ""
-        return done.stdout.strip() if re.fullmatch(r"[0-9a-f]{40,64}\s*", done.stdout) else ""
 
     @cached_property
     def data(self) -> dict[str, PublishedFile]:

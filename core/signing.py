@@ -107,6 +107,14 @@ class SecretKey:
         Raises PublishError for a file that others may read, that is no plain file, is damaged, or needs a password.
         """
         text = read_key(path, what="secret key", secret=True)
+        return cls.parse(text, str(path), password=password)
+
+    @classmethod
+    def parse(cls, text: str, label: str, *, password: str | None = None) -> Self:
+        """Read a secret key's text: its file's, or the line in it alone. Errors name ``label``, and never quote it.
+
+        Raises PublishError for what is none, is damaged, or needs a password.
+        """
         try:
             number, seed, point = minisign.parse_secret(text, password=password)
             key = cls(public=PublicKey(id=number, point=point), seed=seed)
@@ -114,7 +122,7 @@ class SecretKey:
                 msg = "The secret key is damaged."
                 raise PublishError(msg, why="its two halves do not belong together")
         except PublishError as error:
-            error.what = f"{path}: {error.what}"
+            error.what = f"{label}: {error.what}"
             raise
         return key
 

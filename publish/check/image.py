@@ -18,11 +18,14 @@ from publish.oci.attachment import Attachment
 from publish.oci.compression import Compression
 from publish.oci.layout import Descriptor, Layout
 from publish.release.image import SIGNATURE
+from publish.trust.comment import Comment, Wanted
 from publish.trust.envelope import MEDIA_TYPE as ENVELOPE
 from publish.trust.envelope import open_envelope
 from publish.trust.sbom import MEDIA_TYPE as SBOM
 from publish.trust.sbom import described, read_sbom
 from verify.rules import verify_file
+
+ANYTHING = Wanted()
 
 
 def check_image(
@@ -30,13 +33,17 @@ def check_image(
     attached: Sequence[Attachment],
     *,
     public_key: PublicKey | None = None,
+    wanted: Wanted = ANYTHING,
     judge: VerifyFile = verify_file,
 ) -> CheckResult:
     """Check an image and what was attached to it; never raises for what is in them.
 
-    Without ``public_key`` no signature is checked, and the result says so: keys do not come with images.
+    What is ``wanted`` is held against the signature. Without ``public_key`` no signature is checked, and the result
+    says so: keys do not come with images.
     """
-    check = _ImageCheck(layout=layout, attached=tuple(attached), given=public_key, judge=judge)
+    check = _ImageCheck(
+        layout=layout, attached=tuple(attached), given=public_key, wanted=wanted, judge=judge
+    )
     manifests: tuple[Descriptor, ...] = ()
     try:
         manifests = layout.manifests()
@@ -57,6 +64,7 @@ def check_image(
 class _ImageCheck(Check):
     layout: Layout
     attached: tuple[Attachment, ...]
+    wanted: Wanted = ANYTHING
     claim: Claim | None = None
     files: list[str] = field(default_factory=list)
 
@@ -99,17 +107,26 @@ class _ImageCheck(Check):
             signed = bool(self.of(self.layout.index, SIGNATURE))
             state = "signed, but no public key was given" if signed else "not signed"
             self.notes.append(f"{state}: whose it is cannot be checked")
+            if self.wanted:
+                what = "its version and date cannot be checked without its signature and a key"
+                self.found(self.layout.reference, what)
             return
         index = self.layout.blob(self.layout.index.digest).read_bytes()
 
         def problem(attachment: Attachment) -> str:
-            comment = key.verify(index, attachment.data.decode("utf-8", "replace"))
-            if f"image:{self.layout.reference}" not in comment.split("\t"):
-                return f"it was signed as something else: {comment}"
-            self.signer = key.name
+            text = key.verify(index, attachment.data.decode("utf-8", "replace"))
+            comment = Comment.read(text)
+            if not comment.names("image", self.layout.reference):
+                return f"it was signed as something else: {text}"
+            if wrong := comment.wrong(index):
+                return f"it {wrong}"
+            self.signer, self.about = key.name, comment
             return ""
 
         self.one_of("signature", self.layout.index, SIGNATURE, problem)
+        if self.signer:
+            for difference in self.about.unlike(self.wanted):
+                self.found(self.layout.reference, difference)
 
     def provenance(self, manifests: Sequence[Descriptor]) -> None:
         """Find the statement about this image."""

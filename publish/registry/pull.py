@@ -25,6 +25,10 @@ from recipes.images import TAG
 VERSION = "org.opencontainers.image.version"
 
 
+class OtherVersionError(PublishError):
+    """A tag that is a version holds an image of another one."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """The most that is taken from a registry. Bytes and counts."""
@@ -131,8 +135,9 @@ class _Pull:
         if not TAG.fullmatch(version) or version == layout.tag:
             return layout
         if self.reference.word[0].isdigit():
-            msg = f"{self.reference} is the image {version}, not what its tag says."
-            raise PublishError(
+            word = self.reference.word
+            msg = f"{self.reference} should hold the image {word}, and holds {version}."
+            raise OtherVersionError(
                 msg,
                 why="somebody has moved the tag to another release",
                 next=f"name it as {self.reference.repository}:{version}, if that is what you want",

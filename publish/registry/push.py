@@ -14,6 +14,7 @@ from publish.oci.attachment import Attachment
 from publish.oci.layout import INDEX, Descriptor, Layout
 from publish.registry.auth import Purpose
 from publish.registry.client import DEFAULTS, RegistryOptions
+from publish.registry.promise import KEEPS_NOTHING, TagPromise
 from publish.registry.reference import Reference, Repository
 from publish.registry.referrers import fallback_tag, put_list, wanted_list
 from publish.registry.registry import MissingPartsError, Registry
@@ -34,11 +35,13 @@ def push(
     attachments: Sequence[Attachment] = (),
     *,
     dry: bool = False,
+    promise: TagPromise = KEEPS_NOTHING,
     options: RegistryOptions = DEFAULTS,
     progress: Progress | None = None,
 ) -> Pushed:
     """Push ``layout`` and what is attached to it to ``repository``; no tags: the layout's own.
 
+    What ``promise`` says of the tags is kept: it is looked at first, and once more before each is written.
     Whatever goes wrong, no tag points at something that is not whole; the next push goes on where this one ended,
     and one with nothing to do changes nothing. ``dry`` writes nothing, and returns the same. Raises PublishError.
     """
@@ -57,12 +60,15 @@ def push(
     purpose = Purpose.READ if dry else Purpose.WRITE
     with Registry(repository, purpose, options=options, progress=progress) as registry:
         run = _Push(registry=registry, layout=layout, dry=dry)
+        words = [reference.word for reference in named]
+        promise.check(registry, layout, words)
         run.send(pack_image(layout))
         run.attach(attachments)
-        for reference in named:
-            run.tag(reference.word)
+        for word in words:
+            promise.check(registry, layout, [word])
+            run.tag(word)
         if not run.dry:
-            run.confirm([reference.word for reference in named])
+            run.confirm(words)
     return Pushed(
         reference=str(named[0]), digest=layout.index.digest, items=tuple(run.items.values())
     )

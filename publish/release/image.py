@@ -11,6 +11,7 @@ from core.signing import SecretKey
 from core.target import Target
 from publish.oci.attachment import Attachment
 from publish.oci.layout import Descriptor, Layout
+from publish.trust.comment import write_comment
 from publish.trust.envelope import MEDIA_TYPE as ENVELOPE
 from publish.trust.envelope import envelope
 from publish.trust.provenance import BuildPlatform, statement_of_image
@@ -101,7 +102,7 @@ def attachments(
     if key is not None:
         epoch = max(file.epoch for file in image.all_files)
         index = layout.blob(layout.index.digest).read_bytes()
-        comment = f"timestamp:{epoch}\timage:{layout.reference}\thashed"
+        comment = write_comment("image", layout.reference, index, epoch=epoch, version=layout.tag)
         signature = key.sign(index, comment=comment)
         rows.append((layout.index, SIGNATURE, f"{layout.slug}.minisig", signature))
     return tuple(

@@ -13,7 +13,15 @@ from core.errors import PublishError
 from core.signing import SecretKey
 from publish.release.image import PublishedImage
 from publish.release.release_dir import ReleaseDir, ReleaseFile
-from publish.release.sums import NAME, PROVENANCE, PUBLIC_KEY, SIGNATURE, write_sums
+from publish.release.sums import (
+    NAME,
+    PROVENANCE,
+    PUBLIC_KEY,
+    SIGNATURE,
+    flat_name,
+    write_sums,
+)
+from publish.trust.comment import version_of, write_comment
 from publish.trust.components import Component
 from publish.trust.envelope import envelope
 from publish.trust.licences import Reader, is_copyleft, licence_texts
@@ -45,8 +53,9 @@ def plan_release(
     archive: Callable[[Component], Path],
     builder: BuildPlatform,
     key: SecretKey | None,
+    flat: bool = False,
 ) -> dict[str, ReleaseFile]:
-    """Return all that a release holds, by path, without writing anything.
+    """Return all that a release holds, by path, without writing anything; ``flat``: without directories.
 
     ``reader`` opens the source of a component for its licence texts, ``archive`` says where that source's archive is.
     Raises PublishError when a file is not proven, or not what the manifest says, or when a licence text is missing.
@@ -83,7 +92,12 @@ def plan_release(
         _add(contents, f"sources/{component.filename}", source)
     if key is not None:
         _add(contents, PUBLIC_KEY, ReleaseFile.of_bytes(key.public.text.encode()))
-    return contents
+    if not flat:
+        return contents
+    flattened: dict[str, ReleaseFile] = {}
+    for name, content in contents.items():
+        _add(flattened, flat_name(name), content)
+    return flattened
 
 
 def write_release(
@@ -95,6 +109,7 @@ def write_release(
     archive: Callable[[Component], Path],
     builder: BuildPlatform,
     key: SecretKey | None,
+    flat: bool = False,
     dry: bool = False,
 ) -> WrittenRelease:
     """Make ``directory`` a release of exactly these files; see `plan_release` for the rest.
@@ -104,14 +119,15 @@ def write_release(
     are nobody's release, which stay as they are, and when the directory cannot be written. ``dry``: write nothing.
     """
     contents = plan_release(
-        files, images=images, reader=reader, archive=archive, builder=builder, key=key
+        files, images=images, reader=reader, archive=archive, builder=builder, key=key, flat=flat
     )
     sums = {name: content.sha256 for name, content in contents.items()}
     listed = write_sums(sums)
     last = {NAME: ReleaseFile.of_bytes(listed)}
     if key is not None:
         epoch = max(file.epoch for file in files)
-        comment = f"timestamp:{epoch}\tfile:{NAME}\thashed"
+        version = version_of(files)
+        comment = write_comment("file", NAME, listed, epoch=epoch, version=version)
         last[SIGNATURE] = ReleaseFile.of_bytes(key.sign(listed, comment=comment))
     written: list[str] = []
     removed: list[str] = []

@@ -56,7 +56,7 @@ def host(shop: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dock
     """An engine, and a registry with our images and a busybox in it."""
     before = set(Path("/sys/class/net").iterdir())
     with open_docker_host() as opened:
-        publish(shop.inv, opened)
+        publish(shop.inv.unpacked(tmp_path_factory.mktemp("copy") / "project"), opened)
         context = tmp_path_factory.mktemp("busybox")
         shutil.copyfile(busybox(), context / "busybox")
         (context / "busybox").chmod(0o755)
