@@ -321,12 +321,12 @@ def publish(
 
 
 @_task(
-    what="new [FILE]: make a key pair, FILE and FILE.pub; show [FILE]: print the public key; sign RELEASE: "
-    "sign a release once more, whose files were made here too; also as bare words",
+    what="new [FILE]: make a key pair, FILE and FILE.pub; show [FILE]: print the public key; pem [FILE]: for cosign; "
+    "sign RELEASE: sign a release once more, whose files were made here too; also as bare words",
     key="the secret key file (default: the one that inv key new made); -: standard input",
 )
 def key_(_: Context, what: list[str], key: str = "", json: bool = False) -> None:
-    """Make the key pair that signs releases (Ed25519, minisign's format): key new | show | sign RELEASE."""
+    """Make the key pair that signs releases (Ed25519, minisign's format): key new | show | pem | sign RELEASE."""
     from commands.key import manage_keys
 
     with command(key=key) as context:

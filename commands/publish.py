@@ -201,6 +201,7 @@ class Publisher:
                 repository.joined(image.layout.name),
                 self.tags(image, latest=latest),
                 attached,
+                sign=self.key.crypto().sign if self.key else None,
                 dry=dry,
                 promise=self.promise(image),
                 options=options,

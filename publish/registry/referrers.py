@@ -20,8 +20,8 @@ def fallback_tag(digest: str) -> str:
 
 
 def is_fallback(tag: str) -> bool:
-    """Whether a tag is such a list, and no image."""
-    name, _, digits = tag.partition("-")
+    """Whether a tag is such a list, or one of cosign's (`.sig`, `.att`, `.sbom`), and no image."""
+    name, _, digits = tag.partition(".")[0].partition("-")
     return name == "sha256" and len(digits) == 64 and not set(digits) - set("0123456789abcdef")
 
 
