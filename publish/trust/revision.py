@@ -124,9 +124,11 @@ def _checkout(root: Path) -> tuple[str, tuple[str, ...]]:
             top = Path(git("rev-parse", "--show-toplevel").rstrip("\n"))
             commit = git("rev-parse", "--verify", "HEAD^{commit}").strip()
             git("read-tree", "HEAD")
-            status = ("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all")
-            said = git(*status).split("\0")
-            said += git(*status, "--ignored=matching", "--", *SOURCES).split("\0")
+            status = ("status", "--porcelain=v1", "-z", "--no-renames")
+            said = git(*status, "--untracked-files=no").split("\0")
+            # A new file changes a release only where it is read: a release may lie in the tree itself.
+            new = ("--untracked-files=all", "--ignored=matching", "--", *SOURCES)
+            said += git(*status, *new).split("\0")
         except EngineError as error:
             msg = f"git cannot say what this tree is: {error.what}"
             why = "the directory belongs to another user, or its .git is damaged"
