@@ -104,8 +104,12 @@ def _files(root: Path, names: Iterable[str]) -> Iterator[Path]:
 
 def _checkout(root: Path) -> tuple[str, tuple[str, ...]]:
     """Return the commit, and what differs from it. Raises PublishError."""
-    # Whoever calls us from a hook has variables that lead git elsewhere.
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
+    # Whoever calls us from a hook has variables that lead git elsewhere; ours may hold a key.
+    environment = {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith(("GIT_", "FROMSCRATCH_"))
+    }
     with tempfile.TemporaryDirectory(prefix="fromscratch-") as directory:
         # An index of our own, made of the commit: the user's may be told to overlook changes (--assume-unchanged).
         environment["GIT_INDEX_FILE"] = str(Path(directory) / "index")
