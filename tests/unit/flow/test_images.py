@@ -131,6 +131,15 @@ def test_labels_say_what_it_is_and_where_it_is_from(shop: Harness) -> None:
     assert labels[f"{prefix}licenses"]
 
 
+def test_the_digest_follows_from_the_contents_alone(shop: Harness) -> None:
+    """Not from the commit, nor from what somebody calls it: a shallow clone and a tarball know less of either."""
+    digests = set()
+    for revision in ("", "f00", "e" * 40):
+        made, _ = ImageMaker(context=shop.context(revision=revision)).make(ImageSelection())
+        digests.add(tuple(image.layout.index.digest for image in made))
+    assert len(digests) == 1
+
+
 def test_a_layout_is_whole_and_the_table_names_its_digest(shop: Harness, tmp_path: Path) -> None:
     made = make(shop, "greeter")["greeter:2.0"]
     assert Layout.read(shop.artifacts / "oci" / "greeter-2.0") == made.layout
