@@ -164,6 +164,7 @@ def list_(_: Context, target: str = "", recipes: str = "", json: bool = False) -
     keys="release directory: how many of the keys that are named must have signed (default: 1)",
     expect_version="release: the version that it must be: 8.21.0, or curl-8.21.0",
     not_older_than="release: the date that it must be of, or later: 2026-07-15",
+    ca_file="certificates of an authority that the registry's may be signed by, besides the usual ones",
     insecure="plain http also to a registry on another machine",
 )
 def verify(
@@ -172,6 +173,7 @@ def verify(
     target: str = "",
     release: str = "",
     key: str = "",
+    ca_file: str = "",
     only: str = "",
     keys: str = "",
     expect_version: str = "",
@@ -184,7 +186,7 @@ def verify(
         msg = "Files and --release are mutually exclusive." if path else "Nothing to verify."
         raise UsageError(msg, next="inv verify FILE…, or inv verify --release DIR")
     found: Sequence[Any]
-    with command(public_key=key) as context:
+    with command(public_key=key, ca_file=ca_file) as context:
         if release:
             from commands.verify_release import Question, check_releases
 
@@ -222,6 +224,7 @@ def smoke(_: Context, engine: str = "", recipes: str = "", json: bool = False) -
     target="only these platforms of what is built (default: all of them)",
     packed="the files that UPX packed",
     plain="the files as they were linked (default, but for static-tools)",
+    compression="of the layers: gzip (default), zstd (smaller; not every older client reads it) or none",
     tar="also one tar for each platform, for docker load and skopeo oci-archive:",
     load="also put them into the Docker engine",
 )
@@ -231,6 +234,7 @@ def image(
     target: str = "",
     packed: bool = False,
     plain: bool = False,
+    compression: str = "",
     tar: bool = False,
     load: bool = False,
     json: bool = False,
@@ -238,7 +242,9 @@ def image(
     """Make multi-arch scratch images of what is built: ./inv image static-curl --tar"""
     from commands.image import ImageMaker, ImageSelection, describe_images
 
-    selection = ImageSelection.of(image, target, packed=packed, plain=plain)
+    selection = ImageSelection.of(
+        image, target, packed=packed, plain=plain, compression=compression
+    )
     with command() as context:
         maker = ImageMaker(context=context)
         made, lacking = maker.make(selection)
@@ -258,11 +264,13 @@ def image(
     key="the secret key file to sign with (default: the one that inv key new made, if it did); -: standard input",
     packed="images with the files that UPX packed",
     plain="images with the files as they were linked (default, but for static-tools)",
+    compression="of the images' layers: gzip (default), zstd or none",
     flat="directory: no directories below it, as GitHub and GitLab keep a release's files",
     latest="registry: also move the tags latest, http, … to what is pushed",
     rebuild="only what was built again elsewhere with the same bytes: what was not is built again now",
     build_number="the same versions once more, in other bytes: 1 makes 8.21.0-r1 of 8.21.0 in every name",
     allow_dirty="also from a tree with changes that no commit has: names and provenance say so",
+    ca_file="registry: certificates of an authority that its own may be signed by, besides the usual ones",
     insecure="registry: plain http also to another machine",
     dry_run="publish nothing; print every digest and tag",
 )
@@ -274,11 +282,13 @@ def publish(
     key: str = "",
     packed: bool = False,
     plain: bool = False,
+    compression: str = "",
     flat: bool = False,
     latest: bool = False,
     rebuild: bool = False,
     build_number: str = "",
     allow_dirty: bool = False,
+    ca_file: str = "",
     insecure: bool = False,
     dry_run: bool = False,
     json: bool = False,
@@ -291,9 +301,11 @@ def publish(
     from commands.key import secret_key
     from commands.publish import Publisher, build_number_of
 
-    selection = ImageSelection.of(image, target, packed=packed, plain=plain)
+    selection = ImageSelection.of(
+        image, target, packed=packed, plain=plain, compression=compression
+    )
     number = build_number_of(build_number)
-    with command(key=key) as context:
+    with command(key=key, ca_file=ca_file) as context:
         publisher = Publisher(
             context=context,
             key=secret_key(context),
@@ -309,12 +321,12 @@ def publish(
 
 
 @_task(
-    what="new [FILE]: make a key pair, FILE and FILE.pub; show [FILE]: print the public key; sign RELEASE: "
-    "sign a release once more, whose files were made here too; also as bare words",
+    what="new [FILE]: make a key pair, FILE and FILE.pub; show [FILE]: print the public key; pem [FILE]: for cosign; "
+    "sign RELEASE: sign a release once more, whose files were made here too; also as bare words",
     key="the secret key file (default: the one that inv key new made); -: standard input",
 )
 def key_(_: Context, what: list[str], key: str = "", json: bool = False) -> None:
-    """Make the key pair that signs releases (Ed25519, minisign's format): key new | show | sign RELEASE."""
+    """Make the key pair that signs releases (Ed25519, minisign's format): key new | show | pem | sign RELEASE."""
     from commands.key import manage_keys
 
     with command(key=key) as context:

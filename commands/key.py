@@ -89,6 +89,8 @@ def manage_keys(context: Context, words: Sequence[str]) -> list[str]:
             ]
         case ["show"] | ["show", _]:
             return [_shown(context, words[1:]).line]
+        case ["pem"] | ["pem", _]:
+            return [_shown(context, words[1:]).pem.strip()]
         case ["sign", release]:
             from commands.countersign import countersign  # noqa: PLC0415 - slow, and only for this
 
@@ -97,7 +99,8 @@ def manage_keys(context: Context, words: Sequence[str]) -> list[str]:
         case _:
             msg = f"'key {' '.join(words)}' is not known."
             raise UsageError(
-                msg, next="inv key new [FILE], inv key show [FILE], inv key sign RELEASE"
+                msg,
+                next="inv key new [FILE], inv key show [FILE], inv key pem [FILE], inv key sign RELEASE",
             )
 
 

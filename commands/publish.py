@@ -8,6 +8,7 @@ from typing import Any
 
 from commands.image import ImageMaker, ImageSelection
 from commands.rebuild import Comparison, rebuild_and_compare
+from commands.registry_options import registry_options
 from commands.release_inputs import ReleaseInputs
 from core.errors import PublishError, UsageError
 from core.signing import SecretKey
@@ -16,7 +17,7 @@ from flow.build import Request
 from flow.context import Context
 from flow.proof import prove
 from publish.manifest import Artifact, read_manifest
-from publish.registry.client import DEFAULTS
+from publish.registry.promise import TagPromise, check_promise
 from publish.registry.push import push
 from publish.registry.reference import SCHEME, Repository
 from publish.registry.upload_item import Pushed
@@ -30,6 +31,11 @@ UNSIGNED = "nothing is signed: users cannot check who published it (./inv key ne
 def rebuild_all(context: Context, request: Request) -> Comparison:
     """Build again elsewhere, the tools as well."""
     return rebuild_and_compare(context, request, tools=False)
+
+
+def hash_toolchain(context: Context) -> int:
+    """Hash every file of the toolchain, however it looks. Raises EngineError."""
+    return context.check_toolchain(deep=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +52,8 @@ class Publisher:
     number: int = 0
     """The build number of versions that were published before; 0: none."""
     again: Callable[[Context, Request], Comparison] = rebuild_all
+    look_at_toolchain: Callable[[Context], object] = hash_toolchain
+    """Raises EngineError when it is not what was installed."""
 
     def __post_init__(self) -> None:
         if self.key is None:
@@ -67,9 +75,9 @@ class Publisher:
     def maker(self) -> ImageMaker:
         """What makes images of the proven files alone. Raises PublishError naming every file that is not."""
         mark = self.mark
-        # What is signed names the toolchain that made it.
-        self.context.check_toolchain(deep=True)
         proven = self.proven()
+        # What is signed names the toolchain that made it.
+        self.look_at_toolchain(self.context)
         maker = ImageMaker(context=self.context, proven=proven, mark=mark)
         if self.rebuild:
             self.build_again(maker, proven)
@@ -170,24 +178,46 @@ class Publisher:
     ) -> list[Pushed]:
         """Push every image, what is attached to it, and its tags; ``dry``: only look at what is missing there.
 
-        Everything is made, and known to be proven, before the first byte is sent. Raises PublishError.
+        Everything is made, known to be proven, and no tag promises anything else, before the first byte is sent. Raises
+        PublishError.
         """
         made, _ = self.maker.make(self.selection)
         builder = self.inputs.builder
         ready = [(image, attachments(image, builder=builder, key=self.key)) for image in made]
+        options = registry_options(self.context)
+        for image in made:
+            check_promise(
+                image.layout,
+                repository.joined(image.layout.name),
+                self.tags(image, latest=latest),
+                self.promise(image),
+                dry=dry,
+                options=options,
+            )
         progress = self.context.report.progress("copy")
         return [
             push(
                 image.layout,
                 repository.joined(image.layout.name),
-                (image.layout.tag, *(image.moving if latest else ())),
+                self.tags(image, latest=latest),
                 attached,
+                sign=self.key.crypto().sign if self.key else None,
                 dry=dry,
-                options=replace(DEFAULTS, cancel=self.context.cancel),
+                promise=self.promise(image),
+                options=options,
                 progress=progress,
             )
             for image, attached in ready
         ]
+
+    def tags(self, image: PublishedImage, *, latest: bool) -> tuple[str, ...]:
+        """The tags that an image gets: its version, and the short ones when they are asked for."""
+        return (image.layout.tag, *(image.moving if latest else ()))
+
+    def promise(self, image: PublishedImage) -> TagPromise:
+        """What those tags promise. A dirty tree promises nothing: its tag says so."""
+        firm = () if self.inputs.revision.dirty else (image.layout.tag,)
+        return TagPromise(firm=firm, forward=image.moving)
 
     def files(self, made: Sequence[PublishedImage]) -> tuple[PublishedFile, ...]:
         """The files of a release: everything that is built, or what the chosen images have in them."""

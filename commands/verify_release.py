@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 
 from commands.key import public_keys
+from commands.registry_options import registry_options
 from commands.verify import judge_file
 from core.errors import PublishError, UsageError
 from flow.context import Context
 from publish.check.directory import check_release
 from publish.check.findings import CheckResult, ReleaseFinding
 from publish.check.image import check_image
-from publish.registry.client import DEFAULTS, RegistryOptions
 from publish.registry.pull import OtherVersionError, list_tags, pull
 from publish.registry.reference import SCHEME, Reference, Repository
 from publish.trust.comment import Wanted
@@ -89,7 +89,10 @@ def check_releases(
             progress = context.report.progress("copy")
             try:
                 layout, attached = pull(
-                    reference, scratch / "image", options=_options(context), progress=progress
+                    reference,
+                    scratch / "image",
+                    options=registry_options(context),
+                    progress=progress,
                 )
             except PublishError as error:
                 # One tag that is wrong hides none of the others.
@@ -147,10 +150,6 @@ def _as_asked(
     return replace(result, findings=(*result.findings, finding))
 
 
-def _options(context: Context) -> RegistryOptions:
-    return replace(DEFAULTS, cancel=context.cancel)
-
-
 def _images(context: Context) -> tuple[ImageRecipe, ...]:
     return load_images(context.recipes, context.recipes_directory)
 
@@ -168,7 +167,7 @@ def _references(context: Context, where: str, *, insecure: bool) -> list[Referen
     found = [
         Reference(repository=repository, word=tag)
         for repository in repositories
-        for tag in list_tags(repository, options=_options(context))
+        for tag in list_tags(repository, options=registry_options(context))
     ]
     if not found:
         msg = f"There is no image of ours at {where}."

@@ -81,6 +81,7 @@ SETTINGS = (
         help="the secret key that signs releases: its file, - for standard input, or the key itself",
     ),
     Setting(name="key_password", help="that key's password, if it has one", secret=True),
+    Setting(name="ca_file", help="certificates of authorities that registries may be signed by"),
     Setting(
         name="public_key",
         help="the public keys that releases must be signed by: files, or lines RW...",
@@ -89,6 +90,10 @@ SETTINGS = (
     Setting(name="python", help="the Python that ./inv makes its environment with"),
     Setting(name="debug", help="1: show tracebacks"),
     Setting(name="test_docker", help="1: tests that need Docker fail without it"),
+    Setting(
+        name="test_containerd",
+        help="socket of a Docker engine with containerd's image store, for tests",
+    ),
 )
 
 

@@ -11,6 +11,7 @@ from typing import Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from core import minisign
 from core.errors import PublishError
@@ -71,6 +72,12 @@ class PublicKey:
             msg = "The signature's untrusted comment was changed."
             raise PublishError(msg, why="it is neither ours nor what minisign writes by itself")
         return found.comment
+
+    @property
+    def pem(self) -> str:
+        """The key as cosign, OpenSSL and podman read it: PEM of a SubjectPublicKeyInfo. Raises PublishError."""
+        made = self.crypto().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        return made.decode("ascii")
 
     def crypto(self) -> Ed25519PublicKey:
         """The key as `cryptography` has it. Raises PublishError for what is no point of the curve."""

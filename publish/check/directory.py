@@ -245,6 +245,8 @@ class _DirectoryCheck(Scan):
         self._spdx(name, claim.sboms)
         if not name.removesuffix(".upx").endswith(f"-{claim.target.slug}"):
             self.found(name, f"is for {claim.target} by its provenance, but not by its name")
+        elif not claim.is_named(name):
+            self.found(name, f"is {claim.file} by its provenance, but not by its name")
         try:
             facts = self.verdict(name, self.directory / name, claim.target).facts
         except OSError as error:

@@ -11,11 +11,12 @@ from pathlib import Path
 from core.errors import PublishError
 from core.signing import PublicKey
 from core.target import Target
-from publish.check.archive import FileInLayer, layer_files
+from publish.check.archive import FileInLayer, check_diff_ids, layer_files
 from publish.check.claims import Claim, read_claim
 from publish.check.findings import Check, CheckResult, VerifyFile
 from publish.oci.attachment import Attachment
-from publish.oci.layout import LAYER, Descriptor, Layout
+from publish.oci.compression import Compression
+from publish.oci.layout import Descriptor, Layout
 from publish.release.image import SIGNATURE
 from publish.trust.comment import Comment, Wanted
 from publish.trust.envelope import MEDIA_TYPE as ENVELOPE
@@ -165,11 +166,14 @@ class _ImageCheck(Check):
             words = [platform.get(key) for key in ("os", "architecture", "variant")]
             if "/".join(str(word) for word in words if word) != manifest.platform.value:
                 self.found(name, f"its config is for another platform: {words!r:.80}")
-            for layer in layers:
-                if layer.media_type != LAYER:
-                    self.found(name, f"has a layer of another kind: {layer.media_type[:80]}")
-                    continue
-                for file in layer_files(self.layout.blob(layer.digest).read_bytes()):
+            tars = [
+                Compression.of(it.media_type).unpack(self.layout.blob(it.digest).read_bytes())
+                for it in layers
+            ]
+            for wrong in check_diff_ids(platform, tars):
+                self.found(name, wrong)
+            for tar in tars:
+                for file in layer_files(tar):
                     self._file(f"{name}:{file.path}", file, manifest.platform)
         except (PublishError, OSError) as error:
             self.found(name, error.what if isinstance(error, PublishError) else str(error.strerror))

@@ -52,6 +52,7 @@ class PublishedImage:
             "digest": self.layout.index.digest,
             "layout": str(self.layout.directory),
             "bytes": self.sizes,
+            "pulled": self.layout.pulled,
         }
 
     @property

@@ -104,8 +104,12 @@ def _files(root: Path, names: Iterable[str]) -> Iterator[Path]:
 
 def _checkout(root: Path) -> tuple[str, tuple[str, ...]]:
     """Return the commit, and what differs from it. Raises PublishError."""
-    # Whoever calls us from a hook has variables that lead git elsewhere.
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
+    # Whoever calls us from a hook has variables that lead git elsewhere; ours may hold a key.
+    environment = {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith(("GIT_", "FROMSCRATCH_"))
+    }
     with tempfile.TemporaryDirectory(prefix="fromscratch-") as directory:
         # An index of our own, made of the commit: the user's may be told to overlook changes (--assume-unchanged).
         environment["GIT_INDEX_FILE"] = str(Path(directory) / "index")
@@ -124,9 +128,11 @@ def _checkout(root: Path) -> tuple[str, tuple[str, ...]]:
             top = Path(git("rev-parse", "--show-toplevel").rstrip("\n"))
             commit = git("rev-parse", "--verify", "HEAD^{commit}").strip()
             git("read-tree", "HEAD")
-            status = ("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all")
-            said = git(*status).split("\0")
-            said += git(*status, "--ignored=matching", "--", *SOURCES).split("\0")
+            status = ("status", "--porcelain=v1", "-z", "--no-renames")
+            said = git(*status, "--untracked-files=no").split("\0")
+            # A new file changes a release only where it is read: a release may lie in the tree itself.
+            new = ("--untracked-files=all", "--ignored=matching", "--", *SOURCES)
+            said += git(*status, *new).split("\0")
         except EngineError as error:
             msg = f"git cannot say what this tree is: {error.what}"
             why = "the directory belongs to another user, or its .git is damaged"

@@ -41,6 +41,14 @@ def layouts(inv: Inv, *words: str) -> dict[str, dict[str, object]]:
     return {f"{image['name']}:{image['tag']}": image for image in json.loads(done.stdout)}
 
 
+def test_a_clone_and_a_tarball_give_the_same_images(shop: Inv, tmp_path: Path) -> None:
+    here = layouts(shop)
+    there = layouts(shop.unpacked(tmp_path / "project"))
+    assert {name: image["digest"] for name, image in here.items()} == {
+        name: image["digest"] for name, image in there.items()
+    }
+
+
 def test_what_is_built_elsewhere_by_another_engine_gives_the_same_images(
     shop: Inv, built: Built, seeded_cache: SeededCache, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """Where keys come from: a file, standard input, the setting itself; and what is said of one that is not there."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -137,3 +138,22 @@ def test_what_is_no_key_is_called_that(tmp_path: Path) -> None:
     for word in (str(tmp_path / "file"), "RW" + "A" * 54):
         with pytest.raises(PublishError):
             public_keys(context(public_key=word))
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_paths_of_the_pages_are_those_that_key_new_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    manage_keys(context(), ["new"])
+    found = []
+    for page in PAGES:
+        for block in re.findall(r"(?ms)^```(?:sh|console)\n(.*?)^```", page.read_text("utf-8")):
+            found += re.findall(r"(?:inv verify .*--key|minisign -V.* -p) ([^\s#,]+)", block)
+    assert len(found) >= 4
+    for name in found:
+        keys = public_keys(context(public_key=name))
+        assert [key.line for key in keys] == manage_keys(context(), ["show"]), name

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from commands.publish import Publisher, build_number_of, requests
+from commands.publish import Publisher, build_number_of, hash_toolchain, requests
 from commands.rebuild import Comparison, Pair
-from core.errors import PublishError, UsageError
+from core.errors import EngineError, PublishError, UsageError
 from core.kinds import EntryKind
 from core.signing import SecretKey
 from core.target import Target
@@ -36,10 +36,35 @@ def shop(harness: Harness) -> Harness:
     return harness
 
 
+def untouched(_: Context) -> None:
+    """Say at once that the toolchain is what it was: hashing it takes seconds."""
+
+
 def publisher(shop: Harness, revision: Revision = CLEAN, **options: Any) -> Publisher:
-    made = Publisher(context=shop.context(), key=SecretKey.generate(), **options)
+    made = Publisher(
+        context=shop.context(),
+        key=SecretKey.generate(),
+        **{"look_at_toolchain": untouched, **options},
+    )
     vars(made.inputs)["revision"] = revision
     return made
+
+
+def test_the_toolchain_is_looked_at_before_anything_is_signed(
+    shop: Harness, tmp_path: Path
+) -> None:
+    looked: list[Context] = []
+
+    def changed(context: Context) -> None:
+        looked.append(context)
+        msg = "The toolchain is not what was installed"
+        raise EngineError(msg)
+
+    assert Publisher.look_at_toolchain is hash_toolchain
+    with pytest.raises(EngineError, match="not what was installed"):
+        publisher(shop, look_at_toolchain=changed).publish(str(tmp_path / "r"), dry=False)
+    assert len(looked) == 1
+    assert not (tmp_path / "r").exists()
 
 
 def statements(directory: Path) -> list[dict[str, Any]]:

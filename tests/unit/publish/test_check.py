@@ -248,6 +248,16 @@ class TestTheFilesThemselves:
         assert {finding.path for finding in done.findings} == {PACKED}
         assert "packed-contents" in whats(done)
 
+    @pytest.mark.parametrize(
+        "lie", [{"product": "hello:plain"}, {"version": "2.1"}, {"version": "2.0-r1/x"}]
+    )
+    def test_a_file_that_is_another_product_or_version(
+        self, unsigned: Bench, lie: dict[str, str]
+    ) -> None:
+        said = whats(resay(unsigned, PLAIN, **lie))
+        assert f"{PLAIN}: is hello-" in said
+        assert "by its provenance, but not by its name" in said
+
     def test_a_file_that_is_for_another_machine(self, unsigned: Bench) -> None:
         said = whats(resay(unsigned, PLAIN, target="linux/arm64"))
         assert "machine: " in said

@@ -50,6 +50,8 @@ def test_a_clean_tree_is_its_commit(project: Path) -> None:
     (project / "artifacts" / "file").write_text("what was built is no change")
     (project / "core" / "__pycache__").mkdir()
     (project / "core" / "__pycache__" / "errors.pyc").write_text("nor is bytecode")
+    (project / "release").mkdir()
+    (project / "release" / "SHA256SUMS").write_text("nor is what was published into the tree")
     found = Revision.of(project)
     assert found.commit == git(project, "rev-parse", "HEAD")
     assert not found.dirty
