@@ -48,6 +48,13 @@ COMMON = {
 }
 """Flags that say the same in every command that has them."""
 
+CI_FILES = {
+    "github-workflows": [".github/workflows/publish.yml", ".github/workflows/test.yml"],
+    "github-actions": ["action.yml"],
+    "gitlab-ci": ["docs/examples/gitlab/gitlab-ci.yml"],
+}
+"""What build services read, by the schema that it must have."""
+
 
 def _task(*, optional: Sequence[str] = (), **texts: str) -> Callable[[Callable[..., None]], Any]:
     """Make a function a command: bare words go to its list, if it has one; ``texts`` say what its flags are for."""
@@ -152,7 +159,12 @@ def list_(_: Context, target: str = "", recipes: str = "", json: bool = False) -
     path="files to judge, also as bare words",
     target="the platform they must be for",
     release="check a release instead: its directory, or oci://HOST/REPO[/NAME[:TAG]]",
-    key="the public key file that the release must be signed by",
+    key="the public key files that the release must be signed by, or their lines, with commas between them",
+    only="release directory: look at these files alone (with commas); the others need not be there",
+    keys="release directory: how many of the keys that are named must have signed (default: 1)",
+    expect_version="release: the version that it must be: 8.21.0, or curl-8.21.0",
+    not_older_than="release: the date that it must be of, or later: 2026-07-15",
+    ca_file="certificates of an authority that the registry's may be signed by, besides the usual ones",
     insecure="plain http also to a registry on another machine",
 )
 def verify(
@@ -161,6 +173,11 @@ def verify(
     target: str = "",
     release: str = "",
     key: str = "",
+    ca_file: str = "",
+    only: str = "",
+    keys: str = "",
+    expect_version: str = "",
+    not_older_than: str = "",
     insecure: bool = False,
     json: bool = False,
 ) -> None:
@@ -169,11 +186,18 @@ def verify(
         msg = "Files and --release are mutually exclusive." if path else "Nothing to verify."
         raise UsageError(msg, next="inv verify FILE…, or inv verify --release DIR")
     found: Sequence[Any]
-    with command(public_key=key) as context:
+    with command(public_key=key, ca_file=ca_file) as context:
         if release:
-            from commands.verify_release import check_releases
+            from commands.verify_release import Question, check_releases
 
-            kind, found = "releases", check_releases(context, release, insecure=insecure)
+            question = Question.of(
+                only=only,
+                keys=keys,
+                expect_version=expect_version,
+                not_older_than=not_older_than,
+            )
+            kind = "releases"
+            found = check_releases(context, release, insecure=insecure, question=question)
         else:
             from commands.verify import judge_files
 
@@ -200,6 +224,7 @@ def smoke(_: Context, engine: str = "", recipes: str = "", json: bool = False) -
     target="only these platforms of what is built (default: all of them)",
     packed="the files that UPX packed",
     plain="the files as they were linked (default, but for static-tools)",
+    compression="of the layers: gzip (default), zstd (smaller; not every older client reads it) or none",
     tar="also one tar for each platform, for docker load and skopeo oci-archive:",
     load="also put them into the Docker engine",
 )
@@ -209,6 +234,7 @@ def image(
     target: str = "",
     packed: bool = False,
     plain: bool = False,
+    compression: str = "",
     tar: bool = False,
     load: bool = False,
     json: bool = False,
@@ -216,7 +242,9 @@ def image(
     """Make multi-arch scratch images of what is built: ./inv image static-curl --tar"""
     from commands.image import ImageMaker, ImageSelection, describe_images
 
-    selection = ImageSelection.of(image, target, packed=packed, plain=plain)
+    selection = ImageSelection.of(
+        image, target, packed=packed, plain=plain, compression=compression
+    )
     with command() as context:
         maker = ImageMaker(context=context)
         made, lacking = maker.make(selection)
@@ -233,10 +261,16 @@ def image(
 @_task(
     to="a directory, which becomes a release ready to upload; or oci://HOST/REPO, a registry",
     target="only these platforms of what is built (default: all of them)",
-    key="the secret key file to sign with (default: the one that inv key new made, if it did)",
+    key="the secret key file to sign with (default: the one that inv key new made, if it did); -: standard input",
     packed="images with the files that UPX packed",
     plain="images with the files as they were linked (default, but for static-tools)",
+    compression="of the images' layers: gzip (default), zstd or none",
+    flat="directory: no directories below it, as GitHub and GitLab keep a release's files",
     latest="registry: also move the tags latest, http, … to what is pushed",
+    rebuild="only what was built again elsewhere with the same bytes: what was not is built again now",
+    build_number="the same versions once more, in other bytes: 1 makes 8.21.0-r1 of 8.21.0 in every name",
+    allow_dirty="also from a tree with changes that no commit has: names and provenance say so",
+    ca_file="registry: certificates of an authority that its own may be signed by, besides the usual ones",
     insecure="registry: plain http also to another machine",
     dry_run="publish nothing; print every digest and tag",
 )
@@ -248,36 +282,54 @@ def publish(
     key: str = "",
     packed: bool = False,
     plain: bool = False,
+    compression: str = "",
+    flat: bool = False,
     latest: bool = False,
+    rebuild: bool = False,
+    build_number: str = "",
+    allow_dirty: bool = False,
+    ca_file: str = "",
     insecure: bool = False,
     dry_run: bool = False,
     json: bool = False,
 ) -> None:
-    """Publish what is built, with checksums, signature, SBOMs and provenance: ./inv publish --to DIR or oci://HOST/REPO"""
+    """Publish what is proven, with checksums, signature, SBOMs and provenance: ./inv publish --to DIR or oci://HOST/REPO"""
     if not to:
         msg = "--to is required."
         raise UsageError(msg, next="inv publish --to DIR, or inv publish --to oci://HOST/REPO")
     from commands.image import ImageSelection
     from commands.key import secret_key
-    from commands.publish import Publisher
+    from commands.publish import Publisher, build_number_of
 
-    selection = ImageSelection.of(image, target, packed=packed, plain=plain)
-    with command(key=key) as context:
-        publisher = Publisher(context=context, key=secret_key(context))
+    selection = ImageSelection.of(
+        image, target, packed=packed, plain=plain, compression=compression
+    )
+    number = build_number_of(build_number)
+    with command(key=key, ca_file=ca_file) as context:
+        publisher = Publisher(
+            context=context,
+            key=secret_key(context),
+            selection=selection,
+            allow_dirty=allow_dirty,
+            rebuild=rebuild,
+            number=number,
+        )
         value, text = publisher.publish(
-            to, selection, latest=latest, insecure=insecure, dry=dry_run
+            to, latest=latest, insecure=insecure, flat=flat, dry=dry_run
         )
     _show(value, text, json=json)
 
 
 @_task(
-    what="new [FILE]: make a key pair, FILE and FILE.pub; show: print the public key; also as bare words"
+    what="new [FILE]: make a key pair, FILE and FILE.pub; show [FILE]: print the public key; pem [FILE]: for cosign; "
+    "sign RELEASE: sign a release once more, whose files were made here too; also as bare words",
+    key="the secret key file (default: the one that inv key new made); -: standard input",
 )
-def key(_: Context, what: list[str], json: bool = False) -> None:
-    """Make the key pair that signs releases (Ed25519, minisign's format): key new | show."""
+def key_(_: Context, what: list[str], key: str = "", json: bool = False) -> None:
+    """Make the key pair that signs releases (Ed25519, minisign's format): key new | show | pem | sign RELEASE."""
     from commands.key import manage_keys
 
-    with command() as context:
+    with command(key=key) as context:
         lines = manage_keys(context, what)
     _show(lines, "\n".join(lines), json=json)
 
@@ -315,23 +367,54 @@ def clean(_: Context, cache: bool = False) -> None:
 
 
 @_task(
-    recipe="only these recipes, also as bare words (default: all)",
+    recipe="only these recipes, also as bare words (default: all); curl@8.22.0 for this version",
     check="write nothing; exit code 1 when something would move",
+    database="a downloaded database that says which releases fix vulnerabilities, see docs/audit.md",
 )
 def bump(
-    _: Context, recipe: list[str], check: bool = False, recipes: str = "", json: bool = False
+    _: Context,
+    recipe: list[str],
+    database: list[str],
+    check: bool = False,
+    recipes: str = "",
+    json: bool = False,
 ) -> None:
     """Move pins to newer releases, once upstream's signature was checked: ./inv bump curl"""
     from commands.bump import Bump, PinState, bump_table
 
     with command(recipes=recipes) as context:
-        changes = Bump.of(context).run(recipe, check=check)
+        changes = Bump.of(context, database).run(recipe, check=check)
     value = {"version": 1, "recipes": [change.as_dict() for change in changes]}
     _show(value, bump_table(changes, check=check), json=json)
     states = {change.state for change in changes}
     _refuse_unless(not check or PinState.MOVED not in states)
     if PinState.UNSEEN in states and not {PinState.MOVED, PinState.NEWEST} & states:
         msg = "No source of newer releases could be reached."
+        raise Exit(msg, code=ExitCode.SOURCE)
+
+
+@_task(
+    product="PRODUCT or PRODUCT@VERSION, also as a bare word (default: all products)",
+    database="a downloaded database instead of the network; several: the flag again; see docs/audit.md",
+    threshold="exit code 1 from this severity on: low, medium, high or critical (default: medium)",
+)
+def audit(
+    _: Context,
+    product: list[str],
+    database: list[str],
+    threshold: str = "",
+    recipes: str = "",
+    json: bool = False,
+) -> None:
+    """Look up known vulnerabilities of what is linked in: ./inv audit curl:https"""
+    from commands.audit import Audit, audit_text
+
+    with command(recipes=recipes) as context:
+        report = Audit(context=context).run(product, databases=database, threshold=threshold)
+    _show(report.as_dict(), audit_text(report), json=json)
+    _refuse_unless(report)
+    if report.blind:
+        msg = "Not everything could be looked up."
         raise Exit(msg, code=ExitCode.SOURCE)
 
 
@@ -401,13 +484,18 @@ def docs(_: Context, check: bool = False) -> None:
 
 @_task(fix="mend what can be mended")
 def check(_: Context, fix: bool = False) -> None:
-    """Lint, format, types, direction of imports, generated pages: what a change must pass."""
+    """Lint, format, types, direction of imports, CI files, generated pages: what a change must pass."""
     python = [sys.executable, "-m"]
     _run([*python, "ruff", "check", *(["--fix"] if fix else []), "."])
     _run([*python, "ruff", "format", *([] if fix else ["--check"]), "."])
     _run([*python, "mypy", "."])
-    linter = Path(sys.executable).with_name("lint-imports")
-    _run([str(linter), "--no-cache", "--no-logo"])
+    programs = Path(sys.executable).parent
+    _run([str(programs / "lint-imports"), "--no-cache", "--no-logo"])
+    _run(
+        [str(programs / "zizmor"), "--offline", "--no-progress", "--quiet", ".github", "action.yml"]
+    )
+    for schema, paths in CI_FILES.items():
+        _run([str(programs / "check-jsonschema"), "--builtin-schema", f"vendor.{schema}", *paths])
     docs(_, check=not fix)
 
 

@@ -41,7 +41,7 @@ machine() {
 product=${PRODUCT:-} version=${VERSION:-} target=${TARGET:-} release=${RELEASE:-} key=${PUBLIC_KEY:-}
 [[ -n $target ]] || target=$(machine)
 [[ $product =~ ^[a-z0-9]+(-[a-z0-9]+)*(:[a-z0-9]+)?$ ]] || fail "'$product' is no product, such as curl:https"
-[[ $version =~ ^([0-9A-Za-z_][0-9A-Za-z._]*)?$ ]] || fail "'$version' is no version"
+[[ $version =~ ^([0-9A-Za-z_][0-9A-Za-z._]*(-r[0-9]+)?)?$ ]] || fail "'$version' is no version"
 [[ $target =~ ^linux/[a-z0-9]+(/v[0-9])?$ ]] || fail "'$target' is no target, such as linux/arm64"
 [[ $key =~ ^[A-Za-z0-9+/]{56}$ ]] || fail "the public key is not the one line of 56 letters that minisign.pub ends with"
 case $release in
@@ -101,7 +101,7 @@ fi
 
 # Exactly one line of the list; a version begins with a digit, so that curl is not taken for curl-https.
 wanted=${version//./[.]}
-pattern="^([0-9a-f]{64})  (${product/:/-}-(${wanted:-[0-9][0-9A-Za-z._]*})-${target//\//-}${suffix/./[.]})\$"
+pattern="^([0-9a-f]{64})  (${product/:/-}-(${wanted:-[0-9][0-9A-Za-z._]*(-r[0-9]+)?})-${target//\//-}${suffix/./[.]})\$"
 found=()
 while IFS= read -r line; do
     [[ $line =~ $pattern ]] && found+=("$line")

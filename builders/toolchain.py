@@ -122,10 +122,8 @@ class Toolchain:
         """
         digest = hashlib.sha256()
         for record in self.records():
-            for line in sorted(record.read_text("utf-8").splitlines()):
-                # Not what pip adds by itself: bytecode (no hash), launchers that name this Python.
-                if "sha256=" in line and ".dist-info/" not in line and not line.startswith("../"):
-                    digest.update(line.encode() + b"\n")
+            for line in recorded(record):
+                digest.update(line.encode() + b"\n")
         for path in sorted(self.scripts.iterdir()):
             digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
         return digest.hexdigest()
@@ -161,3 +159,15 @@ class Toolchain:
     @cached_property
     def _settings(self) -> dict[str, Any]:
         return tomllib.loads((self.scripts / "toolchain.toml").read_text("utf-8"))
+
+
+def recorded(record: Path) -> list[str]:
+    """Return what a wheel brought, by the lines of its RECORD.
+
+    Not what pip adds by itself: bytecode (no hash), launchers that name this Python.
+    """
+    return [
+        line
+        for line in sorted(record.read_text("utf-8").splitlines())
+        if "sha256=" in line and ".dist-info/" not in line and not line.startswith("../")
+    ]

@@ -1,44 +1,35 @@
 """`inv image`: from what is built to multi-arch images."""
 
-import re
-import tempfile
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from builders.engines.docker import connect, engine_errors
+from builders.engines.docker import connect
 from builders.plan import plan_step
 from builders.schedule import run_plan
+from commands.load import load
 from commands.release_inputs import ReleaseInputs
 from console.table import table
-from core.errors import EngineError, UsageError
-from core.process import run_program
+from core.errors import UsageError
+from core.kinds import EntryKind
+from core.suggest import suggestion
 from core.target import Target
 from flow.build import parse_targets
-from flow.context import ROOT, Context
+from flow.context import Context
 from flow.fetch import fetch_sources
 from flow.verification import BuildRun
 from publish.manifest import Artifact, read_manifest
 from publish.oci.archive import archive_name, write_archive
+from publish.oci.compression import Compression
 from publish.oci.image import Image, choose, write_layout
 from publish.oci.layer import LayerFile
 from publish.release.image import PublishedImage
 from publish.trust.components import Role, component_of, licence_of
 from publish.trust.published import PublishedFile, published_file, resolve
 from recipes.images import ImageFile, ImageRecipe, load_images
-
-SOURCES = (
-    "recipes",
-    "builders",
-    "publish",
-    "probe",
-    "core/target.py",
-    "requirements.txt",
-    "commands/image.py",
-)
-"""What can change an image: its revision is the last commit that touched any of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +42,23 @@ class ImageSelection:
     """None: every target that is built."""
     packed: bool | None = None
     """None: as the image's recipe says."""
+    compression: Compression = Compression.GZIP
 
     @classmethod
     def of(
-        cls, words: Sequence[str], target: str, *, packed: bool, plain: bool
+        cls,
+        words: Sequence[str],
+        target: str,
+        *,
+        packed: bool,
+        plain: bool,
+        compression: str = "",
     ) -> "ImageSelection":
         """Read the flags of a command. Raises UsageError."""
+        known = ", ".join(Compression)
+        if compression and compression not in list(Compression):
+            msg = f"There is no compression '{compression}'.{suggestion(compression, Compression)}"
+            raise UsageError(msg, next=f"choose one of: {known}")
         if packed and plain:
             msg = "--packed and --plain are mutually exclusive."
             raise UsageError(msg, next="leave one of the two flags away")
@@ -64,17 +66,24 @@ class ImageSelection:
             words=tuple(words),
             targets=parse_targets(target) if target else (),
             packed=packed if packed or plain else None,
+            compression=Compression(compression or Compression.GZIP),
         )
 
 
 def describe_images(made: Iterable[PublishedImage]) -> str:
     """Return a table of images: one line for each platform."""
     rows = [
-        (image.layout.reference, target, f"{size:,}", image.layout.index.digest)
+        (
+            image.layout.reference,
+            target,
+            f"{pulled:,}",
+            f"{image.sizes[target]:,}",
+            image.layout.index.digest,
+        )
         for image in made
-        for target, size in image.sizes.items()
+        for target, pulled in image.layout.pulled.items()
     ]
-    return table(("image", "platform", "bytes", "digest of the index"), rows)
+    return table(("image", "platform", "to pull", "files", "digest of the index"), rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +91,16 @@ class ImageMaker:
     """From `artifacts/manifest.json` to images."""
 
     context: Context
+    proven: Sequence[Artifact] | None = None
+    """What is built, as it was proven; None: as the manifest says."""
+    mark: str = ""
+    """Comes after the version in tags: a build number."""
 
     @cached_property
     def artifacts(self) -> list[Artifact]:
         """What is built, and passed verification."""
+        if self.proven is not None:
+            return list(self.proven)
         return [
             artifact for artifact in read_manifest(self.context.artifacts) if artifact.verdict.ok
         ]
@@ -132,21 +147,8 @@ class ImageMaker:
 
         Raises EngineError when no engine answers, UsageError when the image is not for its platform.
         """
-        client = connect()
-        with engine_errors():
-            version = client.version()
-        native = f"{version['Os']}/{version['Arch']}"
-        for manifest in made.layout.manifests():
-            assert manifest.platform, "an index names the platform of each manifest"
-            if manifest.platform.value.startswith(native):
-                with tempfile.TemporaryDirectory(prefix="fromscratch-") as directory:
-                    path = Path(directory) / "image.tar"
-                    write_archive(path, made.layout, manifest)
-                    with engine_errors(), path.open("rb") as file:
-                        client.images.load(file)
-                return made.layout.reference
-        msg = f"{made.layout.reference} is not for the Docker engine's platform, {native}."
-        raise UsageError(msg, next=f"inv build --target {native}, then inv image --load")
+        with contextlib.closing(connect()) as client:
+            return load(made.layout, client)
 
     def select(self, words: Sequence[str]) -> list[ImageRecipe]:
         """Return the images called ``words``, by their own names or by their product's."""
@@ -179,17 +181,21 @@ class ImageMaker:
                 packed=packed,
             )
             if chosen:
-                tag = recipe.tagged(versions, packed=packed)
+                tag = recipe.tagged(versions, packed=packed, mark=self.mark)
                 files = {target: self._files(recipe, chosen[target]) for target in chosen}
                 layout = write_layout(
                     self.context.artifacts / "oci" / f"{recipe.name}-{tag}",
                     recipe.name,
                     tag,
-                    [self._image(recipe, target, files[target], tag) for target in files],
+                    [
+                        self._image(recipe, target, files[target], tag, selection.compression)
+                        for target in files
+                    ],
                 )
                 # Moving tags follow no release but the newest that is pinned, or they would move back.
                 newest = {name: self.context.recipes[name].releases[0].version for name in versions}
-                moving = recipe.moved(packed=packed) if versions == newest else ()
+                released = versions == newest and not self.mark.endswith("-dirty")
+                moving = recipe.moved(packed=packed) if released else ()
                 yield PublishedImage(layout=layout, files=files, moving=moving)
 
     def _versions(self, recipe: ImageRecipe) -> list[dict[str, str]]:
@@ -216,7 +222,21 @@ class ImageMaker:
     def published(self, artifact: Artifact) -> PublishedFile:
         """Return a file of the manifest with all that is known of it. Raises PublishError."""
         context = self.context
-        return published_file(artifact, context.artifacts, context.recipes, self.inputs.wheels)
+        return published_file(
+            artifact,
+            context.artifacts,
+            context.recipes,
+            self.inputs.wheels,
+            mark=self.mark,
+            rebuilt=self.rebuilt(artifact),
+        )
+
+    def rebuilt(self, artifact: Artifact) -> dict[str, str]:
+        """Return how somebody who is trusted has built it again with the same bytes; empty: nobody has."""
+        known = self.context.cache.get_action(artifact.key, kind=EntryKind.REBUILT) or {}
+        how = known.get("how")
+        same = known.get("sha256") == artifact.sha256 and isinstance(how, dict)
+        return {str(name): str(text) for name, text in how.items()} if same and how else {}
 
     def _files(
         self, recipe: ImageRecipe, artifacts: Mapping[str, Artifact]
@@ -229,7 +249,12 @@ class ImageMaker:
         )
 
     def _image(
-        self, recipe: ImageRecipe, target: Target, files: Sequence[PublishedFile], tag: str
+        self,
+        recipe: ImageRecipe,
+        target: Target,
+        files: Sequence[PublishedFile],
+        tag: str,
+        compression: Compression,
     ) -> Image:
         epoch = max(file.epoch for file in files)
         return Image(
@@ -247,6 +272,7 @@ class ImageMaker:
             ),
             epoch=epoch,
             labels=self._labels(recipe, files, tag, epoch),
+            compression=compression,
         )
 
     def _labels(
@@ -265,23 +291,10 @@ class ImageMaker:
             "version": tag,
             "created": datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "licenses": licence_of(part for file in files for part in file.components),
-            "revision": self.revision,
             "source": source,
             "url": url,
         }
         return {f"org.opencontainers.image.{name}": text for name, text in labels.items() if text}
-
-    @cached_property
-    def revision(self) -> str:
-        """The commit of what makes images; '' outside a checkout. `FROMSCRATCH_REVISION` wins."""
-        if named := self.context.settings["revision"]:
-            return named
-        words = ["git", "-C", str(ROOT), "log", "-1", "--format=%H", "--", *SOURCES]
-        try:
-            done = run_program(words, seconds=30, package="git", purpose="name the revision")
-        except EngineError:
-            return ""
-        return done.stdout.strip() if re.fullmatch(r"[0-9a-f]{40,64}\s*", done.stdout) else ""
 
     @cached_property
     def data(self) -> dict[str, PublishedFile]:

@@ -13,6 +13,7 @@ from builders.sources.cache import Cache
 from commands.rebuild_worker import SURROUNDINGS, UMASK, BuildSpec, run_worker
 from console.table import table
 from core.errors import EngineError
+from core.kinds import EntryKind
 from core.remove import remove_tree, temporary_tree
 from core.target import Target
 from flow.build import Request, build, run_steps
@@ -94,15 +95,19 @@ class Comparison:
         }
 
 
-def rebuild_and_compare(context: Context, request: Request) -> Comparison:
-    """Build, build again elsewhere, compare. What is equal is delivered as by any build.
+def rebuild_and_compare(
+    context: Context, request: Request, *, tools: bool | None = None
+) -> Comparison:
+    """Build, build again elsewhere, compare. What is equal is delivered as by any build, and noted for `publish`.
 
-    Tools (UPX) are taken over from the first build, unless the request says ``rebuild``. Raises what building raises.
+    Tools (UPX) are taken over from the first build with ``tools``; None: unless the request says ``rebuild``. Raises
+    what building raises.
     """
+    tools = not request.rebuild if tools is None else tools
     first = build(context, request)
     with temporary_tree(prefix="fromscratch-rebuild-") as directory:
         cache = Cache(directory / "cache")
-        taken = seed(context, replace(request, rebuild=False), cache, tools=not request.rebuild)
+        taken = seed(context, replace(request, rebuild=False), cache, tools=tools)
         engine = other_engine(context, {artifact.engine for artifact in first})
         spec = BuildSpec(
             settings={
@@ -124,13 +129,23 @@ def rebuild_and_compare(context: Context, request: Request) -> Comparison:
         kept = context.artifacts / "compare"
         remove_tree(kept)
         pairs = tuple(_pair(context, artifact, made[artifact.path], kept) for artifact in first)
+        clock = Clock.of_this_machine(DAYS)
+        for artifact, pair in zip(first, pairs, strict=True):
+            if pair.equal:
+                how = {
+                    "engine": f"{artifact.engine} -> {engine}",
+                    "clock": f"{DAYS} days on" if clock else "the same",
+                    "tools": "taken over" if tools else "built again",
+                }
+                note = {"sha256": artifact.sha256, "how": how}
+                context.cache.put_action(artifact.key, note, kind=EntryKind.REBUILT)
         engines = ", ".join(sorted({artifact.engine for artifact in first}))
         surroundings = [f"{name}={value}" for name, value in SURROUNDINGS.items()]
         varied = {
             "engine": f"{engines} -> {engine}",
             "directories": f"{context.cache_directory} -> {cache.root}",
             "clock": f"{DAYS} days on, for programs that are linked dynamically (sh, cmake, ninja)"
-            if Clock.of_this_machine(DAYS)
+            if clock
             else "not varied: no libfaketime (apt-get install -y libfaketime)",
             "steps at a time": f"{context.jobs} -> {spec.settings['jobs']}",
             "JOBS of a step": f"{os.cpu_count() or 1} -> {spec.cores}",

@@ -1,5 +1,7 @@
 """What a release says beyond its files, looked up where it is: sources in the cache, the toolchain, the project."""
 
+import hashlib
+import os
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,11 +10,13 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from builders.sources.archive import ArchiveMember, MemberKind, Unreadable, members
+from builders.toolchain import recorded
 from core.errors import PublishError
 from flow.context import ROOT, Context
 from publish.trust.components import Component, Wheel, read_wheels
 from publish.trust.licences import SourceFile
-from publish.trust.provenance import BUILDER, BuildPlatform
+from publish.trust.provenance import BUILDER, BuildPlatform, Hosting
+from publish.trust.revision import Revision
 
 LARGEST = 4 << 30
 """Bytes of an unpacked source: CPython has 130 MB."""
@@ -23,6 +27,7 @@ class ReleaseInputs:
     """What `publish` is given by the other packages."""
 
     context: Context
+    project: Path = ROOT
 
     @cached_property
     def wheels(self) -> tuple[Wheel, ...]:
@@ -31,15 +36,34 @@ class ReleaseInputs:
         settings = (self.context.toolchain.scripts / "toolchain.toml").read_text("utf-8")
         return read_wheels(requirements, list(tomllib.loads(settings)["wheels"]))
 
-    def builder(self, *, id: str = "", source: str = "", revision: str = "") -> BuildPlatform:
-        """Who builds here, and with what."""
+    @cached_property
+    def builder(self) -> BuildPlatform:
+        """Who builds here, and with what. Raises PublishError when git cannot say what this tree is."""
+        settings = self.context.settings
         return BuildPlatform(
-            id=id or BUILDER,
+            id=settings["builder"] or BUILDER,
+            hosting=Hosting.of(os.environ),
             toolchain=self.context.toolchain.digest,
             wheels=self.wheels,
-            source=source,
-            revision=revision,
+            installed=self.installed,
+            source=settings["source"],
+            revision=self.revision,
         )
+
+    @cached_property
+    def revision(self) -> Revision:
+        """Which state of the project makes a release. Raises PublishError."""
+        claimed = self.context.settings["revision"]
+        return Revision.of(self.project, self.context.recipes, claimed=claimed)
+
+    @cached_property
+    def installed(self) -> dict[str, str]:
+        """What each wheel of the toolchain brought: sha256 over the lines of its RECORD, by name."""
+        found = {}
+        for record in self.context.toolchain.records():
+            name = record.parent.name.partition("-")[0]
+            found[name] = hashlib.sha256("\n".join(recorded(record)).encode()).hexdigest()
+        return found
 
     def archive(self, component: Component) -> Path:
         """Where the source archive of a component is. Raises PublishError when it is not here any more."""

@@ -24,6 +24,8 @@ from core.exchange import GLANCE, Exchange
 _T = TypeVar("_T")
 _Address = tuple[Any, ...]
 _Found = list[tuple[int, int, int, str, _Address]]
+Prepare = Callable[[ssl.SSLContext, str, int], None]
+"""Makes a context ready for a connection to a host and port."""
 
 
 class _Patience:
@@ -210,9 +212,12 @@ def _connect(connection: Any, exchange: Exchange) -> _Socket:
 
 
 class WatchedAdapter(HTTPAdapter):
-    """What requests sends with, when every wait is to be watched by ``exchange``."""
+    """What requests sends with, when every wait is to be watched by ``exchange``.
 
-    def __init__(self, exchange: Exchange) -> None:
+    ``prepare`` makes each TLS context ready before its first connection.
+    """
+
+    def __init__(self, exchange: Exchange, prepare: Prepare) -> None:
         class Plain(HTTPConnection):
             def _new_conn(self) -> socket.socket:
                 return _connect(self, exchange)
@@ -221,6 +226,12 @@ class WatchedAdapter(HTTPAdapter):
             def __init__(self, *args: Any, **settings: Any) -> None:
                 settings["ssl_context"] = settings.get("ssl_context") or _tls_context()
                 super().__init__(*args, **settings)
+
+            def connect(self) -> None:
+                context = self.ssl_context
+                assert context, "made above"
+                prepare(context, self._tunnel_host or self.host, self._tunnel_port or self.port)
+                super().connect()
 
             def _new_conn(self) -> socket.socket:
                 return _connect(self, exchange)

@@ -29,6 +29,8 @@ from core.retry import (
 )
 
 if TYPE_CHECKING:
+    import ssl
+
     import requests
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -196,10 +198,13 @@ class HttpClient:
 
         from core.connection import WatchedAdapter  # noqa: PLC0415 - slow, as requests is
 
-        watched = WatchedAdapter(self._exchange)
+        watched = WatchedAdapter(self._exchange, self.prepare_tls)
         for scheme, adapter in list(self._session.adapters.items()):
             if type(adapter) is HTTPAdapter:
                 self._session.mount(scheme, watched)
+
+    def prepare_tls(self, context: "ssl.SSLContext", host: str, port: int) -> None:
+        """Say whom to believe and who we are in a connection to ``host``: no more than the session does by itself."""
 
     def failure(self, error: HttpError) -> Exception:
         """Return the error that callers get instead of ``error``."""

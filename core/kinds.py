@@ -15,5 +15,7 @@ class EntryKind(StrEnum):
     """How a file ran."""
     TOOK = "took"
     """How long a step took."""
+    REBUILT = "rebuilt"
+    """How a file was built again, elsewhere, with the same bytes."""
     ORIGIN = "origin"
     """Where a source came from."""

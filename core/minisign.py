@@ -28,6 +28,9 @@ MOST_MEMORY = 1 << 30
 
 MOST_TURNS = 16
 
+_SECRET = re.compile(r"RW[A-Za-z0-9+/]{60}|dW50cnVzdGVkIGNvbW1lbnQ")
+"""The line that is a secret key (a public one is shorter), or the whole file in base64."""
+
 _LINE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
 
@@ -95,14 +98,20 @@ def secret_text(number: bytes, seed: bytes, point: bytes) -> str:
     return f"{COMMENT}minisign secret key {name_of(number)}\n{_encode(head + body + checksum)}\n"
 
 
+def looks_secret(text: str) -> bool:
+    """Return whether ``text`` is, or was meant to be, a secret key and not the name of a file."""
+    return "\n" in text or _SECRET.search(text) is not None
+
+
 def parse_secret(text: str, *, password: str | None = None) -> tuple[bytes, bytes, bytes]:
-    """Return the id, the seed and the point of a secret key file.
+    """Return the id, the seed and the point of a secret key file, or of the line in it that is the key.
 
     ``password`` decrypts an encrypted one, which takes a second and 1 GiB.
     Raises PublishError, which never quotes any of it.
     """
     lines = text.strip().splitlines()
-    data = _decode(lines[-1] if len(lines) == 2 else "", 6 + _SALT + 16 + _LOCKED)
+    whole = len(lines) == 1 or (len(lines) == 2 and lines[0].startswith(COMMENT))
+    data = _decode(lines[-1] if whole else "", 6 + _SALT + 16 + _LOCKED)
     if data is None or not data.startswith(_PUBLIC) or data[4:6] != _CHECKED:
         msg = "This is not a minisign secret key."
         raise PublishError(msg, next="./inv key new makes one, and so does minisign -G -W")

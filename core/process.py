@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import dropwhile
 from pathlib import Path
 
@@ -26,16 +26,18 @@ def run_program(
     purpose: str,
     check: bool = True,
     cancel: CancelToken | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Completed:
     """Run a program without input, and return its exit code and all that it printed.
 
-    Raises MissingToolError when it is not there (``package`` brings it, and it is needed to ``purpose``), and
-    ProgramError when it takes longer than ``seconds`` or, with ``check``, ends with another code than 0; Cancelled
-    once ``cancel`` is set. Then, and on an interrupt, it is killed.
+    ``environment`` is all that it gets; None: ours. Raises MissingToolError when it is not there (``package`` brings
+    it, and it is needed to ``purpose``), and ProgramError when it takes longer than ``seconds`` or, with ``check``,
+    ends with another code than 0; Cancelled once ``cancel`` is set. Then, and on an interrupt, it is killed.
     """
     name = _name(words)
     try:
-        done = _watched(words, seconds, CancelToken() if cancel is None else cancel, name)
+        token = CancelToken() if cancel is None else cancel
+        done = _watched(words, seconds, token, name, environment)
     except FileNotFoundError as error:
         raise MissingToolError(program=name, package=package, purpose=purpose) from error
     except OSError as error:
@@ -49,11 +51,18 @@ def run_program(
     return done
 
 
-def _watched(words: Sequence[str], seconds: float, cancel: CancelToken, name: str) -> Completed:
+def _watched(
+    words: Sequence[str],
+    seconds: float,
+    cancel: CancelToken,
+    name: str,
+    environment: Mapping[str, str] | None,
+) -> Completed:
     """`subprocess.run`, in short waits: a thread that waits for a program hears of no signal."""
     end = time.monotonic() + seconds
     with subprocess.Popen(
         words,
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from core.errors import FromscratchError, RecipeError, UsageError
+from core.minisign import looks_secret
 from core.suggest import suggestion
 
 FILE = "fromscratch.toml"
@@ -39,7 +40,7 @@ class Setting:
 
     def redacted(self, value: str) -> str:
         """The value as people may see it: no secret, no user and password of a URL."""
-        if self.secret:
+        if self.secret or (self.name == "key" and looks_secret(value)):
             return "set" if value else ""
         return re.sub(r"//[^/@\s]*@", "//***@", value)
 
@@ -71,14 +72,28 @@ SETTINGS = (
     Setting(name="base_image", help="base of the builder image, as name@sha256:..."),
     Setting(name="offline", help="1: fetch nothing from the network"),
     Setting(name="source", help="images' source label; default: upstream's archive"),
-    Setting(name="revision", help="images' revision label; default: the last commit to them"),
-    Setting(name="key", help="the secret key that signs releases, made by inv key new"),
+    Setting(
+        name="revision",
+        help="the revision that provenance notes as claimed, beside the commit that git names",
+    ),
+    Setting(
+        name="key",
+        help="the secret key that signs releases: its file, - for standard input, or the key itself",
+    ),
     Setting(name="key_password", help="that key's password, if it has one", secret=True),
-    Setting(name="public_key", help="the public key that releases must be signed by"),
+    Setting(name="ca_file", help="certificates of authorities that registries may be signed by"),
+    Setting(
+        name="public_key",
+        help="the public keys that releases must be signed by: files, or lines RW...",
+    ),
     Setting(name="builder", help="who builds, as a URI in the provenance"),
     Setting(name="python", help="the Python that ./inv makes its environment with"),
     Setting(name="debug", help="1: show tracebacks"),
     Setting(name="test_docker", help="1: tests that need Docker fail without it"),
+    Setting(
+        name="test_containerd",
+        help="socket of a Docker engine with containerd's image store, for tests",
+    ),
 )
 
 

@@ -11,6 +11,7 @@ from typing import Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from core import minisign
 from core.errors import PublishError
@@ -72,6 +73,12 @@ class PublicKey:
             raise PublishError(msg, why="it is neither ours nor what minisign writes by itself")
         return found.comment
 
+    @property
+    def pem(self) -> str:
+        """The key as cosign, OpenSSL and podman read it: PEM of a SubjectPublicKeyInfo. Raises PublishError."""
+        made = self.crypto().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        return made.decode("ascii")
+
     def crypto(self) -> Ed25519PublicKey:
         """The key as `cryptography` has it. Raises PublishError for what is no point of the curve."""
         try:
@@ -107,6 +114,14 @@ class SecretKey:
         Raises PublishError for a file that others may read, that is no plain file, is damaged, or needs a password.
         """
         text = read_key(path, what="secret key", secret=True)
+        return cls.parse(text, str(path), password=password)
+
+    @classmethod
+    def parse(cls, text: str, label: str, *, password: str | None = None) -> Self:
+        """Read a secret key's text: its file's, or the line in it alone. Errors name ``label``, and never quote it.
+
+        Raises PublishError for what is none, is damaged, or needs a password.
+        """
         try:
             number, seed, point = minisign.parse_secret(text, password=password)
             key = cls(public=PublicKey(id=number, point=point), seed=seed)
@@ -114,7 +129,7 @@ class SecretKey:
                 msg = "The secret key is damaged."
                 raise PublishError(msg, why="its two halves do not belong together")
         except PublishError as error:
-            error.what = f"{path}: {error.what}"
+            error.what = f"{label}: {error.what}"
             raise
         return key
 

@@ -58,9 +58,14 @@ class ImageRecipe:
         variant = re.sub(r"\{[^}]*\}", "", self.tag).strip("-") if len(self.contents) == 1 else ""
         return f"{self.name}:{variant}" if variant else self.name
 
-    def tagged(self, versions: Mapping[str, str], *, packed: bool) -> str:
-        """The tag for these releases by recipe. Raises RecipeError when it is none."""
-        tag = self.tag.format_map(versions) + self._form(packed=packed)
+    def tagged(self, versions: Mapping[str, str], *, packed: bool, mark: str = "") -> str:
+        """The tag for these releases by recipe. Raises RecipeError when it is none.
+
+        ``mark`` is a build number: it comes after the version, or at the end where there are several.
+        """
+        one = len(versions) == 1
+        marked = {name: text + mark for name, text in versions.items()} if one else versions
+        tag = self.tag.format_map(marked) + ("" if one else mark) + self._form(packed=packed)
         if not TAG.fullmatch(tag):
             msg = f"The image {self.name} would get the tag '{tag}', which is none."
             raise RecipeError(msg, next=f"see 'tag' in {FILE}")
@@ -68,6 +73,18 @@ class ImageRecipe:
 
     def moved(self, *, packed: bool) -> tuple[str, ...]:
         return tuple(tag + self._form(packed=packed) for tag in self.moving)
+
+    def is_tag(self, tag: str, *, packed: bool) -> bool:
+        """Return whether ``tag`` names a version of this image in this form, with or without a build number."""
+        parts = re.split(r"\{[^}]*\}", self.tag)
+        number = r"(-r[0-9]+)?(-dirty)?"
+        version = r"[0-9A-Za-z_][0-9A-Za-z._]*" + (number if len(parts) == 2 else "")
+        pattern = version.join(map(re.escape, parts)) + ("" if len(parts) == 2 else number)
+        return re.fullmatch(pattern + re.escape(self._form(packed=packed)), tag) is not None
+
+    def example(self, *, packed: bool) -> str:
+        """The tag as people read it: ``VERSION-http``."""
+        return re.sub(r"\{[^}]*\}", "VERSION", self.tag) + self._form(packed=packed)
 
     def _form(self, *, packed: bool) -> str:
         return "" if packed == self.packed else "-upx" if packed else "-plain"

@@ -28,6 +28,7 @@ from recipes.model import (
     Signature,
     SmokeTest,
     Source,
+    Unaffected,
     Update,
     UpdateRule,
     Variant,
@@ -46,6 +47,7 @@ _WORD = re.compile(r"[A-Za-z0-9_.+/:,-]*")
 
 # https://csrc.nist.gov/pubs/ir/7695/final and https://github.com/package-url/purl-spec, as far as pins need them.
 _CPE = re.compile(r"cpe:2\.3:[aho](:[A-Za-z0-9._*?\\+-]+){10}")
+_ADVISORY = re.compile(r"(CVE-\d{4}-\d{4,}|[A-Z]{2,}(-[A-Za-z0-9.]+)+)")
 _PURL = re.compile(r"pkg:[a-z][a-z0-9.+-]*/[A-Za-z0-9._~%/@+-]+(\?[^\s#]+)?(#\S+)?")
 
 
@@ -393,9 +395,16 @@ def _release(table: Table, name: str, *, local: bool) -> Release:
 
 def _sbom(table: Table) -> SbomInfo:
     carries = [entry.read(BundledComponent) for entry in table.tables("carries", optional=True)]
-    info = table.read(SbomInfo, carries=tuple(carries))
-    for key, text, form in (("cpe", info.cpe, _CPE), ("purl", info.purl, _PURL)):
-        if text and not ("{version}" in text and form.fullmatch(text.replace("{version}", "1"))):
+    unaffected = [entry.read(Unaffected) for entry in table.tables("unaffected", optional=True)]
+    for entry in unaffected:
+        if not _ADVISORY.fullmatch(entry.id) or not entry.detail:
+            what = f"unaffected: '{entry.id}' needs a number such as CVE-2025-2849, and a detail."
+            table.refuse(what)
+    info = table.read(SbomInfo, carries=tuple(carries), unaffected=tuple(unaffected))
+    cpes = [("cpe", info.cpe), *(("also_cpe", cpe) for cpe in info.also_cpe)]
+    for key, text, form in (*((key, cpe, _CPE) for key, cpe in cpes), ("purl", info.purl, _PURL)):
+        filled = text.replace("{version}", "1").replace("{version_}", "1")
+        if text and (filled == text or not form.fullmatch(filled)):
             what = f"'{key}' cannot be '{text}'."
             table.refuse(what, next="a whole one, with {version} where the version stands")
     return info

@@ -221,16 +221,45 @@ class BundledComponent:
     """SPDX expression."""
     licence_files: tuple[str, ...] = ()
     """Paths inside the wheel's own directory."""
+    supplier: str = ""
+    """Who makes it."""
+
+
+class Justification(StrEnum):
+    """Why a vulnerability of a component does not concern the files here, in the words of CycloneDX 1.6."""
+
+    CODE_NOT_PRESENT = "code_not_present"
+    CODE_NOT_REACHABLE = "code_not_reachable"
+    REQUIRES_CONFIGURATION = "requires_configuration"
+    REQUIRES_DEPENDENCY = "requires_dependency"
+    REQUIRES_ENVIRONMENT = "requires_environment"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unaffected:
+    """A known vulnerability of a component that does not concern what is built of it here."""
+
+    id: str
+    """``CVE-2025-2849``."""
+    why: Justification
+    detail: str
+    products: tuple[str, ...] = ()
+    """The files that it does not concern; none: no file at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SbomInfo:
     """What a bill of materials says beyond the pins. No step reads it, so it is no part of any key."""
 
+    supplier: str = ""
+    """Who makes it, as a bill of materials names them."""
     cpe: str = ""
     """CPE 2.3 with ``{version}``: the name that advisories use."""
+    also_cpe: tuple[str, ...] = ()
+    """Other names that advisories use."""
     purl: str = ""
-    """Package URL with ``{version}``; without one it is made from the pin."""
+    """Package URL with ``{version}``, or ``{version_}`` (8_22_0); without one it is made from the pin."""
+    unaffected: tuple[Unaffected, ...] = ()
     chosen: str = ""
     """Which of several licences is chosen, as an SPDX expression."""
     licence_files: tuple[str, ...] = ()

@@ -32,11 +32,11 @@ from core.progress import Progress
 from core.retry import RetryPolicy
 from core.target import Target
 from publish.oci.attachment import Attachment
+from publish.oci.compression import TAR
 from publish.oci.layer import LayerFile, layer_tar
 from publish.oci.layout import (
     CONFIG,
     INDEX,
-    LAYER,
     MANIFEST,
     Descriptor,
     Layout,
@@ -50,6 +50,7 @@ from publish.registry.pull import VERSION, pull
 from publish.registry.push import push
 from publish.registry.reference import Reference, Repository
 from publish.registry.referrers import is_fallback
+from publish.registry.tls import speaks_tls
 from publish.registry.upload_item import Pushed
 
 USER, PASSWORD = "robin", "s3cret-pa55word"
@@ -158,10 +159,16 @@ class RegistryServer(ThreadingHTTPServer):
         self.auth = Auth.NONE
         self.location_form = LocationForm.RELATIVE
         self.referrers = False
+        self.referrers_status = 404
+        """Answered when it has no lists of referrers."""
+        self.foreign: tuple[dict[str, object], ...] = ()
+        """Entries of somebody else's in every list of referrers."""
         self.forgot = False
         """It has lists of referrers, but not of what was pushed before it had them."""
         self.retry_after: list[str] = []
         """Answered with 429 and this, one request after the other."""
+        self.bad_requests = 0
+        """Requests that are answered with 400, whatever they ask."""
         self.body_limit = 0
         """Bytes of a body that something before the registry lets through; 0: any."""
         self.hangs_up = False
@@ -286,6 +293,9 @@ class Handler(BaseHTTPRequestHandler):
         if server.retry_after:
             after = server.retry_after.pop(0)
             self.refuse(429, "TOOMANYREQUESTS", **({"Retry-After": after} if after else {}))
+        elif server.bad_requests:
+            server.bad_requests -= 1
+            self.refuse(400, "UNKNOWN")
         elif url.path == "/token":
             self.token(body)
         elif self.authorized(url.path):
@@ -465,16 +475,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def referrers(self, repository: str, rest: str, query: dict[str, str], body: bytes) -> None:
         if not self.server.referrers:
-            self.answer(404, b"404 page not found\n", **{"Content-Type": "text/plain"})
+            status = self.server.referrers_status
+            self.answer(status, b"page not found\n", **{"Content-Type": "text/plain"})
             return
-        found = []
+        found: list[dict[str, object]] = [*self.server.foreign]
         for (name, digest), (media_type, data) in self.server.store.manifests.items():
             content = json.loads(data)
             if self.server.forgot:
                 continue
             if name == repository and content.get("subject", {}).get("digest") == rest:
                 entry = {"mediaType": media_type, "digest": digest, "size": len(data)}
-                found.append({**entry, "artifactType": content["artifactType"]})
+                found.append({**entry, "artifactType": content.get("artifactType", "")})
         index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": found}
         self.answer(200, json.dumps(index).encode(), **{"Content-Type": INDEX})
 
@@ -590,7 +601,7 @@ def tiny_layout(directory: Path, *, bulk: int = 0, word: str = "") -> Layout:
         source = directory.with_name(f"{directory.name}-{sha256[:12]}")
         write_file(source, data)
         file = LayerFile(path=PurePosixPath("/file"), source=source, sha256=sha256, mode=0o755)
-        layer = put_blob(directory, layer_tar([file], {}, epoch=0), LAYER)
+        layer = put_blob(directory, layer_tar([file], {}, epoch=0), TAR)
         rootfs = {"type": "layers", "diff_ids": [layer.digest]}
         running = {"config": {"Cmd": ["/file"]}, "rootfs": rootfs}
         config = put_blob(directory, canonical({**platform(target), **running}), CONFIG)
@@ -675,6 +686,7 @@ class Client:
     policy: RetryPolicy = field(
         default_factory=lambda: dataclasses.replace(POLICY, connect=2.0, read=2.0)
     )
+    ca_file: str = ""
     direct: bool = False
     """Without sockets: quick, where it is not their faults that matter."""
 
@@ -692,6 +704,8 @@ class Client:
             login=lambda host: self.login,
             sleep=self.slept.append,
             random=lambda: 1.0,
+            ca_file=self.ca_file,
+            speaks_tls=(lambda *_: False) if self.direct else speaks_tls,
         )
 
     @property

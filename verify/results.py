@@ -30,6 +30,8 @@ class ResultCache:
     """What is known of finished files. Files are named by their sha256, as in the cache."""
 
     cache: ActionCache
+    judge_again: bool = False
+    """Look at every file anew, whatever is known of it."""
 
     @cached_property
     def code(self) -> str:
@@ -50,7 +52,7 @@ class ResultCache:
         key = self._key(
             "verdict", [file.name, unpacked and unpacked.name, original.name, asdict(policy)]
         )
-        known = self.cache.get_action(key, kind=EntryKind.VERDICT)
+        known = None if self.judge_again else self.cache.get_action(key, kind=EntryKind.VERDICT)
         findings = _findings(known)
         if known is None or findings is None:
             known = _verify(file, policy, unpacked=unpacked, original=original)

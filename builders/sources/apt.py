@@ -19,9 +19,12 @@ from core.process import failed, run_program
 
 SUITE = "unstable"
 """Where Debian's newest releases are; what is in testing and stable came from there."""
+OTHER_SUITES = ("testing", "stable-backports", "experimental", "stable", "stable-security")
+"""Where else to look, in this order, when unstable's newest cannot be had: a mirror may have what came before."""
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SECONDS = 180.0
 
+_SOURCES = "debian.sources"
 _DIRECTORY = re.compile(r"pool/[a-z0-9][a-z0-9+.-]*(?:/[A-Za-z0-9][A-Za-z0-9+.~-]*)+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.~_-]*")
 
@@ -47,57 +50,62 @@ class DebianRelease:
 
 @dataclass(frozen=True, kw_only=True)
 class Apt:
-    """apt with sources, lists and cache below ``directory``. ``bases`` is called when it comes to that."""
+    """apt with sources, lists and cache below ``directory``, each suite's in one of its own, because apt drops what its
+    sources do not name. ``bases`` is called when it comes to that."""
 
     directory: Path
     bases: Callable[[], tuple[str, ...]]
     keyring: Path = KEYRING
     cancel: CancelToken = field(default_factory=CancelToken)
     _lock: Lock = field(default_factory=Lock)
-    _updated: list[str] = field(default_factory=list)
+    _failed: dict[str, str] = field(default_factory=dict)
 
-    def releases(self, package: str) -> dict[str, DebianRelease]:
-        """Return the releases of a source package by version. Raises MirrorError when the index cannot be had."""
+    def releases(self, package: str, suite: str = SUITE) -> dict[str, DebianRelease]:
+        """Return a suite's releases of a source package by version. Raises MirrorError when its index cannot be had."""
         if not _NAME.fullmatch(package):
             msg = f"'{package}' is no name of a source package"
             raise MirrorError(msg)
         with self._lock:  # two that update at once would be in each other's way
-            if not self._updated:
-                self._updated.append(self._update())
-            text = self._run("apt-cache", "showsrc", "--only-source", package)
+            if (
+                suite not in self._failed
+            ):  # asked once: who cannot be reached is not waited for by every recipe
+                self._failed[suite] = self._update(suite)
+            if reason := self._failed[suite]:
+                raise MirrorError(reason)
+            text = self._run(suite, "apt-cache", "showsrc", "--only-source", package)
         return {release.version: release for release in read_stanzas(text, package)}
 
-    def _update(self) -> str:
-        """Fetch the index from the first mirror that has it; return that mirror."""
-        reasons = []
+    def _update(self, suite: str) -> str:
+        """Fetch a suite's index from the first mirror that has it; return why none could, or ''."""
+        directory, reasons = self._of(suite), []
         for base in self.bases():
             for name in ("lists/partial", "cache/archives/partial"):
-                (self.directory / name).mkdir(parents=True, exist_ok=True)
+                (directory / name).mkdir(parents=True, exist_ok=True)
             signed = f"Signed-By: {self.keyring}\n" if self.keyring.is_file() else ""
-            self._sources.write_text(
-                f"Types: deb-src\nURIs: {base}\nSuites: {SUITE}\nComponents: main\n{signed}",
+            (directory / _SOURCES).write_text(
+                f"Types: deb-src\nURIs: {base}\nSuites: {suite}\nComponents: main\n{signed}",
                 "utf-8",
             )
             try:
-                self._run("apt-get", "update", "--quiet")
+                self._run(suite, "apt-get", "update", "--quiet")
             except MirrorError as error:
                 reasons.append(f"{base}: {error.reason}")
             else:
-                return base
-        raise MirrorError("; ".join(reasons) or "apt names no Debian archive on this machine")
+                return ""
+        return "; ".join(reasons) or "apt names no Debian archive on this machine"
 
-    @property
-    def _sources(self) -> Path:
-        return self.directory / "debian.sources"
+    def _of(self, suite: str) -> Path:
+        return self.directory / suite
 
-    def _run(self, program: str, *words: str) -> str:
+    def _run(self, suite: str, program: str, *words: str) -> str:
+        directory = self._of(suite)
         settings = {
-            "Dir::Etc::SourceList": self._sources,
+            "Dir::Etc::SourceList": directory / _SOURCES,
             "Dir::Etc::SourceParts": "/dev/null",
-            "Dir::State": self.directory,
-            "Dir::State::Lists": self.directory / "lists",
+            "Dir::State": directory,
+            "Dir::State::Lists": directory / "lists",
             "Dir::State::Status": "/dev/null",
-            "Dir::Cache": self.directory / "cache",
+            "Dir::Cache": directory / "cache",
             "APT::Update::Error-Mode": "any",
             "Acquire::Languages": "none",
         }

@@ -4,7 +4,7 @@
 <root>/cas/<2 hex>/<sha256>    the bytes, read-only
 <root>/seen/<2 hex>/<sha256>   what the file looked like when it was last hashed, sealed
 <root>/ac/<key>                JSON: the result of an action, signed by the builder
-<root>/{verdict,smoke,took,origin}/<key>
+<root>/{verdict,smoke,took,rebuilt,origin}/<key>
                                the same for other kinds of results
 <root>/seen/<kind>/<key>       the seal of a result whose signature was checked
 <root>/part/<sha256>.*         downloads that can be resumed

@@ -11,6 +11,7 @@ from builders.sources.client import MirrorError
 from builders.sources.fetch import Unavailable, fetch
 from builders.sources.http_get import ARCHIVE_MAX, SIGNATURE_MAX, read_page, save_page
 from builders.sources.mirrors import Mirrors
+from builders.sources.pool import Pool
 from builders.sources.pypi import pip_download, pip_sha256
 from builders.sources.signature import BadSignatureError, check_signature
 from builders.sources.unpack import LATEST, MAX_BYTES
@@ -31,10 +32,22 @@ class CandidateRelease:
 
 @dataclass(frozen=True, kw_only=True)
 class Availability:
-    """Who has a version: upstream, as its listing says, and Debian, as its index says."""
+    """Who has a version: upstream, as its listing says, and Debian, as its index says or as its pool shows."""
 
     upstream: bool = False
     debian: DebianRelease | None = None
+    pooled: bool = False
+    """A file of this name is in Debian's pool, or may be: no index vouches for it. Not asked beside ``debian``."""
+
+    @property
+    def in_debian(self) -> bool:
+        return self.debian is not None or self.pooled
+
+    def joined(self, other: "Availability") -> "Availability":
+        """Return what both know; what an index says of a file is all there is to say of the pool."""
+        debian = self.debian or other.debian
+        pooled = debian is None and (self.pooled or other.pooled)
+        return Availability(upstream=self.upstream or other.upstream, debian=debian, pooled=pooled)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +149,20 @@ class CandidateFinder:
                     signed = "" if job.old.signature else alone
                     job.notes.append(f"the archive is from Debian's pool{signed}")
                     return path
-        raise MirrorError("; ".join(reasons) or "nobody has it")
+        elif job.availability.pooled and job.pool_name:
+            if not job.old.signature:
+                reasons.append("Debian's pool may have it: no index names it, and nobody signs it")
+            else:
+                try:
+                    self._pool.save(
+                        job.pool_name, file, limit=self.max_bytes, progress=self.progress
+                    )
+                except MirrorError as error:
+                    reasons.append(error.reason)
+                else:
+                    job.notes.append("the archive is from Debian's pool, by no index")
+                    return file
+        raise MirrorError("; ".join(dict.fromkeys(reasons)) or "nobody has it")
 
     def _check(self, job: "_Job", file: Path, signed: Signature) -> None:
         reasons, signature, debian = [], b"", job.availability.debian
@@ -155,6 +181,15 @@ class CandidateFinder:
                 reasons.append(error.reason)
         elif not signature and debian:
             reasons.append("Debian carries none")
+        elif not signature and job.availability.pooled and job.pool_name:
+            path = file.with_name("signature")
+            try:
+                self._pool.save(
+                    f"{job.pool_name}.asc", path, limit=SIGNATURE_MAX, progress=self.progress
+                )
+                signature = path.read_bytes()
+            except MirrorError as error:
+                reasons.append(error.reason)
         if not signature:
             msg = f"its signature could not be had: {'; '.join(reasons)}"
             raise MirrorError(msg)
@@ -167,6 +202,10 @@ class CandidateFinder:
                 f"it was made on {made.date()}, before {job.old.version} came out ({job.old.date})"
             )
             raise BadSignatureError(job.subject, reason)
+
+    @property
+    def _pool(self) -> Pool:
+        return Pool(bases=self.mirrors.debian, options=self.options)
 
     def _from_pool(self, job: "_Job", file: PoolFile, filename: str) -> Path:
         if file.size > self.max_bytes:
@@ -214,6 +253,13 @@ class _Job:
 
     def move(self, text: str) -> str:
         return replaced(text, self.old.version, self.version)
+
+    @property
+    def pool_name(self) -> str:
+        """Where Debian has it, going by the pinned release; '' when that is not from there."""
+        path = self.old.archive.debian or ""
+        moved = self.move(path)
+        return moved if moved != path else ""
 
     def pool_path(self, sha256: str) -> str | None:
         """Where Debian has the same bytes, or will have them as far as one can tell."""

@@ -38,7 +38,7 @@ def _in_page(listing: str, pinned: Source, options: ClientOptions) -> set[str]:
     shapes = {shape for part in parts if (shape := pattern(part, pinned.version))}
     found = {
         match[1]
-        for link in _links(text)
+        for link in links(text)
         for part in link.split("/")
         for shape in shapes
         if (match := shape.fullmatch(part))
@@ -49,7 +49,8 @@ def _in_page(listing: str, pinned: Source, options: ClientOptions) -> set[str]:
     return found
 
 
-def _links(text: str) -> Iterator[str]:
+def links(text: str) -> Iterator[str]:
+    """Yield the paths that a page's links lead to."""
     for groups in HREF.findall(text):
         with contextlib.suppress(ValueError):
             yield unquote(urlsplit(html.unescape("".join(groups))).path)

@@ -122,9 +122,17 @@ def _hit(source: Source, cache: Cache) -> Fetched | None:
     path = cache.blob(source.sha256)
     if path is None:
         return None
-    origin = cache.get_action(_origin(source), kind=EntryKind.ORIGIN) or {}
-    url, seconds = str(origin.get("url", "")), seconds_of(origin, 0.0)
+    url, seconds = origin_of(source, cache)
     return Fetched(path=path, url=url, seconds=seconds, cached=True)
+
+
+def origin_of(source: Source, cache: Cache) -> tuple[str, float]:
+    """Return the URL that a source came from, and the seconds that took; '' and 0 when nobody remembers.
+
+    Its bytes may be gone by now.
+    """
+    origin = cache.get_action(_origin(source), kind=EntryKind.ORIGIN) or {}
+    return str(origin.get("url", "")), seconds_of(origin, 0.0)
 
 
 def _first(

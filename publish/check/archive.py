@@ -5,14 +5,15 @@ import io
 import json
 import struct
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.errors import PublishError
 from publish.check.claims import Claim
-from publish.oci.layout import LAYER, MANIFEST, Descriptor
+from publish.oci.compression import TAR, Compression
+from publish.oci.layout import MANIFEST, Descriptor
 
 LARGEST = 1 << 30
 """Bytes of an archive, and of all that is in it."""
@@ -56,10 +57,10 @@ def check_archive(archive: Path, claim: Claim) -> Iterator[str]:
         wanted = {"Config": config.path, "Layers": [layer.path for layer in layers]}
         if {key: saved[key] for key in wanted} != wanted:
             yield "is one image for an OCI tool, and another one for docker load"
-        for layer in layers:
-            if layer.media_type != LAYER:
-                yield f"has a layer of another kind: {layer.media_type[:80]}"
-            for file in layer_files(members[layer.path]):
+        tars = [Compression.of(it.media_type).unpack(members[it.path]) for it in layers]
+        yield from check_diff_ids(_json(members, config.path), tars)
+        for tar in tars:
+            for file in layer_files(tar):
                 if file.sha256 not in claim.subjects.values():
                     yield f"{file.path} in it is not in the provenance"
     except (*BROKEN, PublishError, OSError, RecursionError) as error:
@@ -67,8 +68,16 @@ def check_archive(archive: Path, claim: Claim) -> Iterator[str]:
         yield f"is not an image archive: {what:.200}"
 
 
+def check_diff_ids(config: Any, tars: Sequence[bytes]) -> Iterator[str]:
+    """Yield what is wrong with the list of unpacked layers in an image's config: an engine would refuse it."""
+    rootfs = config.get("rootfs") if isinstance(config, Mapping) else None
+    named = rootfs.get("diff_ids") if isinstance(rootfs, Mapping) else None
+    if named != [Descriptor.of(tar, TAR).digest for tar in tars]:
+        yield f"its config names other layers: {named!r:.160}"
+
+
 def layer_files(data: bytes) -> Iterator[FileInLayer]:
-    """Yield the regular files of an uncompressed layer. Raises PublishError for what no layer of ours has."""
+    """Yield the regular files of a layer's tar. Raises PublishError for what no layer of ours has."""
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
             for member in tar:

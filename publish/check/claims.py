@@ -1,5 +1,6 @@
 """What a provenance statement claims, read with suspicion."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ from core.errors import PublishError, UsageError
 from core.files import SHA256
 from core.target import Target
 from publish.trust.provenance import FILE_BUILD, IMAGE_BUILD, PREDICATE, STATEMENT
+from recipes.model import PACKED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +24,27 @@ class Claim:
     target: Target | None
     """Of a file; None for an image."""
     packed: bool
+    product: str = ""
+    version: str = ""
+    """Of a file; '' for an image."""
     image: str
     """``static-curl:8.21.0-http``; '' for a file."""
+
+    @property
+    def file(self) -> str:
+        """The name of the file of this product, version and target, without a build number."""
+        return "".join(self._named)
+
+    def is_named(self, name: str) -> bool:
+        """Return whether a file is called as its product, version and target want it; it may have a build number."""
+        before, after = map(re.escape, self._named)
+        return re.fullmatch(f"{before}(-r[0-9]+)?(-dirty)?{after}", name) is not None
+
+    @property
+    def _named(self) -> tuple[str, str]:
+        slug = self.target.slug if self.target else ""
+        packed = PACKED if self.packed else ""
+        return f"{self.product.replace(':', '-')}-{self.version}", f"-{slug}{packed}"
 
 
 def read_claim(statement: Mapping[str, Any]) -> Claim:
@@ -48,6 +69,8 @@ def read_claim(statement: Mapping[str, Any]) -> Claim:
             builder=_text(details["builder"]["id"]),
             target=Target.parse(_text(given["target"])) if is_file else None,
             packed=given["packed"] is True if is_file else False,
+            product=_text(given["product"]) if is_file else "",
+            version=_text(given["version"]) if is_file else "",
             image="" if is_file else f"{_text(given['image'])}:{_text(given['tag'])}",
         )
         for step in definition["internalParameters"]["files"]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from core.signing import PublicKey
 from core.target import Target
+from publish.trust.comment import Comment
 from verify.printable import printable
 from verify.verdict import Policy, Severity, Verdict
 
@@ -37,6 +38,10 @@ class CheckResult:
     """The key was given from outside. A key that came with the release proves only that it is whole."""
     notes: tuple[str, ...]
     """What a reader should know."""
+    about: Comment = field(default_factory=Comment)
+    """What the signature says that it is: version and date."""
+    signers: tuple[str, ...] = ()
+    """Ids of all keys that were asked for and whose signatures hold."""
 
     def __bool__(self) -> bool:
         return not self.findings
@@ -45,6 +50,10 @@ class CheckResult:
         """One line for each finding and note, and a last one that says how it ended."""
         lines = [f"{printable(it.path)}: {printable(it.what)}" for it in self.findings]
         lines += [f"note: {printable(note)}" for note in self.notes]
+        if self.about.version:
+            lines.append(
+                f"signed as {printable(self.about.version)}, of {printable(self.about.date)}"
+            )
         end = f"{len(self.findings)} findings" if self.findings else f"ok, {len(self.files)} files"
         return "\n".join([*lines, f"{printable(self.label)}: {end}"])
 
@@ -58,6 +67,9 @@ class CheckResult:
             "signer": self.signer,
             "pinned": self.pinned,
             "notes": list(self.notes),
+            "signers": list(self.signers),
+            "version": self.about.version,
+            "date": self.about.date,
         }
 
 
@@ -71,6 +83,8 @@ class Check:
     findings: list[ReleaseFinding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     signer: str = ""
+    signers: list[str] = field(default_factory=list)
+    about: Comment = field(default_factory=Comment)
 
     def found(self, path: str, what: str) -> None:
         self.findings.append(ReleaseFinding(path=path, what=what))
@@ -91,4 +105,6 @@ class Check:
             signer=self.signer,
             pinned=self.given is not None and bool(self.signer),
             notes=tuple(self.notes),
+            about=self.about,
+            signers=tuple(self.signers),
         )

@@ -11,17 +11,24 @@ from pathlib import Path
 from core.errors import PublishError
 from core.signing import PublicKey
 from core.target import Target
-from publish.check.archive import FileInLayer, layer_files
+from publish.check.archive import FileInLayer, check_diff_ids, layer_files
 from publish.check.claims import Claim, read_claim
 from publish.check.findings import Check, CheckResult, VerifyFile
 from publish.oci.attachment import Attachment
-from publish.oci.layout import LAYER, Descriptor, Layout
+from publish.oci.compression import Compression
+from publish.oci.layout import Descriptor, Layout
 from publish.release.image import SIGNATURE
+from publish.trust.comment import Comment, Wanted
 from publish.trust.envelope import MEDIA_TYPE as ENVELOPE
 from publish.trust.envelope import open_envelope
 from publish.trust.sbom import MEDIA_TYPE as SBOM
 from publish.trust.sbom import described, read_sbom
+from publish.trust.spdx import MEDIA_TYPE as SPDX
+from publish.trust.spdx import SUFFIX as SPDX_SUFFIX
+from publish.trust.spdx import read_spdx, spdx_described
 from verify.rules import verify_file
+
+ANYTHING = Wanted()
 
 
 def check_image(
@@ -29,13 +36,17 @@ def check_image(
     attached: Sequence[Attachment],
     *,
     public_key: PublicKey | None = None,
+    wanted: Wanted = ANYTHING,
     judge: VerifyFile = verify_file,
 ) -> CheckResult:
     """Check an image and what was attached to it; never raises for what is in them.
 
-    Without ``public_key`` no signature is checked, and the result says so: keys do not come with images.
+    What is ``wanted`` is held against the signature. Without ``public_key`` no signature is checked, and the result
+    says so: keys do not come with images.
     """
-    check = _ImageCheck(layout=layout, attached=tuple(attached), given=public_key, judge=judge)
+    check = _ImageCheck(
+        layout=layout, attached=tuple(attached), given=public_key, wanted=wanted, judge=judge
+    )
     manifests: tuple[Descriptor, ...] = ()
     try:
         manifests = layout.manifests()
@@ -56,6 +67,7 @@ def check_image(
 class _ImageCheck(Check):
     layout: Layout
     attached: tuple[Attachment, ...]
+    wanted: Wanted = ANYTHING
     claim: Claim | None = None
     files: list[str] = field(default_factory=list)
 
@@ -98,17 +110,26 @@ class _ImageCheck(Check):
             signed = bool(self.of(self.layout.index, SIGNATURE))
             state = "signed, but no public key was given" if signed else "not signed"
             self.notes.append(f"{state}: whose it is cannot be checked")
+            if self.wanted:
+                what = "its version and date cannot be checked without its signature and a key"
+                self.found(self.layout.reference, what)
             return
         index = self.layout.blob(self.layout.index.digest).read_bytes()
 
         def problem(attachment: Attachment) -> str:
-            comment = key.verify(index, attachment.data.decode("utf-8", "replace"))
-            if f"image:{self.layout.reference}" not in comment.split("\t"):
-                return f"it was signed as something else: {comment}"
-            self.signer = key.name
+            text = key.verify(index, attachment.data.decode("utf-8", "replace"))
+            comment = Comment.read(text)
+            if not comment.names("image", self.layout.reference):
+                return f"it was signed as something else: {text}"
+            if wrong := comment.wrong(index):
+                return f"it {wrong}"
+            self.signer, self.about = key.name, comment
             return ""
 
         self.one_of("signature", self.layout.index, SIGNATURE, problem)
+        if self.signer:
+            for difference in self.about.unlike(self.wanted):
+                self.found(self.layout.reference, difference)
 
     def provenance(self, manifests: Sequence[Descriptor]) -> None:
         """Find the statement about this image."""
@@ -135,6 +156,7 @@ class _ImageCheck(Check):
         """One platform: its SBOM, and the files in it."""
         name = f"{self.layout.reference}@{manifest.platform}"
         self._sbom(name, manifest)
+        self._spdx(name, manifest)
         if manifest.platform is None:
             self.found(name, "is for no platform")
             return
@@ -144,11 +166,14 @@ class _ImageCheck(Check):
             words = [platform.get(key) for key in ("os", "architecture", "variant")]
             if "/".join(str(word) for word in words if word) != manifest.platform.value:
                 self.found(name, f"its config is for another platform: {words!r:.80}")
-            for layer in layers:
-                if layer.media_type != LAYER:
-                    self.found(name, f"has a layer of another kind: {layer.media_type[:80]}")
-                    continue
-                for file in layer_files(self.layout.blob(layer.digest).read_bytes()):
+            tars = [
+                Compression.of(it.media_type).unpack(self.layout.blob(it.digest).read_bytes())
+                for it in layers
+            ]
+            for wrong in check_diff_ids(platform, tars):
+                self.found(name, wrong)
+            for tar in tars:
+                for file in layer_files(tar):
                     self._file(f"{name}:{file.path}", file, manifest.platform)
         except (PublishError, OSError) as error:
             self.found(name, error.what if isinstance(error, PublishError) else str(error.strerror))
@@ -163,6 +188,20 @@ class _ImageCheck(Check):
             return ""
 
         self.one_of(f"SBOM of {name}", manifest, SBOM, problem)
+
+    def _spdx(self, name: str, manifest: Descriptor) -> None:
+        def problem(attachment: Attachment) -> str:
+            if f"sha256:{spdx_described(read_spdx(attachment.data))}" != manifest.digest:
+                return "it describes another image"
+            sha256 = attachment.layer.digest.partition(":")[2]
+            if self.claim and sha256 not in self.claim.sboms.values():
+                return "the provenance does not name it"
+            return ""
+
+        # An image of before there were any has none, and its provenance names none.
+        named = self.claim and any(sbom.endswith(SPDX_SUFFIX) for sbom in self.claim.sboms)
+        if named or self.of(manifest, SPDX):
+            self.one_of(f"SPDX of {name}", manifest, SPDX, problem)
 
     def _file(self, path: str, file: FileInLayer, platform: Target) -> None:
         self.files.append(path)

@@ -7,9 +7,19 @@ from pathlib import Path
 from core.errors import PublishError
 from core.files import hash_file
 from publish.check.findings import Check
-from publish.release.release_dir import walk
-from publish.release.sums import NAME, PROVENANCE, PUBLIC_KEY, SIGNATURE, is_plain
+from publish.release.release_dir import empty_directories, walk
+from publish.release.sums import (
+    COSIGNATURE,
+    NAME,
+    PROVENANCE,
+    PUBLIC_KEY,
+    SIGNATURE,
+    is_below,
+    is_plain,
+)
+from publish.trust.licences import DIRECTORY
 from publish.trust.sbom import SUFFIX
+from publish.trust.spdx import SUFFIX as SPDX_SUFFIX
 
 LARGEST_FILE = 2 << 30
 """Bytes: nothing in a release is nearly as large, and a hole of a terabyte takes hours to hash."""
@@ -22,8 +32,12 @@ class Scan(Check):
     """The files of a release directory."""
 
     directory: Path
+    only: tuple[str, ...] = ()
+    """The files that the caller asks about; none: all of them, and nothing may be missing."""
     hashes: dict[str, str] = field(default_factory=dict)
     """sha256 of every regular file."""
+    modes: dict[str, int] = field(default_factory=dict)
+    """Of each of them."""
 
     def programs(self) -> list[str]:
         """The files that run."""
@@ -31,8 +45,17 @@ class Scan(Check):
         return [
             name
             for name in self.names()
-            if name not in others and not name.endswith((SUFFIX, ARCHIVE))
+            if name not in others
+            and not name.endswith((SUFFIX, SPDX_SUFFIX, ARCHIVE))
+            and not COSIGNATURE.fullmatch(name)
+            and not any(is_below(name, directory) for directory in (DIRECTORY, "sources"))
         ]
+
+    def of_interest(self, name: str) -> bool:
+        """Whether a file is looked at: all are, or those that are asked for and what is said about them."""
+        about = {NAME, SIGNATURE, PUBLIC_KEY, PROVENANCE}
+        about |= {file + suffix for file in self.only for suffix in (SUFFIX, SPDX_SUFFIX)}
+        return not self.only or name in {*self.only, *about} or bool(COSIGNATURE.fullmatch(name))
 
     def names(self, suffix: str = "") -> list[str]:
         """The files at the top that end with ``suffix``."""
@@ -65,10 +88,13 @@ class Scan(Check):
     def scan(self) -> None:
         """Hash every regular file; nothing else belongs in a release."""
         try:
-            entries = list(walk(self.directory))
+            entries = [entry for entry in walk(self.directory) if self.of_interest(entry[0])]
+            empty = [] if self.only else list(empty_directories(self.directory))
         except (OSError, RecursionError) as error:
             self.found(str(self.directory), f"cannot be read: {getattr(error, 'strerror', error)}")
             return
+        for name in empty:
+            self.found(name, "is an empty directory")
         for name, status in entries:
             if stat.S_ISLNK(status.st_mode):
                 self.found(name, "is a symbolic link")
@@ -83,3 +109,21 @@ class Scan(Check):
                     self.hashes[name] = hash_file(self.directory / name)
                 except OSError as error:
                     self.found(name, f"cannot be read: {error.strerror}")
+                    continue
+                self.modes[name] = stat.S_IMODE(status.st_mode)
+        self._modes()
+
+    def _modes(self) -> None:
+        """Note modes that are not the release's. Whoever downloads single files loses them."""
+        programs = set(self.programs())
+        odd = []
+        for name, mode in sorted(self.modes.items()):
+            if mode & 0o7000:
+                self.found(name, f"has mode {mode:04o}: it would run as another user")
+            elif mode != (0o755 if name in programs else 0o644):
+                odd.append(f"{name} has {mode:04o}")
+        if odd:
+            more = f", and {len(odd) - 1} more" if len(odd) > 1 else ""
+            self.notes.append(
+                f"modes are not the release's, 0755 for programs and 0644 for the rest: {odd[0]}{more}"
+            )

@@ -19,16 +19,16 @@ def archive_name(layout: Layout, manifest: Descriptor) -> str:
     return f"{layout.slug}-{manifest.platform.slug}.tar"
 
 
-def write_archive(path: Path, layout: Layout, manifest: Descriptor, *, name: str = "") -> None:
+def write_archive(path: Path, layout: Layout, manifest: Descriptor) -> None:
     """Write ``manifest``, one of the layout's, as a tar at ``path``; whole or not at all, and only when it changed.
 
-    ``name`` is what an engine will call the image (default: name and tag of the layout). Raises PublishError.
+    An engine will call it by name and tag of the layout. Raises PublishError.
     """
-    called = name or layout.reference
+    called = layout.full_name
     config, *layers = layout.entries(manifest, "config", "layers")
     entry = {
         **manifest.as_dict(),
-        "annotations": {REF_NAME: called.rpartition(":")[2], FULL_NAME: called},
+        "annotations": {REF_NAME: layout.tag, FULL_NAME: called},
     }
     saved = {
         "Config": config.path,

@@ -14,11 +14,11 @@ from core.errors import PublishError
 from core.files import write_file
 from core.target import Target
 from publish.manifest import Artifact
+from publish.oci.compression import TAR, Compression
 from publish.oci.layer import LayerFile, layer_tar
 from publish.oci.layout import (
     CONFIG,
     INDEX,
-    LAYER,
     MANIFEST,
     Descriptor,
     Layout,
@@ -42,6 +42,7 @@ class Image:
     epoch: int
     """Every time in it: seconds since 1970."""
     labels: Mapping[str, str]
+    compression: Compression = Compression.GZIP
 
     @property
     def config(self) -> dict[str, Any]:
@@ -67,6 +68,7 @@ def write_layout(directory: Path, name: str, tag: str, images: Iterable[Image]) 
         by_target = sorted(images, key=lambda image: list(Target).index(image.target))
         manifests = [_write_image(directory, image).as_dict() for image in by_target]
         index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
+        index["annotations"] = _common([image.labels for image in by_target])
         layout = Layout(
             directory=directory,
             name=name,
@@ -86,15 +88,14 @@ def write_layout(directory: Path, name: str, tag: str, images: Iterable[Image]) 
 
 def _write_image(directory: Path, image: Image) -> Descriptor:
     """Write the layer, the config and the manifest; return the last."""
-    layer = _put(
-        directory, layer_tar(image.files, image.recipe.directories, epoch=image.epoch), LAYER
-    )
+    tar = layer_tar(image.files, image.recipe.directories, epoch=image.epoch)
+    layer = _put(directory, image.compression.pack(tar), image.compression.media_type)
     created = datetime.fromtimestamp(image.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     config = {
         **platform(image.target),
         "created": created,
         "config": image.config,
-        "rootfs": {"type": "layers", "diff_ids": [layer.digest]},
+        "rootfs": {"type": "layers", "diff_ids": [Descriptor.of(tar, TAR).digest]},
         "history": [{"created": created, "created_by": "fromscratch"}],
     }
     manifest = {
@@ -106,6 +107,12 @@ def _write_image(directory: Path, image: Image) -> Descriptor:
     }
     written = _put(directory, canonical(manifest), MANIFEST)
     return dataclasses.replace(written, platform=image.target)
+
+
+def _common(labels: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """What is true of every platform: all that a registry's page shows of an index is what stands in it."""
+    first, *others = (set(one.items()) for one in labels)
+    return dict(sorted(first.intersection(*others)))
 
 
 def _put(directory: Path, data: bytes, media_type: str) -> Descriptor:

@@ -1,4 +1,4 @@
-"""One layer of an image: an uncompressed tar in which nothing is left to chance.
+"""One layer of an image: a tar in which nothing is left to chance.
 
 https://github.com/opencontainers/image-spec/blob/main/layer.md
 """

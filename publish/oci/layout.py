@@ -1,7 +1,6 @@
 """OCI image layouts on disk: the same contents give the same bytes, on every machine.
 
-https://github.com/opencontainers/image-spec/blob/main/image-layout.md. A layer is an uncompressed tar: two gzip
-libraries give two digests for one layer, and registries' clients compress in transit if they want to.
+https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 """
 
 import dataclasses
@@ -21,13 +20,15 @@ from recipes.images import NAME, TAG
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
-LAYER = "application/vnd.oci.image.layer.v1.tar"
 EMPTY = "application/vnd.oci.empty.v1+json"
 
 REF_NAME = "org.opencontainers.image.ref.name"
 _DIGEST = re.compile("sha256:[0-9a-f]{64}")
 FULL_NAME = "io.containerd.image.name"
-"""Where newer engines look for the name that a loaded image gets."""
+"""Where containerd, and every engine that keeps its images there, looks for the name that a loaded image gets."""
+LOCAL = "docker.io/library/"
+"""What stands before a name without a registry: containerd takes no shorter one, and docker shows it without
+(https://github.com/distribution/reference/blob/main/normalize.go)."""
 
 CHUNK = 1 << 20
 LARGEST_JSON = 4 << 20
@@ -128,6 +129,11 @@ class Layout:
     def reference(self) -> str:
         return f"{self.name}:{self.tag}"
 
+    @property
+    def full_name(self) -> str:
+        """What an engine calls the image, with nothing left out."""
+        return f"{LOCAL}{self.reference}"
+
     @classmethod
     def read(cls, directory: Path) -> Self:
         """Read a layout. Raises PublishError unless it is whole: every blob is hashed again."""
@@ -135,11 +141,13 @@ class Layout:
             version = json.loads((directory / "oci-layout").read_bytes())["imageLayoutVersion"]
             (entry,) = json.loads((directory / "index.json").read_bytes())["manifests"]
             index = Descriptor.read(entry)
-            name, _, tag = index.annotations[FULL_NAME].rpartition(":")
+            full_name = index.annotations[FULL_NAME]
+            name, _, tag = full_name.removeprefix(LOCAL).rpartition(":")
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             msg = f"{directory} is not an image layout of ours: {error!r}"
             raise PublishError(msg, next="inv image makes it anew") from error
-        sound = version == "1.0.0" and NAME.fullmatch(name) and TAG.fullmatch(tag)
+        local = full_name.startswith(LOCAL)
+        sound = version == "1.0.0" and local and NAME.fullmatch(name) and TAG.fullmatch(tag)
         if not sound or tag != index.annotations.get(REF_NAME):
             msg = f"{directory} is not an image layout of ours: '{name}:{tag}', version {version}."
             raise PublishError(msg, next="inv image makes it anew")
@@ -161,6 +169,16 @@ class Layout:
             yield from self.entries(manifest, "layers", "config")
             yield manifest
         yield self.index
+
+    @property
+    def pulled(self) -> dict[str, int]:
+        """Bytes that a client downloads, by platform: manifest, config and layers. Raises PublishError."""
+        found: dict[str, int] = {}
+        for manifest in self.manifests():
+            parts = self.entries(manifest, "config", "layers")
+            name = manifest.platform.value if manifest.platform else manifest.digest
+            found[name] = manifest.size + sum(part.size for part in parts)
+        return found
 
     def blob(self, digest: str) -> Path:
         return self.directory / "blobs" / digest.replace(":", "/", 1)
@@ -212,7 +230,7 @@ class Layout:
 
 def write_index(layout: Layout) -> None:
     """Write what makes a directory of blobs a layout, last of all."""
-    annotations = {REF_NAME: layout.tag, FULL_NAME: layout.reference}
+    annotations = {REF_NAME: layout.tag, FULL_NAME: layout.full_name}
     entry = {**layout.index.as_dict(), "annotations": annotations}
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}
     for name, value in (("oci-layout", {"imageLayoutVersion": "1.0.0"}), ("index.json", index)):

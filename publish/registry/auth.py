@@ -57,7 +57,7 @@ class RegistryAuth:
     def answer(self, challenge: str) -> None:
         """Make `header` fit ``challenge``, a `WWW-Authenticate`. Raises PublishError when we cannot."""
         if not self._looked:
-            self._login, self._looked = self._find_login(self._repository.host), True
+            self._login, self._looked = self._find_login(str(self._repository)), True
         start = challenge.lower().find("bearer ")
         if start >= 0:
             self.header = {"Authorization": f"Bearer {self._token(challenge[start:])}"}

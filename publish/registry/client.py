@@ -3,16 +3,20 @@
 Credentials go to the registry's own host alone, and never into a message.
 """
 
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+from core.body import Content
 from core.errors import PublishError
 from core.http import HttpClient, Response, redirected
 from core.progress import Progress
 from core.retry import (
     ClientOptions,
+    Fault,
     HttpError,
     RetriesExhausted,
     RetryPolicy,
@@ -22,6 +26,7 @@ from core.retry import (
 from publish.registry.auth import Purpose, RegistryAuth
 from publish.registry.credentials import Login, find_login
 from publish.registry.reference import Repository
+from publish.registry.tls import Certificates, speaks_tls
 
 POLICY = RetryPolicy(tries=5, connect_tries=5, futile_tries=5, read=60.0)
 """A registry has no stand-in, and hashes what it got before it answers."""
@@ -33,9 +38,14 @@ class RegistryOptions(ClientOptions):
 
     policy: RetryPolicy = POLICY
     login: Callable[[str], Login | None] = find_login
+    ca_file: str = ""
+    """A file of authorities to believe besides all others."""
+    speaks_tls: Callable[[str, int], bool] = speaks_tls
+    """Asks a server on this machine."""
 
 
 DEFAULTS = RegistryOptions()
+DISTRUSTED = "if an authority of your own signed its certificate: --ca-file FILE"
 
 
 class RegistryClient(HttpClient):
@@ -54,11 +64,58 @@ class RegistryClient(HttpClient):
         self._session.auth = _unchanged
         # A proxy of the environment cannot reach what is on this machine.
         self._session.trust_env = not repository.loopback
+        self._certificates = Certificates.find(repository.host, options.ca_file)
+        if self._session.verify is True:
+            self._session.verify = self._certificates.bundle
+        self._speaks_tls = options.speaks_tls
+        # On this machine either is usual: plain http is tried, which gives nothing away, and TLS where that fails.
+        self._settled = not repository.loopback or repository.insecure
         self._auth = RegistryAuth(repository, purpose, options.login, self._fetch_token)
 
     def url(self, path: str) -> str:
         """Return where the API has ``path`` of the repository."""
         return f"{self.root}/v2/{self.repository.path}/{path}"
+
+    def prepare_tls(self, context: ssl.SSLContext, host: str, port: int) -> None:
+        ours = _origin(self.root)
+        self._certificates.prepare(context, ours=("https", host, port) == ours)
+
+    def open(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: Content | None = None,
+    ) -> Response:
+        try:
+            response = super().open(method, self._moved(url), headers=headers, body=body)
+        except Fault:
+            if self._settled or not self._turned_to_tls():
+                raise
+        else:
+            if self._settled or response.status != HTTPStatus.BAD_REQUEST:
+                self._settled = True
+                return response
+            if not self._turned_to_tls():
+                return response
+            response.__exit__()
+        return super().open(method, self._moved(url), headers=headers, body=body)
+
+    def _turned_to_tls(self) -> bool:
+        """Whether it is TLS that the server on this machine wants; from now on it gets it."""
+        parts = urlsplit(self.root)
+        if not self._speaks_tls(parts.hostname or "", _origin(self.root)[2]):
+            return False
+        self._settled = True
+        self.root = f"https://{parts.netloc}"
+        return True
+
+    def _moved(self, url: str) -> str:
+        """A URL that was made before we knew."""
+        plain = f"http{self.root.removeprefix('https')}/"
+        moved = self.root.startswith("https:") and url.startswith(plain)
+        return f"{self.root}/{url.removeprefix(plain)}" if moved else url
 
     def linked(self, response: Response, link: str) -> str:
         """Return where a ``Link`` header leads. Raises PublishError when that is nowhere safe."""
@@ -74,7 +131,7 @@ class RegistryClient(HttpClient):
                 hint = "run it again: what has arrived is not sent again"
             case TlsError():
                 plain = "WRONG_VERSION_NUMBER" in reason or "record layer" in reason
-                hint = "if it speaks plain http: --insecure" if plain else "mend its certificate"
+                hint = "if it speaks plain http: --insecure" if plain else DISTRUSTED
             case UnknownHost():
                 hint = "look at its name"
             case _:

@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from core.errors import PublishError
 from core.files import atomic, hash_file, write_file
@@ -22,6 +23,10 @@ from publish.registry.registry import Manifest, Registry, read_entries
 from recipes.images import TAG
 
 VERSION = "org.opencontainers.image.version"
+
+
+class OtherVersionError(PublishError):
+    """A tag that is a version holds an image of another one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +56,8 @@ def pull(
     `latest` and what a digest lead to. A tag that is a version itself must be that version: an older image under a
     newer tag is refused.
     Attachments are sorted by subject (the index first), type, file name and digest; what is made otherwise than
-    ours, one file under one manifest, is noted and left out. Raises PublishError when something is missing, is not
+    ours, one file under one manifest, is gone or is too large is noted and left out: others may attach what they like.
+    Raises PublishError when something is missing, is not
     what it is called, or is too large.
     """
     with Registry(
@@ -129,8 +135,9 @@ class _Pull:
         if not TAG.fullmatch(version) or version == layout.tag:
             return layout
         if self.reference.word[0].isdigit():
-            msg = f"{self.reference} is the image {version}, not what its tag says."
-            raise PublishError(
+            word = self.reference.word
+            msg = f"{self.reference} should hold the image {word}, and holds {version}."
+            raise OtherVersionError(
                 msg,
                 why="somebody has moved the tag to another release",
                 next=f"name it as {self.reference.repository}:{version}, if that is what you want",
@@ -179,19 +186,12 @@ class _Pull:
         self._check_limit(len(listed), self.limits.referrers, f"attachments of {subject.digest}")
         found: list[tuple[tuple[str, str, str], Attachment]] = []
         for descriptor in listed:
-            manifest = self._get(descriptor).json()
-            about = manifest.get("subject")
-            if not isinstance(about, dict) or about.get("digest") != subject.digest:
-                self.registry.progress.note(
-                    f"{descriptor.digest} is listed, but not about {subject.digest}"
-                )
-                continue
+            fetched = self.registry.get_manifest(descriptor.digest)
             try:
-                layer = layer_of(manifest)
+                manifest, layer = self._said_of(subject, fetched)
             except PublishError as error:
                 self.registry.progress.note(f"{descriptor.digest} left out: {error.what}")
                 continue
-            self._check_limit(layer.size, self.limits.attachment, f"bytes in {descriptor.digest}")
             data = io.BytesIO()
             self.registry.get_blob(layer, data, layer.digest)
             attachment = Attachment.read(manifest, subject, data.getvalue())
@@ -199,6 +199,24 @@ class _Pull:
                 ((attachment.artifact_type, attachment.filename, descriptor.digest), attachment)
             )
         return [attachment for _, attachment in sorted(found, key=lambda pair: pair[0])]
+
+    def _said_of(
+        self, subject: Descriptor, fetched: Manifest | None
+    ) -> tuple[dict[str, Any], Descriptor]:
+        """Return the manifest of one attachment, and its only layer.
+
+        Raises PublishError when it is none that we could take: it may be anybody's, so it must not be in ours' way.
+        """
+        manifest = fetched.json() if fetched else {}
+        about = manifest.get("subject")
+        if not isinstance(about, dict) or about.get("digest") != subject.digest:
+            msg = f"it is listed, but {'not about' if fetched else 'gone:'} {subject.digest}"
+            raise PublishError(msg)
+        layer = layer_of(manifest)
+        if layer.size > self.limits.attachment:
+            msg = f"it has {layer.size} bytes; no more than {self.limits.attachment} are taken."
+            raise PublishError(msg)
+        return manifest, layer
 
     def _check_limit(self, size: int, most: int, what: str) -> None:
         if size > most:

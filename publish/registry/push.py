@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from core.errors import PublishError
 from core.progress import Progress
 from publish.oci.attachment import Attachment
-from publish.oci.layout import INDEX, Descriptor, Layout
+from publish.oci.cosign import SIMPLE_SIGNING, Sign, Signature, SignatureList, signature_tag
+from publish.oci.layout import CONFIG, INDEX, MANIFEST, Descriptor, Layout
 from publish.registry.auth import Purpose
 from publish.registry.client import DEFAULTS, RegistryOptions
+from publish.registry.promise import KEEPS_NOTHING, TagPromise
 from publish.registry.reference import Reference, Repository
 from publish.registry.referrers import fallback_tag, put_list, wanted_list
 from publish.registry.registry import MissingPartsError, Registry
@@ -33,12 +35,16 @@ def push(
     tags: Sequence[str] = (),
     attachments: Sequence[Attachment] = (),
     *,
+    sign: Sign | None = None,
     dry: bool = False,
+    promise: TagPromise = KEEPS_NOTHING,
     options: RegistryOptions = DEFAULTS,
     progress: Progress | None = None,
 ) -> Pushed:
     """Push ``layout`` and what is attached to it to ``repository``; no tags: the layout's own.
 
+    With ``sign`` the index and every manifest of it get a signature that cosign reads.
+    What ``promise`` says of the tags is kept: it is looked at first, and once more before each is written.
     Whatever goes wrong, no tag points at something that is not whole; the next push goes on where this one ended,
     and one with nothing to do changes nothing. ``dry`` writes nothing, and returns the same. Raises PublishError.
     """
@@ -57,12 +63,18 @@ def push(
     purpose = Purpose.READ if dry else Purpose.WRITE
     with Registry(repository, purpose, options=options, progress=progress) as registry:
         run = _Push(registry=registry, layout=layout, dry=dry)
+        words = [reference.word for reference in named]
+        promise.check(registry, layout, words)
         run.send(pack_image(layout))
         run.attach(attachments)
-        for reference in named:
-            run.tag(reference.word)
+        if sign:
+            for signed in (layout.index, *layout.manifests()):
+                run.sign(Signature.make(str(repository), signed.digest, sign))
+        for word in words:
+            promise.check(registry, layout, [word])
+            run.tag(word)
         if not run.dry:
-            run.confirm([reference.word for reference in named])
+            run.confirm(words)
     return Pushed(
         reference=str(named[0]), digest=layout.index.digest, items=tuple(run.items.values())
     )
@@ -145,6 +157,35 @@ class _Push:
         digest = Descriptor.of(data, INDEX).digest
         self.items[ItemKind.REFERRERS, tag] = Item(
             kind=ItemKind.REFERRERS, label=tag, digest=digest, size=len(data), present=present
+        )
+
+    def sign(self, signature: Signature) -> None:
+        """Add a signature to those that the image has."""
+        tag = signature_tag(signature.subject)
+        found = self.registry.get_manifest(tag)
+        wanted = SignatureList.of(found.json() if found else None, signature)
+        label = f"cosign signature of {signature.subject[:19]}…"
+        if wanted is None:
+            assert found, "what is not there has no signature"
+            self._add(label, found.descriptor, present=True)
+            return
+        manifest = Descriptor.of(wanted.manifest, MANIFEST)
+        if not self.dry:
+            parts = ((wanted.config, CONFIG), (signature.payload, SIMPLE_SIGNING))
+            for data, media_type in parts:
+                descriptor = Descriptor.of(data, media_type)
+                if not self.registry.has_blob(descriptor):
+                    self.registry.put_blob(descriptor, data, label)
+            self.registry.put_manifest(tag, wanted.manifest, manifest)
+        self._add(label, manifest, present=False)
+
+    def _add(self, label: str, descriptor: Descriptor, *, present: bool) -> None:
+        self.items[ItemKind.ATTACHMENT, descriptor.digest] = Item(
+            kind=ItemKind.ATTACHMENT,
+            label=label,
+            digest=descriptor.digest,
+            size=descriptor.size,
+            present=present,
         )
 
     def tag(self, tag: str) -> None:

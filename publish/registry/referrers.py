@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from core.errors import PublishError
 from publish.oci.layout import INDEX, LARGEST_JSON, Descriptor, canonical
-from publish.registry.registry import Manifest, MissingPartsError, Registry, read_entries
+from publish.registry.registry import Manifest, MissingPartsError, Registry, read_listed
 
 TRIES = 4
 """Somebody else may write the list at the same time; whoever comes last looks again."""
@@ -20,24 +20,32 @@ def fallback_tag(digest: str) -> str:
 
 
 def is_fallback(tag: str) -> bool:
-    """Whether a tag is such a list, and no image."""
-    name, _, digits = tag.partition("-")
+    """Whether a tag is such a list, or one of cosign's (`.sig`, `.att`, `.sbom`), and no image."""
+    name, _, digits = tag.partition(".")[0].partition("-")
     return name == "sha256" and len(digits) == 64 and not set(digits) - set("0123456789abcdef")
 
 
 def list_referrers(registry: Registry, digest: str) -> list[Descriptor]:
-    """Return what refers to ``digest``, by digest, from the registry's list or from the tag's.
+    """Return what refers to ``digest``, by digest, from the registry's list and from the tag's.
 
-    A registry that has learned to keep lists may not know of what was pushed before: then the tag still does.
+    A registry that has learned to keep lists may not know of what was pushed before, however many others it lists: the
+    tag still does. Raises PublishError when there is no list but a tag that is none.
     """
-    if listed := registry.referrers(digest):
-        return listed
-    found = registry.get_manifest(fallback_tag(digest))
-    if not found:
-        return []
-    _check(found, digest)
-    entries = read_entries(found.data, fallback_tag(digest))
-    return [entry for _, entry in sorted({entry.digest: entry for entry in entries}.items())]
+    own = registry.referrers(digest)
+    entries = {entry.digest: entry for entry in own or ()}
+    tag = fallback_tag(digest)
+    if found := registry.get_manifest(tag):
+        try:
+            _check(found, digest)
+            listed = read_listed(found.data, tag)
+        except PublishError as error:
+            if own is None:
+                raise
+            registry.progress.note(f"the tag {tag} left out: {error.what}")
+            listed = []
+        for entry in registry.readable(listed, tag):
+            entries.setdefault(entry.digest, entry)
+    return [entry for _, entry in sorted(entries.items())]
 
 
 def merged(old: bytes | None, ours: Iterable[Descriptor]) -> bytes:
@@ -115,4 +123,7 @@ def _check(found: Manifest, digest: str) -> None:
     if INDEX not in {found.descriptor.media_type, content.get("mediaType")}:
         msg = f"The tag {fallback_tag(digest)} is no list of referrers."
         raise PublishError(msg, next="remove it, or push to another repository")
-    read_entries(found.data, f"the list {fallback_tag(digest)}")
+    name = f"the list {fallback_tag(digest)}"
+    if not all(isinstance(entry.get("digest"), str) for entry in read_listed(found.data, name)):
+        msg = f"{name} has entries without a digest."
+        raise PublishError(msg, next="remove the tag, or push to another repository")

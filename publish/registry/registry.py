@@ -6,7 +6,7 @@ for again; a registry's word alone counts for nothing.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -191,17 +191,29 @@ class Registry:
         return tuple(sorted(found))
 
     def referrers(self, digest: str) -> list[Descriptor] | None:
-        """What refers to ``digest``, as the registry lists it; None when it keeps no such lists."""
+        """What refers to ``digest``, as the registry lists it; None when it keeps no such lists.
+
+        Others may have entries there that we cannot read: they are noted and left out.
+        """
         url = self._client.url(f"referrers/{digest}")
         first = self._client.request("GET", url, headers={"Accept": INDEX})
-        # What knows nothing of referrers answers in many ways: 404, 405, a page for people.
+        # What knows nothing of referrers answers in many ways: 400, 404, 405, a page for people.
         if first.status != 200 or not first.headers.get("Content-Type", "").startswith(INDEX):
             return None
         found: dict[str, Descriptor] = {}
         for response in self._pages(first, "list referrers"):
-            for entry in read_entries(response.content, f"the list of what refers to {digest}"):
+            name = f"the list of what refers to {digest}"
+            for entry in self.readable(read_listed(response.content, name), name):
                 found[entry.digest] = entry
         return [found[digest] for digest in sorted(found)]
+
+    def readable(self, entries: Iterable[Mapping[str, Any]], name: str) -> Iterator[Descriptor]:
+        """Yield the entries that we understand; the others may be anything, and anybody's."""
+        for entry in entries:
+            try:
+                yield Descriptor.read(entry)
+            except PublishError as error:
+                self.progress.note(f"an entry of {name} left out: {error.what:.200}")
 
     def _pages(self, response: Response, doing: str) -> Iterator[Response]:
         size = 0
@@ -239,8 +251,13 @@ class Registry:
 
 def read_entries(data: bytes, name: str) -> list[Descriptor]:
     """Return what an image index lists. Raises PublishError when it is none."""
+    return [Descriptor.read(entry) for entry in read_listed(data, name)]
+
+
+def read_listed(data: bytes, name: str) -> list[dict[str, Any]]:
+    """Return the entries of an image index as they stand there. Raises PublishError when it is none."""
     listed = read_object(data, name).get("manifests")
     if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
         msg = f"{name} is no image index."
         raise PublishError(msg)
-    return [Descriptor.read(entry) for entry in listed]
+    return listed

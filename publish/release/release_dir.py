@@ -12,7 +12,7 @@ from typing import Self
 
 from core.errors import PublishError
 from core.files import atomic, hash_file
-from publish.release.sums import LARGEST, NAME, PROVENANCE, SIGNATURE, read_sums
+from publish.release.sums import COSIGNATURE, LARGEST, NAME, PROVENANCE, SIGNATURE, read_sums
 from publish.trust.envelope import payloads
 
 CHUNK = 1 << 20
@@ -84,6 +84,10 @@ class ReleaseDir:
                 known = name in listed or name in {NAME, SIGNATURE}
                 if not known and hash_file(path) != wanted[name].sha256:
                     foreign.append(name)
+            elif COSIGNATURE.fullmatch(name) and listed:
+                # It holds for as long as the list does.
+                if NAME not in wanted or wanted[NAME].sha256 != hash_file(directory / NAME):
+                    stale.append(name)
             elif (name == SIGNATURE and listed) or listed.get(name) == hash_file(path):
                 stale.append(name)
             else:
@@ -134,6 +138,13 @@ def walk(directory: Path) -> Iterator[tuple[str, os.stat_result]]:
                 yield name, status
 
     yield from below("")
+
+
+def empty_directories(directory: Path) -> Iterator[str]:
+    """Yield the directories below ``directory`` that nothing is in, by path, following no link. Raises OSError."""
+    for path, names, files in os.walk(directory):
+        if not names and not files and Path(path) != directory:
+            yield Path(path).relative_to(directory).as_posix()
 
 
 def _listed(directory: Path) -> dict[str, str]:

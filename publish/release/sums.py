@@ -10,6 +10,12 @@ SIGNATURE = "SHA256SUMS.minisig"
 PUBLIC_KEY = "minisign.pub"
 PROVENANCE = "provenance.intoto.jsonl"
 
+COSIGNATURE = re.compile(r"SHA256SUMS\.([0-9A-F]{1,16})\.minisig")
+"""A further signature over the list, by the key with this id."""
+
+BETWEEN = "--"
+"""Stands in a flat release where a path has a slash."""
+
 LARGEST = 4 << 20
 """Bytes: a list of forty thousand files."""
 
@@ -21,6 +27,24 @@ def is_plain(name: str) -> bool:
     words = name.split("/")
     odd = any(ord(letter) < 32 or letter in "\\\x7f" for letter in name)
     return not odd and not {"", ".", ".."} & set(words) and name.isprintable()
+
+
+def flat_name(path: str) -> str:
+    """Return the name of a file in a flat release: what GitHub and GitLab keep as it is.
+
+    https://docs.github.com/en/rest/releases/assets#upload-a-release-asset: other letters become dots there.
+    """
+    return re.sub(r"[^0-9A-Za-z._+-]", "_", path.replace("/", BETWEEN)).strip(".")
+
+
+def is_below(name: str, directory: str) -> bool:
+    """Return whether a file of a release is in ``directory``, in a flat release as in any other."""
+    return name.startswith((f"{directory}/", f"{flat_name(directory)}{BETWEEN}"))
+
+
+def cosignature_name(key: str) -> str:
+    """Return the file with the further signature of the key called ``key``."""
+    return f"{NAME}.{key}.minisig"
 
 
 def write_sums(sums: Mapping[str, str]) -> bytes:

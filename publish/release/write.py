@@ -13,13 +13,23 @@ from core.errors import PublishError
 from core.signing import SecretKey
 from publish.release.image import PublishedImage
 from publish.release.release_dir import ReleaseDir, ReleaseFile
-from publish.release.sums import NAME, PROVENANCE, PUBLIC_KEY, SIGNATURE, write_sums
+from publish.release.sums import (
+    NAME,
+    PROVENANCE,
+    PUBLIC_KEY,
+    SIGNATURE,
+    flat_name,
+    write_sums,
+)
+from publish.trust.comment import version_of, write_comment
 from publish.trust.components import Component
 from publish.trust.envelope import envelope
 from publish.trust.licences import Reader, is_copyleft, licence_texts
 from publish.trust.provenance import BuildPlatform, statement_of_file
 from publish.trust.published import PublishedFile, require_proven
 from publish.trust.sbom import SUFFIX, sbom_of_file
+from publish.trust.spdx import SUFFIX as SPDX_SUFFIX
+from publish.trust.spdx import spdx_of_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +55,9 @@ def plan_release(
     archive: Callable[[Component], Path],
     builder: BuildPlatform,
     key: SecretKey | None,
+    flat: bool = False,
 ) -> dict[str, ReleaseFile]:
-    """Return all that a release holds, by path, without writing anything.
+    """Return all that a release holds, by path, without writing anything; ``flat``: without directories.
 
     ``reader`` opens the source of a component for its licence texts, ``archive`` says where that source's archive is.
     Raises PublishError when a file is not proven, or not what the manifest says, or when a licence text is missing.
@@ -62,7 +73,10 @@ def plan_release(
         _add(contents, file.name, ReleaseFile.of_file(file.path, file.sha256, mode=0o755))
         name, sbom = file.name + SUFFIX, ReleaseFile.of_bytes(sbom_of_file(file))
         _add(contents, name, sbom)
-        statement = statement_of_file(file, builder, {name: sbom.sha256})
+        other, spdx = file.name + SPDX_SUFFIX, ReleaseFile.of_bytes(spdx_of_file(file))
+        _add(contents, other, spdx)
+        sboms = {name: sbom.sha256, other: spdx.sha256}
+        statement = statement_of_file(file, builder, sboms)
         lines.append(envelope(statement, key))
     for image in sorted(images, key=lambda image: image.layout.slug):
         _refuse_unlisted(image, files)
@@ -83,7 +97,12 @@ def plan_release(
         _add(contents, f"sources/{component.filename}", source)
     if key is not None:
         _add(contents, PUBLIC_KEY, ReleaseFile.of_bytes(key.public.text.encode()))
-    return contents
+    if not flat:
+        return contents
+    flattened: dict[str, ReleaseFile] = {}
+    for name, content in contents.items():
+        _add(flattened, flat_name(name), content)
+    return flattened
 
 
 def write_release(
@@ -95,6 +114,7 @@ def write_release(
     archive: Callable[[Component], Path],
     builder: BuildPlatform,
     key: SecretKey | None,
+    flat: bool = False,
     dry: bool = False,
 ) -> WrittenRelease:
     """Make ``directory`` a release of exactly these files; see `plan_release` for the rest.
@@ -104,14 +124,15 @@ def write_release(
     are nobody's release, which stay as they are, and when the directory cannot be written. ``dry``: write nothing.
     """
     contents = plan_release(
-        files, images=images, reader=reader, archive=archive, builder=builder, key=key
+        files, images=images, reader=reader, archive=archive, builder=builder, key=key, flat=flat
     )
     sums = {name: content.sha256 for name, content in contents.items()}
     listed = write_sums(sums)
     last = {NAME: ReleaseFile.of_bytes(listed)}
     if key is not None:
         epoch = max(file.epoch for file in files)
-        comment = f"timestamp:{epoch}\tfile:{NAME}\thashed"
+        version = version_of(files)
+        comment = write_comment("file", NAME, listed, epoch=epoch, version=version)
         last[SIGNATURE] = ReleaseFile.of_bytes(key.sign(listed, comment=comment))
     written: list[str] = []
     removed: list[str] = []

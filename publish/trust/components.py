@@ -6,7 +6,7 @@ building machine only. A packed file carries UPX's stub besides.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import quote
 
@@ -19,6 +19,7 @@ from recipes.model import (
     RecipeKind,
     Release,
     Source,
+    Unaffected,
     Variant,
     find_need,
 )
@@ -62,7 +63,14 @@ class Component:
     chosen: str
     """The one that is chosen here: the same, where there is no choice."""
     purl: str
-    cpe: str = ""
+    cpes: tuple[str, ...] = ()
+    """The names that advisories use, the usual one first."""
+    supplier: str = ""
+    """Who makes it."""
+    origin: str = ""
+    """The source package of Debian that the same archive is in, as a package URL."""
+    unaffected: tuple[Unaffected, ...] = ()
+    """What is known of it, and does not concern the file."""
     licence_files: tuple[str, ...]
     sha256: str = ""
     """Of its source archive; '' for what is no archive."""
@@ -121,6 +129,11 @@ def linked(
     if packed:
         packer = recipes[PACKER]
         found[PACKER] = component_of(packer, _release(packer, versions), Role.STUB)
+    for name, component in found.items():
+        concerns = [
+            it for it in component.unaffected if product.name in (it.products or (product.name,))
+        ]
+        found[name] = replace(component, unaffected=tuple(concerns))
     return tuple(found[name] for name in sorted(found))
 
 
@@ -144,8 +157,11 @@ def component_of(
         sha256=source.sha256 if source else "",
         urls=source.urls if source else (),
         filename=source.filename if source else "",
-        cpe=bill.cpe.replace("{version}", release.version),
-        purl=bill.purl.replace("{version}", quote(release.version)) or _purl(recipe, release),
+        cpes=tuple(_filled(cpe, release.version) for cpe in (bill.cpe, *bill.also_cpe) if cpe),
+        supplier=bill.supplier,
+        origin=_origin(recipe, release),
+        unaffected=bill.unaffected,
+        purl=_filled(bill.purl, quote(release.version)) or _purl(recipe, release),
         licence_files=bill.licence_files,
         needs=needs,
     )
@@ -186,6 +202,25 @@ def _locked(requirements: str) -> Iterator[tuple[str, Wheel]]:
             yield wheel.name, wheel
 
 
+def debian_package(recipe: Recipe) -> str:
+    """Return the name of Debian's source package; '' when no release of the recipe is known to be there."""
+    paths = (release.source.debian for release in recipe.releases if release.source)
+    return next((path.split("/")[-2] for path in paths if path), "")
+
+
+def _origin(recipe: Recipe, release: Release) -> str:
+    """https://github.com/package-url/purl-spec/blob/main/types-doc/deb-definition.md."""
+    if not (release.source and release.source.debian):
+        return ""
+    *_, package, filename = release.source.debian.split("/")
+    version = filename.partition("_")[2].partition(".orig.")[0]
+    return f"pkg:deb/debian/{package}@{quote(version or release.version)}?arch=source"
+
+
+def _filled(text: str, version: str) -> str:
+    return text.replace("{version}", version).replace("{version_}", version.replace(".", "_"))
+
+
 def _purl(recipe: Recipe, release: Release) -> str:
     if release.source:
         return source_purl(release.source)
@@ -214,5 +249,6 @@ def _bundled(bundled: BundledComponent, packages: Mapping[str, Wheel]) -> Compon
         chosen=bundled.licence,
         purl=wheel.purl,
         licence_files=bundled.licence_files,
+        supplier=bundled.supplier,
         wheel=wheel,
     )

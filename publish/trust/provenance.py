@@ -6,13 +6,17 @@ There is no clock in them: the same artifacts give the same bytes.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from publish.oci.layout import canonical
 from publish.trust.components import Wheel
 from publish.trust.published import PublishedFile, ResolvedDependency
+from publish.trust.revision import Revision
 from publish.trust.sbom import MEDIA_TYPE as SBOM
+from publish.trust.spdx import MEDIA_TYPE as SPDX
+from publish.trust.spdx import SUFFIX
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
@@ -22,19 +26,41 @@ BUILDER = "urn:fromscratch:builder:local"
 """A machine that nobody vouches for."""
 
 
+class Hosting(StrEnum):
+    """Whose machine put the release together."""
+
+    LOCAL = "local"
+    """Anybody's: it can do what its owner likes."""
+    HOSTED = "hosted"
+    """A build service's own, made anew for each job."""
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> "Hosting":
+        """Say it by what a service sets for its jobs.
+
+        https://docs.github.com/en/actions/reference/workflows-and-actions/variables: a runner of one's own says
+        ``self-hosted``.
+        """
+        wanted = {"GITHUB_ACTIONS": "true", "RUNNER_ENVIRONMENT": "github-hosted"}
+        hosted = all(environment.get(name) == value for name, value in wanted.items())
+        return cls.HOSTED if hosted else cls.LOCAL
+
+
 @dataclass(frozen=True, kw_only=True)
 class BuildPlatform:
     """Who built, and with what."""
 
     id: str = BUILDER
     """A URI; `BUILDER` unless a build service has one of its own."""
+    hosting: Hosting = Hosting.LOCAL
     toolchain: str
     """The toolchain's digest, as in every action key."""
     wheels: tuple[Wheel, ...]
+    installed: Mapping[str, str] = field(default_factory=dict)
+    """Of each wheel, by name: sha256 over what its RECORD says of its files, see `builders.toolchain`."""
     source: str = ""
     """Where this project is; '' when unknown."""
-    revision: str = ""
-    """The commit of it; '' outside a checkout."""
+    revision: Revision
 
 
 def statement_of_file(
@@ -86,16 +112,24 @@ def _statement(
 ) -> bytes:
     sources = {(source.name, source.version): source for file in files for source in file.sources}
     resolved = [_resolved(sources[key]) for key in sorted(sources)]
-    resolved += [_wheel(wheel) for wheel in sorted(builder.wheels, key=lambda wheel: wheel.name)]
-    if builder.revision:
-        uri = builder.source or "pkg:generic/fromscratch"
-        digest = {"gitCommit": builder.revision}
-        resolved.append({"name": "fromscratch", "uri": uri, "digest": digest})
-    steps = [
+    resolved += [
+        _wheel(wheel, builder.installed.get(wheel.name, ""))
+        for wheel in sorted(builder.wheels, key=lambda wheel: wheel.name)
+    ]
+    resolved += _project(builder)
+    revision = builder.revision
+    if revision.claimed:
+        # What somebody says, and nobody has resolved: no dependency.
+        external = {**external, "claimedRevision": revision.claimed}
+    steps: list[dict[str, object]] = [
         {"name": it.name, "engine": it.engine, "isolated": it.isolated, "actionKey": it.key}
+        | ({"rebuilt": dict(it.rebuilt)} if it.rebuilt else {})
         for it in files
     ]
-    toolchain = {"sha256": builder.toolchain}
+    internal: dict[str, object] = {"files": steps, "hosting": builder.hosting.value}
+    if revision.dirty:
+        internal["changedSinceCommit"] = list(revision.changed)
+    internal["toolchain"] = {"sha256": builder.toolchain}
     keys = sorted(f"{file.name} {file.key}" for file in files)
     run = hashlib.sha256("\n".join([build_type, builder.toolchain, *keys]).encode()).hexdigest()
     return canonical(
@@ -107,13 +141,16 @@ def _statement(
                 "buildDefinition": {
                     "buildType": build_type,
                     "externalParameters": external,
-                    "internalParameters": {"files": steps, "toolchain": toolchain},
+                    "internalParameters": internal,
                     "resolvedDependencies": resolved,
                 },
                 "runDetails": {
                     "builder": {"id": builder.id},
                     "metadata": {"invocationId": f"urn:fromscratch:invocation:{run}"},
-                    "byproducts": [{**sbom, "mediaType": SBOM} for sbom in _descriptors(sboms)],
+                    "byproducts": [
+                        {**sbom, "mediaType": SPDX if sbom["name"].endswith(SUFFIX) else SBOM}
+                        for sbom in _descriptors(sboms)
+                    ],
                 },
             },
         }
@@ -135,11 +172,29 @@ def _resolved(source: ResolvedDependency) -> dict[str, Any]:
     return {**made, "downloadLocation": source.location} if source.location else made
 
 
-def _wheel(wheel: Wheel) -> dict[str, Any]:
+def _wheel(wheel: Wheel, installed: str) -> dict[str, Any]:
     made: dict[str, Any] = {"name": wheel.name, "uri": wheel.purl}
     annotations: dict[str, Any] = {"version": wheel.version}
+    digest = {"fromscratchRecord": installed} if installed else {}
     if len(wheel.sha256) == 1:
-        made["digest"] = {"sha256": wheel.sha256[0]}
+        digest["sha256"] = wheel.sha256[0]
     else:
         annotations["oneOfSha256"] = list(wheel.sha256)
-    return {**made, "annotations": annotations}
+    return {**made, **({"digest": digest} if digest else {}), "annotations": annotations}
+
+
+def _project(builder: BuildPlatform) -> list[dict[str, Any]]:
+    """This project, and recipes from elsewhere. A commit is named only when it is what made the release."""
+    revision = builder.revision
+    digest = {"fromscratchTree": revision.tree}
+    if revision.commit and not revision.dirty:
+        digest["gitCommit"] = revision.commit
+    uri = builder.source or "pkg:generic/fromscratch"
+    return [{"name": "fromscratch", "uri": uri, "digest": digest}] + [
+        {
+            "name": f"recipes/{name}",
+            "uri": f"pkg:generic/{name}",
+            "digest": {"fromscratchTree": sha256},
+        }
+        for name, sha256 in sorted(revision.elsewhere.items())
+    ]

@@ -1,7 +1,7 @@
 """What is published: the manifest's files, with all that is known of each, and whether each is proven."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -43,6 +43,8 @@ class PublishedFile:
     target: Target | None
     """None: the same for every target."""
     packed: bool = False
+    mark: str = ""
+    """What its name has after the version: a build number."""
     epoch: int
     """The release's date in seconds since 1970: the only time that anything here says."""
     key: str
@@ -51,16 +53,25 @@ class PublishedFile:
     isolated: bool
     components: tuple[Component, ...]
     sources: tuple[ResolvedDependency, ...] = ()
+    rebuilt: Mapping[str, str] = field(default_factory=dict)
+    """How it was built again with the same bytes; empty: nobody has tried."""
     refused: str = ""
     """Why it may not be published; '' when it is proven."""
 
 
 def published_file(
-    artifact: Artifact, directory: Path, recipes: Mapping[str, Recipe], wheels: Sequence[Wheel]
+    artifact: Artifact,
+    directory: Path,
+    recipes: Mapping[str, Recipe],
+    wheels: Sequence[Wheel],
+    *,
+    mark: str = "",
+    rebuilt: Mapping[str, str] | None = None,
 ) -> PublishedFile:
     """Return one of the manifest's artifacts as a file to be published; ``directory`` is the manifest's.
 
-    Raises PublishError when the release, or what is linked into it, is not pinned any more.
+    ``mark`` comes after the version in its name: a build number. ``rebuilt``: see `PublishedFile.rebuilt`. Raises
+    PublishError when the release, or what is linked into it, is not pinned any more.
     """
     product = find_product(artifact.product, recipes)
     release = product.recipe.release(artifact.release)
@@ -76,19 +87,23 @@ def published_file(
     except PublishError as error:
         refused = refused or error.what
     return PublishedFile(
-        name=product.file_name(release.version, artifact.target, packed=artifact.packed).name,
+        name=product.file_name(
+            release.version + mark, artifact.target, packed=artifact.packed
+        ).name,
         path=directory / artifact.path,
         sha256=artifact.sha256,
         product=product.name,
         version=release.version,
         target=artifact.target,
         packed=artifact.packed,
+        mark=mark,
         epoch=release.epoch,
         key=artifact.key,
         engine=artifact.engine,
         isolated=artifact.isolated,
         components=linked(product, versions, recipes, wheels, packed=artifact.packed),
         sources=sources,
+        rebuilt=rebuilt or {},
         refused=refused,
     )
 

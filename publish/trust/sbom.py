@@ -14,16 +14,20 @@ import cyclonedx.model as cdx
 from cyclonedx.model.bom import Bom, BomMetaData
 from cyclonedx.model.bom_ref import BomRef
 from cyclonedx.model.component import Component as CdxComponent
-from cyclonedx.model.component import ComponentType
+from cyclonedx.model.component import ComponentType, Pedigree
+from cyclonedx.model.contact import OrganizationalContact, OrganizationalEntity
 from cyclonedx.model.dependency import Dependency
+from cyclonedx.model.impact_analysis import ImpactAnalysisJustification, ImpactAnalysisState
 from cyclonedx.model.license import LicenseAcknowledgement, LicenseExpression
 from cyclonedx.model.tool import ToolRepository
+from cyclonedx.model.vulnerability import BomTarget, Vulnerability, VulnerabilityAnalysis
 from cyclonedx.output.json import JsonV1Dot6
 from cyclonedx.schema import SchemaVersion
 from packageurl import PackageURL
 
 from core.errors import PublishError
 from publish.trust.components import Component, Role, licence_of
+from publish.trust.names import AUTHOR, file_purl, image_purl, tops
 from publish.trust.published import PublishedFile
 
 MEDIA_TYPE = "application/vnd.cyclonedx+json"
@@ -42,9 +46,14 @@ TYPES = {
 def sbom_of_file(file: PublishedFile) -> bytes:
     """Return the SBOM of one file, as JSON. Raises PublishError when it would not be a valid one."""
     root = _described(
-        ComponentType.APPLICATION, file.name, file.version, file.sha256, file.components
+        ComponentType.APPLICATION,
+        file.name,
+        file.version,
+        file.sha256,
+        file.components,
+        purl=file_purl(file),
     )
-    edges = {root: _tops(file)}
+    edges = {root: tops(file)}
     return _write(root, file.sha256, file.epoch, edges, file.components)
 
 
@@ -55,11 +64,23 @@ def sbom_of_image(name: str, tag: str, digest: str, files: Sequence[PublishedFil
     """
     sha256 = digest.partition(":")[2]
     components = {component.slug: component for file in files for component in file.components}
-    root = _described(ComponentType.CONTAINER, name, tag, sha256, components.values())
+    root = _described(
+        ComponentType.CONTAINER,
+        name,
+        tag,
+        sha256,
+        components.values(),
+        purl=image_purl(name, tag, digest),
+    )
     edges = {
         _described(
-            ComponentType.FILE, file.name, file.version, file.sha256, file.components
-        ): _tops(file)
+            ComponentType.FILE,
+            file.name,
+            file.version,
+            file.sha256,
+            file.components,
+            purl=file_purl(file),
+        ): tops(file)
         for file in files
     }
     epoch = max(file.epoch for file in files)
@@ -91,14 +112,14 @@ def described(sbom: dict[str, Any]) -> str:
     return next((str(item["content"]) for item in hashes if item["alg"] == "SHA-256"), "")
 
 
-def _tops(file: PublishedFile) -> list[str]:
-    """The components that nothing else in the file needs: its own program, and a packer's stub."""
-    inner = {name for component in file.components for name in component.needs}
-    return [component.slug for component in file.components if component.name not in inner]
-
-
 def _described(
-    kind: ComponentType, name: str, version: str, sha256: str, contents: Iterable[Component]
+    kind: ComponentType,
+    name: str,
+    version: str,
+    sha256: str,
+    contents: Iterable[Component],
+    *,
+    purl: PackageURL,
 ) -> CdxComponent:
     """A file or an image, which what is in it follows."""
     licence = licence_of(contents)
@@ -107,6 +128,8 @@ def _described(
         version=version,
         type=kind,
         bom_ref=f"sha256:{sha256}",
+        supplier=_entity(AUTHOR),
+        purl=purl,
         hashes=_hashes(sha256),
         licenses=[LicenseExpression(licence)] if licence else [],
     )
@@ -122,6 +145,8 @@ def _convert(component: Component) -> CdxComponent:
         for url in component.urls[:1] or ((component.purl,) if component.sha256 else ())
     ]
     facts = [("fromscratch:role", component.role.value)]
+    # There is room for one CPE; this is how Syft writes down the others, and what Grype reads.
+    facts += [("syft:cpe23", cpe) for cpe in component.cpes[1:]]
     if component.chosen != component.licence:
         facts.append(("fromscratch:licence:chosen", component.chosen))
     if component.wheel:
@@ -135,10 +160,55 @@ def _convert(component: Component) -> CdxComponent:
             LicenseExpression(component.licence, acknowledgement=LicenseAcknowledgement.DECLARED)
         ],
         purl=PackageURL.from_string(component.purl),
-        cpe=component.cpe or None,
+        cpe=component.cpes[0] if component.cpes else None,
+        supplier=_entity(component.supplier) if component.supplier else None,
+        pedigree=_pedigree(component),
         external_references=references,
         properties=[cdx.Property(name=name, value=value) for name, value in facts],
     )
+
+
+def _pedigree(component: Component) -> Pedigree | None:
+    """The source package of Debian that the same archive is in."""
+    if not component.origin:
+        return None
+    purl = PackageURL.from_string(component.origin)
+    return Pedigree(
+        ancestors=[
+            CdxComponent(
+                name=purl.name,
+                version=purl.version,
+                type=TYPES[component.role],
+                bom_ref=f"{component.slug}:origin",
+                purl=purl,
+            )
+        ]
+    )
+
+
+def _not_affected(contents: Iterable[Component]) -> list[Vulnerability]:
+    """What is known of the components and does not concern the file: VEX inside the bill of materials.
+
+    https://cyclonedx.org/capabilities/vex/
+    """
+    return [
+        Vulnerability(
+            bom_ref=f"{component.slug}:{entry.id}",
+            id=entry.id,
+            analysis=VulnerabilityAnalysis(
+                state=ImpactAnalysisState.NOT_AFFECTED,
+                justification=ImpactAnalysisJustification(entry.why.value),
+                detail=entry.detail,
+            ),
+            affects=[BomTarget(ref=component.slug)],
+        )
+        for component in contents
+        for entry in component.unaffected
+    ]
+
+
+def _entity(name: str) -> OrganizationalEntity:
+    return OrganizationalEntity(name=name)
 
 
 def _hashes(sha256: str) -> list[cdx.HashType]:
@@ -172,11 +242,15 @@ def _write(
         metadata=BomMetaData(
             component=root,
             timestamp=datetime.fromtimestamp(epoch, UTC),
+            authors=[OrganizationalContact(name=AUTHOR)],
+            manufacturer=_entity(AUTHOR),
+            supplier=_entity(AUTHOR),
             tools=ToolRepository(
                 components=[CdxComponent(name="fromscratch", type=ComponentType.APPLICATION)]
             ),
         ),
         dependencies=[needs(ref, names) for ref, names in edges.items()],
+        vulnerabilities=_not_affected(contents),
     )
     data = JsonV1Dot6(bom).output_as_string(indent=2).encode() + b"\n"
     read_sbom(data)

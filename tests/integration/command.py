@@ -1,7 +1,9 @@
 """./inv as a process of its own, started as a user starts it."""
 
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -60,6 +62,15 @@ class Inv:
         """The same with more settings."""
         texts = {name: str(value) for name, value in settings.items()}
         return replace(self, settings={**self.settings, **texts})
+
+    def unpacked(self, directory: Path) -> "Inv":
+        """The same from a copy of this project in ``directory``, as out of a tarball.
+
+        A release names the commit that it was made from, and the tree that is being tested may be none.
+        """
+        unneeded = shutil.ignore_patterns(".*", "__pycache__", "artifacts", "tests")
+        shutil.copytree(ROOT, directory, ignore=unneeded)
+        return replace(self, words=(sys.executable, str(directory / "tasks.py")))
 
     def wrapped(self, *words: str) -> "Inv":
         """The same, inside of another command."""

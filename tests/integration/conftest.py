@@ -1,6 +1,5 @@
 """The real thing: ./inv as a process, engines that run, files that were built, once per run."""
 
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.built import Built
-from tests.integration.command import ROOT, Inv
+from tests.integration.command import Inv
 from tests.integration.seeded_cache import CURLS, SeededCache
 
 
@@ -58,8 +57,7 @@ def inv(tmp_path: Path, mirror: Path) -> Inv:
 def project(tmp_path: Path) -> Path:
     """A copy of this project that a test may spoil."""
     directory = tmp_path / "project"
-    unneeded = shutil.ignore_patterns(".*", "__pycache__", "artifacts", "tests")
-    shutil.copytree(ROOT, directory, ignore=unneeded)
+    Inv(directory=tmp_path).unpacked(directory)
     return directory
 
 

@@ -27,6 +27,7 @@ FILES = {
     "curl-mini-8.21.0-linux-amd64": b"mini",
     "probe-0.1.0-linux-amd64": b"old",
     "probe-0.2.0-linux-amd64": b"new",
+    "busybox-tools-1.38.0-r2-linux-amd64": b"built once more",
 }
 
 
@@ -137,6 +138,11 @@ def test_the_file_is_handed_out_with_its_outputs(store: Store) -> None:
 @pytest.mark.parametrize(
     ("inputs", "name"),
     [
+        ({"PRODUCT": "busybox:tools"}, "busybox-tools-1.38.0-r2-linux-amd64"),
+        (
+            {"PRODUCT": "busybox:tools", "VERSION": "1.38.0-r2"},
+            "busybox-tools-1.38.0-r2-linux-amd64",
+        ),
         ({"PACKED": "true"}, "curl-https-8.21.0-linux-amd64.upx"),
         ({"TARGET": "linux/arm/v7"}, "curl-https-8.21.0-linux-arm-v7"),
         ({"PRODUCT": "curl:mini", "VERSION": "8.21.0"}, "curl-mini-8.21.0-linux-amd64"),
@@ -152,6 +158,8 @@ def test_the_file_that_was_asked_for(store: Store, inputs: dict[str, str], name:
 @pytest.mark.parametrize(
     ("inputs", "why"),
     [
+        ({"PRODUCT": "busybox:tools", "VERSION": "1.38.0"}, "has no busybox:tools 1.38.0"),
+        ({"VERSION": "8.21.0-rx"}, "is no version"),
         ({"PRODUCT": "curl:full"}, "has no curl:full"),
         ({"PRODUCT": "curl"}, "has no curl "),
         ({"PRODUCT": "probe"}, "several versions"),

@@ -132,18 +132,19 @@ class Repository:
     def index(self) -> Path:
         return self.directory / "dists/unstable/main/source/Sources"
 
-    def publish(self, signer: Signer | None = None) -> None:
-        self.index.parent.mkdir(parents=True, exist_ok=True)
-        self.index.write_text(self.sources)
-        data = self.index.read_bytes()
+    def publish(self, signer: Signer | None = None, suite: str = "unstable") -> None:
+        index = self.directory / f"dists/{suite}/main/source/Sources"
+        index.parent.mkdir(parents=True, exist_ok=True)
+        index.write_text(self.sources)
+        data = index.read_bytes()
         release = (
-            "Origin: Debian\nLabel: Debian\nSuite: unstable\nCodename: sid\nComponents: main\n"
+            f"Origin: Debian\nLabel: Debian\nSuite: {suite}\nCodename: sid\nComponents: main\n"
             f"Date: {format_datetime(datetime.now(UTC), usegmt=True)}\nArchitectures: amd64\nSHA256:\n"
             f" {hashlib.sha256(data).hexdigest()} {len(data)} main/source/Sources\n"
         )
         key = (signer or self.signer).key.signer()
         signed = sign(key, release.encode(), mode=SignatureMode.CLEAR)
-        (self.directory / "dists/unstable/InRelease").write_bytes(bytes(signed))
+        (self.directory / f"dists/{suite}/InRelease").write_bytes(bytes(signed))
 
 
 @pytest.fixture
@@ -165,6 +166,17 @@ def test_apt_reads_a_signed_index(repository: Repository, upstream: Upstream) ->
     found = asked(repository).releases("tool")
     assert found == upstream.packaged
     assert asked(repository, NOWHERE, repository.base).releases("tool") == found
+
+
+def test_apt_reads_other_suites_beside_it(repository: Repository, upstream: Upstream) -> None:
+    repository.publish(suite="testing")
+    apt = asked(repository)
+    assert apt.releases("tool") == apt.releases("tool", "testing") == upstream.packaged
+    with pytest.raises(MirrorError):
+        apt.releases("tool", "experimental")
+    shutil.rmtree(repository.directory / "dists")
+    # Neither list made the other one go, and each is fetched once.
+    assert apt.releases("tool") == apt.releases("tool", "testing") == upstream.packaged
 
 
 def test_apt_does_not_know_every_package(repository: Repository) -> None:

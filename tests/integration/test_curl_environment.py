@@ -18,12 +18,12 @@ from tests.integration.seeded_cache import SeededCache
 pytestmark = pytest.mark.builds
 
 VARIANTS = ["mini", "http", "https", "full"]
-ASKED_FOR = re.compile(r'getenv\("([A-Za-z_]+)"\)|\b(?:envp|p) = "([A-Za-z]+_[A-Za-z]+)";')
+ASKED_FOR = re.compile(r'getenv\("([A-Za-z_]+)"\)|\b(?:envp|env_name|p) = "([A-Za-z]+_[A-Za-z]+)";')
 LISTED = re.compile(r'^  \{ "([A-Z_]+)",', re.MULTILINE)
 """The places of .curlrc, in tool_findfile.c."""
-MADE = {"https_proxy", "HTTPS_PROXY", "ftp_proxy", "FTP_PROXY"}
+MADE = {"ftp_proxy", "FTP_PROXY"}
 """curl puts these together from the scheme of the URL."""
-WITH_TLS = {"CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+WITH_TLS = {"CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "https_proxy", "HTTPS_PROXY"}
 """These names stand in every file; without TLS they are never asked for."""
 
 

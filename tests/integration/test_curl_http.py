@@ -11,11 +11,13 @@ import pytest
 
 from builders.engines.scratch_root import PROGRAM, SandboxEnvironment
 from core.scratch import RunResult
+from recipes.load import load_recipes
 from tests.built import Built
 from tests.integration.http_server import PLAIN, Server, Servers, serving
 
 pytestmark = [pytest.mark.builds, pytest.mark.sandbox]
 
+VERSION = load_recipes()["curl"].releases[0].version
 EVERY = ("mini", "http", "https")
 FULL = ("http", "https")
 
@@ -73,7 +75,7 @@ def echoed(ran: RunResult) -> Any:
 def test_get(curl: Curl, url: str) -> None:
     asked = echoed(curl(f"{url}/echo?a=1"))
     assert (asked["method"], asked["path"]) == ("GET", "/echo?a=1")
-    assert asked["headers"]["user-agent"] == "curl/8.21.0"
+    assert asked["headers"]["user-agent"] == f"curl/{VERSION}"
 
 
 @pytest.mark.parametrize("status", [404, 500, 503])

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from recipes.load import load_recipes
 from tests.built import Built
 from tests.integration.command import Inv
 from tests.integration.seeded_cache import SeededCache, all_but
 
 pytestmark = pytest.mark.builds
 
-HTTP = "static-curl-8.21.0-http"
+VERSION = load_recipes()["curl"].releases[0].version
+HTTP = f"static-curl-{VERSION}-http"
 
 
 def output_of(*words: str | Path) -> str:
@@ -39,11 +41,19 @@ def layouts(inv: Inv, *words: str) -> dict[str, dict[str, object]]:
     return {f"{image['name']}:{image['tag']}": image for image in json.loads(done.stdout)}
 
 
+def test_a_clone_and_a_tarball_give_the_same_images(shop: Inv, tmp_path: Path) -> None:
+    here = layouts(shop)
+    there = layouts(shop.unpacked(tmp_path / "project"))
+    assert {name: image["digest"] for name, image in here.items()} == {
+        name: image["digest"] for name, image in there.items()
+    }
+
+
 def test_what_is_built_elsewhere_by_another_engine_gives_the_same_images(
     shop: Inv, built: Built, seeded_cache: SeededCache, tmp_path: Path
 ) -> None:
     here = layouts(shop)
-    assert {"static-curl:8.21.0-mini", "static-curl:8.21.0-http"} <= set(here)
+    assert {f"static-curl:{VERSION}-mini", f"static-curl:{VERSION}-http"} <= set(here)
     # One curl made anew, without isolation, in another directory, at another time.
     other = tmp_path / "other"
     seeded_cache.copy(other / "cache", all_but("curl:mini"))
@@ -67,9 +77,11 @@ def test_making_images_again_touches_nothing(shop: Inv, tmp_path: Path) -> None:
 
 
 def test_skopeo_takes_the_layout_and_finds_the_same_digest(shop: Inv, tmp_path: Path) -> None:
-    image = layouts(shop)["static-curl:8.21.0-http"]
+    image = layouts(shop)[f"static-curl:{VERSION}-http"]
     layout = tmp_path / "artifacts" / "oci" / HTTP
-    output_of("skopeo", "copy", "--all", f"oci:{layout}:8.21.0-http", f"dir:{tmp_path / 'copied'}")
+    output_of(
+        "skopeo", "copy", "--all", f"oci:{layout}:{VERSION}-http", f"dir:{tmp_path / 'copied'}"
+    )
     copied = (tmp_path / "copied" / "manifest.json").read_bytes()
     assert copied == (layout / "blobs" / str(image["digest"]).replace(":", "/")).read_bytes()
 
@@ -77,9 +89,9 @@ def test_skopeo_takes_the_layout_and_finds_the_same_digest(shop: Inv, tmp_path: 
 def test_umoci_accepts_the_layout(shop: Inv, tmp_path: Path, built: Built) -> None:
     layouts(shop, "static-curl:http")
     layout = tmp_path / "artifacts" / "oci" / HTTP
-    assert output_of("umoci", "ls", "--layout", layout).split() == ["8.21.0-http"]
+    assert output_of("umoci", "ls", "--layout", layout).split() == [f"{VERSION}-http"]
     output_of(
-        "umoci", "unpack", "--rootless", "--image", f"{layout}:8.21.0-http", tmp_path / "bundle"
+        "umoci", "unpack", "--rootless", "--image", f"{layout}:{VERSION}-http", tmp_path / "bundle"
     )
     root = tmp_path / "bundle" / "rootfs"
     assert [path.name for path in root.iterdir()] == ["curl"]
@@ -89,31 +101,31 @@ def test_umoci_accepts_the_layout(shop: Inv, tmp_path: Path, built: Built) -> No
 @pytest.mark.docker
 def test_one_tar_is_taken_by_skopeo_and_by_the_engine(shop: Inv, tmp_path: Path) -> None:
     layouts(shop, "static-curl:mini", "--tar")
-    tar = tmp_path / "artifacts" / "oci" / "static-curl-8.21.0-mini-linux-amd64.tar"
+    tar = tmp_path / "artifacts" / "oci" / f"static-curl-{VERSION}-mini-linux-amd64.tar"
     seen = json.loads(output_of("skopeo", "inspect", f"oci-archive:{tar}"))
     assert (seen["Os"], seen["Architecture"]) == ("linux", "amd64")
     assert "Loaded image" in output_of("docker", "load", "--input", tar)
     try:
         version = output_of(
-            "docker", "run", "--rm", "--network=none", "static-curl:8.21.0-mini", "-V"
+            "docker", "run", "--rm", "--network=none", f"static-curl:{VERSION}-mini", "-V"
         )
-        assert version.startswith("curl 8.21.0 ")
+        assert version.startswith(f"curl {VERSION} ")
     finally:
-        output_of("docker", "rmi", "static-curl:8.21.0-mini")
+        output_of("docker", "rmi", f"static-curl:{VERSION}-mini")
 
 
 @pytest.mark.docker
 def test_load_puts_the_image_into_the_engine_as_small_as_promised(shop: Inv) -> None:
     done = shop("image", "static-curl:http", "--load")
     assert done.code == 0, done.stderr
-    assert "loaded: static-curl:8.21.0-http" in done.stdout
+    assert f"loaded: static-curl:{VERSION}-http" in done.stdout
     try:
-        (image,) = json.loads(output_of("docker", "inspect", "static-curl:8.21.0-http"))
+        (image,) = json.loads(output_of("docker", "inspect", f"static-curl:{VERSION}-http"))
         assert image["Size"] <= 530_000
         assert image["Config"]["User"] == "65532:65532"
         assert image["Config"]["Labels"]["org.opencontainers.image.licenses"]
     finally:
-        output_of("docker", "rmi", "static-curl:8.21.0-http")
+        output_of("docker", "rmi", f"static-curl:{VERSION}-http")
 
 
 def test_an_image_that_does_not_exist_is_not_guessed_at(shop: Inv) -> None:
@@ -129,7 +141,7 @@ def test_without_anything_built_the_next_step_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_that_was_changed_since_is_refused(shop: Inv, tmp_path: Path) -> None:
-    path = tmp_path / "artifacts" / "files" / "curl-http-8.21.0-linux-amd64"
+    path = tmp_path / "artifacts" / "files" / f"curl-http-{VERSION}-linux-amd64"
     data = bytearray(path.read_bytes())
     data[1000] ^= 1
     path.write_bytes(data)

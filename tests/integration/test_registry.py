@@ -12,18 +12,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from trustme import CA
 
 from core.errors import PublishError
 from core.retry import RetryPolicy
 from publish.oci.attachment import Attachment
 from publish.oci.layout import Layout
 from publish.registry.client import RegistryOptions
+from publish.registry.credentials import Login
 from publish.registry.pull import list_tags, pull
 from publish.registry.push import push
 from publish.registry.reference import Reference, Repository
 from publish.registry.referrers import fallback_tag
 from publish.registry.upload_item import ItemKind
-from tests.registry_server import PASSWORD, USER, Recorder, attachments_of, tiny_layout
+from tests.integration.token_server import TokenService, token_service
+from tests.registry_server import IDENTITY, PASSWORD, USER, Recorder, attachments_of, tiny_layout
 
 CONFIG = """
 version: 0.1
@@ -31,7 +34,7 @@ log: {{level: error, accesslog: {{disabled: true}}}}
 storage:
   filesystem: {{rootdirectory: {directory}/store}}
   {storage}
-http: {{addr: "127.0.0.1:{port}"}}
+http: {{addr: "127.0.0.1:{port}"{tls}}}
 {auth}
 """
 READ_ONLY = "maintenance: {readonly: {enabled: true}}"
@@ -98,15 +101,16 @@ def running(words: list[str], port: int) -> Iterator["subprocess.Popen[bytes]"]:
 
 @contextlib.contextmanager
 def debian_registry(
-    directory: Path, *, port: int = 0, storage: str = "", auth: str = ""
+    directory: Path, *, port: int = 0, storage: str = "", auth: str = "", tls: str = ""
 ) -> Iterator[tuple[Repository, "subprocess.Popen[bytes]"]]:
     """A registry of the test's own, whose images are in ``directory``."""
     port = port or free_port()
     directory.mkdir(exist_ok=True)
     config = directory / "config.yml"
     (directory / "htpasswd").write_text(f"{USER}:{HASHED}\n")
-    auth = auth.format(directory=directory)
-    config.write_text(CONFIG.format(directory=directory, port=port, storage=storage, auth=auth))
+    auth = auth.format(directory=directory) if "{directory}" in auth else auth
+    settings = {"port": port, "storage": storage, "auth": auth, "tls": tls}
+    config.write_text(CONFIG.format(directory=directory, **settings))
     words = [need("docker-registry"), "serve", str(config)]
     with running(words, port) as process:
         yield Repository(host=f"127.0.0.1:{port}", path="fromscratch/static-curl"), process
@@ -239,6 +243,128 @@ def test_skopeos_login_is_good_and_without_one_the_next_step_is_named(
         (tmp_path / "config.json").write_text(json.dumps(config))
         with pytest.raises(PublishError, match="does not accept the login of 'robin'"):
             push(layout, repository)
+
+
+@pytest.mark.parametrize("tool", ["podman", "skopeo"])
+@pytest.mark.parametrize("below", ["", "/fromscratch"])
+def test_podmans_login_is_good(
+    tmp_path: Path, layout: Layout, monkeypatch: pytest.MonkeyPatch, tool: str, below: str
+) -> None:
+    """Where it writes by itself, and in the file that the variable names; for the host, and for a part of it."""
+    for name in ("HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "DOCKER_CONFIG"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+        (tmp_path / name).mkdir()
+    words = ("login", "--tls-verify=false", "--username", USER, "--password", PASSWORD)
+    with debian_registry(tmp_path / "registry", auth=ASKS) as (repository, _):
+        # Not before: a registry takes every variable that begins with its name for a setting of its own.
+        monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "logins.json"))
+        output(tool, *words, f"{repository.host}{below}")
+        assert push(layout, repository).changed
+        (tmp_path / "logins.json").unlink()
+        monkeypatch.delenv("REGISTRY_AUTH_FILE")
+        with pytest.raises(PublishError, match="authentication required"):
+            push(layout, repository, ("again",))
+        output(tool, *words, f"{repository.host}{below}")
+        assert push(layout, repository, ("again",)).changed
+
+
+def test_a_registry_on_this_machine_with_a_certificate_of_its_own(
+    tmp_path: Path, layout: Layout, attachments: tuple[Attachment, ...]
+) -> None:
+    authority = CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.crt"))
+    made = authority.issue_cert("127.0.0.1")
+    made.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
+    tls = f', tls: {{certificate: "{tmp_path}/server.pem", key: "{tmp_path}/server.pem"}}'
+    with debian_registry(tmp_path / "registry", tls=tls) as (repository, _):
+        with pytest.raises(PublishError, match="TLS failed"):
+            push(layout, repository)
+        options = RegistryOptions(ca_file=str(tmp_path / "ca.crt"))
+        done = push(layout, repository, (), attachments, options=options)
+        reference = Reference(repository=repository, word=layout.tag)
+        assert pull(reference, tmp_path / "pulled", options=options)[1] == attachments
+        # Others find the same there, told in their own way.
+        words = ("inspect", "--raw", f"--cert-dir={tmp_path}", f"docker://{done.reference}")
+        index = layout.blob(layout.index.digest).read_text()
+        assert output("skopeo", *words) == index
+
+
+class TestTokens:
+    """A registry that believes another server's tokens alone, as all the large ones do."""
+
+    @pytest.fixture
+    def tokens(self) -> Iterator[TokenService]:
+        with token_service() as service:
+            yield service
+
+    @pytest.fixture
+    def guarded(self, tokens: TokenService, tmp_path: Path) -> Iterator[Repository]:
+        directory = tmp_path / "registry"
+        directory.mkdir()
+        with debian_registry(directory, auth=tokens.config(directory)) as (repository, _):
+            yield repository
+
+    def options(self, login: Login | None) -> RegistryOptions:
+        return RegistryOptions(policy=RetryPolicy(tries=2, backoff=0.1), login=lambda _: login)
+
+    @pytest.mark.parametrize(
+        "login", [Login(user=USER, secret=PASSWORD), Login(identity=IDENTITY)], ids=["user", "refresh"]
+    )  # fmt: skip
+    def test_whoever_may_push_needs_one_token(
+        self,
+        guarded: Repository,
+        tokens: TokenService,
+        layout: Layout,
+        attachments: tuple[Attachment, ...],
+        login: Login,
+    ) -> None:
+        done = push(layout, guarded, (), attachments, options=self.options(login))
+        assert done.changed
+        method = "POST" if login.identity else "GET"
+        assert tokens.asked == [(method, f"repository:{guarded.path}:pull,push")]
+
+    def test_everybody_may_pull_and_nobody_else_push(
+        self, guarded: Repository, tokens: TokenService, layout: Layout, tmp_path: Path
+    ) -> None:
+        robin = self.options(Login(user=USER, secret=PASSWORD))
+        push(layout, guarded, options=robin)
+        tokens.asked.clear()
+        anybody = self.options(None)
+        reference = Reference(repository=guarded, word=layout.tag)
+        pulled, _ = pull(reference, tmp_path / "pulled", options=anybody)
+        assert pulled.index == layout.index
+        assert tokens.asked == [("GET", f"repository:{guarded.path}:pull")]
+        with pytest.raises(PublishError, match="authentication required"):
+            push(layout, guarded, ("other",), options=anybody)
+        assert list_tags(guarded, options=anybody) == (layout.tag,)
+
+    def test_a_wrong_password_is_said_as_it_is(self, guarded: Repository, layout: Layout) -> None:
+        with pytest.raises(PublishError, match="does not accept the login of 'robin'"):
+            push(layout, guarded, options=self.options(Login(user=USER, secret="wrong")))
+
+    def test_tokens_that_end_on_the_way_are_renewed(
+        self,
+        guarded: Repository,
+        tokens: TokenService,
+        layout: Layout,
+        attachments: tuple[Attachment, ...],
+    ) -> None:
+        tokens.seconds = (
+            -59
+        )  # a registry lets a minute pass, so that clocks may differ: one second is left
+        robin = self.options(Login(user=USER, secret=PASSWORD))
+        progress = Slow()
+        push(layout, guarded, (), attachments, options=robin, progress=progress)
+        assert len(tokens.asked) > 1
+
+
+class Slow(Recorder):
+    """Somebody who is slower than a token is good for."""
+
+    def started(self, label: str, size: int, origin: str = "") -> None:
+        super().started(label, size, origin)
+        if len(self.labels) < 3:
+            time.sleep(2.1)
 
 
 def test_a_read_only_registry_is_said_as_it_is(tmp_path: Path, layout: Layout) -> None:

@@ -163,7 +163,7 @@ def release(
         files,
         reader=inputs.reader,
         archive=inputs.archive,
-        builder=inputs.builder(),
+        builder=inputs.builder,
         key=key,
     )
     return done.written

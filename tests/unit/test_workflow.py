@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from tests.yaml_file import read_yaml
 DIRECTORY = ROOT / ".github" / "workflows"
 WORKFLOWS = sorted(DIRECTORY.glob("*.yml"))
 ACTION = ROOT / "action.yml"
+GITLAB = ROOT / "docs" / "examples" / "gitlab" / "gitlab-ci.yml"
 EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}")
-PACKED = ["ac", "cas", "origin", "smoke", "took", "verdict"]
+PACKED = ["ac", "cas", "origin", "rebuilt", "smoke", "took", "verdict"]
 """What of a cache is worth handing on."""
 
 WRITES = {"contents", "packages", "id-token", "attestations", "artifact-metadata"}
@@ -75,8 +77,9 @@ def test_what_is_run_before_a_release_is_what_runs_anywhere() -> None:
     order = ["build", "smoke", "verify", "image", "publish"]
     assert [first.index(name) for name in order] == sorted(map(first.index, order))
     said = [" ".join(words) for words in commands(DIRECTORY / "publish.yml")]
-    assert "publish --to $RUNNER_TEMP/release" in said
+    assert "publish --to $RUNNER_TEMP/release --flat ${again[@]}" in said
     assert "verify --release $RUNNER_TEMP/release" in said
+    assert "publish --to oci://$REGISTRY --latest --rebuild" in said
     assert {"check", "build", "test"} <= {words[0] for words in commands(DIRECTORY / "test.yml")}
 
 
@@ -224,10 +227,112 @@ def test_checkouts_leave_no_token_and_jobs_end(path: Path) -> None:
                 assert step["with"]["persist-credentials"] is False
 
 
-def test_the_history_is_there_where_images_are_made() -> None:
-    """Their revision label is the last commit that could have changed them."""
-    for job in (jobs(DIRECTORY / "publish.yml")["publish"], jobs(DIRECTORY / "test.yml")["test"]):
-        assert job["steps"][0]["with"]["fetch-depth"] == 0
+def test_no_more_than_the_commit_is_needed() -> None:
+    """What is made follows from the tree: a shallow clone gives the same."""
+    for path in WORKFLOWS:
+        for job in jobs(path).values():
+            assert "fetch-depth" not in job["steps"][0]["with"]
+
+
+def test_a_release_restores_no_cache_and_is_built_twice() -> None:
+    path = DIRECTORY / "publish.yml"
+    for step in steps(path):
+        assert not step.get("uses", "").startswith("actions/cache"), step
+        assert not {"cache", "lookup-only"} & set(step.get("with", {})), step
+    build = next(s["run"] for s in steps(path) if "--rebuild-and-compare" in s.get("run", ""))
+    assert '[ "$GITHUB_REF_TYPE" != tag ] || again=(--rebuild --rebuild-and-compare)' in build
+
+
+def test_what_is_published_is_never_overwritten_and_is_checked_as_it_is_downloaded() -> None:
+    scripts = [step.get("run", "") for step in jobs(DIRECTORY / "publish.yml")["publish"]["steps"]]
+    (script,) = [text for text in scripts if "gh release upload" in text]
+    order = [
+        "--json isDraft",
+        "exit 1",
+        "--clobber",
+        "release download",
+        "inv verify",
+        "draft=false",
+    ]
+    assert [script.index(words) for words in order] == sorted(map(script.index, order))
+    assert not any("tar --create" in text and "release" in text.split() for text in scripts)
+
+
+LINTERS = [
+    ["zizmor", "--offline", "--quiet", "--no-progress", ".github", "action.yml"],
+    ["check-jsonschema", "--builtin-schema", "vendor.github-workflows", *map(str, WORKFLOWS)],
+    ["check-jsonschema", "--builtin-schema", "vendor.github-actions", str(ACTION)],
+    ["check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", str(GITLAB)],
+]
+
+
+@pytest.mark.parametrize("words", LINTERS, ids=lambda words: " ".join(words[:3]))
+def test_linters_have_nothing_to_say(words: list[str]) -> None:
+    program = Path(sys.executable).with_name(words[0])
+    done = subprocess.run(
+        [program, *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_linter_finds_a_release_that_restores_a_cache(tmp_path: Path) -> None:
+    text = (DIRECTORY / "publish.yml").read_text("utf-8")
+    cache = f"      - uses: actions/cache@{'2' * 40} # v5.0.5\n        with: {{path: x, key: y}}\n"
+    place = "      - name: Build, verify, pack"
+    assert place in text
+    (tmp_path / "publish.yml").write_text(text.replace(place, cache + place), "utf-8")
+    words = [str(Path(sys.executable).with_name("zizmor")), "--offline", "--quiet", "--no-progress"]
+    words.append(str(tmp_path / "publish.yml"))
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "cache-poisoning" in done.stdout
+
+
+class TestGitLab:
+    """The recipe for GitLab's own CI: there is none here to run it, so it is held against the other."""
+
+    def test_every_command_exists_with_these_flags(self) -> None:
+        contexts = contexts_of(namespace)
+        found = re.findall(r"\./inv [^|&;)\n`]*", gitlab_script())
+        calls = [shlex.split(call.partition(" <")[0])[1:] for call in found]
+        assert {words[0] for words in calls} == {"list", "build", "publish", "verify"}
+        for task, *words in calls:
+            used = {word.partition("=")[0] for word in words if word.startswith("--")}
+            assert used <= set(contexts[task].flag_names()), f"inv {task}: {used}"
+
+    def test_it_builds_for_the_same_targets_and_hands_on_the_same(self) -> None:
+        (matrix,) = read_yaml(GITLAB)["build"]["parallel"]["matrix"]
+        assert matrix["TARGET"] == [target.value for target in Target]
+        packed = gitlab_script().split("tar --create")[1].splitlines()[0]
+        assert shlex.split(packed)[4:] == PACKED
+
+    def test_its_scripts_are_posix_sh(self, tmp_path: Path) -> None:
+        if shutil.which("shellcheck") is None:
+            pytest.skip("shellcheck is not installed: apt-get install -y shellcheck")
+        (tmp_path / "script").write_text(f"#!/bin/sh\n{gitlab_script()}")
+        words = ["shellcheck", "-s", "sh", "-e", "SC2103,SC2153,SC2164", str(tmp_path / "script")]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+    def test_keys_come_by_standard_input_or_as_a_copy(self) -> None:
+        for line in gitlab_script().splitlines():
+            assert "MINISIGN_KEY" not in line or '--key - <"$MINISIGN_KEY"' in line, line
+        assert 'install -m 600 "$BUILDER_KEY"' in gitlab_script()
+
+    def test_nothing_leaves_but_for_a_tag(self) -> None:
+        script = read_yaml(GITLAB)["publish"]["script"]
+        ends = next(n for n, text in enumerate(script) if "exit\nfi" in text)
+        leaving = [
+            n for n, text in enumerate(script) if "--upload-file" in text or "oci://" in text
+        ]
+        assert leaving
+        assert all(n > ends for n in leaving)
+
+
+def gitlab_script() -> str:
+    recipe = read_yaml(GITLAB)
+    jobs = [recipe["default"]["before_script"], recipe["build"]["script"]]
+    return "\n".join(line for job in [*jobs, recipe["publish"]["script"]] for line in job)
 
 
 def test_the_action_hands_its_inputs_to_the_script_and_the_outputs_back() -> None:

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-STARTED = re.compile(r"^test (\d+)\.\.\.\[", re.MULTILINE)
+STARTED = re.compile(r"^test (\d+)(?:\.\.\.| )\[", re.MULTILINE)
+"""Before 8.22.0 with dots."""
 BLOCK_END = re.compile(r"^(?:test \d+|TEST[A-Z]+:)", re.MULTILINE)
 CONSIDERED = re.compile(r"^TESTDONE: (\d+) tests were considered", re.MULTILINE)
 PASSED = re.compile(r"^TESTDONE: (\d+) tests out of (\d+) reported OK", re.MULTILINE)

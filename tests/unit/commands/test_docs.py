@@ -362,9 +362,8 @@ class TestRecipePage:
         place = re.sub(r"variants\.[^:]+", "variants.NAME", place).replace(": ", ".")
         if not place:
             return "Top of the file"
-        return (
-            f"`[[{place}]]`" if place in {"releases", "smoke", "bill.carries"} else f"`[{place}]`"
-        )
+        lists = {"releases", "smoke", "bill.carries", "bill.unaffected"}
+        return f"`[[{place}]]`" if place in lists else f"`[{place}]`"
 
     def documented(self) -> dict[str, set[str]]:
         text = self.PAGE.read_text("utf-8").partition("## Every key")[2]

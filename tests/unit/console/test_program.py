@@ -26,6 +26,7 @@ from core.errors import (
     UsageError,
     VerdictError,
 )
+from recipes.load import load_recipes
 
 ROOT = Path(tasks.__file__).parent
 ERRORS: Mapping[type[FromscratchError], int] = {
@@ -38,6 +39,7 @@ ERRORS: Mapping[type[FromscratchError], int] = {
     PublishError: 7,
 }
 CONTEXTS = contexts_of(tasks.namespace)
+NEWEST, OLDER = (release.version for release in load_recipes()["curl"].releases)
 CORE = ParserContext(args=Inv().core_args())
 OFFERED = {to_flag(name) for argument in CORE.args.values() for name in argument.names}
 REFUSED = sorted(
@@ -412,7 +414,7 @@ def test_tracebacks_are_a_setting_like_any_other(
         (["build", "--target", "linux/amd46"], 2, "Perhaps you meant 'linux/amd64'"),
         (["build", "--jobs", "many"], 2, "'jobs' must be a whole number from 1, not 'many'"),
         (["build", "curl@1.0"], 2, "curl 1.0 is not pinned"),
-        (["build", "curl:http@8.21.0", "curl:mini@8.14.1"], 2, "in two versions at once"),
+        (["build", f"curl:http@{NEWEST}", f"curl:mini@{OLDER}"], 2, "in two versions at once"),
         (["verify"], 2, "Nothing to verify"),
         (["cache", "nonsense"], 2, "'cache nonsense' is no command"),
         (["cache", "prune", "--older", "ever"], 2, "--older takes a number of days"),

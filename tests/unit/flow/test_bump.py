@@ -1,16 +1,19 @@
 """Moving pins: what is taken, what is left alone and why, and what stops everything."""
 
 import hashlib
+import json
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import requests
 
-from builders.sources.apt import Apt, DebianRelease
+from audit.databases import Database, from_file, over_network
+from builders.sources.apt import OTHER_SUITES, SUITE, Apt, DebianRelease
 from builders.sources.candidate import release_date
 from builders.sources.client import MirrorError
 from builders.sources.http_get import ARCHIVE_MAX
@@ -27,13 +30,19 @@ from tests.upstream import DAY, Upstream, archive_of
 
 @dataclass(frozen=True, kw_only=True)
 class FakeApt(Apt):
-    """What Debian's index says; None: it cannot be had."""
+    """What unstable's index says, None: it cannot be had; and what those of other suites say."""
 
     packaged: dict[str, DebianRelease] | None = None
+    others: dict[str, dict[str, DebianRelease]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
-    def releases(self, package: str) -> dict[str, DebianRelease]:
-        self.asked.append(package)
+    def releases(self, package: str, suite: str = SUITE) -> dict[str, DebianRelease]:
+        self.asked.append(suite)
+        if suite in self.others:
+            return self.others[suite]
+        if suite != SUITE:
+            msg = f"there is no {suite} here"
+            raise MirrorError(msg)
         if self.packaged is None:
             msg = "no apt here"
             raise MirrorError(msg)
@@ -57,7 +66,10 @@ def bump(
     *names: str,
     check: bool = False,
     debian: bool = False,
+    others: dict[str, dict[str, DebianRelease]] | None = None,
+    asked: list[str] | None = None,
     max_bytes: int = ARCHIVE_MAX,
+    databases: tuple[Database, ...] = (),
     **settings: str,
 ) -> list[PinChange]:
     directory = upstream.directory
@@ -72,12 +84,16 @@ def bump(
         recipes_directory=upstream.recipes,
     )
     fake = FakeApt(
-        directory=directory / "apt", bases=tuple, packaged=upstream.packaged if debian else None
+        directory=directory / "apt",
+        bases=tuple,
+        packaged=upstream.packaged if debian else None,
+        others=others or {},
+        asked=[] if asked is None else asked,
     )
     options = ClientOptions(session=loopback, policy=RetryPolicy(tries=1))
-    return Bump(context=context, apt=fake, options=options, max_bytes=max_bytes).run(
-        names, check=check
-    )
+    return Bump(
+        context=context, apt=fake, options=options, max_bytes=max_bytes, databases=databases
+    ).run(names, check=check)
 
 
 def one(rows: Sequence[PinChange]) -> PinChange:
@@ -461,5 +477,184 @@ def test_rows_tell_a_program_the_same(upstream: Upstream) -> None:
         "to": "1.1",
         "dropped": [],
         "notes": ["could not look at Debian's index: no apt here"],
+        "passed_over": [],
+        "fixes": [],
     }
     assert "tool    moved     1.0     1.1  could" in bump_table([row], check=False)
+
+
+# --- what can be had of what there is ---
+
+
+def move(upstream: Upstream, name: str) -> DebianRelease:
+    """Take a release out of unstable's index, as when another suite alone has it."""
+    return upstream.packaged.pop(name)
+
+
+@pytest.mark.parametrize("suite", OTHER_SUITES)
+def test_another_suite_has_what_unstables_pool_lacks(upstream: Upstream, suite: str) -> None:
+    upstream.package("1.1")
+    upstream.package("1.2")
+    elsewhere = {"1.2": move(upstream, "1.2"), "0.9": upstream.packaged["1.1"]}
+    upstream.package("1.3", pool=False)
+    without_upstream(upstream)
+    row = one(bump(upstream, debian=True, others={suite: elsewhere}))
+    assert (row.state, row.new) == (PinState.MOVED, "1.2")
+    assert any(note.startswith("not 1.3: ") for note in row.notes)
+    assert releases(upstream)[0]["debian"] == "pool/main/t/tool/tool_1.2.orig.tar.gz"
+
+
+def test_the_pool_shows_what_no_index_names(upstream: Upstream) -> None:
+    data = upstream.package("1.2")
+    move(upstream, "1.2")
+    upstream.package("1.3", pool=False)
+    without_upstream(upstream)
+    row = one(bump(upstream, debian=True))
+    assert (row.state, row.new) == (PinState.MOVED, "1.2")
+    assert "the archive is from Debian's pool, by no index" in row.notes
+    assert releases(upstream)[0]["sha256"] == hashlib.sha256(data).hexdigest()
+
+
+def test_other_places_are_asked_only_when_the_newest_cannot_be_had(upstream: Upstream) -> None:
+    upstream.package("1.2")
+    asked: list[str] = []
+    assert one(bump(upstream, debian=True, asked=asked)).new == "1.2"
+    assert asked == [SUITE]
+
+
+def test_without_any_index_the_pool_is_still_there(upstream: Upstream) -> None:
+    upstream.package("1.2")
+    without_upstream(upstream)
+    assert one(bump(upstream)).new == "1.2"
+
+
+def test_what_no_index_names_must_be_signed(upstream: Upstream) -> None:
+    upstream.package("1.2", signed=False)
+    move(upstream, "1.2")
+    upstream.package("1.3", pool=False)
+    without_upstream(upstream)
+    row = one(bump(upstream, debian=True))
+    assert row.state is PinState.LEFT
+    assert any(note.startswith("not 1.2: its signature could not be had") for note in row.notes)
+    unsigned(upstream)
+    row = one(bump(upstream, debian=True))
+    assert row.state is PinState.LEFT
+    assert any("no index names it, and nobody signs it" in note for note in row.notes)
+
+
+def test_a_bad_signature_in_the_pool_stops_everything(upstream: Upstream) -> None:
+    upstream.package("1.2")
+    move(upstream, "1.2")
+    path = upstream.pool / "pool/main/t/tool/tool_1.2.orig.tar.gz"
+    path.write_bytes(archive_of("1.2", files=7))
+    upstream.package("1.3", pool=False)
+    without_upstream(upstream)
+    assert "it is not of this file" in stopped(upstream, debian=True)
+
+
+@pytest.mark.parametrize("where", ["upstream", "index", "pool"])
+def test_a_version_can_be_wished_for(upstream: Upstream, where: str) -> None:
+    for version in ("1.1", "1.2"):
+        (upstream.release if where == "upstream" else upstream.package)(version)
+    if where == "pool":
+        move(upstream, "1.1")
+    if where != "upstream":
+        without_upstream(upstream)
+    row = one(bump(upstream, "tool@1.1", debian=True))
+    assert (row.state, row.new) == (PinState.MOVED, "1.1")
+
+
+def test_a_wish_need_not_be_listed(upstream: Upstream) -> None:
+    upstream.release("1.1")
+    del upstream.files["/"]
+    assert one(bump(upstream, "tool@1.1")).new == "1.1"
+
+
+def test_no_other_version_is_taken_for_the_one_wished_for(upstream: Upstream) -> None:
+    upstream.release("1.2")
+    row = one(bump(upstream, "tool@1.1", debian=True))
+    assert row.state is PinState.LEFT
+    assert any(note.startswith("not 1.1: ") for note in row.notes)
+    assert unchanged(upstream)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["tool@"], "is no version"),
+        (["tool@1.1rc1"], "is no version"),
+        (["tool@../1"], "is no version"),
+        (["tool@1.0"], "1.0 is not newer"),
+        (["tool@0.9"], "0.9 is not newer"),
+        (["tool@2.0"], "not of the series 1"),
+        (["tool@1.1", "tool@1.2"], "named twice"),
+        (["tool@1.1", "tool"], "named twice"),
+        (["tol@1.1"], "There is no recipe 'tol'"),
+    ],
+)
+def test_wishes_that_cannot_be(upstream: Upstream, words: list[str], complaint: str) -> None:
+    upstream.edit('/" }\n\n[[rel', '/", series = "1" }\n\n[[rel')
+    with pytest.raises(UsageError, match=complaint):
+        bump(upstream, *words)
+
+
+# --- security releases that cannot be had ---
+
+
+def known(upstream: Upstream, **fixed: str) -> tuple[Database, ...]:
+    """A database in which each number was fixed in a version."""
+    events = {
+        number: [{"introduced": "0"}, {"fixed": version}] for number, version in fixed.items()
+    }
+    records = [
+        {
+            "id": number.replace("_", "-"),
+            "affected": [
+                {"package": {"name": "tool"}, "ranges": [{"type": "SEMVER", "events": it}]}
+            ],
+            "database_specific": {"package": "tool", "severity": "High"},
+        }
+        for number, it in events.items()
+    ]
+    path = upstream.directory / "known.json"
+    path.write_text(json.dumps(records), "utf-8")
+    return (from_file(path),)
+
+
+def test_a_security_release_that_cannot_be_had_is_said(upstream: Upstream) -> None:
+    upstream.package("1.1")
+    upstream.package("1.2", pool=False)
+    without_upstream(upstream)
+    everything = known(upstream, CVE_2026_1="1.1", CVE_2026_2="1.2", CVE_2026_3="1.3")
+    row = one(bump(upstream, debian=True, databases=everything))
+    assert (row.new, row.passed, row.fixes) == ("1.1", ("1.2",), ("CVE-2026-2",))
+    assert "1.2 is a security release: it fixes CVE-2026-2" in row.notes
+    assert row.as_dict()["passed_over"] == ["1.2"]
+    assert row.as_dict()["fixes"] == ["CVE-2026-2"]
+
+
+def test_a_release_that_fixes_nothing_known_is_told_apart(upstream: Upstream) -> None:
+    upstream.package("1.2", pool=False)
+    without_upstream(upstream)
+    row = one(bump(upstream, debian=True, databases=known(upstream, CVE_2026_1="1.3")))
+    assert row.state is PinState.LEFT
+    assert "1.2 fixes nothing that is known of 1.0" in row.notes
+
+
+def test_a_database_that_cannot_be_asked_is_no_good_news(upstream: Upstream) -> None:
+    upstream.package("1.2", pool=False)
+    without_upstream(upstream)
+    options = ClientOptions(session=loopback, policy=RetryPolicy(tries=1))
+    nowhere = "http://127.0.0.1:1"
+    databases = over_network(options, osv_api=nowhere, tracker=nowhere, curl=nowhere)
+    row = one(bump(upstream, debian=True, databases=databases))
+    assert "whether 1.2 is a security release could not be asked" in row.notes
+
+
+def test_nobody_is_asked_when_nothing_was_passed_over(upstream: Upstream) -> None:
+    def never(_: object) -> NoReturn:
+        raise AssertionError
+
+    upstream.release("1.1")
+    asked = (Database(name="x", knows=never, ask=never),)
+    assert one(bump(upstream, databases=asked)).fixes == ()

@@ -9,6 +9,7 @@ from commands.image import ImageMaker, ImageSelection, describe_images
 from core.errors import UsageError
 from core.target import Target
 from publish.check.archive import layer_files
+from publish.oci.compression import Compression
 from publish.oci.layout import Layout
 from publish.release.image import PublishedImage
 from tests.fixtures.make_elf import DIRECTORY
@@ -50,7 +51,7 @@ def make(harness: Harness, *words: str, **options: object) -> dict[str, Publishe
 def files(made: PublishedImage) -> dict[str, bytes]:
     (manifest,) = made.layout.manifests()
     (layer,) = made.layout.entries(manifest, "layers")
-    data = made.layout.blob(layer.digest).read_bytes()
+    data = Compression.of(layer.media_type).unpack(made.layout.blob(layer.digest).read_bytes())
     return {file.path: file.data for file in layer_files(data)}
 
 
@@ -123,9 +124,20 @@ def test_labels_say_what_it_is_and_where_it_is_from(shop: Harness) -> None:
     assert labels[f"{prefix}title"] == "greeter"
     assert labels[f"{prefix}version"] == "2.0"
     assert labels[f"{prefix}source"] == "https://example.invalid/repo"
-    assert labels[f"{prefix}revision"] == "f00"
+    assert (
+        f"{prefix}revision" not in labels
+    )  # it would follow from the clone, not from the contents
     assert labels[f"{prefix}created"] == "2026-01-02T00:00:00Z"
     assert labels[f"{prefix}licenses"]
+
+
+def test_the_digest_follows_from_the_contents_alone(shop: Harness) -> None:
+    """Not from the commit, nor from what somebody calls it: a shallow clone and a tarball know less of either."""
+    digests = set()
+    for revision in ("", "f00", "e" * 40):
+        made, _ = ImageMaker(context=shop.context(revision=revision)).make(ImageSelection())
+        digests.add(tuple(image.layout.index.digest for image in made))
+    assert len(digests) == 1
 
 
 def test_a_layout_is_whole_and_the_table_names_its_digest(shop: Harness, tmp_path: Path) -> None:

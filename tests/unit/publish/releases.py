@@ -24,6 +24,7 @@ from publish.release.write import WrittenRelease, write_release
 from publish.trust.components import Component, Role, Wheel, component_of
 from publish.trust.provenance import BuildPlatform
 from publish.trust.published import PublishedFile, published_file
+from publish.trust.revision import Revision
 from recipes.images import ImageFile, ImageRecipe
 from recipes.model import Recipe
 from tests.fakes import HELLO, World
@@ -180,7 +181,8 @@ class Bench:
 
     @property
     def builder(self) -> BuildPlatform:
-        return BuildPlatform(toolchain="d" * 64, wheels=WHEELS, revision="e" * 40)
+        revision = Revision(commit="e" * 40, tree="f" * 64)
+        return BuildPlatform(toolchain="d" * 64, wheels=WHEELS, revision=revision)
 
     def data(self) -> PublishedFile:
         """A file that is no program."""

@@ -36,8 +36,10 @@ NAMES = (
     "SHA256SUMS.minisig",
     PLAIN,
     f"{PLAIN}.cdx.json",
+    f"{PLAIN}.spdx.json",
     PACKED,
     f"{PACKED}.cdx.json",
+    f"{PACKED}.spdx.json",
     "minisign.pub",
     "provenance.intoto.jsonl",
     "sources/data-1.0.tar.gz",
@@ -90,7 +92,7 @@ class TestGood:
         assert done, done.text()
         assert done.files == NAMES
         assert (done.signer, done.pinned, done.notes) == (public(signed).name, True, ())
-        assert done.text().endswith("release: ok, 16 files")
+        assert done.text().endswith("release: ok, 18 files")
         assert done.as_dict()["ok"] is True
 
     def test_signed_by_the_key_beside_it(self, signed: Bench) -> None:
@@ -245,6 +247,16 @@ class TestTheFilesThemselves:
         done = check_release(signed.release, public_key=public(signed))
         assert {finding.path for finding in done.findings} == {PACKED}
         assert "packed-contents" in whats(done)
+
+    @pytest.mark.parametrize(
+        "lie", [{"product": "hello:plain"}, {"version": "2.1"}, {"version": "2.0-r1/x"}]
+    )
+    def test_a_file_that_is_another_product_or_version(
+        self, unsigned: Bench, lie: dict[str, str]
+    ) -> None:
+        said = whats(resay(unsigned, PLAIN, **lie))
+        assert f"{PLAIN}: is hello-" in said
+        assert "by its provenance, but not by its name" in said
 
     def test_a_file_that_is_for_another_machine(self, unsigned: Bench) -> None:
         said = whats(resay(unsigned, PLAIN, target="linux/arm64"))
@@ -511,6 +523,7 @@ class TestImages:
         assert (done.signer, done.pinned, done.notes) == (public(made).name, True, ())
         assert [attachment.filename for attachment in attached] == [
             "static-hello-2.0-linux-amd64.cdx.json",
+            "static-hello-2.0-linux-amd64.spdx.json",
             "static-hello-2.0.intoto.jsonl",
             "static-hello-2.0.minisig",
         ]
@@ -525,7 +538,7 @@ class TestImages:
         asked = check_image(contents.layout, attached, public_key=public(made))
         assert "signature: is missing" in whats(asked)
 
-    @pytest.mark.parametrize("which", [0, 1, 2])
+    @pytest.mark.parametrize("which", [0, 1, 2, 3])
     def test_any_of_it_missing_or_spoilt(self, made: Bench, which: int) -> None:
         contents = made.contents()
         attached = list(attachments(contents, builder=made.builder, key=made.key))

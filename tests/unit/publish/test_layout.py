@@ -1,5 +1,7 @@
 """Image layouts: the same contents give the same bytes, and what is damaged is not taken for whole."""
 
+import dataclasses
+import gzip
 import hashlib
 import io
 import json
@@ -13,6 +15,7 @@ import pytest
 from core.errors import PublishError
 from core.target import Target
 from publish.oci.archive import archive_name, write_archive
+from publish.oci.compression import Compression
 from publish.oci.image import Image, write_layout
 from publish.oci.layer import LayerFile, layer_tar
 from publish.oci.layout import FULL_NAME, REF_NAME, Descriptor, Layout
@@ -74,8 +77,15 @@ def bytes_below(directory: Path) -> dict[str, bytes]:
 
 def members(made: Layout, manifest: Descriptor) -> list[tarfile.TarInfo]:
     (layer,) = made.entries(manifest, "layers")
-    with tarfile.open(made.blob(layer.digest)) as tar:
+    with tarfile.open(made.blob(layer.digest), "r:gz") as tar:
         return tar.getmembers()
+
+
+def member_json(path: Path, name: str) -> Any:
+    with tarfile.open(path) as tar:
+        file = tar.extractfile(name)
+        assert file
+        return json.loads(file.read())
 
 
 def test_the_same_files_give_the_same_bytes_elsewhere_and_later(tmp_path: Path) -> None:
@@ -105,7 +115,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     (entry,) = json.loads((made.directory / "index.json").read_bytes())["manifests"]
     assert entry["annotations"] == {
         REF_NAME: "8.21.0-http",
-        FULL_NAME: "static-curl:8.21.0-http",
+        FULL_NAME: "docker.io/library/static-curl:8.21.0-http",
     }
 
 
@@ -126,8 +136,44 @@ def test_the_config_says_how_it_is_run_and_for_what(tmp_path: Path) -> None:
     assert said["config"]["Entrypoint"] == ["/curl"]
     assert said["config"]["User"] == "65532:65532"
     assert said["created"] == "2026-06-24T00:00:00Z"
-    # The layer is not compressed, so that its digest and its diff id are one.
-    assert said["rootfs"]["diff_ids"] == [layer.digest]
+    # Engines compare it with what the layer unpacks to.
+    tar = gzip.decompress(made.blob(layer.digest).read_bytes())
+    assert said["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(tar).hexdigest()}"]
+
+
+def test_an_index_says_what_is_true_of_every_platform(tmp_path: Path) -> None:
+    title = {"org.opencontainers.image.title": "static-curl"}
+    images = [
+        dataclasses.replace(image, labels={**title, "licenses": image.target.value})
+        for image in curl(tmp_path)
+    ]
+    made = write(tmp_path / "oci", tuple(images))
+    assert made.json(made.index)["annotations"] == title
+    assert [made.json(it)["annotations"] for it in made.manifests()] == [it.labels for it in images]
+
+
+@pytest.mark.parametrize("how", Compression)
+def test_a_layer_is_written_as_asked(tmp_path: Path, how: Compression) -> None:
+    images = [dataclasses.replace(image, compression=how) for image in curl(tmp_path)]
+    made = write(tmp_path / "oci", tuple(images))
+    for manifest in made.manifests():
+        (config,), (layer,) = made.entries(manifest, "config"), made.entries(manifest, "layers")
+        assert layer.media_type == how.media_type
+        tar = how.unpack(made.blob(layer.digest).read_bytes())
+        diff_ids = [f"sha256:{hashlib.sha256(tar).hexdigest()}"]
+        assert made.json(config)["rootfs"]["diff_ids"] == diff_ids
+        with tarfile.open(fileobj=io.BytesIO(tar), mode="r:") as opened:
+            assert opened.getnames() == ["curl"]
+    assert Layout.read(made.directory) == made
+
+
+def test_what_a_client_downloads_is_counted(tmp_path: Path) -> None:
+    made = layout(tmp_path)
+    for manifest in made.manifests():
+        assert manifest.platform
+        parts = [manifest, *made.entries(manifest, "config", "layers")]
+        sizes = [made.blob(part.digest).stat().st_size for part in parts]
+        assert made.pulled[manifest.platform.value] == sum(sizes)
 
 
 def test_directories_links_and_modes_of_a_composed_image(tmp_path: Path) -> None:
@@ -234,7 +280,12 @@ def test_an_archive_is_a_layout_and_what_docker_save_writes(tmp_path: Path) -> N
         names = tar.getnames()
         saved = json.loads(tar.extractfile("manifest.json").read())  # type: ignore[union-attr]
     assert names == sorted(names)
-    assert saved[0]["RepoTags"] == ["static-curl:8.21.0-http"]
+    assert saved[0]["RepoTags"] == ["docker.io/library/static-curl:8.21.0-http"]
+    (entry,) = member_json(path, "index.json")["manifests"]
+    assert entry["annotations"] == {
+        REF_NAME: "8.21.0-http",
+        FULL_NAME: "docker.io/library/static-curl:8.21.0-http",
+    }
     assert {saved[0]["Config"], *saved[0]["Layers"]} < set(names)
     stamp = path.stat().st_mtime_ns
     write_archive(path, made, manifest)

@@ -46,6 +46,9 @@ def docker_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "docker"
     directory.mkdir()
     monkeypatch.setenv("DOCKER_CONFIG", str(directory))
+    for name in ("HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.delenv("REGISTRY_AUTH_FILE", raising=False)
     return directory
 
 
@@ -273,3 +276,101 @@ def test_the_hubs_login_is_found_under_its_old_name(docker_directory: Path) -> N
     (docker_directory / "config.json").write_text(json.dumps(config))
     assert find_login("docker.io") == Login(user="robin", secret="s")
     assert Repository.parse("oci://docker.io/robin").server == "registry-1.docker.io"
+
+
+# --- what podman login has left
+
+
+FILES = {
+    "REGISTRY_AUTH_FILE": "named/logins.json",
+    "podman's own": "XDG_RUNTIME_DIR/containers/auth.json",
+    "where it looks besides": "XDG_CONFIG_HOME/containers/auth.json",
+}
+
+
+def left_by_podman(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str, content: object
+) -> Path:
+    path = tmp_path / FILES[which]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    if which == "REGISTRY_AUTH_FILE":
+        monkeypatch.setenv("REGISTRY_AUTH_FILE", str(path))
+    return path
+
+
+@pytest.mark.parametrize("which", FILES)
+def test_the_login_of_podman_is_found(
+    docker_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    logins = {"ghcr.io": entry("robin", "a:b"), "cr.invalid": {"identitytoken": "refresh"}}
+    left_by_podman(tmp_path, monkeypatch, which, {"auths": logins})
+    assert find_login("ghcr.io/tools/static-curl") == Login(user="robin", secret="a:b")
+    assert find_login("cr.invalid") == Login(identity="refresh")
+    assert find_login("ghcr.io.invalid/tools") is None
+    assert find_login("docker.io/robin") is None
+
+
+def test_the_login_for_the_longest_part_of_a_name_counts(
+    docker_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("ghcr.io", "ghcr.io/tools", "ghcr.io/tools/static-curl")
+    logins = {name: entry(name, "x") for name in names}
+    left_by_podman(tmp_path, monkeypatch, "podman's own", {"auths": logins})
+    for asked, user in [
+        ("ghcr.io", "ghcr.io"),
+        ("ghcr.io/tool", "ghcr.io"),
+        ("ghcr.io/tools", "ghcr.io/tools"),
+        ("ghcr.io/tools/static-curl-2", "ghcr.io/tools"),
+        ("ghcr.io/tools/static-curl", "ghcr.io/tools/static-curl"),
+        ("ghcr.io/tools/static-curl/more", "ghcr.io/tools/static-curl"),
+    ]:
+        assert find_login(asked) == Login(user=user, secret="x")
+
+
+def test_which_file_comes_first(
+    docker_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = []
+    for which in reversed(FILES):
+        left_by_podman(tmp_path, monkeypatch, which, {"auths": {"ghcr.io": entry(which, "x")}})
+        users.append(find_login("ghcr.io"))
+    assert [login.user for login in users if login] == [*reversed(FILES)]
+    monkeypatch.delenv("REGISTRY_AUTH_FILE")
+    docker = {"auths": {"ghcr.io": entry("docker", "x")}}
+    (docker_directory / "config.json").write_text(json.dumps(docker))
+    assert find_login("ghcr.io") == Login(user="docker", secret="x")
+
+
+def test_a_credential_helper_of_podman_is_asked(
+    docker_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helper = docker_directory / "docker-credential-test"
+    helper.write_text('#!/bin/sh\nread host\necho \'{"Username":"robin","Secret":"s"}\'\n')
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{docker_directory}:/usr/bin:/bin")
+    helpers = {"credHelpers": {"ghcr.io": "test"}}
+    left_by_podman(tmp_path, monkeypatch, "podman's own", helpers)
+    assert find_login("ghcr.io/tools") == Login(user="robin", secret="s")
+
+
+@pytest.mark.parametrize("which", FILES)
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"auths": [1]}', '{"auths": {"ghcr.io": 3}}', '{"auths": {"ghcr.io": {"auth": "!"}}}']
+)  # fmt: skip
+def test_a_damaged_file_of_podmans_is_named(
+    docker_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str, text: str
+) -> None:
+    path = left_by_podman(tmp_path, monkeypatch, which, text)
+    with pytest.raises(PublishError, match=path.name) as caught:
+        find_login("ghcr.io/tools")
+    assert caught.value.next == "podman login ghcr.io"
+
+
+def test_a_file_that_was_named_must_be_there(
+    docker_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "gone.json"))
+    with pytest.raises(PublishError, match=r"gone\.json") as caught:
+        find_login("ghcr.io")
+    assert caught.value.why == "No such file or directory"

@@ -80,7 +80,9 @@ def test_what_a_moving_tag_leads_to_is_called_by_its_version(
 
 def test_an_older_image_under_a_newer_tag_is_refused(client: Client, tmp_path: Path) -> None:
     client.push("8.22.0-http")
-    with pytest.raises(PublishError, match=r"is the image 8\.21\.0-http, not what"):
+    with pytest.raises(
+        PublishError, match=r"should hold the image 8\.22\.0-http, and holds 8\.21\.0-http"
+    ):
         client.pull(tmp_path / "pulled", "8.22.0-http")
     assert not (tmp_path / "pulled" / "index.json").exists()
 
@@ -180,13 +182,109 @@ def test_a_body_that_breaks_off_is_asked_for_again(client: Client, tmp_path: Pat
         Limits(blob=20),
         Limits(total=50),
         Limits(referrers=0),
-        Limits(attachment=3),
     ],
 )
 def test_more_than_may_be_is_not_taken(client: Client, tmp_path: Path, caps: Limits) -> None:
     reference = Reference(repository=client.repository, word="8.21.0-http")
     with pytest.raises(PublishError, match="are taken"):
         pull(reference, tmp_path / "pulled", limits=caps, options=client.options)
+
+
+def test_an_attachment_larger_than_may_be_is_not_even_asked_for(
+    client: Client, tmp_path: Path
+) -> None:
+    reference = Reference(repository=client.repository, word="8.21.0-http")
+    small = min(client.attachments, key=lambda it: len(it.data))
+    caps = Limits(attachment=len(small.data))
+    options = client.options
+    _, attachments = pull(
+        reference, tmp_path / "x", limits=caps, options=options, progress=client.recorder
+    )
+    assert attachments == (small,)
+    large = [it for it in client.attachments if it is not small]
+    assert not any(client.server.asked(it.layer.digest) for it in large)
+    assert len([note for note in client.recorder.notes if "are taken" in note]) == len(large)
+
+
+def listed_for(client: Client, *extra: dict[str, object], api: bool) -> None:
+    """Somebody adds entries to the image's list, whoever keeps it."""
+    client.server.referrers = api
+    if api:
+        client.server.foreign = extra
+        return
+    store, tag = client.server.store, fallback_tag(client.layout.index.digest)
+    (media_type, data) = store.manifests[REPOSITORY, store.tags[REPOSITORY, tag]]
+    content = json.loads(data)
+    content["manifests"] += extra
+    store.manifests[REPOSITORY, (new := Descriptor.of(canonical(content), INDEX)).digest] = (
+        media_type,
+        canonical(content),
+    )
+    store.tags[REPOSITORY, tag] = new.digest
+
+
+NOTHING = {"mediaType": MANIFEST, "digest": "sha256:" + "0" * 64, "size": 3}
+FOREIGN: list[dict[str, object]] = [
+    NOTHING,
+    {**NOTHING, "digest": "sha512:" + "0" * 128},
+    {**NOTHING, "size": -1},
+    {**NOTHING, "platform": {"os": "plan9", "architecture": "mips"}},
+    {**NOTHING, "platform": "everything"},
+    {**NOTHING, "annotations": 3},
+    {"digest": "sha256:../../etc/passwd"},
+    {**NOTHING, "mediaType": INDEX, "artifactType": "application/vnd.cyclonedx+json"},
+]
+
+
+@pytest.mark.parametrize("api", [False, True])
+@pytest.mark.parametrize("entry", FOREIGN, ids=range(len(FOREIGN)))
+def test_a_foreign_entry_hides_none_of_ours(
+    client: Client, tmp_path: Path, entry: dict[str, object], *, api: bool
+) -> None:
+    listed_for(client, entry, api=api)
+    _, attachments = client.pull(tmp_path / "pulled")
+    assert attachments == client.attachments
+    assert any("left out" in note for note in client.recorder.notes)
+
+
+def test_what_the_tag_knows_is_found_beside_what_the_registry_lists(
+    client: Client, tmp_path: Path
+) -> None:
+    """A registry has learned to list, somebody else has attached something since: the list is not empty."""
+    about = {"digest": client.layout.index.digest, "mediaType": INDEX, "size": 1}
+    data = canonical({"mediaType": MANIFEST, "artifactType": "a/b", "layers": [], "subject": about})
+    theirs = Descriptor.of(data, MANIFEST)
+    client.server.store.manifests[REPOSITORY, theirs.digest] = (MANIFEST, data)
+    client.server.forgot = True
+    listed_for(client, {**theirs.as_dict(), "artifactType": "a/b"}, api=True)
+    _, attachments = client.pull(tmp_path / "pulled")
+    assert attachments == client.attachments
+
+
+def test_a_tag_that_is_no_list_does_not_hide_what_the_registry_lists(
+    client: Client, tmp_path: Path
+) -> None:
+    client.server.referrers = True
+    tag = fallback_tag(client.layout.index.digest)
+    data = canonical({"mediaType": MANIFEST})
+    client.server.store.manifests[REPOSITORY, (odd := Descriptor.of(data, MANIFEST)).digest] = (
+        MANIFEST,
+        data,
+    )
+    client.server.store.tags[REPOSITORY, tag] = odd.digest
+    _, attachments = client.pull(tmp_path / "pulled")
+    assert attachments == client.attachments
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 406, 410, 501])
+def test_a_proxy_that_knows_nothing_of_referrers_is_none(
+    client: Client, tmp_path: Path, status: int
+) -> None:
+    client.server.referrers_status = status
+    _, attachments = client.pull(tmp_path / "pulled")
+    assert attachments == client.attachments
+    client.push("8.21.0-http", "latest")
+    assert client.slept == []
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,10 @@ OF_FILES = {
     "SHA256SUMS",
     PLAIN,
     f"{PLAIN}.cdx.json",
+    f"{PLAIN}.spdx.json",
     PACKED,
     f"{PACKED}.cdx.json",
+    f"{PACKED}.spdx.json",
     "provenance.intoto.jsonl",
     "sources/data-1.0.tar.gz",
 }
@@ -77,7 +79,15 @@ class TestWhatIsInIt:
         assert found["minisign.pub"].decode() == bench.key.public.text
         text = found["SHA256SUMS.minisig"].decode()
         said = bench.key.public.verify(found["SHA256SUMS"], text)
-        assert said == "timestamp:1767312000\tfile:SHA256SUMS\thashed"  # the release's own date
+        assert said.split("\t") == [
+            "timestamp:1767312000",  # the release's own date
+            "file:SHA256SUMS",
+            "hashed",
+            "project:fromscratch",
+            "version:hello-2.0",
+            "date:2026-01-02",
+            f"sha256:{hash_file(bench.release / 'SHA256SUMS')}",
+        ]
 
     def test_unsigned_and_it_says_so(self, bench: Bench) -> None:
         bench.key = None
@@ -331,6 +341,7 @@ class TestFormerReleases:
             "LICENSES/upx-1.0/COPYING",
             PACKED,
             f"{PACKED}.cdx.json",
+            f"{PACKED}.spdx.json",
             "static-hello-2.0-linux-amd64.tar",
         }
         assert not (bench.release / "LICENSES/upx-1.0").exists()
@@ -422,6 +433,7 @@ class TestWhatItSays:
             "packed": False,
         }
         assert definition["internalParameters"] == {
+            "hosting": "local",
             "files": [
                 {"name": PLAIN, "engine": "sandbox", "isolated": True, "actionKey": "1" * 64}
             ],
@@ -436,7 +448,8 @@ class TestWhatItSays:
         assert musl["downloadLocation"] == "https://mirror.invalid/musl"  # no password, no token
         assert by_name["ninja"]["digest"] == {"sha256": "c" * 64}
         assert by_name["compiler"]["annotations"]["oneOfSha256"] == ["a" * 64, "b" * 64]
-        assert by_name["fromscratch"]["digest"] == {"gitCommit": "e" * 40}
+        digest = {"gitCommit": "e" * 40, "fromscratchTree": "f" * 64}
+        assert by_name["fromscratch"]["digest"] == digest
         details = plain["predicate"]["runDetails"]
         assert details["builder"] == {"id": "urn:fromscratch:builder:local"}
         assert details["byproducts"][0]["digest"]["sha256"] == hash_file(
