@@ -13,6 +13,7 @@ from verify.printable import printable
 
 MAX_ENTRIES: Final = 4096
 _MAX_STRING: Final = 4096
+_DF_TEXTREL: Final = 4
 _DF_BIND_NOW: Final = 8
 _DF_1_NOW: Final = 1
 _DF_1_PIE: Final = 0x0800_0000
@@ -29,6 +30,9 @@ class Dynamic:
     runpath: str | None
     pie_flag: bool
     bind_now: bool
+    text_relocations: bool
+    strings: tuple[int, int] | None
+    """Address and size of the names of the loader's symbols."""
 
 
 def read_dynamic(elf: ElfFile, segments: tuple[Segment, ...]) -> Dynamic:
@@ -37,8 +41,8 @@ def read_dynamic(elf: ElfFile, segments: tuple[Segment, ...]) -> Dynamic:
     problems: list[str] = []
     tables = [segment for segment in segments if segment.type == "PT_DYNAMIC"]
     for segment in tables:
-        size = min(segment.file_size, MAX_ENTRIES * elf.entry_size("Elf_Dyn"))
-        rows = elf.entries("Elf_Dyn", elf.at(segment.offset, size))
+        most = min(segment.file_size, MAX_ENTRIES * elf.entry_size("Elf_Dyn"))
+        rows = elf.entries("Elf_Dyn", elf.at(segment.offset, most))
         used = list(takewhile(lambda row: row["d_tag"] != "DT_NULL", rows))
         entries += [(str(row["d_tag"]), row["d_val"]) for row in used]
         if len(used) == len(rows):
@@ -47,6 +51,7 @@ def read_dynamic(elf: ElfFile, segments: tuple[Segment, ...]) -> Dynamic:
         problems.append("there is more than one dynamic segment")
 
     strings = next((value for tag, value in entries if tag == "DT_STRTAB"), None)
+    size = next((value for tag, value in entries if tag == "DT_STRSZ"), None)
 
     def texts(wanted: str) -> Iterable[str]:
         return (_string(elf, segments, strings, value) for tag, value in entries if tag == wanted)
@@ -64,6 +69,11 @@ def read_dynamic(elf: ElfFile, segments: tuple[Segment, ...]) -> Dynamic:
             or (tag == "DT_FLAGS_1" and value & _DF_1_NOW)
             for tag, value in entries
         ),
+        text_relocations=any(
+            tag == "DT_TEXTREL" or (tag == "DT_FLAGS" and value & _DF_TEXTREL)
+            for tag, value in entries
+        ),
+        strings=None if strings is None or size is None else (strings, size),
     )
 
 
