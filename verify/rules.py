@@ -369,35 +369,46 @@ def verify_facts(facts: ElfFacts, policy: Policy) -> Verdict:
     return Verdict(path=facts.path, findings=findings, facts=facts)
 
 
-def verify_file(
-    path: Path,
-    policy: Policy,
-    *,
-    depth: Depth = Depth.BYTES,
-    rights: Rights | None = None,
-    look_up: Callable[[ElfFacts], Place] | None = None,
-) -> Verdict:
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How a file is looked at."""
+
+    depth: Depth = Depth.BYTES
+    """HEADERS: bytes are searched only where headers leave a file good and the policy asks for more."""
+    rights: Rights | None = None
+    """Those of the file where it belongs; None: those that this machine's file has."""
+    place: Callable[[ElfFacts], Place] | None = None
+    """Says what the file's root has for it; None: it is in an empty one."""
+
+
+USUAL: Final = Look()
+
+
+def verify_file(path: Path, policy: Policy, look: Look = USUAL) -> Verdict:
     """Return the verdict on whatever ``path`` names; what is no readable ELF file has one finding.
 
-    With ``depth`` HEADERS, bytes are searched only where headers leave a file good and the policy asks for more.
-    ``rights`` are those of the file where it belongs (default: what this machine's file has), ``look_up`` says what
-    its root has for it. Raises RecipeError for a policy that cannot be checked on any file.
+    Raises RecipeError for a policy that cannot be checked on any file.
     """
     try:
-        facts = read_facts(path, build_paths=policy.build_paths, depth=depth)
-        place = look_up(facts) if look_up else facts.place
-        given = Rights.of_file(path) if rights is None else rights
-        facts = replace(facts, place=replace(place, rights=given))
+        facts = read_facts(path, build_paths=policy.build_paths, depth=look.depth)
+        place = look.place(facts) if look.place else facts.place
+        rights = Rights.of_file(path) if look.rights is None else look.rights
+        facts = replace(facts, place=replace(place, rights=rights))
         verdict = verify_facts(facts, policy)
-        if depth is Depth.HEADERS and verdict and _needs_bytes(policy, facts):
+        if look.depth is Depth.HEADERS and verdict and _needs_bytes(policy, facts):
             searched = read_facts(path, build_paths=policy.build_paths)
             verdict = verify_facts(replace(searched, place=facts.place), policy)
     except (NotElfError, MalformedElfError) as error:
         what = error.what.removeprefix(f"{printable(str(path))}: ").rstrip(".")
         message = f"{what} ({error.why})" if error.why else what
-        finding = Finding(rule=RULES[0].name, severity=Severity.ERROR, message=message)
-        return Verdict(path=path, findings=(finding,), facts=None, unjudged=_unjudged(error))
+        return replace(refused(path, message), unjudged=_unjudged(error))
     return verdict
+
+
+def refused(path: Path, message: str) -> Verdict:
+    """Return the verdict on what could not be read, for this reason."""
+    finding = Finding(rule=RULES[0].name, severity=Severity.ERROR, message=message)
+    return Verdict(path=path, findings=(finding,), facts=None)
 
 
 def _needs_bytes(policy: Policy, facts: ElfFacts) -> bool:

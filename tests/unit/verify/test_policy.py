@@ -10,7 +10,7 @@ from recipes.model import Linkage
 from tests.fixtures.make_elf import ARM64, DF_1_PIE, DIRECTORY, DT_FLAGS_1, PIE, Program
 from verify.policy import READABLE, find_policy, policy_names, summaries
 from verify.rights import Rights
-from verify.rules import OF_BYTES, OF_LIBRARIES, RULES, verify_file
+from verify.rules import OF_BYTES, OF_LIBRARIES, RULES, Look, verify_file
 from verify.verdict import Needs, Policy, Severity
 
 READ_GUARD = bytes.fromhex("64488b042528000000")
@@ -61,7 +61,7 @@ def test_hardened_refuses_rights_of_which_static_only_warns(tmp_path: Path) -> N
     path = tmp_path / "file"
     path.write_bytes(HARD.build())
     for name, ok in (("hardened", False), ("static", True)):
-        verdict = verify_file(path, find_policy(name), rights=Rights(setuid=True))
+        verdict = verify_file(path, find_policy(name), Look(rights=Rights(setuid=True)))
         assert verdict.ok is ok
         assert [finding.message for finding in verdict.findings] == ["is setuid"]
 
