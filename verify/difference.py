@@ -161,9 +161,10 @@ def regions(path: Path) -> list[Region]:
 
 def _elf_regions(elf: ElfFile) -> Iterator[Region]:
     header = elf.header
-    yield Region("ELF header", 0, elf.structs.Elf_Ehdr.sizeof())
-    yield Region("program headers", header["e_phoff"], elf.segments_end - header["e_phoff"])
+    yield Region("ELF header", 0, elf.layout.header_size)
     segments = elf.segments()
+    if segments:
+        yield Region("program headers", header["e_phoff"], elf.segments_end - header["e_phoff"])
 
     def where(offset: int) -> str:
         for segment in segments:

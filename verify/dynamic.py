@@ -3,7 +3,7 @@
 Layout: https://refspecs.linuxfoundation.org/elf/gabi4+/ch5.dynamic.html
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final
@@ -33,6 +33,8 @@ class Dynamic:
     text_relocations: bool
     strings: tuple[int, int] | None
     """Address and size of the names of the loader's symbols."""
+    tags: Mapping[str, int]
+    """The first value of each tag."""
 
 
 def read_dynamic(elf: ElfFile, segments: tuple[Segment, ...]) -> Dynamic:
@@ -74,6 +76,7 @@ def read_dynamic(elf: ElfFile, segments: tuple[Segment, ...]) -> Dynamic:
             for tag, value in entries
         ),
         strings=None if strings is None or size is None else (strings, size),
+        tags=dict(reversed(entries)),
     )
 
 

@@ -31,7 +31,7 @@ def loadable_bytes_digest(path: Path) -> str:
         if not loads or sum(segment.file_size for segment in loads) > MAX_FILE_SIZE:
             msg = f"{printable(str(path))}: has nothing to load, or more than {MAX_FILE_SIZE} B."
             raise MalformedElfError(msg)
-        digest.update("{} {} {} {}\n".format(elf.structs.elfclass, *what).encode())
+        digest.update("{} {} {} {}\n".format(elf.layout.bits, *what).encode())
         for segment in loads:
             if segment.file_end > elf.size:
                 msg = f"{printable(str(path))}: a segment lies outside the file."
@@ -47,7 +47,7 @@ def loadable_bytes_digest(path: Path) -> str:
 def _contents(elf: ElfFile, segment: Segment, offset: int) -> bytes:
     """Return the next chunk of ``segment`` with the section fields of the ELF header zeroed."""
     chunk = bytearray(elf.at(offset, min(_CHUNK, segment.file_end - offset)))
-    for field, width in _SECTION_FIELDS[elf.structs.elfclass]:
+    for field, width in _SECTION_FIELDS[elf.layout.bits]:
         for position in range(field - offset, field - offset + width):
             if 0 <= position < len(chunk):
                 chunk[position] = 0

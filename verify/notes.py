@@ -64,7 +64,7 @@ def build_id(notes: Iterable[Note]) -> str | None:
 def code_marks(elf: ElfFile, notes: Iterable[Note]) -> tuple[str, ...]:
     """Return what all of the code is marked as fit for: IBT and SHSTK (Intel's CET), BTI, PAC and GCS (ARM)."""
     order = _order(elf)
-    width = 8 if elf.structs.elfclass == 64 else 4
+    width = 8 if elf.layout.bits == 64 else 4
     marks: dict[str, None] = {}
     for note in notes:
         if note.name != _GNU or note.kind != _PROPERTIES:
@@ -102,4 +102,4 @@ def _properties(data: bytes, *, order: str, width: int) -> Iterator[tuple[int, b
 
 
 def _order(elf: ElfFile) -> str:
-    return "<" if elf.structs.little_endian else ">"
+    return "<" if elf.layout.little_endian else ">"
