@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from commands.key import public_key
-from commands.verify import judge_file
 from core.errors import PublishError, UsageError
 from flow.context import Context
+from flow.judge import judge_file
 from publish.check.directory import check_release
 from publish.check.findings import CheckResult
 from publish.check.image import check_image

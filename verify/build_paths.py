@@ -1,4 +1,4 @@
-"""Paths of the building machine left in the bytes that are loaded into memory.
+"""Paths of the building machine left in a file: in what is loaded into memory, and in notes beside it.
 
 They come from ``__FILE__``, from recorded configure arguments and from caches, name people and
 machines, and make bytes depend on the directory of the build. A run-time path is no such thing, so the
@@ -32,7 +32,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from core.errors import RecipeError
-from verify.elf_file import ElfFile, Segment, file_ranges
+from verify.elf_file import ElfFile
 
 MAX_FOUND: Final = 20
 _WINDOW: Final = 1024 * 1024
@@ -86,15 +86,14 @@ def compile_build_paths(directories: Iterable[str]) -> re.Pattern[bytes]:
 
 
 def find_build_paths(
-    elf: ElfFile, segments: tuple[Segment, ...], pattern: re.Pattern[bytes]
+    elf: ElfFile, ranges: Iterable[tuple[int, int]], pattern: re.Pattern[bytes]
 ) -> tuple[str, ...]:
-    """Return the first MAX_FOUND different build paths in the loadable bytes, in file order.
+    """Return the first MAX_FOUND different build paths in ``ranges`` (file offsets), in their order.
 
-    Reads every byte once, in windows, however the segments overlap.
+    Reads every byte of each range once, in windows.
     """
     found: dict[str, None] = {}
-    loads = (segment for segment in segments if segment.type == "PT_LOAD")
-    for start, end in file_ranges(loads, elf.size):
+    for start, end in ranges:
         for position in range(start, end, _WINDOW):
             begin = max(start, position - _LEAD)
             stop = min(end, position + _WINDOW)

@@ -167,9 +167,10 @@ def regions(path: Path) -> list[Region]:
 
 def _elf_regions(elf: ElfFile) -> Iterator[Region]:
     header = elf.header
-    yield Region("ELF header", 0, elf.structs.Elf_Ehdr.sizeof())
-    yield Region("program headers", header["e_phoff"], elf.segments_end - header["e_phoff"])
+    yield Region("ELF header", 0, elf.layout.header_size)
     segments = elf.segments()
+    if segments:
+        yield Region("program headers", header["e_phoff"], elf.segments_end - header["e_phoff"])
     permissions = loaded_as(segments)
     starts = [start for start, _ in permissions]
 

@@ -3,7 +3,7 @@
 Layout: https://refspecs.linuxfoundation.org/elf/gabi4+/ch5.dynamic.html
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final
@@ -33,6 +33,8 @@ class Dynamic:
     runpath: str | None
     pie_flag: bool
     bind_now: bool
+    tags: Mapping[str, int]
+    """The first value of each tag."""
 
 
 def read_dynamic(elf: ElfFile, segments: tuple[Segment, ...]) -> Dynamic:
@@ -79,6 +81,7 @@ def read_dynamic(elf: ElfFile, segments: tuple[Segment, ...]) -> Dynamic:
             or (tag == "DT_FLAGS_1" and value & _DF_1_NOW)
             for tag, value in entries
         ),
+        tags=dict(reversed(entries)),
     )
 
 

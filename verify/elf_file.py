@@ -1,8 +1,7 @@
 """An ELF file as bounded bytes and header tables; malformed input is fenced here.
 
-pyelftools knows the structures of every class, byte order and machine, and is trusted with nothing
-else: it only ever sees a few bytes cut out for it, since its own walks over a file take the
-file's word for counts and offsets. Layout: https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html
+pyelftools gives numbers their names, and is trusted with nothing else: its own walks over a file take the file's word
+for counts and offsets, and its structures are slow. Layout: https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html
 """
 
 import hashlib
@@ -11,14 +10,12 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedReader, BytesIO
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, Final, Literal
-
-from elftools.elf.elffile import ELFFile
-from elftools.elf.structs import ELFStructs
+from typing import Any, Final
 
 from core.errors import VerdictError
+from verify.layout import IDENT_SIZE, Kind, Layout, Row, identify, os_abi_name
 from verify.printable import printable
 
 MAX_FILE_SIZE: Final = 4 * 1024 * 1024 * 1024
@@ -85,7 +82,10 @@ class ElfFile:
     header: Mapping[str, Any]
     """The fields of ``Elf_Ehdr`` under their own names, beginning with ``e_``; see `named`."""
     file: BufferedReader
-    structs: ELFStructs
+    layout: Layout
+    known_machine: bool
+    contradictions: tuple[str, ...]
+    """In what the header contradicts itself, as `verify.layout` says it."""
 
     @property
     def segments_end(self) -> int:
@@ -109,22 +109,13 @@ class ElfFile:
         self.file.seek(offset)
         return self.file.read(min(size, self.size - offset))
 
-    def entry_size(self, kind: Literal["Elf_Phdr", "Elf_Shdr", "Elf_Dyn"]) -> int:
+    def entry_size(self, kind: Kind) -> int:
         """Return the size in bytes of one ``kind`` in this file's class."""
-        size: int = getattr(self.structs, kind).sizeof()
-        return size
+        return self.layout.entry_size(kind)
 
-    def entries(
-        self, kind: Literal["Elf_Phdr", "Elf_Shdr", "Elf_Dyn"], table: bytes
-    ) -> list[Mapping[str, Any]]:
-        """Return the whole entries in ``table``; raises MalformedElfError."""
-        size = self.entry_size(kind)
-        struct = getattr(self.structs, kind)
-        with _fence(self.path):
-            return [
-                struct.parse(table[start : start + size])
-                for start in range(0, len(table) - size + 1, size)
-            ]
+    def entries(self, kind: Kind, table: bytes) -> list[Row]:
+        """Return the whole entries in ``table``."""
+        return list(self.layout.rows(kind, table, named("EM", self.header["e_machine"])))
 
     def segments(self) -> tuple[Segment, ...]:
         """Return the program headers in file order; raises MalformedElfError."""
@@ -133,6 +124,8 @@ class ElfFile:
             return ()
         size = self.entry_size("Elf_Phdr")
         damaged = "the file is damaged; no kernel would start it"
+        if self.contradictions:
+            damaged = f"it {self.contradictions[0]}"
         if entry_size != size:
             msg = f"{_show(self.path)}: has program headers of {entry_size} B, not {size} B."
             raise MalformedElfError(msg, why=damaged)
@@ -178,16 +171,7 @@ def open_elf(path: Path) -> Iterator[ElfFile]:
                 raise _not_elf(path, start + file.read(_PREFIX_SEARCH))
             file.seek(0)
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            with _fence(path):
-                parsed = ELFFile(BytesIO(start))
-            yield ElfFile(
-                path=path,
-                size=size,
-                sha256=sha256,
-                header=parsed.header,
-                file=file,
-                structs=parsed.structs,
-            )
+            yield _read_header(path, size, sha256, file, start)
         except OSError as error:
             msg = f"{_show(path)}: could not be read: {error.strerror}."
             raise NotElfError(msg) from error
@@ -233,18 +217,29 @@ def _not_elf(path: Path, start: bytes) -> NotElfError:
     return NotElfError(f"{_show(path)}: not an ELF file.", why=why)
 
 
-@contextmanager
-def _fence(path: Path) -> Iterator[None]:
-    """Turn whatever pyelftools raises into MalformedElfError.
-
-    On odd input that is ELFError, construct's errors, struct.error, UnicodeDecodeError, KeyError,
-    AssertionError, OverflowError …: no list of them is kept anywhere, so it is all of them.
-    """
-    try:
-        yield
-    except Exception as error:
-        msg = f"{_show(path)}: its ELF headers cannot be read ({printable(str(error))})."
-        raise MalformedElfError(msg, why="the file is truncated or damaged") from error
+def _read_header(path: Path, size: int, sha256: str, file: BufferedReader, start: bytes) -> ElfFile:
+    identity = identify(start)
+    if identity is None:
+        msg = f"{_show(path)}: its ELF header says neither class nor byte order of any machine."
+        raise MalformedElfError(msg, why="the file is truncated or damaged")
+    layout = identity.layout
+    if len(start) < layout.header_size:
+        msg = f"{_show(path)}: its ELF header has {len(start)} B, not {layout.header_size} B."
+        raise MalformedElfError(msg, why="the file is truncated")
+    (header,) = layout.rows("Elf_Ehdr", start[IDENT_SIZE : layout.header_size])
+    problems = list(identity.contradictions)
+    if (said := header["e_ehsize"]) != layout.header_size:
+        problems.append(f"says that its header has {said} B, not {layout.header_size} B")
+    return ElfFile(
+        path=path,
+        size=size,
+        sha256=sha256,
+        header={"e_ident": {"EI_OSABI": os_abi_name(start[7])}, **header},
+        file=file,
+        layout=layout,
+        known_machine=identity.known,
+        contradictions=tuple(problems),
+    )
 
 
 def file_ranges(segments: Iterable[Segment], size: int) -> list[tuple[int, int]]:

@@ -37,7 +37,7 @@ def loadable_bytes_digest(path: Path) -> str:
             raise MalformedElfError(
                 msg, why="its segments overlap in the file; no linker does that"
             )
-        digest.update("{} {} {} {}\n".format(elf.structs.elfclass, *what).encode())
+        digest.update("{} {} {} {}\n".format(elf.layout.bits, *what).encode())
         for segment in loads:
             if segment.file_end > elf.size:
                 msg = f"{printable(str(path))}: a segment lies outside the file."
@@ -53,7 +53,7 @@ def loadable_bytes_digest(path: Path) -> str:
 def _contents(elf: ElfFile, segment: Segment, offset: int) -> bytes:
     """Return the next chunk of ``segment`` with the section fields of the ELF header zeroed."""
     chunk = bytearray(elf.at(offset, min(_CHUNK, segment.file_end - offset)))
-    for field, width in _SECTION_FIELDS[elf.structs.elfclass]:
+    for field, width in _SECTION_FIELDS[elf.layout.bits]:
         for position in range(field - offset, field - offset + width):
             if 0 <= position < len(chunk):
                 chunk[position] = 0

@@ -57,6 +57,19 @@ def readable_elf(_facts: ElfFacts, _policy: Policy) -> Iterable[str]:
 
 
 @error
+def consistent_header(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """Linux reads a file by its machine alone: one that says something else is read otherwise than it is judged."""
+    yield from facts.contradictions
+
+
+@error
+def known_machine(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """How the kernel of an unknown machine reads a file, nobody here can tell."""
+    if not facts.known_machine:
+        yield f"is for {facts.machine}, which no Linux is known for"
+
+
+@error
 def no_interpreter(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
     """An empty image has no dynamic loader: the kernel answers 'no such file'."""
     if facts.interpreter is not None:
@@ -145,6 +158,9 @@ def loadable_segments(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
     """The kernel refuses or mismaps segments that overlap or are badly aligned."""
     if not facts.loads:
         yield "has nothing to load"
+    for s in facts.segments:
+        if s.type == "PT_LOAD" and s.file_size > s.mem_size == 0:
+            yield f"PT_LOAD at {s.vaddr:#x}: {s.file_size} B in the file, and none in memory"
     for s in facts.loads:
         where = f"PT_LOAD at {s.vaddr:#x}"
         if s.align & (s.align - 1):
@@ -163,10 +179,14 @@ def loadable_segments(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
 @error
 def entry_point(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
     """A program that starts where there is no code is killed at once."""
-    if not any(
-        s.executable and s.vaddr <= facts.entry < s.vaddr + s.file_size for s in facts.loads
+    where = f"entry point {facts.entry:#x}"
+    if facts.code is None:
+        yield f"{where} should be the address of a function descriptor, and there is none"
+    elif not any(
+        s.executable and s.vaddr <= facts.code < s.vaddr + s.file_size for s in facts.loads
     ):
-        yield f"entry point {facts.entry:#x} lies in no executable segment"
+        described = f" begins at {facts.code:#x}, which" if facts.code != facts.entry else ""
+        yield f"{where}{described} lies in no executable segment"
 
 
 @error
@@ -231,6 +251,17 @@ def no_appended_data(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
 
 
 @error
+def all_bytes_described(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """Bytes that are neither loaded nor of a known kind are a payload until somebody says otherwise."""
+    if facts.gaps is None:
+        yield f"cannot tell what all bytes are: {facts.section_problem}"
+    elif facts.gaps:
+        yield from map(str, facts.gaps[:_SHOWN])
+        if rest := facts.gaps[_SHOWN:]:
+            yield f"{len(rest)} more such places, from offset {rest[0].offset:#x} on"
+
+
+@error
 def packed_as_expected(facts: ElfFacts, policy: Policy) -> Iterable[str]:
     """A file that changed after packing cannot be unpacked and checked any more."""
     if facts.packing is Packing.DAMAGED:
@@ -243,8 +274,10 @@ def packed_as_expected(facts: ElfFacts, policy: Policy) -> Iterable[str]:
 
 @error
 def packed_contents(facts: ElfFacts, policy: Policy) -> Iterable[str]:
-    """UPX hides the loader, libraries and leftovers of what it packed."""
-    if facts.packing is not Packing.NONE and not policy.unpacked_verified:
+    """Packing hides the loader, libraries and leftovers of what was packed; its headers say nothing of it."""
+    if facts.packing is Packing.UNKNOWN:
+        yield "is packed by something we cannot vouch for: " + ", and ".join(facts.packing_signs)
+    elif facts.packing is not Packing.NONE and not policy.unpacked_verified:
         yield "cannot see inside the packing: verify what 'upx -d' gives back as well"
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from builders.build import Outcome
 from builders.plan import Step, plan_step
-from commands.verify import judge_file
 from core.target import Target
 from flow.context import Context
+from flow.judge import judge_file
 from tests.fixtures.make_elf import DIRECTORY
 from tests.unit.flow.conftest import Harness
 from verify.verdict import Policy

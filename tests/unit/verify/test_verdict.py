@@ -11,6 +11,8 @@ from verify.rules import RULES, explain, verify_file
 from verify.verdict import Policy, Severity, Verdict
 
 UNREADABLE = {"readable-elf"}
+UNTOLD = {"all-bytes-described", "no-appended-data", "no-debug", "no-symbols"}
+"""What nobody can tell without section headers that can be read."""
 ERRORS: dict[str, set[str]] = {
     "good-amd64": set(),
     "good-amd64-static-pie": set(),
@@ -24,6 +26,21 @@ ERRORS: dict[str, set[str]] = {
     "good-run-time-paths": set(),
     "good-no-sections": set(),
     "no-relro": set(),
+    "good-no-pie-flag": set(),
+    "good-unloaded-sections": set(),
+    "good-ppc64-descriptor": set(),
+    "good-padded": set(),
+    "ppc64-no-descriptor": {"entry-point"},
+    "secret-in-a-hole": {"all-bytes-described"},
+    "secret-section": {"all-bytes-described"},
+    "secret-note": {"all-bytes-described"},
+    "unknown-machine": {"known-machine"},
+    "x32": {"consistent-header", "loadable-segments", "entry-point", *UNTOLD}
+    | {"stack-not-executable"},
+    "header-size-lies": {"consistent-header"},
+    "byte-order-lies": {"consistent-header"},
+    "class-lies": {"consistent-header", "no-interpreter", "no-needed", "elf-type", *UNTOLD},
+    "packed-marks-wiped": {"packed-contents"},
     "packed": {"packed-contents"},
     "packed-then-stripped": {"packed-as-expected", "packed-contents"},
     "packed-then-appended": {"packed-as-expected", "packed-contents", "no-appended-data"},
@@ -52,12 +69,12 @@ ERRORS: dict[str, set[str]] = {
     "shared-library": {"elf-type"},
     "core-dump": {"elf-type", "entry-point", "stack-not-executable"},
     "entry-outside": {"entry-point"},
-    "segment-overlaps": {"loadable-segments"},
+    "segment-overlaps": {"loadable-segments", "packed-contents"},
     "segment-outside-file": {"segments-inside-file"},
-    "segment-misaligned": {"loadable-segments"},
+    "segment-misaligned": {"loadable-segments", "packed-contents"},
     "appended": {"no-appended-data"},
     "appended-elf": {"no-appended-data"},
-    "truncated-sections": {"no-appended-data", "no-debug", "no-symbols"},
+    "truncated-sections": UNTOLD,
     "header-count-lies": UNREADABLE,
     "prefixed": UNREADABLE,
     "truncated-header": UNREADABLE,
