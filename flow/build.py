@@ -109,7 +109,8 @@ def deliver(context: Context, artifacts: Iterable[Artifact]) -> None:
     """Copy the files out of the cache, and give them their places together with the manifest.
 
     Whatever ends this, a file is never there without its row in the manifest; see `write_manifest`. A packed file that
-    is not among them goes when the plain one beside it is replaced: it is another program now.
+    is not among them goes when the plain one beside it is replaced: it is another program now; and when it could not be
+    packed any more.
     """
     artifacts = list(artifacts)
     staging = context.artifacts / STAGING
@@ -129,6 +130,7 @@ def deliver(context: Context, artifacts: Iterable[Artifact]) -> None:
                 shutil.copyfileobj(original, copy)
             staged[artifact.path].chmod(0o755)
         packed = {f"{path}{PACKED}" for path in staged} - {artifact.path for artifact in artifacts}
+        packed |= {f"{artifact.path}{PACKED}" for artifact in artifacts if artifact.not_packed}
         write_manifest(context.artifacts, artifacts, staged=staged, gone=packed)
 
 

@@ -18,7 +18,7 @@ from core.errors import VerdictError
 from verify.layout import IDENT_SIZE, Kind, Layout, Row, identify, os_abi_name
 from verify.printable import printable
 
-MAX_FILE_SIZE: Final = 512 * 1024 * 1024
+MAX_FILE_SIZE: Final = 4 * 1024 * 1024 * 1024
 # The kernel's own limit, so no file that runs is refused:
 # https://elixir.bootlin.com/linux/v6.12/source/fs/binfmt_elf.c (load_elf_phdrs)
 MAX_SEGMENT_TABLE: Final = 64 * 1024
@@ -72,6 +72,12 @@ class Segment:
     @property
     def vaddr_end(self) -> int:
         return self.vaddr + self.mem_size
+
+    @property
+    def permissions(self) -> str:
+        """As in ``r-x``."""
+        flags = zip("rwx", (self.readable, self.writable, self.executable), strict=True)
+        return "".join(letter if on else "-" for letter, on in flags)
 
 
 @dataclass(frozen=True, kw_only=True)
