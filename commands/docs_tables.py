@@ -15,6 +15,7 @@ from publish.manifest import Artifact
 from recipes.images import ImageRecipe, load_images
 from recipes.load import HERE, list_products
 from recipes.model import Product, Recipe, SmokeTest, unsupported
+from verify.policy import find_policy, policy_names
 from verify.rules import explain
 
 Make = Callable[[str], str]
@@ -55,7 +56,7 @@ def make_blocks(
         "result": lambda old: result(list_products(recipes), manifest, old),
         "matrix": lambda old: matrix(list_products(recipes), recipes, manifest, old),
         "dockerfile": lambda _: dockerfile(curl),
-        "rules": lambda _: explain(),
+        "rules": lambda _: explain(map(find_policy, policy_names())),
         "settings": lambda _: settings(),
         "exit-codes": lambda _: exit_codes(),
         "variants": lambda _: variants(curl),

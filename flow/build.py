@@ -15,7 +15,7 @@ from core.files import Place, disk_errors, temporary_directory
 from core.target import Target
 from flow.context import STAGING, Context
 from flow.fetch import Sources, fetch_sources, select
-from flow.verification import BuildRun, problems, verify
+from flow.verification import BuildRun, problems, recipe_policy, verify
 from publish.manifest import Artifact, write_manifest
 from recipes.model import PACKED, Product, unsupported
 
@@ -70,6 +70,8 @@ def build(context: Context, request: Request) -> list[Artifact]:
 def run_steps(context: Context, request: Request) -> BuildRun:
     """Fetch and run every step, or find it done; nothing is verified yet."""
     products, pins = select(context.recipes, request.products)
+    for product in products:
+        recipe_policy(product.recipe)  # one that cannot be read is said before anything is built
     context.settings.choice("engine", ENGINE_NAMES)
     jobs = context.jobs
     context.sweep()

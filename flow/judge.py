@@ -13,13 +13,13 @@ from core.target import Target
 from flow.context import Context
 from recipes.model import Product, Recipe
 from verify.facts import Packing
-from verify.rules import verify_file
+from verify.rules import USUAL, Look, verify_file
 from verify.verdict import Policy, Verdict
 
 
-def judge_file(context: Context, path: Path, policy: Policy) -> Verdict:
+def judge_file(context: Context, path: Path, policy: Policy, look: Look = USUAL) -> Verdict:
     """Judge one file, a packed one by what it unpacks to as well when UPX can be had."""
-    verdict = verify_file(path, policy)
+    verdict = verify_file(path, policy, look)
     if verdict.facts is None or verdict.facts.packing is Packing.NONE:
         return verdict
     with context.cache.scratch() as scratch:
@@ -32,9 +32,9 @@ def judge_file(context: Context, path: Path, policy: Policy) -> Verdict:
             run_program(words, seconds=120, package="upx-ucl", purpose="unpack what is packed")
         except EngineError:
             return verdict  # it says that nobody could look inside
-        if not verify_file(unpacked, policy):
+        if not verify_file(unpacked, policy, look):
             return verdict
-    return verify_file(path, replace(policy, unpacked_verified=True))
+    return verify_file(path, replace(policy, unpacked_verified=True), look)
 
 
 def _upx(context: Context, scratch: Path) -> Path | None:

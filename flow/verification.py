@@ -11,11 +11,14 @@ from builders.build import Outcome
 from builders.key import source_digest
 from builders.plan import Goal, Step
 from builders.timings import EventKind
+from core.errors import RecipeError, UsageError
 from core.target import Target
 from core.threads import in_threads
 from flow.context import Context
 from flow.fetch import Sources
 from publish.manifest import NOT_PACKED, Artifact, Input, Seconds, VerdictSummary
+from recipes.model import Recipe
+from verify.policy import find_policy
 from verify.results import ResultCache
 from verify.smoke import Smoke, smoke
 from verify.verdict import Finding, Policy, Severity
@@ -75,6 +78,16 @@ def verify(context: Context, run: BuildRun) -> list[Artifact]:
             verifier.artifacts, run.goals, jobs=context.jobs, name="verify", cancel=context.cancel
         )
         return [artifact for artifacts in found for artifact in artifacts]
+
+
+def recipe_policy(recipe: Recipe) -> Policy:
+    """Return the policy that a recipe names: one of ours, or a file of its directory. Raises RecipeError."""
+    named = str(recipe.directory / recipe.policy) if "." in recipe.policy else recipe.policy
+    try:
+        return find_policy(named)
+    except UsageError as error:
+        msg = f"{recipe.directory / 'recipe.toml'}: 'policy': {error.what}"
+        raise RecipeError(msg, next=error.next) from error
 
 
 def problems(artifact: Artifact) -> list[str]:
@@ -185,7 +198,8 @@ class Verifier:
             for sha256 in self.run.outcomes[step].files.values()
         )
         budget = expect.max_size + extra if expect and goal.target is Target.AMD64 else None
-        return Policy(
+        return replace(
+            recipe_policy(goal.product.recipe),
             target=goal.target,
             linkage=expect.linkage if expect and not packed else None,
             max_size=budget,

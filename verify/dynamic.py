@@ -17,6 +17,7 @@ MAX_NAMES: Final = 256
 """Names that are read; of the others it is only known that they are there."""
 _SHOWN: Final = 3
 _MAX_STRING: Final = 4096
+_DF_TEXTREL: Final = 4
 _DF_BIND_NOW: Final = 8
 _DF_1_NOW: Final = 1
 _DF_1_PIE: Final = 0x0800_0000
@@ -33,6 +34,9 @@ class Dynamic:
     runpath: str | None
     pie_flag: bool
     bind_now: bool
+    text_relocations: bool
+    strings: tuple[int, int] | None
+    """Address and size of the names of the loader's symbols."""
     tags: Mapping[str, int]
     """The first value of each tag."""
 
@@ -61,6 +65,7 @@ def read_dynamic(elf: ElfFile, segments: tuple[Segment, ...]) -> Dynamic:
         problems.append("there is more than one dynamic segment")
 
     strings = next((value for tag, value in entries if tag == "DT_STRTAB"), None)
+    strings_size = next((value for tag, value in entries if tag == "DT_STRSZ"), None)
     loads = tuple(segment for segment in segments if segment.type == "PT_LOAD")
 
     def texts(wanted: str) -> Iterable[str]:
@@ -81,6 +86,11 @@ def read_dynamic(elf: ElfFile, segments: tuple[Segment, ...]) -> Dynamic:
             or (tag == "DT_FLAGS_1" and value & _DF_1_NOW)
             for tag, value in entries
         ),
+        text_relocations=any(
+            tag == "DT_TEXTREL" or (tag == "DT_FLAGS" and value & _DF_TEXTREL)
+            for tag, value in entries
+        ),
+        strings=None if strings is None or strings_size is None else (strings, strings_size),
         tags=dict(reversed(entries)),
     )
 

@@ -38,6 +38,14 @@ class NotElfError(VerdictError):
     """The path is not a readable regular file that begins as an ELF file does."""
 
 
+class MissingFileError(NotElfError):
+    """There is no such file."""
+
+
+class UnreadableFileError(NotElfError):
+    """Nobody could look: no permission, a failing disk."""
+
+
 class MalformedElfError(VerdictError):
     """The file begins as ELF, and its headers contradict themselves, the file or the limits."""
 
@@ -78,7 +86,6 @@ class ElfFile:
 
     path: Path
     size: int
-    sha256: str
     header: Mapping[str, Any]
     """The fields of ``Elf_Ehdr`` under their own names, beginning with ``e_``; see `named`."""
     file: BufferedReader
@@ -86,6 +93,11 @@ class ElfFile:
     known_machine: bool
     contradictions: tuple[str, ...]
     """In what the header contradicts itself, as `verify.layout` says it."""
+
+    def sha256(self) -> str:
+        """Return the digest of all bytes, which are read for it."""
+        self.file.seek(0)
+        return hashlib.file_digest(self.file, "sha256").hexdigest()
 
     @property
     def segments_end(self) -> int:
@@ -169,12 +181,10 @@ def open_elf(path: Path) -> Iterator[ElfFile]:
             start = file.read(_LARGEST_HEADER)
             if not start.startswith(_MAGIC):
                 raise _not_elf(path, start + file.read(_PREFIX_SEARCH))
-            file.seek(0)
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            yield _read_header(path, size, sha256, file, start)
+            yield _read_header(path, size, file, start)
         except OSError as error:
             msg = f"{_show(path)}: could not be read: {error.strerror}."
-            raise NotElfError(msg) from error
+            raise UnreadableFileError(msg) from error
 
 
 @contextmanager
@@ -192,7 +202,9 @@ def _open_regular(path: Path) -> Iterator[BufferedReader]:
         # Python's words for a NUL in a path are not the same in every version.
         reason = error.strerror if isinstance(error, OSError) else "its name has a NUL byte in it"
         msg = f"{_show(path)}: could not be opened: {reason}."
-        raise NotElfError(msg, next="check the path and its permissions") from error
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError | ValueError)
+        refused = MissingFileError if missing else UnreadableFileError
+        raise refused(msg, next="check the path and its permissions") from error
     if number >= 0:
         with open(number, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
             mode = os.fstat(number).st_mode
@@ -217,7 +229,7 @@ def _not_elf(path: Path, start: bytes) -> NotElfError:
     return NotElfError(f"{_show(path)}: not an ELF file.", why=why)
 
 
-def _read_header(path: Path, size: int, sha256: str, file: BufferedReader, start: bytes) -> ElfFile:
+def _read_header(path: Path, size: int, file: BufferedReader, start: bytes) -> ElfFile:
     identity = identify(start)
     if identity is None:
         msg = f"{_show(path)}: its ELF header says neither class nor byte order of any machine."
@@ -233,7 +245,6 @@ def _read_header(path: Path, size: int, sha256: str, file: BufferedReader, start
     return ElfFile(
         path=path,
         size=size,
-        sha256=sha256,
         header={"e_ident": {"EI_OSABI": os_abi_name(start[7])}, **header},
         file=file,
         layout=layout,

@@ -58,15 +58,24 @@ def read_pack_header(trailer: bytes) -> PackHeader | None:
 
 
 def read_packing(
-    elf: ElfFile, segments: tuple[Segment, ...], sections: Iterable[Section], code: int | None
+    elf: ElfFile,
+    segments: tuple[Segment, ...],
+    sections: Iterable[Section],
+    code: int | None,
+    *,
+    density: bool = True,
 ) -> tuple[Packing, tuple[str, ...]]:
-    """Return how the file is packed and, when UNKNOWN, what shows it; ``code`` is where it starts."""
+    """Return how the file is packed and, when UNKNOWN, what shows it; ``code`` is where it starts.
+
+    Without ``density`` only headers are read, and NONE means that they show nothing.
+    """
     packing = _marks(elf)
     if packing is not Packing.NONE:
         return packing, ()
     loads = tuple(s for s in segments if s.type == "PT_LOAD" and s.mem_size > 0)
     look = Look(elf=elf, loads=loads, sections=tuple(sections), code=code)
-    shape = next((shape for shape in SHAPES if all(sign.check(look) for sign in shape)), ())
+    shapes = SHAPES if density else [shape for shape in SHAPES if not DENSITIES & {*shape}]
+    shape = next((shape for shape in shapes if all(sign.check(look) for sign in shape)), ())
     signs = tuple(sign.meaning for sign in shape)
     return (Packing.UNKNOWN, signs) if signs else (Packing.NONE, ())
 
@@ -159,6 +168,8 @@ DENSE: Final = Sign(
     check=lambda look: look.mostly_dense(code=False),
 )
 
+DENSITIES: Final = frozenset({DENSE_CODE, DENSE})
+"""Signs that all bytes are read for."""
 SHAPES: Final[tuple[tuple[Sign, ...], ...]] = (
     # UPX 4: the file's start is mapped as room for what will be unpacked, and once more as code behind it.
     (TWICE,),
