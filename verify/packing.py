@@ -5,14 +5,14 @@ program alone, and nothing they say can make the other one "static". So a file t
 not the marks by which it can be unpacked, is refused: nobody can look inside.
 """
 
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise
 from typing import Final, Literal
 
+from verify.density import mostly_dense
 from verify.elf_file import ElfFile, Segment, file_ranges
 from verify.sections import Section
 
@@ -21,11 +21,6 @@ _INFO_SIZE: Final = 12
 _PACK_HEADER_SIZE: Final = 32
 _TRAILER_SIZE: Final = _PACK_HEADER_SIZE + 4
 _PAGE: Final = 4096
-_FEWEST_BLOCKS: Final = 4
-_WINDOW: Final = 256 * _PAGE
-# 7.6 bits a byte. Text and machine code stay below 6.8, the compressed instructions of RISC-V below 7.4; compressed and
-# encrypted bytes have 7.9.
-_DENSE: Final = 0.95
 
 
 class Packing(StrEnum):
@@ -120,33 +115,10 @@ class Look:
         starts = (s for s in self.loads if s.executable and s.vaddr <= self.code < s.vaddr_end)
         return next(starts, None)
 
-    @cached_property
-    def blocks(self) -> dict[bool, tuple[int, int]]:
-        """Whole blocks of all that is loaded (False) and of what is executable (True): how many, how many dense."""
-        code = file_ranges((s for s in self.loads if s.executable), self.elf.size)
-        other = file_ranges((s for s in self.loads if not s.executable), self.elf.size)
-        (count, dense), (count_other, dense_other) = self._dense(code), self._dense(other)
-        return {True: (count, dense), False: (count + count_other, dense + dense_other)}
-
-    def _dense(self, ranges: Iterable[tuple[int, int]]) -> tuple[int, int]:
-        ratios = [ratio for start, end in ranges for ratio in self._ratios(start, end)]
-        return len(ratios), sum(ratio > _DENSE for ratio in ratios)
-
-    def _ratios(self, start: int, end: int) -> Iterator[float]:
-        for position in range(start, end, _WINDOW):
-            window = self.elf.at(position, min(_WINDOW, end - position))
-            for at in range(0, len(window) - _PAGE + 1, _PAGE):
-                yield _huffman(window[at : at + _PAGE])
-
     def mostly_dense(self, *, code: bool) -> bool:
-        count, dense = self.blocks[code]
-        return count >= _FEWEST_BLOCKS and dense * 2 > count
-
-
-def _huffman(block: bytes) -> float:
-    """Return how much of a block is left when only its frequent bytes are written shorter: its order-0 entropy."""
-    packer = zlib.compressobj(1, zlib.DEFLATED, -15, 8, zlib.Z_HUFFMAN_ONLY)
-    return (len(packer.compress(block)) + len(packer.flush())) / len(block)
+        """Tell whether most of what is loaded, or of what is executable, is as dense as compressed data."""
+        loads = [s for s in self.loads if s.executable] if code else self.loads
+        return mostly_dense(self.elf, file_ranges(loads, self.elf.size))
 
 
 @dataclass(frozen=True, kw_only=True)
