@@ -41,9 +41,11 @@ class Depth(IntEnum):
 
     HEADERS = 0
     """What the kernel and a loader read of it: some kilobytes."""
-    BYTES = 1
+    SHAPE = 1
+    """Also how dense its bytes are: whether it is packed."""
+    BYTES = 2
     """Also what only a search through all of it can tell."""
-    ALL = 2
+    ALL = 3
     """Also what no rule needs."""
 
 
@@ -148,7 +150,7 @@ def read_facts(
         interpreter = _interpreter(elf, segments)
         code = code_address(elf, segments)
         searched = depth >= Depth.BYTES
-        packing, signs = read_packing(elf, segments, known, code, density=searched)
+        packing, signs = read_packing(elf, segments, known, code, density=depth >= Depth.SHAPE)
         # UPX puts packed data that is never mapped, then its trailer, after the last segment. All of it is
         # accounted for when the unpacked file is packed again, and the same bytes come out.
         coverage = (

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from core.errors import ExitCode
@@ -30,6 +30,17 @@ class Judged:
     verdict: Verdict
     image: str = ""
     platform: str = ""
+    by_headers: bool = False
+    """Nothing but headers was read, though a whole verdict would be on all bytes."""
+
+    def light(self) -> "Judged":
+        """Return it without facts, which text does not show: thousands of them come from other processes."""
+        facts = self.verdict.facts
+        return replace(
+            self,
+            verdict=replace(self.verdict, facts=None),
+            by_headers=facts is not None and facts.depth < Depth.BYTES,
+        )
 
     def as_dict(self) -> dict[str, object]:
         """What ``--json`` says of one file."""
@@ -84,9 +95,7 @@ class Report:
         searched = sum(
             1
             for one in self.judged
-            if one.verdict.facts
-            and one.verdict.facts.depth is Depth.HEADERS
-            and one.verdict.state is State.REFUSED
+            if one.verdict.state is State.REFUSED and (one.by_headers or _shallow(one.verdict))
         )
         short = (
             f" ({searched:,} by headers alone: their bytes were not searched)" if searched else ""
@@ -104,6 +113,10 @@ class Report:
             "notes": list(self.notes),
             "verdicts": [one.as_dict() for one in self.judged],
         }
+
+
+def _shallow(verdict: Verdict) -> bool:
+    return verdict.facts is not None and verdict.facts.depth < Depth.BYTES
 
 
 def describe(facts: ElfFacts) -> list[str]:
