@@ -159,7 +159,9 @@ def read_facts(
             else read_coverage(elf, segments, known)
         )
         loaded = file_ranges((s for s in segments if s.type == "PT_LOAD"), elf.size)
-        sought = [*loaded, *(coverage.unloaded if coverage else ())]
+        # In packed bytes there are pieces of paths, and the whole ones in what is unpacked.
+        packed = packing is Packing.UPX
+        sought = [] if packed else [*loaded, *(coverage.unloaded if coverage else ())]
         stack = [segment.executable for segment in segments if segment.type == "PT_GNU_STACK"]
         header = elf.header
         elf_type = named("ET", header["e_type"])

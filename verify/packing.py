@@ -19,7 +19,8 @@ from verify.sections import Section
 _UPX_MAGIC: Final = b"UPX!"
 _INFO_SIZE: Final = 12
 _PACK_HEADER_SIZE: Final = 32
-_TRAILER_SIZE: Final = _PACK_HEADER_SIZE + 4
+TRAILER_SIZE: Final = _PACK_HEADER_SIZE + 4
+"""Bytes at the end of a file that UPX packed: its pack header, and where the packed data begins."""
 _PAGE: Final = 4096
 
 
@@ -51,8 +52,8 @@ class PackHeader:
 
 def read_pack_header(trailer: bytes) -> PackHeader | None:
     """Return what the pack header at the end of a file says; None when there is none."""
-    header = trailer[-_TRAILER_SIZE:]
-    if len(header) < _TRAILER_SIZE or not header.startswith(_UPX_MAGIC):
+    header = trailer[-TRAILER_SIZE:]
+    if len(header) < TRAILER_SIZE or not header.startswith(_UPX_MAGIC):
         return None
     return PackHeader(method=header[6], level=header[7], filter=header[28])
 
@@ -83,7 +84,7 @@ def read_packing(
 def _marks(elf: ElfFile) -> Packing:
     """Return DAMAGED when one of UPX's two marks is there without the other."""
     info = elf.segments_end
-    trailer = elf.at(elf.size - _TRAILER_SIZE, _TRAILER_SIZE)
+    trailer = elf.at(elf.size - TRAILER_SIZE, TRAILER_SIZE)
     has_info = elf.at(info + 4, len(_UPX_MAGIC)) == _UPX_MAGIC
     has_trailer = trailer.startswith(_UPX_MAGIC)
     if not has_info and not has_trailer:

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Pack one program with UPX, test it, and unpack it again: what comes back is judged as well.
-# In: NEED_PLAIN (directory with the program), NEED_UPX, METHOD (nrv or lzma), OUT.
+# Pack one program with UPX, test it, and unpack it again: what comes back is judged as well. Packed once more it must be
+# the same file: by that `inv verify` tells, anywhere, that the stub is the one that UPX writes.
+# In: NEED_PLAIN (directory with the program), NEED_UPX, METHOD (nrv or lzma), WORK, OUT.
 # Out: OUT/packed and OUT/unpacked, or OUT/incompressible (a text) when UPX cannot make it smaller.
 set -eu
 case $METHOD in
@@ -25,3 +26,6 @@ if [ "$code" -ne 0 ]; then
 fi
 "$NEED_UPX/upx" -q -t "$OUT/packed"
 "$NEED_UPX/upx" -q -d -o "$OUT/unpacked" "$OUT/packed"
+# shellcheck disable=SC2086
+"$NEED_UPX/upx" -q $flags -o "$WORK/again" "$OUT/unpacked"
+cmp "$WORK/again" "$OUT/packed"

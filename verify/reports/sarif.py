@@ -105,6 +105,10 @@ def _location(one: Judged) -> dict[str, Any]:
 
 def _uri(name: str, *, local: bool) -> str:
     """Return a name as a URI reference (RFC 3986); every byte that could mean something else is quoted."""
-    quoted = quote(name.encode("utf-8", "surrogateescape"), safe="/._~-")
+    try:
+        raw = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a half of a pair that an image's JSON names itself by
+        raw = name.encode("utf-8", "surrogatepass")
+    quoted = quote(raw, safe="/._~-")
     absolute = local and PurePosixPath(name).is_absolute()
     return f"file://{quoted}" if absolute else quoted

@@ -31,7 +31,7 @@ def pack(
     directory: Path, *, size: int = 10_000, says: str = "", code: int = 1, method: str = "nrv"
 ) -> Packed:
     """Run the script on a program of ``size`` bytes, with a UPX that ``says`` that it cannot."""
-    for name in ("plain", "upx", "out"):
+    for name in ("plain", "upx", "out", "work"):
         (directory / name).mkdir()
     (directory / "plain" / "hello").write_bytes(bytes(size))
     (directory / "upx" / "upx").write_text(UPX)
@@ -44,6 +44,7 @@ def pack(
             "NEED_UPX": str(directory / "upx"),
             "METHOD": method,
             "OUT": str(directory / "out"),
+            "WORK": str(directory / "work"),
             "LOG": str(directory / "log"),
             "SAYS": says,
             "CODE": str(code),
@@ -71,6 +72,7 @@ def test_a_program_is_packed_tested_and_unpacked(tmp_path: Path, method: str) ->
         (True, False, False),
         (False, True, False),
         (False, False, True),
+        (True, False, False),
     ]
 
 
