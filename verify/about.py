@@ -14,6 +14,7 @@ from verify.versions import Version, find_versions
 
 _SAMPLE: Final = 4096
 _SAMPLES: Final = 64
+_ALL_SAMPLES: Final = 1024  # however many segments there are
 _LONGEST_COMMENT: Final = 4096
 MAX_COMMENTS: Final = 16
 
@@ -44,6 +45,8 @@ class About:
 
 def read_about(elf: ElfFile, segments: Sequence[Segment], sections: Iterable[Section]) -> About:
     """Read what is in a file; raises nothing of its own."""
+    loads = [s for s in segments if s.type == "PT_LOAD" and s.mem_size > 0]
+    samples = max(1, min(_SAMPLES, _ALL_SAMPLES // max(1, len(loads))))
     return About(
         build_id=build_id(read_notes(elf, segments)),
         comment=_comment(elf, sections),
@@ -58,22 +61,21 @@ def read_about(elf: ElfFile, segments: Sequence[Segment], sections: Iterable[Sec
                 ),
                 file_size=s.file_size,
                 mem_size=s.mem_size,
-                entropy=find_entropy(elf, s.offset, s.file_size),
+                entropy=find_entropy(elf, s.offset, s.file_size, samples=samples),
             )
-            for s in segments
-            if s.type == "PT_LOAD" and s.mem_size > 0
+            for s in loads
         ),
         entropy=find_entropy(elf, 0, elf.size),
     )
 
 
-def find_entropy(elf: ElfFile, offset: int, size: int) -> float:
+def find_entropy(elf: ElfFile, offset: int, size: int, *, samples: int = _SAMPLES) -> float:
     """Return Shannon's entropy of a range in bits a byte, to two digits.
 
     It is of all of a short range, else of pages at equal distances, so that the time does not grow with the size.
     """
     size = max(0, min(size, elf.size - offset))
-    step = max(_SAMPLE, size // _SAMPLES)
+    step = max(_SAMPLE, size // samples)
     counts: Counter[int] = Counter()
     for start in range(offset, offset + size, step):
         counts.update(elf.at(start, min(_SAMPLE, offset + size - start)))

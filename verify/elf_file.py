@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.errors import VerdictError
+from verify.file_kind import LOOK, name_kind
 from verify.layout import IDENT_SIZE, Kind, Layout, Row, identify, os_abi_name
 from verify.printable import printable
 
@@ -24,7 +25,6 @@ MAX_FILE_SIZE: Final = 4 * 1024 * 1024 * 1024
 MAX_SEGMENT_TABLE: Final = 64 * 1024
 _MAGIC: Final = b"\x7fELF"
 _LARGEST_HEADER: Final = 64
-_PREFIX_SEARCH: Final = 1024 * 1024
 _KINDS: Final = {
     stat.S_IFDIR: "directory",
     stat.S_IFIFO: "FIFO",
@@ -184,7 +184,9 @@ def open_elf(path: Path) -> Iterator[ElfFile]:
         try:
             start = file.read(_LARGEST_HEADER)
             if not start.startswith(_MAGIC):
-                raise _not_elf(path, start + file.read(_PREFIX_SEARCH))
+                why = name_kind(start + file.read(LOOK))
+                msg = f"{_show(path)}: not an ELF file."
+                raise NotElfError(msg, why=why)
             yield _read_header(path, size, file, start)
         except OSError as error:
             msg = f"{_show(path)}: could not be read: {error.strerror}."
@@ -218,19 +220,6 @@ def _open_regular(path: Path) -> Iterator[BufferedReader]:
     kind = _KINDS.get(stat.S_IFMT(mode), "special file")
     msg = f"{_show(path)}: is a {kind}, not a regular file."
     raise NotElfError(msg, next="name the file itself")
-
-
-def _not_elf(path: Path, start: bytes) -> NotElfError:
-    found = start.find(_MAGIC)
-    if not start:
-        why = "the file is empty"
-    elif start.startswith(b"#!"):
-        why = "it is a script"
-    elif found > 0:
-        why = f"something was put in front: ELF begins at byte {found}"
-    else:
-        why = "it is data, or a program of another system"
-    return NotElfError(f"{_show(path)}: not an ELF file.", why=why)
 
 
 def _read_header(path: Path, size: int, file: BufferedReader, start: bytes) -> ElfFile:

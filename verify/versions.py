@@ -84,7 +84,7 @@ _APART: Final = (
     ("MicroPython", b"micropython\0", re.compile(rb"v?1\.\d{2}\.\d")),
 )
 """Component, its word, and what its versions look like."""
-_ALONE: Final = re.compile(rb"(?<=\0)v?\d\.\d{1,2}\.\d{1,2}(?=\0)")
+_ALONE: Final = re.compile(rb"\0(v?\d\.\d{1,2}\.\d{1,2})(?=\0)")
 
 
 def find_versions(elf: ElfFile) -> tuple[Version, ...]:

@@ -97,14 +97,14 @@ pieces = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(parts=pieces)
 def test_no_text_costs_much(judge: Judge, parts: Sequence[bytes]) -> None:
     piece = b"".join(parts) or b"/"
     judge.allows(Elf(segments=one_load, body=repeated(piece)).build())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     kind=st.integers(0, 0xFFFFFFFF),
     flags=st.integers(0, 7),
