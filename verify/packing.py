@@ -64,14 +64,22 @@ def read_pack_header(trailer: bytes) -> PackHeader | None:
 
 
 def read_packing(
-    elf: ElfFile, segments: tuple[Segment, ...], sections: Iterable[Section], code: int | None
+    elf: ElfFile,
+    segments: tuple[Segment, ...],
+    sections: Iterable[Section],
+    code: int | None,
+    *,
+    weigh: bool,
 ) -> tuple[Packing, tuple[str, ...]]:
-    """Return how the file is packed and, when UNKNOWN, what shows it; ``code`` is where it starts."""
+    """Return how the file is packed and, when UNKNOWN, what shows it; ``code`` is where it starts.
+
+    Only with ``weigh`` the bytes themselves are looked at, which takes as long as all else together.
+    """
     packing = _marks(elf)
     if packing is not Packing.NONE:
         return packing, ()
     loads = tuple(s for s in segments if s.type == "PT_LOAD" and s.mem_size > 0)
-    look = Look(elf=elf, loads=loads, sections=tuple(sections), code=code)
+    look = Look(elf=elf, loads=loads, sections=tuple(sections), code=code, weigh=weigh)
     shape = next((shape for shape in SHAPES if all(sign.check(look) for sign in shape)), ())
     signs = tuple(sign.meaning for sign in shape)
     return (Packing.UNKNOWN, signs) if signs else (Packing.NONE, ())
@@ -103,6 +111,7 @@ class Look:
     loads: tuple[Segment, ...]
     sections: tuple[Section, ...]
     code: int | None
+    weigh: bool
 
     @cached_property
     def code_segment(self) -> Segment | None:
@@ -131,7 +140,7 @@ class Look:
                 yield _huffman(window[at : at + _PAGE])
 
     def mostly_dense(self, *, code: bool) -> bool:
-        count, dense = self.blocks[code]
+        count, dense = self.blocks[code] if self.weigh else (0, 0)
         return count >= _FEWEST_BLOCKS and dense * 2 > count
 
 
