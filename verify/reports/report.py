@@ -91,7 +91,7 @@ class Report:
         count = len(self.judged)
         found = Counter(one.verdict.state for one in self.judged)
         ends = ", ".join(f"{found[state]:,} {_WORDS[state]}" for state in State if found[state])
-        passed = f"; {self.others:,} other files" if self.others else ""
+        passed = f"; {self.others:,} others, which are no ELF files" if self.others else ""
         searched = sum(
             1
             for one in self.judged
@@ -100,7 +100,7 @@ class Report:
         short = (
             f" ({searched:,} by headers alone: their bytes were not searched)" if searched else ""
         )
-        return f"{count:,} ELF {'file' if count == 1 else 'files'}: {ends or 'none'}{short}{passed}"
+        return f"{count:,} {'file' if count == 1 else 'files'}: {ends or 'none'}{short}{passed}"
 
     def as_dict(self) -> dict[str, object]:
         """What ``--json`` prints."""
