@@ -39,6 +39,7 @@ _TRAPS: Final = {
     "EM_MIPS": 0x04170001,
     "EM_LOONGARCH": 0x002A0000,
 }
+_WARNING: Final = ".gnu.warning."
 _NO_PROGRAM: Final = {"ET_REL", "ET_CORE"}
 _NOTES: Final = {
     ("GNU", 1): 32,  # the oldest kernel
@@ -150,7 +151,7 @@ def _parts(segments: Iterable[Segment], sections: tuple[Section, ...]) -> Iterat
                 name=f"section '{section.name}'",
                 start=section.offset,
                 end=section.file_end,
-                check=_KINDS.get(section.type) or _NAMED.get((section.type, section.name)),
+                check=_KINDS.get(section.type) or _NAMED.get((section.type, _plain(section.name))),
                 refused=section.name.startswith(DEBUG_NAMES) or (symbols and symbolic),
             )
     for s in segments:
@@ -256,10 +257,16 @@ _KINDS: Final[dict[str, Check]] = {
 _NAMED: Final[dict[tuple[str, str], Check]] = {
     ("SHT_STRTAB", ".shstrtab"): _names,
     ("SHT_PROGBITS", ".comment"): _comment,
+    ("SHT_PROGBITS", _WARNING): _comment,
     ("SHT_PROGBITS", ".gnu_debuglink"): _debug_link,
     ("SHT_PROGBITS", ".gnu_debugaltlink"): _debug_link,
 }
 """What a section that is not loaded may be, by its type and by its name, and what looks into it."""
+
+
+def _plain(name: str) -> str:
+    """The name of a section, of a linker's warnings without the function that they warn of."""
+    return _WARNING if name.startswith(_WARNING) else name
 
 
 def _is_text(line: bytes) -> bool:

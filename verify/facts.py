@@ -148,7 +148,9 @@ def read_facts(
         interpreter = _interpreter(elf, segments)
         code = code_address(elf, segments)
         searched = depth >= Depth.BYTES
-        packing, signs = read_packing(elf, segments, known, code, density=searched)
+        # All that is read of a file with a loader is what it says: it is no static one, packed or not.
+        alone = interpreter is None and not dynamic.needed
+        packing, signs = read_packing(elf, segments, known, code, density=searched and alone)
         # UPX puts packed data that is never mapped, then its trailer, after the last segment. All of it is
         # accounted for when the unpacked file is packed again, and the same bytes come out.
         coverage = (

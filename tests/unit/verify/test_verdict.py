@@ -39,7 +39,8 @@ ERRORS: dict[str, set[str]] = {
     | {"stack-not-executable"},
     "header-size-lies": {"consistent-header"},
     "byte-order-lies": {"consistent-header"},
-    "class-lies": {"consistent-header", "no-interpreter", "no-needed", "elf-type", *UNTOLD},
+    "class-lies": {"consistent-header", "no-interpreter", "elf-type", *UNTOLD}
+    | {"stack-not-executable"},
     "packed-marks-wiped": {"packed-contents"},
     "packed": {"packed-contents"},
     "packed-then-stripped": {"packed-as-expected", "packed-contents"},
