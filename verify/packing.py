@@ -6,7 +6,7 @@ not the marks by which it can be unpacked, is refused: nobody can look inside.
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -23,7 +23,8 @@ TRAILER_SIZE: Final = _PACK_HEADER_SIZE + 4
 """Bytes at the end of a file that UPX packed: its pack header, and where the packed data begins."""
 _PAGE: Final = 4096
 _FEWEST_BLOCKS: Final = 4
-_WINDOW: Final = 256 * _PAGE
+MAX_BLOCKS: Final = 2048
+"""Pages that are weighed, of code and of all else: every one of a file below 8 MiB."""
 # 7.6 bits a byte. Text and machine code stay below 6.8, the compressed instructions of RISC-V below 7.4; compressed and
 # encrypted bytes have 7.9.
 _DENSE: Final = 0.95
@@ -123,21 +124,21 @@ class Look:
 
     @cached_property
     def blocks(self) -> dict[bool, tuple[int, int]]:
-        """Whole blocks of all that is loaded (False) and of what is executable (True): how many, how many dense."""
+        """Whole pages of all that is loaded (False) and of what is executable (True): how many, how many dense."""
         code = file_ranges((s for s in self.loads if s.executable), self.elf.size)
         other = file_ranges((s for s in self.loads if not s.executable), self.elf.size)
         (count, dense), (count_other, dense_other) = self._dense(code), self._dense(other)
         return {True: (count, dense), False: (count + count_other, dense + dense_other)}
 
     def _dense(self, ranges: Iterable[tuple[int, int]]) -> tuple[int, int]:
-        ratios = [ratio for start, end in ranges for ratio in self._ratios(start, end)]
-        return len(ratios), sum(ratio > _DENSE for ratio in ratios)
+        """Return how many blocks there are in ``ranges``, and how many of them are dense.
 
-    def _ratios(self, start: int, end: int) -> Iterator[float]:
-        for position in range(start, end, _WINDOW):
-            window = self.elf.at(position, min(_WINDOW, end - position))
-            for at in range(0, len(window) - _PAGE + 1, _PAGE):
-                yield _huffman(window[at : at + _PAGE])
+        Of more than MAX_BLOCKS every second, third … is weighed.
+        """
+        starts = [at for start, end in ranges for at in range(start, end - _PAGE + 1, _PAGE)]
+        weighed = starts[:: -(-len(starts) // MAX_BLOCKS) or 1]
+        ratios = [_huffman(self.elf.at(at, _PAGE)) for at in weighed]
+        return len(ratios), sum(ratio > _DENSE for ratio in ratios)
 
     def mostly_dense(self, *, code: bool) -> bool:
         count, dense = self.blocks[code] if self.weigh else (0, 0)
