@@ -177,10 +177,11 @@ def _names(content: bytes, _elf: ElfFile, sections: tuple[Section, ...]) -> str:
     starts = sorted({section.name_at for section in sections})
     at = 0
     for name in content.split(b"\0"):
-        first = bisect_left(starts, at)
-        begin = starts[first] if first < len(starts) else len(content)
-        if name[: max(0, begin - at)]:
-            return "holds more than the names of sections"
+        if name:
+            first = bisect_left(starts, at)
+            begin = starts[first] if first < len(starts) else len(content)
+            if begin > at:
+                return "holds more than the names of sections"
         at += len(name) + 1
     return ""
 
