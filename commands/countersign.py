@@ -4,12 +4,12 @@ from functools import partial
 from pathlib import Path
 
 from commands.key import public_key
-from commands.verify import judge_file
 from core.errors import PublishError
 from core.files import write_file
 from core.minisign import parse_signature
 from core.signing import SecretKey
 from flow.context import Context
+from flow.judge import judge_file
 from flow.proof import prove
 from publish.check.directory import check_release
 from publish.check.scan import Scan

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from commands.key import public_keys
 from commands.registry_options import registry_options
-from commands.verify import judge_file
 from core.errors import PublishError, UsageError
 from flow.context import Context
+from flow.judge import judge_file
 from publish.check.directory import check_release
 from publish.check.findings import CheckResult, ReleaseFinding
 from publish.check.image import check_image

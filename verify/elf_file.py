@@ -1,8 +1,7 @@
 """An ELF file as bounded bytes and header tables; malformed input is fenced here.
 
-pyelftools knows the structures of every class, byte order and machine, and is trusted with nothing
-else: it only ever sees a few bytes cut out for it, since its own walks over a file take the
-file's word for counts and offsets. Layout: https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html
+pyelftools gives numbers their names, and is trusted with nothing else: its own walks over a file take the file's word
+for counts and offsets, and its structures are slow. Layout: https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html
 """
 
 import hashlib
@@ -11,23 +10,21 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedReader, BytesIO
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, Final, Literal
-
-from elftools.elf.elffile import ELFFile
-from elftools.elf.structs import ELFStructs
+from typing import Any, Final
 
 from core.errors import VerdictError
+from verify.file_kind import LOOK, name_kind
+from verify.layout import IDENT_SIZE, Kind, Layout, Row, identify, os_abi_name
 from verify.printable import printable
 
-MAX_FILE_SIZE: Final = 512 * 1024 * 1024
+MAX_FILE_SIZE: Final = 4 * 1024 * 1024 * 1024
 # The kernel's own limit, so no file that runs is refused:
 # https://elixir.bootlin.com/linux/v6.12/source/fs/binfmt_elf.c (load_elf_phdrs)
 MAX_SEGMENT_TABLE: Final = 64 * 1024
 _MAGIC: Final = b"\x7fELF"
 _LARGEST_HEADER: Final = 64
-_PREFIX_SEARCH: Final = 1024 * 1024
 _KINDS: Final = {
     stat.S_IFDIR: "directory",
     stat.S_IFIFO: "FIFO",
@@ -39,6 +36,14 @@ _KINDS: Final = {
 
 class NotElfError(VerdictError):
     """The path is not a readable regular file that begins as an ELF file does."""
+
+
+class MissingFileError(NotElfError):
+    """There is no such file."""
+
+
+class UnreadableFileError(NotElfError):
+    """Nobody could look: no permission, a failing disk."""
 
 
 class MalformedElfError(VerdictError):
@@ -68,6 +73,12 @@ class Segment:
     def vaddr_end(self) -> int:
         return self.vaddr + self.mem_size
 
+    @property
+    def permissions(self) -> str:
+        """As in ``r-x``."""
+        flags = zip("rwx", (self.readable, self.writable, self.executable), strict=True)
+        return "".join(letter if on else "-" for letter, on in flags)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ElfFile:
@@ -75,11 +86,18 @@ class ElfFile:
 
     path: Path
     size: int
-    sha256: str
     header: Mapping[str, Any]
     """The fields of ``Elf_Ehdr`` under their own names, beginning with ``e_``; see `named`."""
     file: BufferedReader
-    structs: ELFStructs
+    layout: Layout
+    known_machine: bool
+    contradictions: tuple[str, ...]
+    """In what the header contradicts itself, as `verify.layout` says it."""
+
+    def sha256(self) -> str:
+        """Return the digest of all bytes, which are read for it."""
+        self.file.seek(0)
+        return hashlib.file_digest(self.file, "sha256").hexdigest()
 
     @property
     def segments_end(self) -> int:
@@ -103,22 +121,17 @@ class ElfFile:
         self.file.seek(offset)
         return self.file.read(min(size, self.size - offset))
 
-    def entry_size(self, kind: Literal["Elf_Phdr", "Elf_Shdr", "Elf_Dyn"]) -> int:
+    def entry_size(self, kind: Kind) -> int:
         """Return the size in bytes of one ``kind`` in this file's class."""
-        size: int = getattr(self.structs, kind).sizeof()
-        return size
+        return self.layout.entry_size(kind)
 
-    def entries(
-        self, kind: Literal["Elf_Phdr", "Elf_Shdr", "Elf_Dyn"], table: bytes
-    ) -> list[Mapping[str, Any]]:
-        """Return the whole entries in ``table``; raises MalformedElfError."""
-        size = self.entry_size(kind)
-        struct = getattr(self.structs, kind)
-        with _fence(self.path):
-            return [
-                struct.parse(table[start : start + size])
-                for start in range(0, len(table) - size + 1, size)
-            ]
+    def rows(self, kind: Kind, table: bytes) -> Iterator[Row]:
+        """Yield the whole entries in ``table``."""
+        return self.layout.rows(kind, table, named("EM", self.header["e_machine"]))
+
+    def entries(self, kind: Kind, table: bytes) -> list[Row]:
+        """Return the whole entries in ``table``."""
+        return list(self.rows(kind, table))
 
     def segments(self) -> tuple[Segment, ...]:
         """Return the program headers in file order; raises MalformedElfError."""
@@ -127,6 +140,8 @@ class ElfFile:
             return ()
         size = self.entry_size("Elf_Phdr")
         damaged = "the file is damaged; no kernel would start it"
+        if self.contradictions:
+            damaged = f"it {self.contradictions[0]}"
         if entry_size != size:
             msg = f"{_show(self.path)}: has program headers of {entry_size} B, not {size} B."
             raise MalformedElfError(msg, why=damaged)
@@ -169,22 +184,13 @@ def open_elf(path: Path) -> Iterator[ElfFile]:
         try:
             start = file.read(_LARGEST_HEADER)
             if not start.startswith(_MAGIC):
-                raise _not_elf(path, start + file.read(_PREFIX_SEARCH))
-            file.seek(0)
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            with _fence(path):
-                parsed = ELFFile(BytesIO(start))
-            yield ElfFile(
-                path=path,
-                size=size,
-                sha256=sha256,
-                header=parsed.header,
-                file=file,
-                structs=parsed.structs,
-            )
+                why = name_kind(start + file.read(LOOK))
+                msg = f"{_show(path)}: not an ELF file."
+                raise NotElfError(msg, why=why)
+            yield _read_header(path, size, file, start)
         except OSError as error:
             msg = f"{_show(path)}: could not be read: {error.strerror}."
-            raise NotElfError(msg) from error
+            raise UnreadableFileError(msg) from error
 
 
 @contextmanager
@@ -202,7 +208,9 @@ def _open_regular(path: Path) -> Iterator[BufferedReader]:
         # Python's words for a NUL in a path are not the same in every version.
         reason = error.strerror if isinstance(error, OSError) else "its name has a NUL byte in it"
         msg = f"{_show(path)}: could not be opened: {reason}."
-        raise NotElfError(msg, next="check the path and its permissions") from error
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError | ValueError)
+        refused = MissingFileError if missing else UnreadableFileError
+        raise refused(msg, next="check the path and its permissions") from error
     if number >= 0:
         with open(number, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
             mode = os.fstat(number).st_mode
@@ -214,31 +222,28 @@ def _open_regular(path: Path) -> Iterator[BufferedReader]:
     raise NotElfError(msg, next="name the file itself")
 
 
-def _not_elf(path: Path, start: bytes) -> NotElfError:
-    found = start.find(_MAGIC)
-    if not start:
-        why = "the file is empty"
-    elif start.startswith(b"#!"):
-        why = "it is a script"
-    elif found > 0:
-        why = f"something was put in front: ELF begins at byte {found}"
-    else:
-        why = "it is data, or a program of another system"
-    return NotElfError(f"{_show(path)}: not an ELF file.", why=why)
-
-
-@contextmanager
-def _fence(path: Path) -> Iterator[None]:
-    """Turn whatever pyelftools raises into MalformedElfError.
-
-    On odd input that is ELFError, construct's errors, struct.error, UnicodeDecodeError, KeyError,
-    AssertionError, OverflowError …: no list of them is kept anywhere, so it is all of them.
-    """
-    try:
-        yield
-    except Exception as error:
-        msg = f"{_show(path)}: its ELF headers cannot be read ({printable(str(error))})."
-        raise MalformedElfError(msg, why="the file is truncated or damaged") from error
+def _read_header(path: Path, size: int, file: BufferedReader, start: bytes) -> ElfFile:
+    identity = identify(start)
+    if identity is None:
+        msg = f"{_show(path)}: its ELF header says neither class nor byte order of any machine."
+        raise MalformedElfError(msg, why="the file is truncated or damaged")
+    layout = identity.layout
+    if len(start) < layout.header_size:
+        msg = f"{_show(path)}: its ELF header has {len(start)} B, not {layout.header_size} B."
+        raise MalformedElfError(msg, why="the file is truncated")
+    (header,) = layout.rows("Elf_Ehdr", start[IDENT_SIZE : layout.header_size])
+    problems = list(identity.contradictions)
+    if (said := header["e_ehsize"]) != layout.header_size:
+        problems.append(f"says that its header has {said} B, not {layout.header_size} B")
+    return ElfFile(
+        path=path,
+        size=size,
+        header={"e_ident": {"EI_OSABI": os_abi_name(start[7])}, **header},
+        file=file,
+        layout=layout,
+        known_machine=identity.known,
+        contradictions=tuple(problems),
+    )
 
 
 def file_ranges(segments: Iterable[Segment], size: int) -> list[tuple[int, int]]:

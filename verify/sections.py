@@ -13,18 +13,25 @@ from verify.printable import printable
 # Linked programs have some 30; more than this is refused, not walked.
 MAX_SECTIONS: Final = 4096
 MAX_NAME: Final = 256
+# ".gnu_debuglink" is not among them: it only names a separate file, and makes this one no bigger.
+DEBUG_NAMES: Final = (".debug", ".zdebug", ".stab", ".gdb_index", ".gnu_debugdata")
 _MAX_NAMES: Final = 1024 * 1024
+_SHF_EXECINSTR: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """One section header. Offset and size in bytes; ``type`` as in ``SHT_SYMTAB``."""
+    """One section header. Offset, address and size in bytes; ``type`` as in ``SHT_SYMTAB``."""
 
     name: str
     """The first MAX_NAME bytes, printable."""
+    name_at: int
+    """Where its name begins among the names."""
     type: str
     offset: int
+    address: int
     size: int
+    executable: bool
 
     @property
     def file_end(self) -> int:
@@ -33,10 +40,7 @@ class Section:
 
 
 def read_sections(elf: ElfFile) -> tuple[Section, ...] | str:
-    """Return the section headers, none when the file has none, or why they cannot be read.
-
-    Raises MalformedElfError.
-    """
+    """Return the section headers, none when the file has none, or why they cannot be read."""
     offset, count, index = (elf.header[f"e_sh{name}"] for name in ("off", "num", "strndx"))
     if offset == 0:
         return ()
@@ -56,9 +60,12 @@ def read_sections(elf: ElfFile) -> tuple[Section, ...] | str:
     return tuple(
         Section(
             name=printable(names[row["sh_name"] : row["sh_name"] + MAX_NAME].partition(b"\0")[0]),
+            name_at=row["sh_name"],
             type=str(row["sh_type"]),
             offset=row["sh_offset"],
+            address=row["sh_addr"],
             size=row["sh_size"],
+            executable=bool(row["sh_flags"] & _SHF_EXECINSTR),
         )
         for row in rows
     )

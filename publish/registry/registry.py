@@ -133,9 +133,9 @@ class Registry:
         found = self.get_manifest(name)
         return found.descriptor.digest if found else ""
 
-    def get_manifest(self, name: str) -> Manifest | None:
+    def get_manifest(self, name: str, *, accept: Mapping[str, str] = ACCEPT) -> Manifest | None:
         """Fetch what a tag or digest resolves to; None when there is nothing."""
-        response = self._client.request("GET", self._manifest_url(name), headers=ACCEPT)
+        response = self._client.request("GET", self._manifest_url(name), headers=accept)
         if response.status == 404:
             return None
         self._expect(response, 200, f"fetch {name}")

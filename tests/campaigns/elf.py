@@ -1,9 +1,10 @@
 """Mutated ELF files through the verdict: it always comes, soon, and is never "ok" for what a kernel would load badly.
 
-The judge is independent: it reads program headers with ``struct``, by the layout of the file's machine. One case in
-two hundred changes a real program, Debian's busybox-static; where that is missing, these are "not run" and the run is
-not whole. Left out, since the verdict does not promise it yet: files whose class or byte order no Linux of their
-machine has (Linux reads them by the machine alone), and files packed by UPX, whose packed bytes are not looked into.
+The judge is independent: a model of Linux's ``binfmt_elf``, which reads program headers with ``struct`` as the kernels
+of each machine do, whatever class and byte order the file says that it has. One case in ten hides a mark in the file,
+and "ok" is wrong when it stands where nothing is loaded. One case in two hundred changes a real program, Debian's
+busybox-static; where that is missing, these are "not run" and the run is not whole. Left out: files with UPX's marks,
+which are judged by packing again what they unpack to.
 """
 
 import json
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.campaigns.campaign import Campaign, Case, NotRun, Run, Violation
 from tests.fixtures.make_elf import GOOD, PIE, Machine, fixtures
@@ -41,18 +43,45 @@ EXTREMES = (
     (1 << 64) - 1,
 )
 TYPES = (0, 1, 2, 3, 4, 6, 7, 0x6474E551, 0x6474E552, 0x6474E553)
-LAYOUTS = {
-    3: {(1, "<")},
-    21: {(2, "<"), (2, ">")},
-    22: {(2, ">"), (1, ">")},
-    40: {(1, "<"), (1, ">")},
-    62: {(2, "<"), (1, "<")},
-    183: {(2, "<"), (2, ">")},
-    243: {(2, "<"), (1, "<")},
-    258: {(2, "<"), (1, "<")},
-}
-"""Classes and byte orders that a Linux loads, by e_machine: 386, PPC64, S390, ARM, x86-64 (and x32), AArch64, RISC-V,
-LoongArch."""
+
+
+class Kernel(NamedTuple):
+    """What the kernels for a machine read: its number, in their byte order; some look at EI_CLASS, none at EI_DATA."""
+
+    machine: int
+    order: str
+    bits: int
+    asks_class: bool = False
+
+
+KERNELS = (
+    Kernel(62, "<", 2),  # x86-64
+    Kernel(3, "<", 1),  # 386
+    Kernel(6, "<", 1),
+    Kernel(62, "<", 1),  # x32, which takes what the 64-bit one does not
+    Kernel(183, "<", 2),  # AArch64
+    Kernel(183, ">", 2),
+    Kernel(40, "<", 1),  # ARM
+    Kernel(40, ">", 1),
+    Kernel(21, "<", 2),  # PowerPC64
+    Kernel(21, ">", 2),
+    Kernel(20, ">", 1),
+    Kernel(22, ">", 2, asks_class=True),  # s390
+    Kernel(22, ">", 1, asks_class=True),
+    Kernel(243, "<", 2, asks_class=True),  # RISC-V
+    Kernel(243, "<", 1, asks_class=True),
+    Kernel(258, "<", 2, asks_class=True),  # LoongArch
+    Kernel(258, "<", 1, asks_class=True),
+    Kernel(8, "<", 1, asks_class=True),  # MIPS
+    Kernel(8, ">", 1, asks_class=True),
+    Kernel(8, "<", 2, asks_class=True),
+    Kernel(8, ">", 2, asks_class=True),
+    Kernel(43, ">", 2),  # SPARC
+    Kernel(2, ">", 1),
+    Kernel(18, ">", 1),
+    Kernel(4, ">", 1),  # 68k
+    Kernel(0x9026, "<", 2),  # Alpha
+)
 OTHERS = {
     "ppc64le": Machine(
         number=21, bits=64, order="<", exit=bytes.fromhex("00006038 01000038 02000044")
@@ -71,30 +100,37 @@ REAL_SHARE = 0.005
 
 
 def headers(content: bytes) -> tuple[int, str, int, int, int] | None:
-    """Class, byte order, e_phoff, e_phentsize, e_phnum as this machine's kernel reads them; None: it never would."""
+    """Class, byte order, e_phoff, e_phentsize, e_phnum as the first kernel reads them; None: no kernel would."""
+    return next(readings(content), None)
+
+
+def readings(content: bytes) -> Iterator[tuple[int, str, int, int, int]]:
+    """As `headers`, for every kernel that takes the file to be its own."""
     if len(content) < 64 or content[:4] != b"\x7fELF":
-        return None
-    bits, order = content[4], {1: "<", 2: ">"}.get(content[5], "")
-    (machine,) = struct.unpack_from(order + "H", content, 18)
-    if (bits, order) not in LAYOUTS.get(machine, ()):
-        return None
-    (offset,) = struct.unpack_from(
-        order + ("I" if bits == 1 else "Q"), content, 28 if bits == 1 else 32
-    )
-    size, count = struct.unpack_from(order + "HH", content, 42 if bits == 1 else 54)
-    if size != (32 if bits == 1 else 56) or offset + size * count > len(content):
-        return None
-    return bits, order, offset, size, count
+        return
+    for kernel in KERNELS:
+        bits, order = kernel.bits, kernel.order
+        (machine,) = struct.unpack_from(order + "H", content, 18)
+        if machine != kernel.machine or (kernel.asks_class and content[4] != bits):
+            continue
+        word, place = ("I", 28) if bits == 1 else ("Q", 32)
+        (offset,) = struct.unpack_from(order + word, content, place)
+        size, count = struct.unpack_from(order + "HH", content, 42 if bits == 1 else 54)
+        if size == (32 if bits == 1 else 56) and offset + size * count <= len(content):
+            yield bits, order, offset, size, count
 
 
 def badly_loaded(content: bytes) -> str:
-    """What a kernel would do that "ok" denies: empty when nothing, or when it would not load the file."""
-    read = headers(content)
-    if read is None:
-        return ""
+    """What a kernel would do that "ok" denies: empty when nothing, or when none would load the file."""
+    return next(filter(None, (loaded_so(content, read) for read in readings(content))), "")
+
+
+def loaded_so(content: bytes, read: tuple[int, str, int, int, int]) -> str:
+    """What `badly_loaded` says of a kernel that reads the file so."""
     bits, order, offset, size, count = read
     if struct.unpack_from(order + "H", content, 16)[0] not in (2, 3):
         return ""
+    mapped: list[tuple[int, int, int]] = []
     for at in range(offset, offset + size * count, size):
         (kind,) = struct.unpack_from(order + "I", content, at)
         (flags,) = struct.unpack_from(order + "I", content, at + (24 if bits == 1 else 4))
@@ -104,7 +140,45 @@ def badly_loaded(content: bytes) -> str:
             return "memory that is writable and executable"
         if kind == 2 and 1 in tags(content, at, bits, order):
             return "a library (by its own start-up code)"
+        if kind == 1:
+            begin, length = extent(content, at, bits, order)
+            mapped.append((begin, begin + length, flags))
+    for number, (begin, end, flags) in enumerate(mapped):
+        for other, stop, more in mapped[:number]:
+            if begin < stop and other < end and (flags | more) & 3 == 3:
+                return "the same bytes as code and as data, as packers do"
     return ""
+
+
+def extent(content: bytes, at: int, bits: int, order: str) -> tuple[int, int]:
+    """p_offset and p_filesz of the program header there."""
+    word, first, second = ("I", 4, 16) if bits == 1 else ("Q", 8, 32)
+    (begin,) = struct.unpack_from(order + word, content, at + first)
+    (length,) = struct.unpack_from(order + word, content, at + second)
+    return begin, length
+
+
+def hidden(content: bytes, mark: bytes) -> bool:
+    """Whether ``mark`` stands where nothing is loaded, and in no table of headers."""
+    read = headers(content)
+    if read is None:
+        return False
+    bits, order, offset, size, count = read
+    (table,) = struct.unpack_from(
+        order + ("I" if bits == 1 else "Q"), content, 32 if bits == 1 else 40
+    )
+    each, sections = struct.unpack_from(order + "HH", content, 46 if bits == 1 else 58)
+    spans = [(offset, offset + size * count), (table, table + each * sections), (0, 64)]
+    for at in range(offset, offset + size * count, size):
+        if struct.unpack_from(order + "I", content, at)[0] == 1:
+            begin, length = extent(content, at, bits, order)
+            spans.append((begin, begin + length))
+    at = content.find(mark)
+    while at >= 0:
+        if not any(begin < at + len(mark) and at < end for begin, end in spans):
+            return True
+        at = content.find(mark, at + 1)
+    return False
 
 
 def tags(content: bytes, at: int, bits: int, order: str) -> list[int]:
@@ -130,7 +204,8 @@ def unread(content: bytes) -> list[int]:
         start, width = (12, 4) if bits == 1 else (24, 8)
         for at in range(offset, offset + size * count, size):
             positions += range(at + start, at + start + width)
-    return positions
+    # A table may begin within the header itself.
+    return [at for at in positions if at < 16 or at >= 64]
 
 
 def mutate(chance: random.Random, content: bytearray) -> None:
@@ -142,7 +217,17 @@ def mutate(chance: random.Random, content: bytearray) -> None:
         if chance.random() < 0.5 and read and read[4]:
             change_structure(chance, content, read)
             continue
-        match chance.randrange(8):
+        match chance.randrange(9):
+            case 8:  # what the file says of itself
+                match chance.randrange(4):
+                    case 0:
+                        content[4] = chance.randrange(4)
+                    case 1:
+                        content[5] = chance.randrange(4)
+                    case 2:
+                        content[18], content[19] = content[19], content[18]
+                    case _:
+                        content[18:20] = chance.choice(MACHINES)
             case 0:
                 content[chance.randrange(4, len(content))] = chance.randrange(256)
             case 1:
@@ -175,7 +260,28 @@ def mutate(chance: random.Random, content: bytearray) -> None:
                 pass
 
 
+def hide(chance: random.Random, content: bytearray) -> bytes:
+    """Put a mark into the file: over other bytes, in between, or at the end; return it."""
+    mark = chance.choice((chance.randbytes(32), b"/home/ann/secret/of/32/bytes.key"))
+    at = chance.randrange(64, len(content)) if len(content) > 64 else len(content)
+    match chance.randrange(4):
+        case 0:
+            content[at : at + len(mark)] = mark
+        case 1:
+            content += bytes(chance.randrange(200)) + mark + bytes(chance.randrange(200))
+        case 2:
+            content[at:at] = mark
+        case _:  # behind what is loaded, where a page ends
+            content += bytes(-len(content) % 0x1000) + mark
+    return mark
+
+
 Read = tuple[int, str, int, int, int]
+MACHINES = [
+    bytes(sorted((kernel.machine & 255, kernel.machine >> 8), reverse=order))
+    for kernel in KERNELS
+    for order in (False, True)
+]
 
 
 def change_structure(chance: random.Random, content: bytearray, read: Read) -> None:
@@ -271,8 +377,15 @@ def opened() -> Iterator[Run]:
                 msg = f"{name}: bytes that nothing reads changed {rules[0]} into {rules[1]}"
                 raise Violation(msg)
             return "same verdict"
-        mutate(case.random, content)
+        mark = b""
+        if case.random.random() < 0.1:
+            mark = hide(case.random, content)
+        if not mark or case.random.random() < 0.3:
+            mutate(case.random, content)
         verdict = judge(case, bytes(content))
+        if verdict and mark and hidden(bytes(content), mark):
+            msg = f'{name}: "ok", and {mark!r} is hidden in it: {content[:8192].hex()}'
+            raise Violation(msg)
         if verdict and (loaded := badly_loaded(bytes(content))):
             msg = f'{name}: "ok", and a kernel would load {loaded}: {content[:4096].hex()}'
             raise Violation(msg)
@@ -283,7 +396,7 @@ def opened() -> Iterator[Run]:
 
 CAMPAIGN = Campaign(
     name="elf",
-    purpose="Mutated ELF files: a verdict always, soon, and never ok for what asks for a loader or maps writable code.",
+    purpose="Mutated ELF files: a verdict always, soon, and never ok for what a kernel loads otherwise, or hides.",
     cases=100_000,
     open=opened,
     rooms=("verify", "core"),

@@ -13,12 +13,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from commands.release_inputs import ReleaseInputs
-from commands.verify import judge_file
 from core.errors import PublishError
 from core.progress import Report
 from core.settings import Settings
 from core.signing import PublicKey, SecretKey, new_key
 from flow.context import ROOT, Context
+from flow.judge import judge_file
 from publish.check.directory import check_release
 from publish.check.findings import CheckResult
 from publish.manifest import read_manifest
