@@ -149,8 +149,15 @@ def list_(_: Context, target: str = "", recipes: str = "", json: bool = False) -
 
 
 @_task(
-    path="files to judge, also as bare words",
-    target="the platform they must be for",
+    optional=["sarif", "junit"],
+    path="files, tar archives, image layouts, oci://HOST/REPO/NAME:TAG, - for standard input; also as bare words",
+    target="the platform they must be for; of an image, only this one is looked at",
+    policy="static (default), hardened, minimal, or a file that ends with .toml",
+    recursive="judge every ELF file below directories",
+    root="the root file system that the files are in: policy minimal looks loaders and libraries up there",
+    facts="also say what is known of each file: protections, versions, rights, sizes",
+    sarif="SARIF 2.1.0 for code scanning, instead of text; --sarif=FILE: into a file, beside the text",
+    junit="JUnit's XML for CI servers, instead of text; --junit=FILE: into a file, beside the text",
     release="check a release instead: its directory, or oci://HOST/REPO[/NAME[:TAG]]",
     key="the public key file that the release must be signed by",
     insecure="plain http also to a registry on another machine",
@@ -159,27 +166,65 @@ def verify(
     _: Context,
     path: list[str],
     target: str = "",
+    policy: str = "",
+    recursive: bool = False,
+    root: str = "",
+    facts: bool = False,
+    sarif: str | bool = "",
+    junit: str | bool = "",
     release: str = "",
     key: str = "",
     insecure: bool = False,
     json: bool = False,
 ) -> None:
-    """Judge any file: is it one static, stripped, sane program? Or a whole release. Exit code 1 when not."""
+    """Judge files and images: do they start alone, are they hardened? Exit code 1: refused, 2: nothing to judge."""
     if bool(path) == bool(release):
         msg = "Files and --release are mutually exclusive." if path else "Nothing to verify."
         raise UsageError(msg, next="inv verify FILE…, or inv verify --release DIR")
-    found: Sequence[Any]
+    outputs = {"sarif": sarif, "junit": junit}
+    if [json, *outputs.values()].count(True) > 1:
+        msg = "Standard output takes one of --json, --sarif and --junit."
+        raise UsageError(msg, next="write the others into files: --sarif=FILE")
+    if release:
+        if target or policy or recursive or root or facts or sarif or junit:
+            msg = "--release takes --key, --insecure and --json alone."
+            raise UsageError(msg, next="inv verify --policy NAME judges files, also those in DIR")
+        _verify_release(release, key=key, insecure=insecure, json=json)
+        return
+    from commands.verify import VerifyRequest, as_text, judge, write_report
+
+    request = VerifyRequest.of(
+        path,
+        target=target,
+        policy=policy,
+        recursive=recursive,
+        root=root,
+        insecure=insecure,
+        thorough=facts or json,
+    )
+    with command() as context:
+        report = judge(context, request)
+    for kind, file in outputs.items():
+        if isinstance(file, str) and file:
+            write_report(report, file, kind, version=program.version or "")
+    kinds = [kind for kind, file in outputs.items() if file is True]
+    if kinds:
+        print(as_text(report, kinds[0], version=program.version or ""))
+    else:
+        _show(
+            report.as_dict() if json else None, "" if json else report.text(facts=facts), json=json
+        )
+    if not report:
+        raise Exit(code=report.code)
+
+
+def _verify_release(release: str, *, key: str, insecure: bool, json: bool) -> None:
+    from commands.verify_release import check_releases
+
     with command(public_key=key) as context:
-        if release:
-            from commands.verify_release import check_releases
-
-            kind, found = "releases", check_releases(context, release, insecure=insecure)
-        else:
-            from commands.verify import judge_files
-
-            kind, found = "verdicts", judge_files(context, path, target)
-    value = {"version": 1, kind: [verdict.as_dict() for verdict in found]}
-    _show(value, "\n".join(verdict.text() for verdict in found), json=json)
+        found = check_releases(context, release, insecure=insecure)
+    value = {"version": 1, "releases": [checked.as_dict() for checked in found]}
+    _show(value, "\n".join(checked.text() for checked in found), json=json)
     _refuse_unless(all(found))
 
 
@@ -415,7 +460,7 @@ def check(_: Context, fix: bool = False) -> None:
     rounds="runs per file and figure (default: 200)",
     quick="no timed builds",
     cold="also time the probe's builds from its sources, and those for every target: minutes",
-    only="some parts, with commas: sizes, checks, runs, curl, probes, warm, targets, builds, fresh, cold",
+    only="some parts, with commas: sizes, checks, runs, curl, probes, verify, warm, targets, builds, fresh, cold",
     against="another curl with TLS, an older one for example, to be measured beside ours",
     record="keep what is measured in bench/figures.json, for docs/figures.md",
 )

@@ -16,6 +16,7 @@ from bench.record import remember
 from bench.report import Figure, bars, show, side_by_side
 from bench.runs import runs
 from bench.sizes import sizes
+from bench.verdicts import verdicts
 from core.errors import ExitCode, FromscratchError
 from core.visible import visible
 
@@ -27,6 +28,7 @@ PARTS: Mapping[str, Part] = {
     "runs": runs,
     "curl": curl_runs,
     "probes": probe_runs,
+    "verify": verdicts,
     "warm": warm_builds,
     "targets": warm_targets,
     "builds": real_builds,

@@ -20,14 +20,15 @@ HEAD = (
 
 
 def closing_table(artifacts: Iterable[Artifact]) -> str:
-    """Return one line per file."""
+    """Return one line per file, and below them what is to be noted."""
+    artifacts = list(artifacts)
     rows = [
         (
             artifact.product,
             artifact.target,
             artifact.release,
             f"{artifact.size:,}",
-            "upx" if artifact.packed else "plain",
+            _form(artifact),
             "ok" if artifact.verdict.ok else "REFUSED",
             artifact.smoke.state,
             f"{artifact.seconds.build:.1f}",
@@ -36,4 +37,11 @@ def closing_table(artifacts: Iterable[Artifact]) -> str:
         )
         for artifact in artifacts
     ]
-    return table(HEAD, rows)
+    notes = [f"\n{one.path}: {one.not_packed}" for one in artifacts if one.not_packed]
+    return table(HEAD, rows) + "".join(notes)
+
+
+def _form(artifact: Artifact) -> str:
+    if artifact.not_packed:
+        return "not packed"
+    return "upx" if artifact.packed else "plain"

@@ -1,12 +1,14 @@
 """The tables of README.md and docs/: made from recipes, rules, settings and the manifest, never typed."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from builders.toolchain import Toolchain
 from commands import docs_figures
 from commands.docs_curl import answers, options
 from commands.docs_probe import probe_blocks
+from commands.docs_verify import verify_blocks
 from commands.markdown import markdown_row, markdown_table
 from core.errors import ExitCode
 from core.settings import FILE, SETTINGS
@@ -15,7 +17,6 @@ from publish.manifest import Artifact
 from recipes.images import ImageRecipe, load_images
 from recipes.load import HERE, list_products
 from recipes.model import Product, Recipe, SmokeTest, unsupported
-from verify.rules import explain
 
 Make = Callable[[str], str]
 """Makes a block's text from its old text: a row that cannot be made now is kept."""
@@ -29,7 +30,8 @@ CODES: Mapping[ExitCode, str] = {
     ExitCode.DONE: "done",
     ExitCode.REFUSED: "a file failed verification or a smoke run, a test failed, a bar of `bench` was missed, "
     "`bump --check` found a pin that would move",
-    ExitCode.USAGE: "the command line asks for something that does not exist",
+    ExitCode.USAGE: "the command line asks for something that does not exist, `verify` for a file that is missing "
+    "or no ELF file",
     ExitCode.RECIPE: "a recipe or a setting is wrong, or a directory that one names cannot be used: "
     "full, read-only, not yours",
     ExitCode.SOURCE: "a source could not be had, or is not what was pinned",
@@ -55,7 +57,6 @@ def make_blocks(
         "result": lambda old: result(list_products(recipes), manifest, old),
         "matrix": lambda old: matrix(list_products(recipes), recipes, manifest, old),
         "dockerfile": lambda _: dockerfile(curl),
-        "rules": lambda _: explain(),
         "settings": lambda _: settings(),
         "exit-codes": lambda _: exit_codes(),
         "variants": lambda _: variants(curl),
@@ -72,8 +73,13 @@ def make_blocks(
         "bars": lambda _: docs_figures.bars(figures),
         "programs": lambda _: docs_figures.programs(figures),
         "machines": lambda _: docs_figures.machines(figures),
+        **{name: partial(_made, text) for name, text in verify_blocks().items()},
         **probe_blocks(),
     }
+
+
+def _made(text: str, _old: str) -> str:
+    return text
 
 
 def sizes(products: Iterable[Product], manifest: Sequence[Artifact], old: str = "") -> str:

@@ -21,7 +21,7 @@ WIDTH = 6
 class Cell:
     """A product for one target: what is built, by form, and why a form cannot be."""
 
-    reasons: Mapping[str, str]
+    reasons: dict[str, str]
     built: dict[str, Artifact] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
@@ -75,7 +75,9 @@ def overview(context: Context) -> list[ProductRow]:
     known = {(row.product.name, row.release): row for row in rows}
     for artifact in read_manifest(context.artifacts):
         if row := known.get((artifact.product, artifact.release)):
-            row.cells[artifact.target].built[FORMS[artifact.packed]] = artifact
+            cell = row.cells[artifact.target]
+            cell.built[FORMS[artifact.packed]] = artifact
+            cell.reasons["packed"] = cell.reasons["packed"] or artifact.not_packed
     return rows
 
 

@@ -110,7 +110,7 @@ def run(spec: BuildSpec) -> dict[str, str]:
         context.report.close()
     made: dict[str, str] = {}
     for goal in done.goals:
-        for packed in (False, True) if goal.pack else (False,):
+        for packed in (False, True) if done.packs(goal) else (False,):
             path = goal.product.file_name(goal.release.version, goal.target, packed=packed)
             made[str(path)] = str(context.blob(done.program(goal, packed=packed)))
     return made

@@ -19,7 +19,7 @@ from core.settings import Settings
 from core.suggest import suggestion
 from core.visible import visible
 
-SHORT_FLAGS = {"jobs": "j", "target": "t"}
+SHORT_FLAGS = {"jobs": "j", "recursive": "r", "target": "t"}
 """The only short flags of commands, so that a letter means the same in each; besides -h, -l and -V."""
 
 

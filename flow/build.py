@@ -15,7 +15,7 @@ from core.files import Place, disk_errors, temporary_directory
 from core.target import Target
 from flow.context import STAGING, Context
 from flow.fetch import Sources, fetch_sources, select
-from flow.verification import BuildRun, problems, verify
+from flow.verification import BuildRun, problems, recipe_policy, verify
 from publish.manifest import Artifact, write_manifest
 from recipes.model import PACKED, Product, unsupported
 
@@ -70,6 +70,8 @@ def build(context: Context, request: Request) -> list[Artifact]:
 def run_steps(context: Context, request: Request) -> BuildRun:
     """Fetch and run every step, or find it done; nothing is verified yet."""
     products, pins = select(context.recipes, request.products)
+    for product in products:
+        recipe_policy(product.recipe)  # one that cannot be read is said before anything is built
     context.settings.choice("engine", ENGINE_NAMES)
     jobs = context.jobs
     context.sweep()
@@ -107,7 +109,8 @@ def deliver(context: Context, artifacts: Iterable[Artifact]) -> None:
     """Copy the files out of the cache, and give them their places together with the manifest.
 
     Whatever ends this, a file is never there without its row in the manifest; see `write_manifest`. A packed file that
-    is not among them goes when the plain one beside it is replaced: it is another program now.
+    is not among them goes when the plain one beside it is replaced: it is another program now; and when it could not be
+    packed any more.
     """
     artifacts = list(artifacts)
     staging = context.artifacts / STAGING
@@ -127,6 +130,7 @@ def deliver(context: Context, artifacts: Iterable[Artifact]) -> None:
                 shutil.copyfileobj(original, copy)
             staged[artifact.path].chmod(0o755)
         packed = {f"{path}{PACKED}" for path in staged} - {artifact.path for artifact in artifacts}
+        packed |= {f"{artifact.path}{PACKED}" for artifact in artifacts if artifact.not_packed}
         write_manifest(context.artifacts, artifacts, staged=staged, gone=packed)
 
 

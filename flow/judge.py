@@ -15,9 +15,10 @@ from core.process import run_program
 from core.target import Target
 from flow.context import Context
 from recipes.model import Product, Recipe
-from verify.facts import Packing
+from verify.facts import Depth, ElfFacts, Packing
 from verify.packing import TRAILER_SIZE, read_pack_header
-from verify.rules import verify_file
+from verify.rights import NO_RIGHTS
+from verify.rules import USUAL, Look, verify_file
 from verify.verdict import Finding, Policy, Severity, Verdict
 
 SECONDS: Final = 120.0
@@ -35,30 +36,32 @@ METHODS: Final = {
 """UPX's numbers for its methods, which differ by the order of bits: https://github.com/upx/upx/blob/v4.2.4/src/conf.h"""
 
 
-def judge_file(context: Context, path: Path, policy: Policy) -> Verdict:
+def judge_file(context: Context, path: Path, policy: Policy, look: Look = USUAL) -> Verdict:
     """Judge one file, one that UPX packed by what it unpacks to as well when UPX can be had.
 
     The kernel runs the stub, not what ``upx -d`` gives back. So a packed file is good only when the unpacked one is,
     and packing that again by the same method gives the same bytes. What is wrong with the unpacked file is said with
-    both names.
+    both names, and what protects it and the versions in it are the facts of the packed one.
     """
-    verdict = verify_file(path, policy)
+    verdict = verify_file(path, policy, look)
     if verdict.facts is None or verdict.facts.packing is not Packing.UPX:
         return verdict
+    if look.depth < Depth.BYTES:
+        # Whether it packs again to the same bytes is asked of all of them.
+        return judge_file(context, path, policy, replace(look, depth=Depth.BYTES))
     with context.cache.scratch() as scratch:
         upx = _upx(context, scratch)
         if upx is None:
             return verdict
         packed, unpacked = scratch / "packed", scratch / "unpacked"
         shutil.copyfile(path, packed)
-        packed.chmod(
-            0o700
-        )  # what is unpacked has its mode, and UPX packs no file that cannot be run
+        packed.chmod(0o700)  # its mode is that of what is unpacked, and UPX packs nothing else
         try:
             _run(upx, "unpack what is packed", "-d", packed, unpacked)
         except EngineError:
             return verdict  # it says that nobody could look inside
-        inside = verify_file(unpacked, replace(policy, packed=False, max_size=None))
+        plain = replace(policy, packed=False, max_size=None)
+        inside = verify_file(unpacked, plain, replace(look, rights=NO_RIGHTS))
         again = _packs_again(upx, packed, unpacked, verdict.facts.sha256)
     findings = [
         replace(finding, message=f"{path.name}, unpacked: {finding.message}")
@@ -66,10 +69,21 @@ def judge_file(context: Context, path: Path, policy: Policy) -> Verdict:
     ]
     if not again:
         findings.append(Finding(rule="packed-contents", severity=Severity.ERROR, message=FOREIGN))
-    outside = verify_file(path, replace(policy, unpacked_verified=True))
+    outside = verify_file(path, replace(policy, unpacked_verified=True), look)
     if outside.facts is None or outside.facts.sha256 != verdict.facts.sha256:
         return verdict  # it is another file by now: what is said of the first one holds
-    return replace(outside, findings=(*outside.findings, *findings))
+    facts = _with_inner(outside.facts, inside.facts)
+    return replace(outside, facts=facts, findings=(*outside.findings, *findings))
+
+
+def _with_inner(packed: ElfFacts, inside: ElfFacts | None) -> ElfFacts:
+    """Return the facts of a packed file, with what a reviewer asks of the program and not of what unpacks it."""
+    if inside is None:
+        return packed
+    about = packed.about
+    if about and inside.about:
+        about = replace(about, versions=inside.about.versions, comment=inside.about.comment)
+    return replace(packed, protection=inside.protection, about=about)
 
 
 def _packs_again(upx: Path, packed: Path, unpacked: Path, sha256: str) -> bool:

@@ -2,26 +2,35 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from builders.build import Outcome
 from builders.key import source_digest
 from builders.plan import Goal, Step
 from builders.timings import EventKind
+from core.errors import RecipeError, UsageError
 from core.target import Target
 from core.threads import in_threads
 from flow.context import Context
 from flow.fetch import Sources
-from publish.manifest import Artifact, Input, Seconds, VerdictSummary
+from publish.manifest import NOT_PACKED, Artifact, Input, Seconds, VerdictSummary
+from recipes.model import Recipe
+from verify.policy import find_policy
 from verify.results import ResultCache
 from verify.smoke import Smoke, smoke
-from verify.verdict import Policy, Severity
+from verify.verdict import Finding, Policy, Severity
 
 if TYPE_CHECKING:
     from verify.servers import SmokeServers
+
+INCOMPRESSIBLE: Final = Finding(
+    rule=NOT_PACKED,
+    severity=Severity.WARNING,
+    message="UPX cannot make it smaller: it is delivered as it is",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +40,10 @@ class BuildRun:
     goals: tuple[Goal, ...]
     outcomes: Mapping[Step, Outcome]
     sources: Sources
+
+    def packs(self, goal: Goal) -> bool:
+        """True when there is a packed form: of some programs UPX cannot make a smaller one."""
+        return goal.pack is not None and "packed" in self.outcomes[goal.pack].files
 
     def program(self, goal: Goal, *, packed: bool = False) -> str:
         """Return the sha256 of the one file that a program's build made, or of its packed form."""
@@ -65,6 +78,16 @@ def verify(context: Context, run: BuildRun) -> list[Artifact]:
             verifier.artifacts, run.goals, jobs=context.jobs, name="verify", cancel=context.cancel
         )
         return [artifact for artifacts in found for artifact in artifacts]
+
+
+def recipe_policy(recipe: Recipe) -> Policy:
+    """Return the policy that a recipe names: one of ours, or a file of its directory. Raises RecipeError."""
+    named = str(recipe.directory / recipe.policy) if "." in recipe.policy else recipe.policy
+    try:
+        return find_policy(named)
+    except UsageError as error:
+        msg = f"{recipe.directory / 'recipe.toml'}: 'policy': {error.what}"
+        raise RecipeError(msg, next=error.next) from error
 
 
 def problems(artifact: Artifact) -> list[str]:
@@ -111,6 +134,10 @@ class Verifier:
         plain = self.artifact(goal, packed=False)
         if goal.pack is None or problems(plain):
             return [plain]
+        if not self.run.packs(goal):
+            self.context.report.note(f"{goal.build.name}: {INCOMPRESSIBLE.message}")
+            findings = (*plain.verdict.findings, INCOMPRESSIBLE)
+            return [replace(plain, verdict=replace(plain.verdict, findings=findings))]
         return [plain, self.artifact(goal, packed=True)]
 
     def artifact(self, goal: Goal, *, packed: bool) -> Artifact:
@@ -171,7 +198,8 @@ class Verifier:
             for sha256 in self.run.outcomes[step].files.values()
         )
         budget = expect.max_size + extra if expect and goal.target is Target.AMD64 else None
-        return Policy(
+        return replace(
+            recipe_policy(goal.product.recipe),
             target=goal.target,
             linkage=expect.linkage if expect and not packed else None,
             max_size=budget,

@@ -17,6 +17,8 @@ from verify.verdict import Finding
 
 VERSION = 1
 NAME = "manifest.json"
+NOT_PACKED = "not-packed"
+"""The rule of a warning: the recipe asks for a packed form, and there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,12 @@ class Artifact:
     def from_dict(cls, entry: object) -> "Artifact":
         """Read the manifest's entry. Raises ValueError for a key that is missing, unknown or of another type."""
         return _read(cls, entry, "entry")  # type: ignore[no-any-return]
+
+    @property
+    def not_packed(self) -> str:
+        """Why there is no packed form beside it; empty when there is, or when none was asked for."""
+        found = (it.message for it in self.verdict.findings if it.rule == NOT_PACKED)
+        return next(found, "")
 
     def as_dict(self) -> dict[str, Any]:
         """The manifest's entry."""

@@ -258,6 +258,8 @@ class Recipe:
     """Directories at the top of the source that no step needs: they are not unpacked."""
     checks: bool = False
     """True when ``checks.sh`` answers the platform questions once for all variants."""
+    policy: str = "static"
+    """What a finished program must be beyond its expectations: a policy of `verify/policies/`, or a file's path."""
     pack: PackMethod = PackMethod.NONE
     unpackable: Mapping[Target, str]
     """Targets whose files UPX cannot pack, with the reason."""

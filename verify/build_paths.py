@@ -13,6 +13,18 @@ patterns ask for more than an absolute path:
   page of some server, and Python documents zipimport with ``/tmp/myimport.zip/…``.
 
 The directories that a recipe builds in can be named, and for them one name inside is enough.
+
+Some text only looks like such a path, since strings lie side by side: a compiler puts a string of 16 bytes into a
+register as it puts a number, and the linker places these without a NUL between them. In musl, ``/tmp/tmpfile_XXX`` is
+the beginning of a template, and what follows is another string. So these are no build paths:
+
+* a name in a temporary directory with ``XXX`` in it, which ``mkstemp`` fills in at run time;
+* the machine's own ``/dev``, ``/proc`` and ``/sys`` behind a name in a temporary directory;
+* a source file behind a name that ends in two dots, ``/run/rpcbind../../svc.c``;
+* ``/include/cuda.h``, which a compiler appends to a prefix.
+
+Every pattern begins with a slash, which is found quickly, and each byte is looked at a bounded number of times: names
+and their number are bounded, and a search never begins in the middle of a name that another has passed.
 """
 
 import re
@@ -24,22 +36,33 @@ from verify.elf_file import ElfFile
 
 MAX_FOUND: Final = 20
 _WINDOW: Final = 1024 * 1024
-_LEAD: Final = 2  # what the look-behind looks at
+_LEAD: Final = 6  # what the look-behind looks at
 _LONGEST: Final = 4096
 
-_NAME: Final = r"[A-Za-z0-9._+@~-]{1,255}"
-_VISIBLE: Final = r"[A-Za-z0-9_+@~-][A-Za-z0-9._+@~-]{0,254}"
-# Not in the middle of a longer path or URL; only in "-I/x" may a letter stand before it.
-_START: Final = r"(?:(?<![A-Za-z0-9._~%+/\\-])|(?<=-[ILB]))"
+_IN_NAME: Final = "A-Za-z0-9._+@~-"
+_NAME: Final = f"[{_IN_NAME}]{{1,255}}+"
+_VISIBLE: Final = f"[A-Za-z0-9_+@~-][{_IN_NAME}]{{0,254}}+"
+# A template ends in six X: with less, it was cut.
+_CUT: Final = "(?<=XXX/)(?<!XXXXXX/)"
+# Another path begins behind "-I" and a template that was cut, and two strings lie side by side behind "x..": a source's
+# path goes through none of them.
+_PART: Final = rf"{_NAME}/(?<!-[ILB]/)(?<![^/.]\.\./)(?!{_CUT})"
+_TEMPORARY: Final = r"(?:var/)?tmp/"
+# Not in the middle of a longer path or URL; only in "-I/x" may a letter stand before it, and behind a template.
+_START: Final = rf"/(?:(?<![A-Za-z0-9._~%+/\\-]/)|(?<=-[ILB]/)|{_CUT})"
+_RUN_TIME: Final = (
+    rf"(?!{_TEMPORARY}(?:[/{_IN_NAME}]{{0,255}}XXX|{_NAME}/(?:dev|proc|sys)(?![{_IN_NAME}])))"
+)
 _SOURCE: Final = (
-    rf"/(?!usr/|rustc/|rust/deps/)(?:{_NAME}/){{1,64}}"
-    rf"{_NAME}\.(?:c|cc|cpp|cxx|h|hh|hpp|hxx|S|zig|rs|go|o|a)(?![A-Za-z0-9_./-])"
+    # There it may be the rest of a path that goes on through a name that ends so.
+    rf"(?!usr/|include/|rustc/|rust/deps/)(?:(?:{_PART}){{1,64}}|(?<=-[ILB]/)|{_CUT})"
+    rf"[{_IN_NAME}]{{1,255}}\.(?:c|cc|cpp|cxx|h|hh|hpp|hxx|S|zig|rs|go|o|a)(?![A-Za-z0-9_./-])"
 )
 _DIRECTORIES: Final = (
-    rf"/(?:home|Users)/{_NAME}/{_NAME}",
-    rf"/root/{_VISIBLE}",
-    rf"/(?:var/)?tmp/{_VISIBLE}/{_NAME}/{_NAME}",
-    rf"/(?:builds?|buildroot|src|workspace|github|__w)/{_VISIBLE}/{_NAME}",
+    rf"(?:home|Users)/{_NAME}/{_NAME}",
+    rf"root/{_VISIBLE}",
+    rf"{_TEMPORARY}{_VISIBLE}/{_NAME}/{_NAME}",
+    rf"(?:builds?|buildroot|src|workspace|github|__w)/{_VISIBLE}/{_NAME}",
 )
 
 
@@ -49,15 +72,17 @@ def compile_build_paths(directories: Iterable[str]) -> re.Pattern[bytes]:
     Raises RecipeError for a directory too short to be told from chance: four bytes of machine code
     look like any three-letter directory sooner or later.
     """
-    patterns = list(_DIRECTORIES)
+    named: list[str] = []
     for directory in directories:
         trimmed = directory.rstrip("/")
         if not trimmed.startswith("/") or len(trimmed) < 4:
             msg = f"Build directory '{directory}' cannot be looked for in a binary."
             raise RecipeError(msg, next="name an absolute directory of four characters or more")
-        patterns.append(rf"{re.escape(trimmed)}/{_NAME}")
-    tree = rf"(?:{'|'.join(patterns)})(?:/{_NAME}){{0,64}}"
-    return re.compile(f"{_START}(?:{tree}|{_SOURCE})".encode())
+        named.append(rf"{re.escape(trimmed[1:])}/{_NAME}")
+    more = f"(?:/{_NAME}){{0,64}}+"
+    ours = f"(?:{'|'.join(named)}){more}|" if named else ""
+    others = f"(?:{'|'.join(_DIRECTORIES)}){more}"
+    return re.compile(f"{_START}(?:{ours}{_RUN_TIME}(?:{others}|{_SOURCE}))".encode())
 
 
 def find_build_paths(

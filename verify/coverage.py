@@ -7,7 +7,7 @@ All else must be padding: zero or, behind code, traps.
 
 import struct
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -16,8 +16,9 @@ from verify.sections import DEBUG_NAMES, Section
 
 Range = tuple[int, int]
 """File offsets: the first, and the first after it."""
-Check = Callable[[bytes, ElfFile, tuple[Section, ...]], str]
-"""Says what is wrong with the contents of a section that is not loaded; empty when nothing is."""
+Check = Callable[[bytes, ElfFile, Sequence[int]], str]
+"""Says what is wrong with the contents of a section that is not loaded; empty when nothing is. The numbers are where
+names of sections begin in the table of them, in order."""
 
 MAX_GAPS: Final = 20
 _WINDOW: Final = 1024 * 1024
@@ -93,6 +94,7 @@ def read_coverage(
     known: list[Range] = []
     sought: list[Range] = []
     program = elf.header["e_type"] not in _NO_PROGRAM
+    names_at = sorted({section.name_at for section in sections})
     for part in sorted(_parts(segments, sections), key=lambda part: (part.start, -part.end)):
         # What ends outside the file is a finding of its own.
         if part.end > elf.size or _inside(loaded, part):
@@ -103,7 +105,7 @@ def read_coverage(
         why = ""
         if program:
             overlaps = f"{part.name} lies over another one"
-            why = overlaps if part.start < end else _problem(part, elf, sections)
+            why = overlaps if part.start < end else _problem(part, elf, names_at)
         if why:
             gaps.append(Gap(offset=part.start, size=part.end - part.start, why=why))
         elif part.check and program:
@@ -159,7 +161,7 @@ def _parts(segments: Iterable[Segment], sections: tuple[Section, ...]) -> Iterat
             )
 
 
-def _problem(part: _Part, elf: ElfFile, sections: tuple[Section, ...]) -> str:
+def _problem(part: _Part, elf: ElfFile, names_at: Sequence[int]) -> str:
     """Return why a part is not accounted for; empty when it is."""
     if part.refused:
         return ""
@@ -168,39 +170,38 @@ def _problem(part: _Part, elf: ElfFile, sections: tuple[Section, ...]) -> str:
     size = part.end - part.start
     if size > _LARGEST:
         return f"{part.name} is not loaded, and larger than any of its kind"
-    problem = part.check(elf.at(part.start, size), elf, sections)
+    problem = part.check(elf.at(part.start, size), elf, names_at)
     return problem and f"{part.name} is not loaded, and {problem}"
 
 
-def _names(content: bytes, _elf: ElfFile, sections: tuple[Section, ...]) -> str:
+def _names(content: bytes, _elf: ElfFile, names_at: Sequence[int]) -> str:
     """The names of the sections and nothing else; one may be the end of another."""
-    starts = sorted({section.name_at for section in sections})
     at = 0
     for name in content.split(b"\0"):
         if name:
-            first = bisect_left(starts, at)
-            begin = starts[first] if first < len(starts) else len(content)
+            first = bisect_left(names_at, at)
+            begin = names_at[first] if first < len(names_at) else len(content)
             if begin > at:
                 return "holds more than the names of sections"
         at += len(name) + 1
     return ""
 
 
-def _comment(content: bytes, _elf: ElfFile, _sections: tuple[Section, ...]) -> str:
+def _comment(content: bytes, _elf: ElfFile, _names_at: Sequence[int]) -> str:
     """Who compiled it: a few lines of text."""
     lines = content.split(b"\0")
     named = all(len(line) <= _LONGEST_COMMENT and _is_text(line) for line in lines)
     return "" if named and len(content) <= _LARGEST_COMMENTS else "names more than compilers"
 
 
-def _debug_link(content: bytes, _elf: ElfFile, _sections: tuple[Section, ...]) -> str:
+def _debug_link(content: bytes, _elf: ElfFile, _names_at: Sequence[int]) -> str:
     """The name of the file with the debug information, up to 3 B of padding, and a checksum of 4 B (or a build-id)."""
     name, _, rest = content.partition(b"\0")
     fine = name and len(name) <= _LONGEST_LINK and _is_text(name) and len(rest) <= 64
     return "" if fine else "names no other file"
 
 
-def _attributes(content: bytes, elf: ElfFile, _sections: tuple[Section, ...]) -> str:
+def _attributes(content: bytes, elf: ElfFile, _names_at: Sequence[int]) -> str:
     """What the object files were compiled for: a letter, and vendors' subsections, each with its length.
 
     Some linkers merge those of all object files, others put them one after the other.
@@ -218,7 +219,7 @@ def _attributes(content: bytes, elf: ElfFile, _sections: tuple[Section, ...]) ->
     return "" if fine else "holds no build attributes"
 
 
-def _notes(content: bytes, elf: ElfFile, _sections: tuple[Section, ...]) -> str:
+def _notes(content: bytes, elf: ElfFile, _names_at: Sequence[int]) -> str:
     """Notes of known owners and types, each no larger than it can be; aligned to 4 B, or to 8 B."""
     problems = [_note_problem(content, elf, align) for align in (4, 8)]
     return "" if "" in problems else problems[0]

@@ -5,15 +5,17 @@ Regions of the same name are compared with each other, so that one byte more doe
 """
 
 import re
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from core.errors import VerdictError
-from verify.elf_file import ElfFile, open_elf
+from verify.elf_file import ElfFile, Segment, open_elf
 from verify.sections import read_sections
 
 SHOWN: Final = 8
@@ -25,6 +27,7 @@ NEAR: Final = 48
 TOGETHER: Final = 8
 """Hunks with fewer equal bytes than this between them are one."""
 
+_BLOCK: Final = 4096
 _FRAME: Final = ("ELF header", "program headers", "section headers", "gap after", "after")
 _STRING: Final = re.compile(rb"[\x20-\x7e]{4,}")
 _UNLIKE: Final = re.compile(rb"[^\0]++(?:\0{1,%d}+[^\0]++)*+" % (TOGETHER - 1))
@@ -109,23 +112,26 @@ def find_difference(first: Path, second: Path) -> Difference:
     """Compare two files of any kind, byte by byte. Both are read whole."""
     one, two = first.read_bytes(), second.read_bytes()
     resized: list[tuple[str, int, int]] = []
-    hunks: list[Hunk] = []
+    # Headers and gaps differ because something in between does, which is what somebody looks for.
+    shown: dict[bool, list[Hunk]] = {False: [], True: []}
+    count = 0
     for (name, at, size), (_, there, length) in _pairs(regions(first), regions(second)):
         if size != length:
             resized.append((name, size, length))
+        kept = shown[name.startswith(_FRAME)]
         for (start, stop), (other, end) in _ranges(
             one[at : at + size], two[there : there + length]
         ):
-            mine, theirs = _side(one, at + start, at + stop), _side(two, there + other, there + end)
-            hunks.append(Hunk(name, mine, theirs))
-    # Headers and gaps differ because something in between does, which is what somebody looks for.
+            count += 1
+            if len(kept) < SHOWN:
+                mine = _side(one, at + start, at + stop)
+                kept.append(Hunk(name, mine, _side(two, there + other, there + end)))
     resized.sort(key=lambda row: row[0].startswith(_FRAME))
-    hunks.sort(key=lambda hunk: hunk.region.startswith(_FRAME))
     return Difference(
         sizes=(len(one), len(two)),
         resized=tuple(resized),
-        hunks=tuple(hunks[:SHOWN]),
-        count=len(hunks),
+        hunks=tuple((shown[False] + shown[True])[:SHOWN]),
+        count=count,
     )
 
 
@@ -165,13 +171,11 @@ def _elf_regions(elf: ElfFile) -> Iterator[Region]:
     segments = elf.segments()
     if segments:
         yield Region("program headers", header["e_phoff"], elf.segments_end - header["e_phoff"])
+    permissions = loaded_as(segments)
+    starts = [start for start, _ in permissions]
 
     def where(offset: int) -> str:
-        for segment in segments:
-            if segment.type == "PT_LOAD" and segment.offset <= offset < segment.file_end:
-                flags = (segment.readable, segment.writable, segment.executable)
-                return "".join(f if on else "-" for f, on in zip("rwx", flags, strict=True))
-        return "not loaded"
+        return permissions[bisect_right(starts, offset) - 1][1]
 
     sections = read_sections(elf)
     if sections and not isinstance(sections, str):
@@ -186,6 +190,23 @@ def _elf_regions(elf: ElfFile) -> Iterator[Region]:
             if segment.type == "PT_LOAD":
                 name = f"segment {number} ({where(segment.offset)})"
                 yield Region(name, segment.offset, segment.file_size)
+
+
+def loaded_as(segments: Iterable[Segment]) -> list[tuple[int, str]]:
+    """Return from which offset on the file is loaded with which permissions: of the first segment that has it."""
+    loads = [s for s in segments if s.type == "PT_LOAD" and s.file_size > 0]
+    edges = {edge for segment in loads for edge in (segment.offset, segment.file_end)}
+    begin = sorted(enumerate(loads), key=lambda pair: pair[1].offset)
+    here: list[int] = []  # a heap: the first segment in the table on top
+    found, taken = [(0, "not loaded")], 0
+    for edge in sorted(edges):
+        while taken < len(begin) and begin[taken][1].offset <= edge:
+            heappush(here, begin[taken][0])
+            taken += 1
+        while here and loads[here[0]].file_end <= edge:
+            heappop(here)
+        found.append((edge, loads[here[0]].permissions if here else "not loaded"))
+    return found
 
 
 def _pairs(first: list[Region], second: list[Region]) -> Iterator[tuple[Region, Region]]:
@@ -206,10 +227,18 @@ def _ranges(a: bytes, b: bytes) -> Iterator[tuple[tuple[int, int], tuple[int, in
         return
     # Something was put in: what is equal before and after it is left out.
     least = min(len(a), len(b))
-    begin = next((i for i in range(least) if a[i] != b[i]), least)
+    begin = _equal(a[:least], b[:least])
     rest = least - begin
-    equal = next((i for i in range(rest) if a[-1 - i] != b[-1 - i]), rest)
+    equal = _equal(a[len(a) - rest :][::-1], b[len(b) - rest :][::-1])
     yield (begin, len(a) - equal), (begin, len(b) - equal)
+
+
+def _equal(a: bytes, b: bytes) -> int:
+    """Return how many bytes are equal before the first that differs, of two that are as long as each other."""
+    for at in range(0, len(a), _BLOCK):
+        if a[at : at + _BLOCK] != b[at : at + _BLOCK]:
+            return next(i for i in range(at, len(a)) if a[i] != b[i])
+    return len(a)
 
 
 def _side(data: bytes, start: int, stop: int) -> Side:

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.errors import VerdictError
+from verify.file_kind import LOOK, name_kind
 from verify.layout import IDENT_SIZE, Kind, Layout, Row, identify, os_abi_name
 from verify.printable import printable
 
-MAX_FILE_SIZE: Final = 512 * 1024 * 1024
+MAX_FILE_SIZE: Final = 4 * 1024 * 1024 * 1024
 # The kernel's own limit, so no file that runs is refused:
 # https://elixir.bootlin.com/linux/v6.12/source/fs/binfmt_elf.c (load_elf_phdrs)
 MAX_SEGMENT_TABLE: Final = 64 * 1024
 _MAGIC: Final = b"\x7fELF"
 _LARGEST_HEADER: Final = 64
-_PREFIX_SEARCH: Final = 1024 * 1024
 _KINDS: Final = {
     stat.S_IFDIR: "directory",
     stat.S_IFIFO: "FIFO",
@@ -36,6 +36,14 @@ _KINDS: Final = {
 
 class NotElfError(VerdictError):
     """The path is not a readable regular file that begins as an ELF file does."""
+
+
+class MissingFileError(NotElfError):
+    """There is no such file."""
+
+
+class UnreadableFileError(NotElfError):
+    """Nobody could look: no permission, a failing disk."""
 
 
 class MalformedElfError(VerdictError):
@@ -65,6 +73,12 @@ class Segment:
     def vaddr_end(self) -> int:
         return self.vaddr + self.mem_size
 
+    @property
+    def permissions(self) -> str:
+        """As in ``r-x``."""
+        flags = zip("rwx", (self.readable, self.writable, self.executable), strict=True)
+        return "".join(letter if on else "-" for letter, on in flags)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ElfFile:
@@ -72,7 +86,6 @@ class ElfFile:
 
     path: Path
     size: int
-    sha256: str
     header: Mapping[str, Any]
     """The fields of ``Elf_Ehdr`` under their own names, beginning with ``e_``; see `named`."""
     file: BufferedReader
@@ -80,6 +93,11 @@ class ElfFile:
     known_machine: bool
     contradictions: tuple[str, ...]
     """In what the header contradicts itself, as `verify.layout` says it."""
+
+    def sha256(self) -> str:
+        """Return the digest of all bytes, which are read for it."""
+        self.file.seek(0)
+        return hashlib.file_digest(self.file, "sha256").hexdigest()
 
     @property
     def segments_end(self) -> int:
@@ -107,9 +125,13 @@ class ElfFile:
         """Return the size in bytes of one ``kind`` in this file's class."""
         return self.layout.entry_size(kind)
 
+    def rows(self, kind: Kind, table: bytes) -> Iterator[Row]:
+        """Yield the whole entries in ``table``."""
+        return self.layout.rows(kind, table, named("EM", self.header["e_machine"]))
+
     def entries(self, kind: Kind, table: bytes) -> list[Row]:
         """Return the whole entries in ``table``."""
-        return list(self.layout.rows(kind, table, named("EM", self.header["e_machine"])))
+        return list(self.rows(kind, table))
 
     def segments(self) -> tuple[Segment, ...]:
         """Return the program headers in file order; raises MalformedElfError."""
@@ -162,13 +184,13 @@ def open_elf(path: Path) -> Iterator[ElfFile]:
         try:
             start = file.read(_LARGEST_HEADER)
             if not start.startswith(_MAGIC):
-                raise _not_elf(path, start + file.read(_PREFIX_SEARCH))
-            file.seek(0)
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            yield _read_header(path, size, sha256, file, start)
+                why = name_kind(start + file.read(LOOK))
+                msg = f"{_show(path)}: not an ELF file."
+                raise NotElfError(msg, why=why)
+            yield _read_header(path, size, file, start)
         except OSError as error:
             msg = f"{_show(path)}: could not be read: {error.strerror}."
-            raise NotElfError(msg) from error
+            raise UnreadableFileError(msg) from error
 
 
 @contextmanager
@@ -186,7 +208,9 @@ def _open_regular(path: Path) -> Iterator[BufferedReader]:
         # Python's words for a NUL in a path are not the same in every version.
         reason = error.strerror if isinstance(error, OSError) else "its name has a NUL byte in it"
         msg = f"{_show(path)}: could not be opened: {reason}."
-        raise NotElfError(msg, next="check the path and its permissions") from error
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError | ValueError)
+        refused = MissingFileError if missing else UnreadableFileError
+        raise refused(msg, next="check the path and its permissions") from error
     if number >= 0:
         with open(number, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
             mode = os.fstat(number).st_mode
@@ -198,20 +222,7 @@ def _open_regular(path: Path) -> Iterator[BufferedReader]:
     raise NotElfError(msg, next="name the file itself")
 
 
-def _not_elf(path: Path, start: bytes) -> NotElfError:
-    found = start.find(_MAGIC)
-    if not start:
-        why = "the file is empty"
-    elif start.startswith(b"#!"):
-        why = "it is a script"
-    elif found > 0:
-        why = f"something was put in front: ELF begins at byte {found}"
-    else:
-        why = "it is data, or a program of another system"
-    return NotElfError(f"{_show(path)}: not an ELF file.", why=why)
-
-
-def _read_header(path: Path, size: int, sha256: str, file: BufferedReader, start: bytes) -> ElfFile:
+def _read_header(path: Path, size: int, file: BufferedReader, start: bytes) -> ElfFile:
     identity = identify(start)
     if identity is None:
         msg = f"{_show(path)}: its ELF header says neither class nor byte order of any machine."
@@ -227,7 +238,6 @@ def _read_header(path: Path, size: int, sha256: str, file: BufferedReader, start
     return ElfFile(
         path=path,
         size=size,
-        sha256=sha256,
         header={"e_ident": {"EI_OSABI": os_abi_name(start[7])}, **header},
         file=file,
         layout=layout,

@@ -5,9 +5,11 @@ may be gone, and then "no .dynamic section" says nothing about being static.
 """
 
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
+from verify.about import About, read_about
 from verify.build_paths import compile_build_paths, find_build_paths
 from verify.coverage import Coverage, Gap, read_coverage
 from verify.dynamic import read_dynamic
@@ -23,13 +25,28 @@ from verify.elf_file import (
 )
 from verify.entry import code_address
 from verify.packing import Packing, read_packing
+from verify.place import NOWHERE, Place, Role
 from verify.printable import printable
+from verify.protection import Position, Protection, find_position, read_protection
 from verify.sections import DEBUG_NAMES, read_sections
 from verify.stack_guard import count_guard_reads
 
 __all__ = ["ElfFacts", "MalformedElfError", "NotElfError", "Packing", "Segment", "read_facts"]
 
 _PATH_MAX: Final = 4096
+
+
+class Depth(IntEnum):
+    """How much of a file is read."""
+
+    HEADERS = 0
+    """What the kernel and a loader read of it: some kilobytes."""
+    SHAPE = 1
+    """Also how dense its bytes are: whether it is packed."""
+    BYTES = 2
+    """Also what only a search through all of it can tell."""
+    ALL = 3
+    """Also what no rule needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +98,29 @@ class ElfFacts:
     packing_signs: tuple[str, ...]
     appended: int | None
     gaps: tuple[Gap, ...] | None
+    depth: Depth
+    """What follows from bytes that were not read is empty or None."""
+    protection: Protection | None = None
+    """None when only headers were read."""
+    about: About | None = None
+    """None when nobody asked for it."""
+    place: Place = NOWHERE
+
+    @property
+    def role(self) -> Role:
+        """What it is for: a static program is one whatever its file is called."""
+        if self.elf_type == "ET_EXEC" or self.interpreter is not None or self.is_static_pie:
+            return Role.PROGRAM
+        return Role.LIBRARY if self.elf_type == "ET_DYN" else Role.OBJECT
+
+    @property
+    def position(self) -> Position:
+        """Where it can be loaded."""
+        return find_position(
+            self.elf_type,
+            interpreter=self.interpreter is not None,
+            static_pie=self.is_static_pie,
+        )
 
     @property
     def loads(self) -> tuple[Segment, ...]:
@@ -88,9 +128,12 @@ class ElfFacts:
         return tuple(s for s in self.segments if s.type == "PT_LOAD" and s.mem_size > 0)
 
 
-def read_facts(path: Path, *, build_paths: tuple[str, ...] = ()) -> ElfFacts:
+def read_facts(
+    path: Path, *, build_paths: tuple[str, ...] = (), depth: Depth = Depth.BYTES
+) -> ElfFacts:
     """Read the facts of ``path``, looking for ``build_paths`` beside the usual build directories.
 
+    How deep it looks is ``depth``'s to say: headers alone are read a hundred times as fast.
     Never hangs, and holds no more than about a megabyte of the file at a time. Raises NotElfError
     (also for what is missing, unreadable, too big or no regular file), MalformedElfError, and
     RecipeError for a build path that cannot be looked for.
@@ -106,16 +149,18 @@ def read_facts(path: Path, *, build_paths: tuple[str, ...] = ()) -> ElfFacts:
             problem = "a section lies outside the file"
         interpreter = _interpreter(elf, segments)
         code = code_address(elf, segments)
+        searched = depth >= Depth.BYTES
         # All that is read of a file with a loader is what it says: it is no static one, packed or not.
         alone = interpreter is None and not dynamic.needed
-        packing, signs = read_packing(elf, segments, known, code, weigh=alone)
+        weigh = alone and depth >= Depth.SHAPE
+        packing, signs = read_packing(elf, segments, known, code, weigh=weigh)
         # UPX puts packed data that is never mapped, then its trailer, after the last segment. All of it is
         # accounted for when the unpacked file is packed again, and the same bytes come out.
         coverage = (
             Coverage(gaps=(), appended=0, unloaded=())
             if packing is Packing.UPX
             else None
-            if problem
+            if problem or not searched
             else read_coverage(elf, segments, known)
         )
         loaded = file_ranges((s for s in segments if s.type == "PT_LOAD"), elf.size)
@@ -125,11 +170,25 @@ def read_facts(path: Path, *, build_paths: tuple[str, ...] = ()) -> ElfFacts:
         stack = [segment.executable for segment in segments if segment.type == "PT_GNU_STACK"]
         header = elf.header
         elf_type = named("ET", header["e_type"])
+        # A shared library also lacks an interpreter, yet never the dynamic segment;
+        # UPX leaves none, so in a packed file its absence is all there is to see.
+        is_static_pie = (
+            elf_type == "ET_DYN"
+            and interpreter is None
+            and not dynamic.needed
+            and (
+                dynamic.pie_flag
+                or not dynamic.present
+                or not needs_loader(elf, segments, dynamic.tags)
+            )
+        )
+        machine = named("EM", header["e_machine"])
+        guard_reads = count_guard_reads(elf, segments, machine) if searched else None
         return ElfFacts(
             path=path,
             size=elf.size,
-            sha256=elf.sha256,
-            machine=named("EM", header["e_machine"]),
+            sha256=elf.sha256() if searched else "",
+            machine=machine,
             bits=elf.layout.bits,
             little_endian=elf.layout.little_endian,
             os_abi=named("ELFOSABI", header["e_ident"]["EI_OSABI"]),
@@ -145,31 +204,36 @@ def read_facts(path: Path, *, build_paths: tuple[str, ...] = ()) -> ElfFacts:
             needed=dynamic.needed,
             rpath=dynamic.rpath,
             runpath=dynamic.runpath,
-            # A shared library also lacks an interpreter, yet never the dynamic segment;
-            # UPX leaves none, so in a packed file its absence is all there is to see.
-            is_static_pie=elf_type == "ET_DYN"
-            and interpreter is None
-            and not dynamic.needed
-            and (
-                dynamic.pie_flag
-                or not dynamic.present
-                or not needs_loader(elf, segments, dynamic.tags)
-            ),
+            is_static_pie=is_static_pie,
             stack_executable=any(stack) if stack else None,
             relro=any(s.type == "PT_GNU_RELRO" for s in segments),
             bind_now=dynamic.bind_now,
-            guard_reads=count_guard_reads(elf, segments, named("EM", header["e_machine"])),
+            guard_reads=guard_reads,
             section_problem=problem,
             symbol_table=None if problem else any(s.type == "SHT_SYMTAB" for s in known),
             debug_sections=None
             if problem
             else tuple(s.name for s in known if s.name.startswith(DEBUG_NAMES)),
-            build_paths=find_build_paths(elf, sought, pattern),
-            build_paths_sought=build_paths,
+            build_paths=find_build_paths(elf, sought, pattern) if searched else (),
+            build_paths_sought=build_paths if searched else (),
             packing=packing,
             packing_signs=signs,
             appended=coverage.appended if coverage else None,
             gaps=coverage.gaps if coverage else None,
+            depth=depth,
+            protection=read_protection(
+                elf,
+                segments,
+                dynamic,
+                known,
+                position=find_position(
+                    elf_type, interpreter=interpreter is not None, static_pie=is_static_pie
+                ),
+                guard_reads=guard_reads,
+            )
+            if searched
+            else None,
+            about=read_about(elf, segments, known) if depth >= Depth.ALL else None,
         )
 
 

@@ -5,7 +5,6 @@ program alone, and nothing they say can make the other one "static". So a file t
 not the marks by which it can be unpacked, is refused: nobody can look inside.
 """
 
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +12,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Final, Literal
 
+from verify.density import mostly_dense
 from verify.elf_file import ElfFile, Segment, file_ranges
 from verify.sections import Section
 
@@ -22,12 +22,6 @@ _PACK_HEADER_SIZE: Final = 32
 TRAILER_SIZE: Final = _PACK_HEADER_SIZE + 4
 """Bytes at the end of a file that UPX packed: its pack header, and where the packed data begins."""
 _PAGE: Final = 4096
-_FEWEST_BLOCKS: Final = 4
-MAX_BLOCKS: Final = 2048
-"""Pages that are weighed, of code and of all else: every one of a file below 8 MiB."""
-# 7.6 bits a byte. Text and machine code stay below 6.8, the compressed instructions of RISC-V below 7.4; compressed and
-# encrypted bytes have 7.9.
-_DENSE: Final = 0.95
 
 
 class Packing(StrEnum):
@@ -122,33 +116,10 @@ class Look:
         starts = (s for s in self.loads if s.executable and s.vaddr <= self.code < s.vaddr_end)
         return next(starts, None)
 
-    @cached_property
-    def blocks(self) -> dict[bool, tuple[int, int]]:
-        """Whole pages of all that is loaded (False) and of what is executable (True): how many, how many dense."""
-        code = file_ranges((s for s in self.loads if s.executable), self.elf.size)
-        other = file_ranges((s for s in self.loads if not s.executable), self.elf.size)
-        (count, dense), (count_other, dense_other) = self._dense(code), self._dense(other)
-        return {True: (count, dense), False: (count + count_other, dense + dense_other)}
-
-    def _dense(self, ranges: Iterable[tuple[int, int]]) -> tuple[int, int]:
-        """Return how many blocks there are in ``ranges``, and how many of them are dense.
-
-        Of more than MAX_BLOCKS every second, third … is weighed.
-        """
-        starts = [at for start, end in ranges for at in range(start, end - _PAGE + 1, _PAGE)]
-        weighed = starts[:: -(-len(starts) // MAX_BLOCKS) or 1]
-        ratios = [_huffman(self.elf.at(at, _PAGE)) for at in weighed]
-        return len(ratios), sum(ratio > _DENSE for ratio in ratios)
-
     def mostly_dense(self, *, code: bool) -> bool:
-        count, dense = self.blocks[code] if self.weigh else (0, 0)
-        return count >= _FEWEST_BLOCKS and dense * 2 > count
-
-
-def _huffman(block: bytes) -> float:
-    """Return how much of a block is left when only its frequent bytes are written shorter: its order-0 entropy."""
-    packer = zlib.compressobj(1, zlib.DEFLATED, -15, 8, zlib.Z_HUFFMAN_ONLY)
-    return (len(packer.compress(block)) + len(packer.flush())) / len(block)
+        """Tell whether most of what is loaded, or of what is executable, is as dense as compressed data."""
+        loads = [s for s in self.loads if s.executable] if code else self.loads
+        return self.weigh and mostly_dense(self.elf, file_ranges(loads, self.elf.size))
 
 
 @dataclass(frozen=True, kw_only=True)

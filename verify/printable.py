@@ -8,7 +8,9 @@ def printable(raw: bytes | str) -> str:
     are, they could forge lines of a report.
     """
     text = raw.decode("utf-8", "surrogateescape") if isinstance(raw, bytes) else raw
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in text
+    if text.isprintable():
+        return text
+    odd = {char for char in set(text) if not char.isprintable()}
+    return text.translate(
+        {ord(char): char.encode("unicode_escape").decode("ascii") for char in odd}
     )

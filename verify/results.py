@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -103,7 +103,8 @@ def _verify(file: Path, policy: Policy, *, unpacked: Path | None, original: Path
 
     findings: list[Finding] = []
     if unpacked is not None:
-        plain = Policy(target=policy.target, packed=False, build_paths=policy.build_paths)
+        # Of a packed file, what is inside must be as the policy says; its form and size are those of the packed one.
+        plain = replace(policy, linkage=None, max_size=None, packed=False, unpacked_verified=False)
         findings += verify_file(unpacked, plain).findings
         if loadable_bytes_digest(unpacked) != loadable_bytes_digest(original):
             message = "upx -d does not give back what was packed"

@@ -5,15 +5,19 @@ finding: not knowing is never "good".
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 from recipes.model import Linkage
-from verify.facts import ElfFacts, MalformedElfError, NotElfError, Packing, read_facts
+from verify.elf_file import MissingFileError, UnreadableFileError
+from verify.facts import Depth, ElfFacts, MalformedElfError, NotElfError, Packing, read_facts
+from verify.place import Place, Role
 from verify.printable import printable
-from verify.verdict import Finding, Policy, Severity, Verdict
+from verify.protection import Position, Protection, Relro
+from verify.rights import Rights
+from verify.verdict import Finding, Needs, Policy, Severity, State, Verdict
 
 _SHOWN: Final = 5
 _SMALLEST_PAGE: Final = 4096
@@ -26,18 +30,20 @@ class Rule:
     """One row. ``check`` yields a message, without the path, for each thing that is wrong."""
 
     name: str
-    severity: Severity
+    severity: Severity | None
+    """Where no policy says otherwise; None: it counts only where a policy names it."""
     explanation: str
     check: Check
 
-    def finding(self, message: str) -> Finding:
-        return Finding(rule=self.name, severity=self.severity, message=message)
+    def level(self, policy: Policy) -> Severity | None:
+        """How much it counts; None: not at all."""
+        return policy.levels.get(self.name, self.severity)
 
 
 _rules: list[Rule] = []
 
 
-def _register(severity: Severity) -> Callable[[Check], Check]:
+def _register(severity: Severity | None) -> Callable[[Check], Check]:
     def register(check: Check) -> Check:
         name = check.__name__.replace("_", "-")
         explanation = check.__doc__ or ""
@@ -48,6 +54,7 @@ def _register(severity: Severity) -> Callable[[Check], Check]:
 
 
 error, warning = _register(Severity.ERROR), _register(Severity.WARNING)
+on_request = _register(None)
 
 
 @error
@@ -70,19 +77,33 @@ def known_machine(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
 
 
 @error
-def no_interpreter(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+def no_interpreter(facts: ElfFacts, policy: Policy) -> Iterable[str]:
     """An empty image has no dynamic loader: the kernel answers 'no such file'."""
-    if facts.interpreter is not None:
+    if facts.interpreter is None:
+        return
+    if policy.needs is Needs.NOTHING or not facts.place.rooted:
         yield f"asks for the loader '{facts.interpreter}'"
+    elif facts.place.loader_problem:
+        yield f"asks for the loader '{facts.interpreter}', which {facts.place.loader_problem}"
 
 
 @error
-def no_needed(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+def no_needed(facts: ElfFacts, policy: Policy) -> Iterable[str]:
     """An empty image has no shared libraries to load."""
     if facts.dynamic_problem:
         yield f"cannot tell which libraries are needed: {facts.dynamic_problem}"
-    if facts.needed:
+    if policy.needs is Needs.FOUND and facts.place.rooted:
+        if facts.place.missing and facts.role is Role.PROGRAM:
+            yield f"needs {_some(facts.place.missing)}, not to be found in its root"
+    elif facts.needed:
         yield f"needs {_some(facts.needed)}"
+
+
+@on_request
+def library_needs(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """A library whose own libraries are missing loads only into a program that brings them."""
+    if facts.role is Role.LIBRARY and facts.place.rooted and facts.place.missing:
+        yield f"needs {_some(facts.place.missing)}, not to be found in its root"
 
 
 @error
@@ -100,6 +121,8 @@ def no_rpath(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
 def elf_type(facts: ElfFacts, policy: Policy) -> Iterable[str]:
     """Only an executable starts; a fixed address or not is the recipe's choice."""
     fixed = facts.elf_type == "ET_EXEC"
+    if policy.needs is Needs.FOUND and facts.position is Position.PIE:
+        return
     if not fixed and not facts.is_static_pie:
         kinds = {
             "ET_REL": "an object file",
@@ -213,6 +236,50 @@ def relro(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
         yield "PT_GNU_RELRO is missing"
 
 
+@on_request
+def full_relro(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """Pointers that stay writable are what an attacker overwrites first."""
+    if (seen := _plain(facts)) and seen.relro is not Relro.FULL:
+        yield f"RELRO is {seen.relro}, expected full"
+
+
+@on_request
+def static_pie(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """Code at a fixed address can be aimed at."""
+    if facts.position is Position.FIXED and facts.packing is Packing.NONE:
+        yield "is loaded at a fixed address"
+
+
+@on_request
+def stack_protector(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """Without a guard an overflow of the stack decides where the program goes on."""
+    if (seen := _plain(facts)) and seen.stack_protector is False:
+        yield "no code reads the stack protector's guard"
+
+
+@on_request
+def stack_protector_seen(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """Where the guard is a variable like others, a stripped file does not show whether it is read."""
+    if (seen := _plain(facts)) and seen.stack_protector is None:
+        yield f"a stripped file for {facts.machine} does not show whether its stack is guarded"
+
+
+@on_request
+def no_text_relocations(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """Code that is changed at start must be writable then, and is shared with nobody."""
+    if (seen := _plain(facts)) and seen.text_relocations:
+        yield "has relocations in its code (DT_TEXTREL)"
+
+
+@warning
+def no_rights(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """Setuid, setgid and file capabilities lend rights to whoever runs the file."""
+    rights = facts.place.rights
+    bits = [name for name, given in (("setuid", rights.setuid), ("setgid", rights.setgid)) if given]
+    if rights:
+        yield f"is {_some([*bits, *rights.capabilities])}"
+
+
 @error
 def no_symbols(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
     """Symbols are dead weight in an image; strip before packing."""
@@ -289,6 +356,11 @@ def size_budget(facts: ElfFacts, policy: Policy) -> Iterable[str]:
         yield f"{facts.size} B are {over} B more than the budget of {policy.max_size} B"
 
 
+def _plain(facts: ElfFacts) -> Protection | None:
+    """Return what protects a file that is not packed: of a packed one, what it unpacks to is judged."""
+    return facts.protection if facts.packing is Packing.NONE else None
+
+
 def _some(names: Iterable[str]) -> str:
     listed = list(names)
     rest = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
@@ -296,31 +368,116 @@ def _some(names: Iterable[str]) -> str:
 
 
 RULES: Final = tuple(_rules)
+OF_BYTES: Final = frozenset(
+    {
+        "full-relro",
+        "stack-protector",
+        "stack-protector-seen",
+        "no-text-relocations",
+        "no-build-paths",
+        "no-appended-data",
+        "all-bytes-described",
+    }
+)
+"""Rules on what only a search through the file's bytes can tell."""
+OF_LIBRARIES: Final = frozenset({"library-needs"})
+"""Rules on libraries that stand where programs find them. Nothing starts those."""
 
 
 def verify_facts(facts: ElfFacts, policy: Policy) -> Verdict:
-    """Return what all rules say, not only the first that complains."""
+    """Return what all rules say, not only the first that complains.
+
+    A library in a root is judged as one when the policy lets programs need it. Facts of headers alone are judged by
+    the rules on headers alone: good is only what was read as deep as the policy needs, see `verify_file`.
+    """
+    rules = RULES
+    if policy.needs is Needs.FOUND and facts.place.rooted and facts.role is not Role.PROGRAM:
+        rules = tuple(rule for rule in RULES if rule.name in OF_LIBRARIES)
+    if facts.depth < Depth.BYTES:
+        rules = tuple(rule for rule in rules if rule.name not in OF_BYTES)
     findings = tuple(
-        rule.finding(message) for rule in RULES for message in rule.check(facts, policy)
+        Finding(rule=rule.name, severity=level, message=message)
+        for rule in rules
+        if (level := rule.level(policy))
+        for message in rule.check(facts, policy)
     )
     return Verdict(path=facts.path, findings=findings, facts=facts)
 
 
-def verify_file(path: Path, policy: Policy) -> Verdict:
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How a file is looked at."""
+
+    depth: Depth = Depth.BYTES
+    """HEADERS: bytes are searched only where headers leave a file good and the policy asks for more."""
+    rights: Rights | None = None
+    """Those of the file where it belongs; None: those that this machine's file has."""
+    place: Callable[[ElfFacts], Place] | None = None
+    """Says what the file's root has for it; None: it is in an empty one."""
+
+
+USUAL: Final = Look()
+
+
+def verify_file(path: Path, policy: Policy, look: Look = USUAL) -> Verdict:
     """Return the verdict on whatever ``path`` names; what is no readable ELF file has one finding.
 
     Raises RecipeError for a policy that cannot be checked on any file.
     """
     try:
-        facts = read_facts(path, build_paths=policy.build_paths)
+        facts = read_facts(path, build_paths=policy.build_paths, depth=look.depth)
+        rights = Rights.of_file(path) if look.rights is None else look.rights
+        if look.place or rights:
+            place = look.place(facts) if look.place else facts.place
+            facts = replace(facts, place=replace(place, rights=rights))
+        verdict = verify_facts(facts, policy)
+        if verdict and look.depth < (depth := _needed_depth(policy, facts)):
+            searched = read_facts(path, build_paths=policy.build_paths, depth=depth)
+            verdict = verify_facts(replace(searched, place=facts.place), policy)
     except (NotElfError, MalformedElfError) as error:
         what = error.what.removeprefix(f"{printable(str(path))}: ").rstrip(".")
         message = f"{what} ({error.why})" if error.why else what
-        return Verdict(path=path, findings=(RULES[0].finding(message),), facts=None)
-    return verify_facts(facts, policy)
+        return replace(refused(path, message), unjudged=_unjudged(error))
+    return verdict
 
 
-def explain() -> str:
-    """Return all rules as a Markdown table, in the order in which they are applied."""
-    rows = [f"| `{rule.name}` | {rule.severity} | {rule.explanation} |" for rule in RULES]
-    return "\n".join(["| rule | severity | why |", "|---|---|---|", *rows])
+def refused(path: Path, message: str) -> Verdict:
+    """Return the verdict on what could not be read, for this reason."""
+    finding = Finding(rule=RULES[0].name, severity=Severity.ERROR, message=message)
+    return Verdict(path=path, findings=(finding,), facts=None)
+
+
+def _needed_depth(policy: Policy, facts: ElfFacts) -> Depth:
+    """Return how deep a file must be looked into before it may be called good."""
+    if policy.needs is Needs.FOUND and facts.place.rooted and facts.role is not Role.PROGRAM:
+        return Depth.HEADERS
+    if any(rule.level(policy) for rule in RULES if rule.name in OF_BYTES):
+        return Depth.BYTES
+    # What says that it needs nothing may be packed, and need anything: only how dense it is tells.
+    return Depth.SHAPE if facts.interpreter is None else Depth.HEADERS
+
+
+def _unjudged(error: NotElfError | MalformedElfError) -> State | None:
+    """Say why there was nothing to judge; a damaged ELF file is one that is refused."""
+    match error:
+        case MissingFileError():
+            return State.MISSING
+        case UnreadableFileError():
+            return State.UNREADABLE
+        case NotElfError():
+            return State.NOT_ELF
+        case _:
+            return None
+
+
+def explain(policies: Iterable[Policy] = (Policy(),)) -> str:
+    """Return all rules as a Markdown table, in the order in which they are applied, with how much each counts."""
+    policies = tuple(policies)
+    head = "| rule |" + "".join(f" `{policy.name}` |" for policy in policies) + " why |"
+    rows = [
+        f"| `{rule.name}` |"
+        + "".join(f" {rule.level(policy) or '-'} |" for policy in policies)
+        + f" {rule.explanation} |"
+        for rule in RULES
+    ]
+    return "\n".join([head, "|---" * (len(policies) + 2) + "|", *rows])

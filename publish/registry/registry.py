@@ -6,7 +6,7 @@ for again; a registry's word alone counts for nothing.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -133,9 +133,9 @@ class Registry:
         found = self.get_manifest(name)
         return found.descriptor.digest if found else ""
 
-    def get_manifest(self, name: str) -> Manifest | None:
+    def get_manifest(self, name: str, *, accept: Mapping[str, str] = ACCEPT) -> Manifest | None:
         """Fetch what a tag or digest resolves to; None when there is nothing."""
-        response = self._client.request("GET", self._manifest_url(name), headers=ACCEPT)
+        response = self._client.request("GET", self._manifest_url(name), headers=accept)
         if response.status == 404:
             return None
         self._expect(response, 200, f"fetch {name}")

@@ -129,7 +129,7 @@ def test_a_dynamic_program_is_refused_with_every_reason(built: Built) -> None:
     done = built.inv("verify", "--json", "/bin/ls", built.file("curl:http"))
     assert done.code == 1
     answer = json.loads(done.stdout)
-    assert answer["version"] == 1
+    assert answer["version"] == 2
     bad, good = answer["verdicts"]
     assert (bad["ok"], good["ok"]) == (False, True)
     for finding in bad["findings"]:

@@ -61,8 +61,10 @@ def test_a_wrong_setting_is_the_settings_fault(inv: Inv) -> None:
 
 def test_verify_of_what_is_no_file(inv: Inv, tmp_path: Path) -> None:
     done = inv("verify", tmp_path / "none", tmp_path)
-    assert done.code == 1
+    assert done.code == 2
     assert str(tmp_path / "none") in done.stdout
+    assert "1 missing, 1 not ELF" in done.stdout
+    assert "--recursive" in done.stdout
 
 
 def test_an_unknown_key_in_a_recipe(spoilt: Inv, project: Path) -> None:

@@ -1,13 +1,17 @@
 """UPX, linked with few files of libc++: what it throws must be caught, and what it packs must come back."""
 
+import random
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from builders.key import PACK_SCRIPT
 from core.process import run_program
 from tests.built import Built
+from tests.fixtures.make_elf import PIE
 from tests.integration.seeded_cache import SeededCache
 
 pytestmark = pytest.mark.builds
@@ -62,6 +66,29 @@ def test_every_refusal_is_caught_and_said(
     assert said in done.stdout + done.stderr
     assert done.returncode == code
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("strings", [b"", random.Random("noise").randbytes(100_000)])
+def test_what_it_cannot_make_smaller_ends_the_packing_well(
+    strings: bytes, upx: Path, tmp_path: Path
+) -> None:
+    for name in ("plain", "out"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "plain" / "program").write_bytes(replace(PIE, strings=strings).build())
+    (tmp_path / "plain" / "program").chmod(0o755)
+    where = {
+        "NEED_PLAIN": str(tmp_path / "plain"),
+        "NEED_UPX": str(upx.parent),
+        "OUT": str(tmp_path / "out"),
+        "METHOD": "nrv",
+    }
+    run_program(
+        ["env", *(f"{name}={value}" for name, value in where.items()), "sh", str(PACK_SCRIPT)],
+        seconds=60,
+        package="",
+        purpose="pack",
+    )
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["incompressible"]
 
 
 @pytest.mark.parametrize("method", ["--nrv2b", "--nrv2d", "--nrv2e", "--lzma", "--no-filter"])

@@ -340,7 +340,7 @@ def test_a_short_flag_means_the_same_in_every_command(name: str) -> None:
     for long, *short in names:
         assert len(long) > 1
         assert short == [SHORT_FLAGS[long]] if long in SHORT_FLAGS else not short
-    assert set(SHORT_FLAGS.values()) <= set("jtqv")
+    assert set(SHORT_FLAGS.values()) <= set("jqrtv")
 
 
 def test_short_flags_reach_the_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -414,6 +414,11 @@ def test_tracebacks_are_a_setting_like_any_other(
         (["build", "curl@1.0"], 2, "curl 1.0 is not pinned"),
         (["build", "curl:http@8.21.0", "curl:mini@8.14.1"], 2, "in two versions at once"),
         (["verify"], 2, "Nothing to verify"),
+        (["verify", "x", "--release", "y"], 2, "mutually exclusive"),
+        (["verify", "--release", "y", "--policy", "static"], 2, "--key, --insecure and --json"),
+        (["verify", "x", "--json", "--sarif"], 2, "takes one of --json, --sarif and --junit"),
+        (["verify", "x", "--policy", "hardend"], 2, "Perhaps you meant 'hardened'"),
+        (["verify", "x", "--root", "/no/such"], 2, "is no directory"),
         (["cache", "nonsense"], 2, "'cache nonsense' is no command"),
         (["cache", "prune", "--older", "ever"], 2, "--older takes a number of days"),
     ],

@@ -8,14 +8,23 @@ import pytest
 
 from commands.build import closing_table
 from commands.clean import clean
+from commands.list import overview
 from core.errors import ExitCode, FromscratchError, StepError, UsageError, VerdictError
 from core.files import temporary_directory
 from core.scratch import RunResult
 from core.target import Target
 from flow.build import Request, build
+from publish.manifest import read_manifest
 from tests.fakes import Running, deep
 from tests.fixtures.make_elf import DIRECTORY
-from tests.unit.flow.conftest import GOOD, PACKED, FakeEnvironment, Harness, hello
+from tests.unit.flow.conftest import (
+    GOOD,
+    PACKED,
+    FakeEnvironment,
+    Harness,
+    hello,
+    incompressible,
+)
 from tests.unit.flow.test_sources import gone
 from verify.smoke import Smoke
 
@@ -53,6 +62,61 @@ def test_a_build_delivers_plain_and_packed_files_and_says_so(harness: Harness) -
     assert [one.name for one in plain.inputs] == ["hello", "musl"]
     assert [one.name for one in packed.inputs] == ["hello", "musl", "upx"]
     assert plain.smoke == Smoke(ran=True, ok=True, how="sandbox")
+
+
+def test_what_upx_cannot_make_smaller_is_delivered_unpacked_with_a_note(harness: Harness) -> None:
+    harness.environment = FakeEnvironment()
+    harness.engine.script = incompressible
+    (made,) = harness.build()
+    assert not made.packed
+    assert made.verdict.ok
+    assert harness.files() == [PLAIN]
+    (entry,) = manifest(harness)
+    assert entry["verdict"] == {
+        "ok": True,
+        "findings": [
+            {
+                "rule": "not-packed",
+                "severity": "warning",
+                "message": "UPX cannot make it smaller: it is delivered as it is",
+            }
+        ],
+    }
+    assert read_manifest(harness.artifacts) == (made,)
+    assert any("UPX cannot make it smaller" in note for note in harness.report.notes)
+    head, _, row, note = closing_table([made]).splitlines()
+    assert row[head.index("form") :].startswith("not packed ")
+    assert note == f"files/{PLAIN}: UPX cannot make it smaller: it is delivered as it is"
+    # Nothing is done again, and the note stays.
+    (again,) = harness.build()
+    assert again.cached
+    assert again.not_packed
+    rows = {row.product.name: row for row in overview(harness.context())}
+    assert rows["hello:plain"].cells[Target.AMD64].as_dict()["unpackable"] == made.not_packed
+
+
+def test_a_packed_file_of_before_goes_when_upx_cannot_pack_the_program_any_more(
+    harness: Harness,
+) -> None:
+    harness.build("hello:plain")
+    assert harness.files() == [PLAIN, UPX]
+    harness.engine.script = incompressible
+    harness.build("hello:plain", rebuild=True)
+    assert harness.files() == [PLAIN]
+    assert [entry["path"] for entry in manifest(harness)] == [f"files/{PLAIN}"]
+
+
+def test_what_upx_cannot_make_smaller_is_judged_as_everything_else(harness: Harness) -> None:
+    def script(running: Running) -> int:
+        code = incompressible(running)
+        if running.step == "hello-plain-2.0-linux-amd64":
+            running.make("hello", UNSTRIPPED)
+        return code
+
+    harness.engine.script = script
+    with pytest.raises(VerdictError, match="no-symbols"):
+        harness.build()
+    assert harness.files() == []
 
 
 def test_a_second_build_does_nothing_and_touches_nothing(harness: Harness) -> None:

@@ -12,7 +12,7 @@ from publish.check.archive import layer_files
 from publish.oci.layout import Layout
 from publish.release.image import PublishedImage
 from tests.fixtures.make_elf import DIRECTORY
-from tests.unit.flow.conftest import GOOD, PACKED, FakeEnvironment, Harness
+from tests.unit.flow.conftest import GOOD, PACKED, FakeEnvironment, Harness, incompressible
 
 TOOLS = """
 [tools]
@@ -87,6 +87,14 @@ def test_what_cannot_be_packed_for_a_target_is_plain_in_a_packed_image(shop: Har
     data["artifacts"] = [artifact for artifact in data["artifacts"] if not artifact["packed"]]
     manifest.write_text(json.dumps(data))
     assert files(make(shop, "tools")["tools:2.0-tools"])["/bin/hello"] == GOOD
+
+
+def test_a_program_that_upx_cannot_make_smaller_is_plain_in_a_packed_image(shop: Harness) -> None:
+    shop.engine.script = incompressible
+    shop.build("hello:plain", "hello:secure", rebuild=True)
+    assert [name for name in shop.files() if name.endswith(".upx") and "2.0" in name] == []
+    assert files(make(shop, "tools")["tools:2.0-tools"])["/bin/hello"] == GOOD
+    assert files(make(shop, "greeter", packed=True)["greeter:2.0-upx"]) == {"/hello": GOOD}
 
 
 def test_an_image_is_asked_for_by_its_own_name_or_its_products(shop: Harness) -> None:

@@ -11,6 +11,7 @@ from urllib.request import urlopen
 import pytest
 
 from core.cancel import Cancelled, CancelToken
+from core.errors import RecipeError, VerdictError
 from core.scratch import RunResult
 from tests.fakes import wait_for_threads
 from tests.unit.flow.conftest import FINE, Harness
@@ -97,3 +98,34 @@ def test_servers_of_one_smoke_run_know_nothing_of_another_s(harness: Harness) ->
         assert [ask(one.placeholders), ask(other.placeholders)] == [200, 200]
         one.reset()
         assert [ask(one.placeholders), ask(other.placeholders)] == [503, 200]
+
+
+def name_policy(harness: Harness, name: str) -> None:
+    recipe = harness.context().recipes["hello"].directory / "recipe.toml"
+    recipe.write_text(f'policy = "{name}"\n{recipe.read_text("utf-8")}', "utf-8")
+
+
+def test_a_recipe_s_policy_is_held_against_what_it_made(harness: Harness) -> None:
+    name_policy(harness, "hardened")
+    with pytest.raises(VerdictError, match="full-relro"):
+        harness.build("hello:plain")
+    assert harness.files() == []
+
+
+def test_a_policy_may_be_a_file_of_the_recipe_s_directory(harness: Harness) -> None:
+    name_policy(harness, "small.toml")
+    directory = harness.context().recipes["hello"].directory
+    (directory / "small.toml").write_text(
+        'summary = ""\nmax-size = 10\n[rules]\nsize-budget = "off"\n'
+    )
+    assert harness.build("hello:plain")
+    (directory / "small.toml").write_text('summary = ""\n[rules]\nno-symbls = "off"\n')
+    with pytest.raises(RecipeError, match="Perhaps you meant 'no-symbols'"):
+        harness.build("hello:plain")
+
+
+def test_a_policy_that_does_not_exist_is_said_before_anything_is_built(harness: Harness) -> None:
+    name_policy(harness, "hardend")
+    with pytest.raises(RecipeError, match="Perhaps you meant 'hardened'"):
+        harness.build("hello:plain")
+    assert harness.engine.ran == []

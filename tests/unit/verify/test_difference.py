@@ -1,15 +1,17 @@
 """Two files, and where they differ: the part, the byte, what stands there and beside it."""
 
 import json
+from bisect import bisect_right
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fixtures.make_elf import DIRECTORY, GOOD, Load, Program
-from verify.difference import BYTES, SHOWN, Difference, find_difference, regions
+from verify.difference import BYTES, SHOWN, Difference, find_difference, loaded_as, regions
+from verify.elf_file import Segment
 
 TEXT = b"\0\0built on 2026-11-25 by ann\0\0tail of the text"
 
@@ -168,6 +170,55 @@ def test_segments_that_overlap_are_counted_once(directory: Path) -> None:
     )
     (directory / "one").write_bytes(program.build())
     assert sum(region.size for region in regions(directory / "one")) == len(program.build())
+
+
+@given(
+    loads=st.lists(
+        st.tuples(st.integers(0, 60), st.integers(0, 30), st.integers(0, 7)), max_size=12
+    )
+)
+def test_a_place_is_loaded_as_the_first_segment_that_has_it_says(
+    loads: list[tuple[int, int, int]],
+) -> None:
+    segments = [
+        Segment(
+            type="PT_LOAD",
+            offset=offset,
+            vaddr=0,
+            file_size=size,
+            mem_size=size,
+            align=1,
+            readable=bool(flags & 4),
+            writable=bool(flags & 2),
+            executable=bool(flags & 1),
+        )
+        for offset, size, flags in loads
+    ]
+    rows = loaded_as(segments)
+    starts = [start for start, _ in rows]
+    for place in range(100):
+        first = next(
+            (s.permissions for s in segments if s.offset <= place < s.file_end), "not loaded"
+        )
+        assert rows[bisect_right(starts, place) - 1][1] == first
+
+
+@settings(deadline=None)
+@given(
+    start=st.integers(0, 9000),
+    tail=st.integers(0, 9000),
+    one=st.binary(max_size=4),
+    two=st.binary(max_size=4),
+)
+def test_what_was_put_in_is_found_between_what_is_equal(
+    tmp_path_factory: pytest.TempPathFactory, start: int, tail: int, one: bytes, two: bytes
+) -> None:
+    data, other = (b"-" * start + middle + b"=" * tail for middle in (one, two))
+    found = compare(tmp_path_factory.mktemp("put"), data, other)
+    assert bool(found) is (data != other)
+    for hunk in found.hunks:
+        assert hunk.first.size <= max(len(one), len(two))
+        assert data[: hunk.first.offset] == other[: hunk.second.offset]
 
 
 @given(data=st.binary(max_size=300), cut=st.integers(0, 300), more=st.binary(max_size=40))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.make_elf import ARM64, DIRECTORY, GOOD, I386, PIE, S390X, Program
+from tests.fixtures.make_elf import ARM64, DIRECTORY, GOOD, I386, PIE, S390X, Load, Program
 from verify.facts import MalformedElfError, NotElfError
-from verify.loadable import loadable_bytes_digest
+from verify.loadable import MAX_TIMES, loadable_bytes_digest
 
 
 def digest(directory: Path, content: bytes) -> str:
@@ -68,3 +68,24 @@ def test_permissions_count(tmp_path: Path) -> None:
 def test_what_cannot_be_loaded_has_no_digest(name: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         loadable_bytes_digest(DIRECTORY / name)
+
+
+@pytest.mark.parametrize("times", [MAX_TIMES, MAX_TIMES + 1])
+def test_segments_that_claim_the_same_bytes_again_and_again_are_refused(
+    tmp_path: Path, times: int
+) -> None:
+    program = replace(
+        GOOD,
+        sections=False,
+        loads=(Load(offset=0, vaddr=0, file_size=0, mem_size=0),) * (times - 1),
+    )
+    size = len(program.build())
+    loads = tuple(
+        Load(offset=0, vaddr=0x500000 * n, file_size=size, mem_size=size) for n in range(1, times)
+    )
+    content = replace(program, loads=loads).build()
+    if times <= MAX_TIMES:
+        assert digest(tmp_path, content)
+    else:
+        with pytest.raises(MalformedElfError, match="loads more than 2 times"):
+            digest(tmp_path, content)
