@@ -178,10 +178,11 @@ def _names(content: bytes, _elf: ElfFile, names_at: Sequence[int]) -> str:
     """The names of the sections and nothing else; one may be the end of another."""
     at = 0
     for name in content.split(b"\0"):
-        first = bisect_left(names_at, at)
-        begin = names_at[first] if first < len(names_at) else len(content)
-        if name[: max(0, begin - at)]:
-            return "holds more than the names of sections"
+        if name:
+            first = bisect_left(names_at, at)
+            begin = names_at[first] if first < len(names_at) else len(content)
+            if begin > at:
+                return "holds more than the names of sections"
         at += len(name) + 1
     return ""
 

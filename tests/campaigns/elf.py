@@ -204,7 +204,8 @@ def unread(content: bytes) -> list[int]:
         start, width = (12, 4) if bits == 1 else (24, 8)
         for at in range(offset, offset + size * count, size):
             positions += range(at + start, at + start + width)
-    return positions
+    # A table may begin within the header itself.
+    return [at for at in positions if at < 16 or at >= 64]
 
 
 def mutate(chance: random.Random, content: bytearray) -> None:
