@@ -64,7 +64,7 @@ FACTS: Final[Mapping[str, str]] = {
     "packing_signs": "what shows that it is packed without marks",
     "appended": "bytes behind all that headers describe; null: cannot tell",
     "gaps": "bytes before those that nothing accounts for; null: cannot tell",
-    "depth": "0: only headers were read, 1: all bytes, 2: also `about`",
+    "depth": "0: only headers were read, 1: also how dense the bytes are, 2: all bytes, 3: also `about`",
     "protection.position": "`fixed`, `static-pie`, `pie`, `library` or `none`",
     "protection.relro": "`none`, `partial` (without BIND_NOW) or `full`",
     "protection.bind_now": "as above",

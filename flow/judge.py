@@ -46,7 +46,7 @@ def judge_file(context: Context, path: Path, policy: Policy, look: Look = USUAL)
     verdict = verify_file(path, policy, look)
     if verdict.facts is None or verdict.facts.packing is not Packing.UPX:
         return verdict
-    if look.depth is Depth.HEADERS:
+    if look.depth < Depth.BYTES:
         # Whether it packs again to the same bytes is asked of all of them.
         return judge_file(context, path, policy, replace(look, depth=Depth.BYTES))
     with context.cache.scratch() as scratch:

@@ -53,12 +53,7 @@ def read_about(elf: ElfFile, segments: Sequence[Segment], sections: Iterable[Sec
         versions=find_versions(elf),
         parts=tuple(
             Part(
-                access="".join(
-                    letter if given else "-"
-                    for letter, given in zip(
-                        "rwx", (s.readable, s.writable, s.executable), strict=True
-                    )
-                ),
+                access=s.permissions,
                 file_size=s.file_size,
                 mem_size=s.mem_size,
                 entropy=find_entropy(elf, s.offset, s.file_size, samples=samples),

@@ -52,11 +52,15 @@ def read_dynamic(elf: ElfFile, segments: tuple[Segment, ...]) -> Dynamic:
     tables = [segment for segment in segments if segment.type == "PT_DYNAMIC"]
     for offset, length in dict.fromkeys((table.offset, table.file_size) for table in tables):
         size = min(length, left * elf.entry_size("Elf_Dyn"))
-        rows = elf.entries("Elf_Dyn", elf.at(offset, size))
-        used = list(takewhile(lambda row: row["d_tag"] != "DT_NULL", rows))
-        entries += [(str(row["d_tag"]), row["d_val"]) for row in used]
-        left -= len(rows)
-        if len(used) == len(rows):
+        rows = elf.rows("Elf_Dyn", elf.at(offset, size))
+        used = [
+            (str(row["d_tag"]), row["d_val"])
+            for row in takewhile(lambda row: row["d_tag"] != "DT_NULL", rows)
+        ]
+        entries += used
+        whole = size // elf.entry_size("Elf_Dyn")
+        left -= whole
+        if len(used) >= min(whole, (elf.size - offset) // elf.entry_size("Elf_Dyn")):
             endless.append(offset)
     problems = [f"the dynamic segment at {offset:#x} does not end" for offset in endless[:_SHOWN]]
     if len(endless) > _SHOWN:

@@ -125,9 +125,13 @@ class ElfFile:
         """Return the size in bytes of one ``kind`` in this file's class."""
         return self.layout.entry_size(kind)
 
+    def rows(self, kind: Kind, table: bytes) -> Iterator[Row]:
+        """Yield the whole entries in ``table``."""
+        return self.layout.rows(kind, table, named("EM", self.header["e_machine"]))
+
     def entries(self, kind: Kind, table: bytes) -> list[Row]:
         """Return the whole entries in ``table``."""
-        return list(self.layout.rows(kind, table, named("EM", self.header["e_machine"])))
+        return list(self.rows(kind, table))
 
     def segments(self) -> tuple[Segment, ...]:
         """Return the program headers in file order; raises MalformedElfError."""

@@ -41,9 +41,11 @@ class Depth(IntEnum):
 
     HEADERS = 0
     """What the kernel and a loader read of it: some kilobytes."""
-    BYTES = 1
+    SHAPE = 1
+    """Also how dense its bytes are: whether it is packed."""
+    BYTES = 2
     """Also what only a search through all of it can tell."""
-    ALL = 2
+    ALL = 3
     """Also what no rule needs."""
 
 
@@ -150,7 +152,8 @@ def read_facts(
         searched = depth >= Depth.BYTES
         # All that is read of a file with a loader is what it says: it is no static one, packed or not.
         alone = interpreter is None and not dynamic.needed
-        packing, signs = read_packing(elf, segments, known, code, density=searched and alone)
+        weigh = alone and depth >= Depth.SHAPE
+        packing, signs = read_packing(elf, segments, known, code, weigh=weigh)
         # UPX puts packed data that is never mapped, then its trailer, after the last segment. All of it is
         # accounted for when the unpacked file is packed again, and the same bytes come out.
         coverage = (

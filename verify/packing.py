@@ -64,19 +64,18 @@ def read_packing(
     sections: Iterable[Section],
     code: int | None,
     *,
-    density: bool = True,
+    weigh: bool,
 ) -> tuple[Packing, tuple[str, ...]]:
     """Return how the file is packed and, when UNKNOWN, what shows it; ``code`` is where it starts.
 
-    Without ``density`` only headers are read, and NONE means that they show nothing.
+    Only with ``weigh`` the bytes themselves are looked at, which takes as long as all else together.
     """
     packing = _marks(elf)
     if packing is not Packing.NONE:
         return packing, ()
     loads = tuple(s for s in segments if s.type == "PT_LOAD" and s.mem_size > 0)
-    look = Look(elf=elf, loads=loads, sections=tuple(sections), code=code)
-    shapes = SHAPES if density else [shape for shape in SHAPES if not DENSITIES & {*shape}]
-    shape = next((shape for shape in shapes if all(sign.check(look) for sign in shape)), ())
+    look = Look(elf=elf, loads=loads, sections=tuple(sections), code=code, weigh=weigh)
+    shape = next((shape for shape in SHAPES if all(sign.check(look) for sign in shape)), ())
     signs = tuple(sign.meaning for sign in shape)
     return (Packing.UNKNOWN, signs) if signs else (Packing.NONE, ())
 
@@ -107,6 +106,7 @@ class Look:
     loads: tuple[Segment, ...]
     sections: tuple[Section, ...]
     code: int | None
+    weigh: bool
 
     @cached_property
     def code_segment(self) -> Segment | None:
@@ -119,7 +119,7 @@ class Look:
     def mostly_dense(self, *, code: bool) -> bool:
         """Tell whether most of what is loaded, or of what is executable, is as dense as compressed data."""
         loads = [s for s in self.loads if s.executable] if code else self.loads
-        return mostly_dense(self.elf, file_ranges(loads, self.elf.size))
+        return self.weigh and mostly_dense(self.elf, file_ranges(loads, self.elf.size))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,8 +169,6 @@ DENSE: Final = Sign(
     check=lambda look: look.mostly_dense(code=False),
 )
 
-DENSITIES: Final = frozenset({DENSE_CODE, DENSE})
-"""Signs that all bytes are read for."""
 SHAPES: Final[tuple[tuple[Sign, ...], ...]] = (
     # UPX 4: the file's start is mapped as room for what will be unpacked, and once more as code behind it.
     (TWICE,),

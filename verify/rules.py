@@ -411,7 +411,7 @@ def verify_facts(facts: ElfFacts, policy: Policy) -> Verdict:
     rules = RULES
     if policy.needs is Needs.FOUND and facts.place.rooted and facts.role is not Role.PROGRAM:
         rules = tuple(rule for rule in RULES if rule.name in OF_LIBRARIES)
-    if facts.depth is Depth.HEADERS:
+    if facts.depth < Depth.BYTES:
         rules = tuple(rule for rule in rules if rule.name not in OF_BYTES)
     findings = tuple(
         Finding(rule=rule.name, severity=level, message=message)
@@ -444,12 +444,13 @@ def verify_file(path: Path, policy: Policy, look: Look = USUAL) -> Verdict:
     """
     try:
         facts = read_facts(path, build_paths=policy.build_paths, depth=look.depth)
-        place = look.place(facts) if look.place else facts.place
         rights = Rights.of_file(path) if look.rights is None else look.rights
-        facts = replace(facts, place=replace(place, rights=rights))
+        if look.place or rights:
+            place = look.place(facts) if look.place else facts.place
+            facts = replace(facts, place=replace(place, rights=rights))
         verdict = verify_facts(facts, policy)
-        if look.depth is Depth.HEADERS and verdict and _needs_bytes(policy, facts):
-            searched = read_facts(path, build_paths=policy.build_paths)
+        if verdict and look.depth < (depth := _needed_depth(policy, facts)):
+            searched = read_facts(path, build_paths=policy.build_paths, depth=depth)
             verdict = verify_facts(replace(searched, place=facts.place), policy)
     except (NotElfError, MalformedElfError) as error:
         what = error.what.removeprefix(f"{printable(str(path))}: ").rstrip(".")
@@ -464,12 +465,14 @@ def refused(path: Path, message: str) -> Verdict:
     return Verdict(path=path, findings=(finding,), facts=None)
 
 
-def _needs_bytes(policy: Policy, facts: ElfFacts) -> bool:
+def _needed_depth(policy: Policy, facts: ElfFacts) -> Depth:
+    """Return how deep a file must be looked into before it may be called good."""
     if policy.needs is Needs.FOUND and facts.place.rooted and facts.role is not Role.PROGRAM:
-        return False
-    # What says that it needs nothing may be packed, and need anything: only its bytes tell.
-    alone = facts.interpreter is None
-    return alone or any(rule.level(policy) for rule in RULES if rule.name in OF_BYTES)
+        return Depth.HEADERS
+    if any(rule.level(policy) for rule in RULES if rule.name in OF_BYTES):
+        return Depth.BYTES
+    # What says that it needs nothing may be packed, and need anything: only how dense it is tells.
+    return Depth.SHAPE if facts.interpreter is None else Depth.HEADERS
 
 
 def _unjudged(error: NotElfError | MalformedElfError) -> State | None:

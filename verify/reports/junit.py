@@ -4,11 +4,14 @@ https://github.com/jenkinsci/xunit-plugin/blob/master/src/main/resources/org/jen
 """
 
 from pathlib import PurePosixPath
+from typing import Final
 from xml.etree import ElementTree as ET
 
 from verify.printable import printable
 from verify.reports.report import Judged, Report
 from verify.verdict import Severity, State
+
+_DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>'
 
 
 def junit(report: Report) -> str:
@@ -27,7 +30,7 @@ def junit(report: Report) -> str:
         for one in judged:
             _case(suite, one)
     ET.indent(root)
-    return ET.tostring(root, encoding="unicode", xml_declaration=False)
+    return f"{_DECLARATION}\n{ET.tostring(root, encoding='unicode')}"
 
 
 def _totals(judged: "tuple[Judged, ...] | list[Judged]", *, name: str) -> dict[str, str]:

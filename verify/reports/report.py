@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from core.errors import ExitCode
@@ -30,6 +30,17 @@ class Judged:
     verdict: Verdict
     image: str = ""
     platform: str = ""
+    by_headers: bool = False
+    """Nothing but headers was read, though a whole verdict would be on all bytes."""
+
+    def light(self) -> "Judged":
+        """Return it without facts, which text does not show: thousands of them come from other processes."""
+        facts = self.verdict.facts
+        return replace(
+            self,
+            verdict=replace(self.verdict, facts=None),
+            by_headers=facts is not None and facts.depth < Depth.BYTES,
+        )
 
     def as_dict(self) -> dict[str, object]:
         """What ``--json`` says of one file."""
@@ -80,18 +91,16 @@ class Report:
         count = len(self.judged)
         found = Counter(one.verdict.state for one in self.judged)
         ends = ", ".join(f"{found[state]:,} {_WORDS[state]}" for state in State if found[state])
-        passed = f"; {self.others:,} other files" if self.others else ""
+        passed = f"; {self.others:,} others, which are no ELF files" if self.others else ""
         searched = sum(
             1
             for one in self.judged
-            if one.verdict.facts
-            and one.verdict.facts.depth is Depth.HEADERS
-            and one.verdict.state is State.REFUSED
+            if one.verdict.state is State.REFUSED and (one.by_headers or _shallow(one.verdict))
         )
         short = (
             f" ({searched:,} by headers alone: their bytes were not searched)" if searched else ""
         )
-        return f"{count:,} ELF {'file' if count == 1 else 'files'}: {ends or 'none'}{short}{passed}"
+        return f"{count:,} {'file' if count == 1 else 'files'}: {ends or 'none'}{short}{passed}"
 
     def as_dict(self) -> dict[str, object]:
         """What ``--json`` prints."""
@@ -104,6 +113,10 @@ class Report:
             "notes": list(self.notes),
             "verdicts": [one.as_dict() for one in self.judged],
         }
+
+
+def _shallow(verdict: Verdict) -> bool:
+    return verdict.facts is not None and verdict.facts.depth < Depth.BYTES
 
 
 def describe(facts: ElfFacts) -> list[str]:

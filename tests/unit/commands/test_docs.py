@@ -301,7 +301,7 @@ class TestCommands:
         context = tasks[name]
         while words:
             word = words.pop(0)
-            if word.startswith("-"):
+            if word.startswith("-") and word != "-":  # standard input
                 flag, _, value = word.partition("=")
                 assert flag in {*context.flags, "--help", "--debug"}
                 argument = context.flags.get(flag)

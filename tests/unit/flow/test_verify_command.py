@@ -14,7 +14,6 @@ from tests.fixtures.make_elf import DIRECTORY, GOOD, PIE
 from tests.registry_server import RegistryServer, registry_server
 from tests.unit.flow.conftest import Harness
 from tests.unit.verify.images import INDEX, MANIFEST, LayoutMaker, blob, files, saved, tar
-from verify.facts import Depth
 from verify.reports.report import Report
 from verify.verdict import State
 
@@ -96,11 +95,9 @@ def test_many_files_are_refused_by_their_headers_and_found_good_by_all_of_their_
         (tmp_path / f"dynamic-{number}").write_bytes(DYNAMIC)
     (tmp_path / "paths").write_bytes((DIRECTORY / "build-paths").read_bytes())
     report = run(harness, tmp_path, recursive=True)
-    depths = {
-        one.verdict.name: one.verdict.facts.depth for one in report.judged if one.verdict.facts
-    }
-    assert {depths[str(tmp_path / f"good-{n}")] for n in range(20)} == {Depth.BYTES}
-    assert {depths[str(tmp_path / f"dynamic-{n}")] for n in range(20)} == {Depth.HEADERS}
+    shallow = {one.verdict.name: one.by_headers for one in report.judged}
+    assert {shallow[str(tmp_path / f"good-{n}")] for n in range(20)} == {False}
+    assert {shallow[str(tmp_path / f"dynamic-{n}")] for n in range(20)} == {True}
     assert names(report)[str(tmp_path / "paths")] == "refused"
     assert "20 by headers alone" in report.closing()
 

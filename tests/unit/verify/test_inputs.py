@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import random
 import re
 import stat
 import struct
@@ -453,3 +454,112 @@ def test_extracted_files_can_be_run_by_nobody(opened: Opener, tmp_path: Path) ->
     modes = [path.stat().st_mode for path in (tmp_path / "scratch").iterdir()]
     assert modes
     assert not any(mode & (stat.S_ISUID | 0o111) for mode in modes)
+
+
+def _damaged(data: bytes, chance: random.Random) -> bytes:
+    """Change some bytes, most of them in headers; cut, repeat or insert a piece."""
+    made = bytearray(data)
+    for _ in range(chance.choice((1, 1, 2, 4, 16))):
+        at = chance.randrange(len(made))
+        at = (
+            min(at // 512 * 512 + chance.randrange(345), len(made) - 1)
+            if chance.random() < 0.5
+            else at
+        )
+        match chance.randrange(10):
+            case 0:
+                made = made[: at + 1]
+            case 1:
+                made[at:at] = made[max(0, at - 512) : at]
+            case 2:
+                made[at : at + 40] = chance.randbytes(chance.randrange(80))
+            case _:
+                made[at] = chance.choice((0, 255, 128, ord("7"), ord("-"), chance.randrange(256)))
+        made = made or bytearray(b"x")
+    return bytes(made)
+
+
+def _whole() -> list[bytes]:
+    entries = [
+        *files({"bin/a": GOOD, "b/c": DYNAMIC, "etc/ld.so.conf": b"/opt\n"}),
+        Entry(name="l", link="bin/a"),
+        Entry(name="h", link="bin/a", hard=True),
+        Entry(name="x" * 120, data=GOOD, pax={CAPABILITY: "abc", "comment": "y" * 300}),
+    ]
+    maker = LayoutMaker()
+    maker.image([entries, files({"b/.wh.c": b"", f"d/{OPAQUE}": b"", "q": GOOD})], how="gzip")
+    maker.image([entries], "linux/arm64", how="zstd")
+    plain = tar(entries)
+    return [
+        plain,
+        saved([entries]),
+        tar(files(maker.files())),
+        packed(plain, "gzip"),
+        packed(plain, "zstd"),
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_damaged_archive_is_told_and_nothing_of_it_leaves_the_scratch_directory(
+    tmp_path: Path, seed: int
+) -> None:
+    chance, originals = random.Random(seed), _whole()
+    path = tmp_path / "input"
+    for number in range(60):
+        path.write_bytes(_damaged(chance.choice(originals), chance))
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        for batch in open_path(path, Scratch(directory=directory), name="input"):
+            for subject in batch.subjects:
+                assert subject.problem or subject.path == path or subject.path.parent == directory
+        assert {it.name for it in tmp_path.iterdir()} == {"input", *map(str, range(number + 1))}
+
+
+ODD: tuple[object, ...] = (
+    None,
+    True,
+    0,
+    -1,
+    1e400,
+    "",
+    "x" * 5000,
+    "\ud800",
+    "../../x",
+    [],
+    {},
+    [[]],
+    {"a": {}},
+    "sha256:" + "0" * 64,
+)
+
+
+def _changed(value: object, chance: random.Random) -> object:
+    if chance.random() < 0.15:
+        return chance.choice(ODD)
+    if isinstance(value, dict):
+        return {key: _changed(it, chance) for key, it in value.items()}
+    return [_changed(it, chance) for it in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_an_index_says_it_is_read_or_refused(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    for number in range(60):
+        maker = LayoutMaker()
+        layer = maker.put(tar(files({"a": GOOD})))
+        config = maker.put(_changed({"os": "linux", "architecture": "amd64"}, chance))
+        manifest = maker.put(_changed({"config": config, "layers": [layer, layer]}, chance))
+        about = {"os": "linux", "architecture": "arm64", "variant": "v8"}
+        index = maker.put(_changed({"manifests": [{**manifest, "platform": about}]}, chance))
+        maker.entries = [manifest, index]
+        directory = maker.write(tmp_path / f"oci-{number}")
+        old = {"Config": "config", "RepoTags": ["a:b"], "Layers": ["layer"]}
+        for name, value in (("index.json", {"manifests": maker.entries}), ("manifest.json", [old])):
+            (directory / name).write_text(json.dumps(_changed(value, chance)), "utf-8")
+        (tmp_path / str(number)).mkdir()
+        scratch = Scratch(directory=tmp_path / str(number))
+        batches = list(open_layout(directory, scratch, name="it"))
+        assert batches
+        assert all(
+            batch.target is None or batch.target.value in batch.platform for batch in batches
+        )

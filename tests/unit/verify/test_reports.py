@@ -53,12 +53,11 @@ def test_refused_is_1_and_what_could_not_be_judged_is_2(
 
 def test_text_ends_with_a_count() -> None:
     assert (
-        report(*MIXED).text().splitlines()[-1]
-        == "5 ELF files: 2 ok, 1 refused, 1 missing, 1 not ELF"
+        report(*MIXED).text().splitlines()[-1] == "5 files: 2 ok, 1 refused, 1 missing, 1 not ELF"
     )
-    assert report("good-amd64").text().splitlines()[-1] == "1 ELF file: 1 ok"
+    assert report("good-amd64").text().splitlines()[-1] == "1 file: 1 ok"
     headers = report("dynamic", depth=Depth.HEADERS).text().splitlines()[-1]
-    assert headers == "1 ELF file: 1 refused (1 by headers alone: their bytes were not searched)"
+    assert headers == "1 file: 1 refused (1 by headers alone: their bytes were not searched)"
 
 
 def test_facts_are_told_when_asked_for() -> None:
