@@ -55,9 +55,7 @@ def judge_file(context: Context, path: Path, policy: Policy, look: Look = USUAL)
             return verdict
         packed, unpacked = scratch / "packed", scratch / "unpacked"
         shutil.copyfile(path, packed)
-        packed.chmod(
-            0o700
-        )  # what is unpacked has its mode, and UPX packs no file that cannot be run
+        packed.chmod(0o700)  # its mode is that of what is unpacked, and UPX packs nothing else
         try:
             _run(upx, "unpack what is packed", "-d", packed, unpacked)
         except EngineError:

@@ -27,6 +27,7 @@ _LONGEST_COMMENT: Final = 256
 _LARGEST_COMMENTS: Final = 16 * 1024
 _LARGEST_ATTRIBUTES: Final = 4096
 _LONGEST_LINK: Final = 256
+_LONGEST_BUILD_ID: Final = 64
 _SMALLEST_PAGE: Final = 4096
 _LARGEST_PAGE: Final = 65536
 _TRAPS: Final = {
@@ -123,7 +124,7 @@ def read_coverage(
     return Coverage(
         gaps=tuple(sorted(gaps, key=lambda gap: gap.offset)[:MAX_GAPS]),
         appended=elf.size - last if _used(elf, last, elf.size) else 0,
-        unloaded=tuple(sought),
+        unloaded=tuple(_merged(sought)),
     )
 
 
@@ -195,10 +196,22 @@ def _comment(content: bytes, _elf: ElfFile, _names_at: Sequence[int]) -> str:
 
 
 def _debug_link(content: bytes, _elf: ElfFile, _names_at: Sequence[int]) -> str:
-    """The name of the file with the debug information, up to 3 B of padding, and a checksum of 4 B (or a build-id)."""
-    name, _, rest = content.partition(b"\0")
-    fine = name and len(name) <= _LONGEST_LINK and _is_text(name) and len(rest) <= 64
+    """The name of the file with the debug information, padding to a multiple of 4 B, and a checksum of 4 B."""
+    name, end, rest = content.partition(b"\0")
+    padding, checksum = rest[:-4], len(rest[-4:])
+    fine = _is_file_name(name) and end and len(content) % 4 == 0 and checksum == 4
+    return "" if fine and len(padding) < 4 and not any(padding) else "names no other file"
+
+
+def _shared_debug_link(content: bytes, _elf: ElfFile, _names_at: Sequence[int]) -> str:
+    """The path of the file with the debug information that others have, too, and its build-id."""
+    name, end, rest = content.partition(b"\0")
+    fine = _is_file_name(name.replace(b"/", b"")) and end and len(rest) <= _LONGEST_BUILD_ID
     return "" if fine else "names no other file"
+
+
+def _is_file_name(name: bytes) -> bool:
+    return 0 < len(name) <= _LONGEST_LINK and b"/" not in name and _is_text(name)
 
 
 def _attributes(content: bytes, elf: ElfFile, _names_at: Sequence[int]) -> str:
@@ -260,7 +273,7 @@ _NAMED: Final[dict[tuple[str, str], Check]] = {
     ("SHT_PROGBITS", ".comment"): _comment,
     ("SHT_PROGBITS", _WARNING): _comment,
     ("SHT_PROGBITS", ".gnu_debuglink"): _debug_link,
-    ("SHT_PROGBITS", ".gnu_debugaltlink"): _debug_link,
+    ("SHT_PROGBITS", ".gnu_debugaltlink"): _shared_debug_link,
 }
 """What a section that is not loaded may be, by its type and by its name, and what looks into it."""
 

@@ -262,7 +262,8 @@ def mutate(chance: random.Random, content: bytearray) -> None:
 
 def hide(chance: random.Random, content: bytearray) -> bytes:
     """Put a mark into the file: over other bytes, in between, or at the end; return it."""
-    mark = chance.choice((chance.randbytes(32), b"/home/ann/secret/of/32/bytes.key"))
+    # Behind a letter the path would be no path, and in a compiler's comment a word like others.
+    mark = chance.choice((chance.randbytes(32), b"\0/home/ann/secret/of/34/bytes.key\0"))
     at = chance.randrange(64, len(content)) if len(content) > 64 else len(content)
     match chance.randrange(4):
         case 0:

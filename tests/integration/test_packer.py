@@ -10,9 +10,15 @@ import pytest
 
 from builders.key import PACK_SCRIPT
 from core.process import run_program
+from core.progress import Report
+from core.settings import Settings
+from flow.context import Context
+from flow.judge import judge_file
 from tests.built import Built
-from tests.fixtures.make_elf import PIE
-from tests.integration.seeded_cache import SeededCache
+from tests.fixtures.make_elf import AMD64, PIE
+from tests.integration.seeded_cache import CURLS, SeededCache
+from verify.facts import read_facts
+from verify.verdict import Policy
 
 pytestmark = pytest.mark.builds
 
@@ -104,3 +110,74 @@ def test_what_any_method_packs_comes_back(
     version = run_program([str(packed), "--version"], seconds=60, package="", purpose="run")
     assert version.stdout.startswith("curl ")
     assert unpacked.stat().st_size == plain.stat().st_size
+
+
+@pytest.fixture(scope="module")
+def judge(built: Built) -> Callable[[Path], set[tuple[str, bool]]]:
+    """Rules that `inv verify` finds broken, and whether it says so of what is unpacked."""
+    context = Context(settings=Settings.read(built.settings, environment={}), report=Report())
+
+    def found(path: Path) -> set[tuple[str, bool]]:
+        findings = judge_file(context, path, Policy()).findings
+        inside = f"{path.name}, unpacked: "
+        return {(finding.rule, finding.message.startswith(inside)) for finding in findings}
+
+    return found
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["-1", "--nrv2b"], ["-7", "--nrv2d"], ["--best", "--nrv2e", "--no-filter"], ["--lzma"]],
+)
+def test_whatever_this_upx_packed_can_be_vouched_for(
+    words: list[str],
+    upx: Path,
+    built: Built,
+    judge: Callable[[Path], set[tuple[str, bool]]],
+    tmp_path: Path,
+) -> None:
+    packed = tmp_path / "packed"
+    command = [str(upx), "-q", *words, "-o", str(packed), str(built.file("curl:mini"))]
+    run_program(command, seconds=60, package="", purpose="pack")
+    assert judge(packed) == set()
+
+
+@pytest.mark.parametrize("product", CURLS)
+def test_another_stub_over_the_entry_point_of_what_we_packed_is_found(
+    product: str, built: Built, judge: Callable[[Path], set[tuple[str, bool]]], tmp_path: Path
+) -> None:
+    """It runs, and `upx -d` gives back what was packed."""
+    path = built.file(product, packed=True)
+    assert judge(path) == set()
+    facts = read_facts(path)
+    (code,) = (s for s in facts.loads if s.executable and s.vaddr <= facts.entry < s.vaddr_end)
+    at = facts.entry - code.vaddr + code.offset
+    content = bytearray(path.read_bytes())
+    content[at : at + len(AMD64.exit)] = AMD64.exit
+    tampered = tmp_path / "tampered"
+    tampered.write_bytes(content)
+    tampered.chmod(0o755)
+    if facts.machine == "EM_X86_64":
+        run_program([str(tampered)], seconds=60, package="", purpose="run")
+    assert judge(tampered) == {("packed-contents", False)}
+    for wiped in (b"\0\0\0\0", b"UPX?"):
+        (tmp_path / "wiped").write_bytes(path.read_bytes().replace(b"UPX!", wiped))
+        assert ("packed-contents", False) in judge(tmp_path / "wiped")
+
+
+def test_a_packed_dynamic_program_is_found_with_and_without_its_marks(
+    upx: Path, judge: Callable[[Path], set[tuple[str, bool]]], tmp_path: Path
+) -> None:
+    plain, packed, wiped = Path("/bin/bash"), tmp_path / "packed", tmp_path / "wiped"
+    if not plain.is_file() or not read_facts(plain).needed:
+        pytest.skip("no dynamic program here")
+    shutil.copyfile(plain, tmp_path / "plain")
+    (tmp_path / "plain").chmod(0o755)
+    command = [str(upx), "-q", "-1", "-o", str(packed), str(tmp_path / "plain")]
+    run_program(command, seconds=60, package="", purpose="pack")
+    assert {("no-interpreter", True), ("no-needed", True)} <= judge(packed)
+    wiped.write_bytes(packed.read_bytes().replace(b"UPX!", bytes(4)))
+    wiped.chmod(0o755)
+    done = run_program([str(wiped), "-c", "echo it runs"], seconds=60, package="", purpose="run")
+    assert done.stdout == "it runs\n"
+    assert ("packed-contents", False) in judge(wiped)

@@ -98,6 +98,7 @@ KNOWN: dict[str, tuple[bytes, int, bytes]] = {
     "comment": UNLOADED[0],
     "build-id": UNLOADED[1],
     "debug link": UNLOADED[2],
+    "shared debug link": (b".gnu_debugaltlink", SHT_PROGBITS, b"/usr/lib/x.debug\0" + bytes(20)),
     "warning": (b".gnu.warning.gets", SHT_PROGBITS, b"the 'gets' function is dangerous"),
     "gold": (b".note.gnu.gold-version", SHT_NOTE, note(b"GNU", 4, b"gold 1.16\0")),
     "probe": (
@@ -131,6 +132,10 @@ UNKNOWN: dict[str, tuple[bytes, int, bytes]] = {
     "something in a note's padding": (b".note", SHT_NOTE, note(b"GNU", 3, bytes(17))[:-1] + b"x"),
     "something after a note": (b".note.gnu", SHT_NOTE, note(b"GNU", 3, bytes(20)) + SECRET),
     "a link with an attachment": (b".gnu_debuglink", SHT_PROGBITS, b"x\0" + SECRET * 9),
+    "a link without an end": (b".gnu_debuglink", SHT_PROGBITS, b"some/other/text.here"),
+    "a link to a directory's file": (b".gnu_debuglink", SHT_PROGBITS, b"a/b\0" + bytes(4)),
+    "a link with more than padding": (b".gnu_debuglink", SHT_PROGBITS, b"ab\0x" + bytes(4)),
+    "a link without a checksum": (b".gnu_debuglink", SHT_PROGBITS, b"abc\0"),
     "attributes that are none": (b".gnu.attributes", GNU_ATTRIBUTES, b"A" + SECRET),
     "attributes of a megabyte": (
         b".gnu.attributes",
@@ -176,6 +181,14 @@ def test_build_paths_are_looked_for_in_what_is_not_loaded(file: Path, text: byte
     assert rules(facts_of(file, unloaded(b".note.package", SHT_NOTE, package))) == {
         "no-build-paths"
     }
+
+
+def test_a_build_path_across_two_sections_is_found(file: Path) -> None:
+    path = b"/home/ann/curl/lib/url.c"
+    for at in range(1, len(path) - 1):
+        pieces = ((b".comment", path[:at]), (b".gnu.warning.x", path[at:] + b"\0"))
+        sections = tuple((name, SHT_PROGBITS, text) for name, text in pieces)
+        assert rules(facts_of(file, replace(GOOD, unloaded=sections).build())) == {"no-build-paths"}
 
 
 def test_names_that_no_section_has_are_a_payload(file: Path) -> None:
