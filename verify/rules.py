@@ -13,6 +13,7 @@ from typing import Final
 from recipes.model import Linkage
 from verify.elf_file import MissingFileError, UnreadableFileError
 from verify.facts import Depth, ElfFacts, MalformedElfError, NotElfError, Packing, read_facts
+from verify.packing import DENSE
 from verify.place import Place, Role
 from verify.printable import printable
 from verify.protection import Position, Protection, Relro
@@ -343,9 +344,21 @@ def packed_as_expected(facts: ElfFacts, policy: Policy) -> Iterable[str]:
 def packed_contents(facts: ElfFacts, policy: Policy) -> Iterable[str]:
     """Packing hides the loader, libraries and leftovers of what was packed; its headers say nothing of it."""
     if facts.packing is Packing.UNKNOWN:
-        yield "is packed by something we cannot vouch for: " + ", and ".join(facts.packing_signs)
+        if not _dense_data_alone(facts):
+            signs = ", and ".join(facts.packing_signs)
+            yield f"is packed by something we cannot vouch for: {signs}"
     elif facts.packing is not Packing.NONE and not policy.unpacked_verified:
         yield "cannot see inside the packing: verify what 'upx -d' gives back as well"
+
+
+@error
+def no_dense_data(facts: ElfFacts, _policy: Policy) -> Iterable[str]:
+    """Much that is compressed may be a program for a small one to unpack; where it is data, the policy says so."""
+    if _dense_data_alone(facts):
+        yield (
+            "may be packed by something we cannot vouch for: most of it is compressed or encrypted"
+            ' data (if it is to be: a policy with no-dense-data = "warning")'
+        )
 
 
 @error
@@ -359,6 +372,11 @@ def size_budget(facts: ElfFacts, policy: Policy) -> Iterable[str]:
 def _plain(facts: ElfFacts) -> Protection | None:
     """Return what protects a file that is not packed: of a packed one, what it unpacks to is judged."""
     return facts.protection if facts.packing is Packing.NONE else None
+
+
+def _dense_data_alone(facts: ElfFacts) -> bool:
+    """Nothing else shows that it is packed, and its code is none of it."""
+    return facts.packing_signs == (DENSE.meaning,)
 
 
 def _some(names: Iterable[str]) -> str:

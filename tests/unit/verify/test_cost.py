@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.fixtures.hostile_elf import HOSTILE, LARGEST, PATHS, Elf, many, one_load, pairs, repeated
 from tests.interpreters import ROOT
-from verify.facts import read_facts
+from verify.facts import Depth
 
 CPU_SECONDS = 2.0
 MEMORY = 100_000_000
@@ -26,7 +26,7 @@ class Judge:
         self._process = process
         self._directory = directory
 
-    def costs(self, *contents: bytes) -> tuple[float, int]:
+    def costs(self, *contents: bytes) -> tuple[float, int, list[str]]:
         """Write files and have them judged."""
         paths = [self._directory / str(number) for number in range(len(contents))]
         for path, content in zip(paths, contents, strict=True):
@@ -34,17 +34,17 @@ class Judge:
             path.write_bytes(content)
         return self.costs_of(*paths)
 
-    def costs_of(self, *paths: Path) -> tuple[float, int]:
-        """Return seconds of the processor, and bytes."""
+    def costs_of(self, *paths: Path, depth: Depth = Depth.ALL) -> tuple[float, int, list[str]]:
+        """Return seconds of the processor, bytes, and the rules that a file breaks."""
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(json.dumps([str(path) for path in paths]) + "\n")
+        self._process.stdin.write(json.dumps([depth, *map(str, paths)]) + "\n")
         self._process.stdin.flush()
-        seconds, memory = json.loads(self._process.stdout.readline())
-        return seconds, memory
+        seconds, memory, broken = json.loads(self._process.stdout.readline())
+        return seconds, memory, broken
 
     def allows(self, *contents: bytes) -> None:
-        seconds, memory = self.costs(*contents)
+        seconds, memory, _ = self.costs(*contents)
         assert seconds < CPU_SECONDS
         assert memory < MEMORY
 
@@ -81,8 +81,8 @@ def test_a_large_file_is_read_whole_in_little_memory(judge: Judge, tmp_path: Pat
         file.truncate(size - 16)
         file.seek(0, 2)
         file.write(b"/home/ann/x".ljust(16 + len(content), b"\0"))
-    assert read_facts(tmp_path / "large").build_paths == ("/home/ann/x",)
-    _, memory = judge.costs_of(tmp_path / "large")
+    _, memory, broken = judge.costs_of(tmp_path / "large", depth=Depth.BYTES)
+    assert "no-build-paths" in broken
     assert memory < MEMORY
 
 

@@ -36,7 +36,7 @@ from verify.packing import (
     read_pack_header,
 )
 from verify.rules import verify_facts
-from verify.verdict import Policy
+from verify.verdict import Policy, Severity
 
 CHANCE = random.Random("dense")
 NOISE = CHANCE.randbytes(16 * PAGE)
@@ -117,6 +117,28 @@ def test_a_small_program_beside_much_that_is_compressed_is_a_packer(tmp_path: Pa
     assert (
         facts_of(tmp_path, with_data(NOISE[: 3 * PAGE])).packing_signs == ()
     )  # too little to tell
+
+
+def test_much_that_is_compressed_is_an_error_until_a_policy_says_that_it_is_data(
+    tmp_path: Path,
+) -> None:
+    facts = facts_of(tmp_path, with_data(NOISE))
+    for policy, severities in (
+        (Policy(), [Severity.ERROR]),
+        (Policy(levels={"no-dense-data": Severity.WARNING}), [Severity.WARNING]),
+        (Policy(levels={"no-dense-data": None}), []),
+    ):
+        found = [it for it in verify_facts(facts, policy).findings if "pack" in it.message]
+        assert [it.severity for it in found] == severities
+        assert {it.rule for it in found} <= {"no-dense-data"}
+
+
+def test_no_policy_for_dense_data_lets_dense_code_pass(tmp_path: Path) -> None:
+    program = replace(GOOD, strings=NOISE, unloaded=((b".comment", SHT_PROGBITS, b"GCC"),))
+    facts = facts_of(tmp_path, program)
+    assert facts.packing_signs == (DENSE_CODE.meaning,)
+    policy = Policy(levels={"no-dense-data": None})
+    assert "packed-contents" in {it.rule for it in verify_facts(facts, policy).findings}
 
 
 def test_dense_instructions_are_no_compressed_ones(tmp_path: Path) -> None:

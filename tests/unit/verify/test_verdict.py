@@ -105,8 +105,9 @@ def test_each_fixture_breaks_exactly_the_rules_it_was_made_to_break(
 
 def test_every_rule_that_needs_no_expectations_is_broken_by_some_fixture() -> None:
     with_expectations = {"machine", "elf-class", "endianness", "size-budget", "relro", "no-rights"}
+    too_large = {"no-dense-data"}  # in test_packing: fixtures stay tiny
     asked = {rule.name for rule in RULES if rule.severity is not None}
-    assert set().union(*ERRORS.values()) == asked - with_expectations
+    assert set().union(*ERRORS.values()) == asked - with_expectations - too_large
 
 
 def test_a_warning_is_shown_and_does_not_make_the_verdict_bad() -> None:
