@@ -111,7 +111,9 @@ class Publisher:
                 "a smoke run needs an empty root, and qemu for another machine's programs",
                 next="inv build these files again where they can be tried, or publish without them",
             )
-        return [proof.proven for proof in proofs if proof.proven]
+        # A file is one file, however often the manifest lists it.
+        proven = {proof.proven.path: proof.proven for proof in proofs if proof.proven}
+        return list(proven.values())
 
     def build_again(self, maker: ImageMaker, proven: Sequence[Artifact]) -> None:
         """Build again what nobody has yet. Raises PublishError for what comes out with other bytes."""

@@ -2,15 +2,18 @@
 
 import json
 import shutil
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 
 from commands.image import ImageSelection
 from commands.publish import Publisher
-from core.errors import PublishError
+from core.cancel import Cancelled
+from core.errors import PublishError, StorageError
 from core.files import hash_file
 from core.kinds import EntryKind
 from core.signing import SecretKey
@@ -242,6 +245,28 @@ def test_what_was_not_made_here_is_refused_before_anything_is_signed(
         publisher(shop).publish(str(shop.directory / "release"), dry=False)
     assert said in str(refused.value)
     assert not (shop.directory / "release").exists()
+
+
+@dataclass
+class Ending(FakeEnvironment):
+    """What ends a smoke run is not the program's fault."""
+
+    error: Exception = field(default_factory=lambda: Cancelled("Cancelled: a smoke run"))
+
+    @contextmanager
+    def open(
+        self, files: Mapping[PurePosixPath, Path], *, program: PurePosixPath
+    ) -> Iterator["Ending"]:
+        raise self.error
+        yield self
+
+
+@pytest.mark.parametrize("error", [Cancelled("Cancelled: it"), StorageError("full")])
+def test_what_ends_it_is_no_refusal(shop: Harness, error: Exception) -> None:
+    a_smoke_run_of_other_bytes(shop)
+    shop.environment = Ending(error=error)
+    with pytest.raises(type(error)):
+        refusals(shop)
 
 
 def test_a_result_that_does_not_pass_any_more_is_refused(shop: Harness) -> None:

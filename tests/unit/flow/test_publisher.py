@@ -115,6 +115,16 @@ def test_a_dirty_tree_marks_names_versions_and_provenance(shop: Harness, tmp_pat
     assert image.moving == ()
 
 
+def test_a_file_that_is_listed_twice_is_published_once(shop: Harness, tmp_path: Path) -> None:
+    manifest = shop.artifacts / "manifest.json"
+    data = json.loads(manifest.read_text())
+    data["artifacts"] *= 2
+    manifest.write_text(json.dumps(data))
+    publisher(shop).publish(str(tmp_path / "release"), dry=False)
+    subjects = [said["subject"][0]["name"] for said in statements(tmp_path / "release")]
+    assert sorted(subjects) == sorted({PLAIN, PACKED, "hello:2.0"})
+
+
 def test_a_build_number_is_in_every_name(shop: Harness, tmp_path: Path) -> None:
     made = publisher(shop, number=2)
     made.publish(str(tmp_path / "release"), dry=False)
