@@ -34,6 +34,8 @@ NAMES = (
     "LICENSES/upx-1.0/COPYING",
     "SHA256SUMS",
     "SHA256SUMS.minisig",
+    "SHA256SUMS.sig",
+    "cosign.pub",
     PLAIN,
     f"{PLAIN}.cdx.json",
     PACKED,
@@ -90,7 +92,7 @@ class TestGood:
         assert done, done.text()
         assert done.files == NAMES
         assert (done.signer, done.pinned, done.notes) == (public(signed).name, True, ())
-        assert done.text().endswith("release: ok, 16 files")
+        assert done.text().endswith("release: ok, 18 files")
         assert done.as_dict()["ok"] is True
 
     def test_signed_by_the_key_beside_it(self, signed: Bench) -> None:
@@ -156,6 +158,20 @@ class TestSomebodyWithoutTheKey:
         assert "provenance.intoto.jsonl: line 1: The envelope is not signed" in whats(
             signed.check()
         )
+
+    def test_cannot_put_another_key_or_signature_for_other_tools(self, signed: Bench) -> None:
+        theirs = SecretKey.generate()
+        sums = (signed.release / "SHA256SUMS").read_bytes()
+        bare = base64.b64encode(theirs.crypto().sign(sums)) + b"\n"
+        (signed.release / "SHA256SUMS.sig").write_bytes(bare)
+        for said in (whats(pinned(signed)), whats(signed.check())):
+            assert "SHA256SUMS.sig: does not fit SHA256SUMS, or is not of the key" in said
+        (signed.release / "cosign.pub").write_text(theirs.public.pem)
+        assert "cosign.pub: is not the key" in whats(signed.check())
+        (signed.release / "minisign.pub").unlink()
+        (signed.release / "SHA256SUMS.minisig").unlink()
+        signed.sum_again()
+        assert "SHA256SUMS.sig: is of a key that is not known" in whats(signed.check())
 
     def test_cannot_use_a_signature_of_something_else(self, signed: Bench) -> None:
         assert signed.key
