@@ -356,6 +356,18 @@ def test_a_tree_under_work_is_published_with_a_mark_alone(shop: Inv, tmp_path: P
     assert '"changedSinceCommit":["recipes/more.txt"]' in said
 
 
+def test_what_was_built_twice_says_so(shop: Inv, tmp_path: Path) -> None:
+    first = shop("publish", "curl:mini", "--to", tmp_path / "one", "--rebuild", seconds=2400)
+    assert first.code == 0, first.stderr
+    said = output_of("base64", "-d", payload(tmp_path / "one", tmp_path))
+    assert '"rebuilt":{' in said
+    assert '"tools":"built again"' in said
+    again = shop("publish", "curl:mini", "--to", tmp_path / "two", "--rebuild")
+    assert again.code == 0, again.stderr
+    assert again.started == []  # it is remembered
+    assert listed(tmp_path / "one") == listed(tmp_path / "two")
+
+
 def payload(release: Path, directory: Path) -> Path:
     """A file with what the first statement of a release says, in base64."""
     line = (release / "provenance.intoto.jsonl").read_text().splitlines()[0]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +41,15 @@ def untouched(_: Context) -> None:
     """Say at once that the toolchain is what it was: hashing it takes seconds."""
 
 
-def publisher(shop: Harness, revision: Revision = CLEAN, **options: Any) -> Publisher:
+def publisher(shop: Harness, *revisions: Revision, **options: Any) -> Publisher:
+    """A publisher who finds these states of the tree, one after the other; the last one stays."""
+    found = list(revisions or (CLEAN,))
     made = Publisher(
         context=shop.context(),
         key=SecretKey.generate(),
         **{"look_at_toolchain": untouched, **options},
     )
-    vars(made.inputs)["revision"] = revision
-    return made
+    return replace(made, find_revision=lambda _: found.pop(0) if len(found) > 1 else found[0])
 
 
 def test_the_toolchain_is_looked_at_before_anything_is_signed(
@@ -82,6 +84,17 @@ def test_a_dirty_tree_is_refused_before_anything_else(shop: Harness, tmp_path: P
     for to in (str(tmp_path / "release"), "oci://127.0.0.1:1/x"):
         with pytest.raises(PublishError, match="is not the commit"):
             publisher(shop, DIRTY).publish(to, dry=False)
+    assert not (tmp_path / "release").exists()
+
+
+@pytest.mark.parametrize(
+    "later", [DIRTY, replace(CLEAN, commit="a" * 40), replace(CLEAN, tree="a" * 64)]
+)
+def test_a_tree_that_is_changed_meanwhile_is_not_signed_for(
+    shop: Harness, tmp_path: Path, later: Revision
+) -> None:
+    with pytest.raises(PublishError, match="changed while it was being published"):
+        publisher(shop, CLEAN, later).publish(str(tmp_path / "release"), dry=False)
     assert not (tmp_path / "release").exists()
 
 
