@@ -9,7 +9,7 @@ from typing import Any
 from commands.image import ImageMaker, ImageSelection
 from commands.rebuild import Comparison, rebuild_and_compare
 from commands.registry_options import registry_options
-from commands.release_inputs import ReleaseInputs
+from commands.release_inputs import ReleaseInputs, find_revision
 from core.errors import PublishError, UsageError
 from core.signing import SecretKey
 from core.target import Target
@@ -24,6 +24,7 @@ from publish.registry.upload_item import Pushed
 from publish.release.image import PublishedImage, attachments
 from publish.release.write import WrittenRelease, write_release
 from publish.trust.published import PublishedFile
+from publish.trust.revision import Revision
 
 UNSIGNED = "nothing is signed: users cannot check who published it (./inv key new makes a key)"
 
@@ -52,6 +53,7 @@ class Publisher:
     number: int = 0
     """The build number of versions that were published before; 0: none."""
     again: Callable[[Context, Request], Comparison] = rebuild_all
+    find_revision: Callable[[Context], Revision] = find_revision
     look_at_toolchain: Callable[[Context], object] = hash_toolchain
     """Raises EngineError when it is not what was installed."""
 
@@ -61,7 +63,7 @@ class Publisher:
 
     @cached_property
     def inputs(self) -> ReleaseInputs:
-        return ReleaseInputs(context=self.context)
+        return ReleaseInputs(context=self.context, find_revision=self.find_revision)
 
     @cached_property
     def mark(self) -> str:
@@ -81,6 +83,7 @@ class Publisher:
         maker = ImageMaker(context=self.context, proven=proven, mark=mark)
         if self.rebuild:
             self.build_again(maker, proven)
+        self.inputs.require_unchanged()
         return maker
 
     def listed(self) -> list[Artifact]:
@@ -108,7 +111,9 @@ class Publisher:
                 "a smoke run needs an empty root, and qemu for another machine's programs",
                 next="inv build these files again where they can be tried, or publish without them",
             )
-        return [proof.proven for proof in proofs if proof.proven]
+        # A file is one file, however often the manifest lists it.
+        proven = {proof.proven.path: proof.proven for proof in proofs if proof.proven}
+        return list(proven.values())
 
     def build_again(self, maker: ImageMaker, proven: Sequence[Artifact]) -> None:
         """Build again what nobody has yet. Raises PublishError for what comes out with other bytes."""

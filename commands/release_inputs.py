@@ -22,12 +22,17 @@ LARGEST = 4 << 30
 """Bytes of an unpacked source: CPython has 130 MB."""
 
 
+def find_revision(context: Context) -> Revision:
+    """Look which state of this project is here. Raises PublishError."""
+    return Revision.of(ROOT, context.recipes, claimed=context.settings["revision"])
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReleaseInputs:
     """What `publish` is given by the other packages."""
 
     context: Context
-    project: Path = ROOT
+    find_revision: Callable[[Context], Revision] = find_revision
 
     @cached_property
     def wheels(self) -> tuple[Wheel, ...]:
@@ -53,8 +58,15 @@ class ReleaseInputs:
     @cached_property
     def revision(self) -> Revision:
         """Which state of the project makes a release. Raises PublishError."""
-        claimed = self.context.settings["revision"]
-        return Revision.of(self.project, self.context.recipes, claimed=claimed)
+        return self.find_revision(self.context)
+
+    def require_unchanged(self) -> None:
+        """Raise PublishError when the tree is another one by now than `revision` says: what is signed names that."""
+        if self.find_revision(self.context) != self.revision:
+            msg = "The tree was changed while it was being published."
+            raise PublishError(
+                msg, why="a file was edited, or another commit checked out", next="run it again"
+            )
 
     @cached_property
     def installed(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from builders.build import Outcome
 from builders.plan import Goal, Step, needed_recipes, plan, topological_order
 from builders.sources.fetch import Fetched, origin_of
-from core.errors import FromscratchError
+from core.errors import RecipeError, StepError, UsageError, VerdictError
 from core.files import hash_file
 from core.target import Target
 from core.threads import in_threads
@@ -38,6 +38,7 @@ def prove(context: Context, listed: Sequence[Artifact]) -> list[Proof]:
     A file is proven when its name is its product's, when its bytes are what the steps made whose keys follow from the
     recipes of this tree, as a trusted builder has signed it, and when it passes verification now; and when its smoke
     run was good, which is remembered for these bytes only. Of the manifest nothing is believed but what it refuses.
+    Raises Cancelled, and StorageError and EngineError for what is wrong with this machine.
     """
     with ServerPool() as servers:
         prover = _Prover(context=context, servers=servers)
@@ -60,11 +61,11 @@ class _Prover:
             return Proof(listed=listed, proven=self.proven(listed))
         except _Refusal as refusal:
             return Proof(listed=listed, proven=None, refused=str(refusal))
-        except FromscratchError as error:
+        except (UsageError, RecipeError, VerdictError, StepError) as error:
             return Proof(listed=listed, proven=None, refused=error.what)
 
     def proven(self, listed: Artifact) -> Artifact:
-        """Return what is so of a listed file. Raises _Refusal and FromscratchError."""
+        """Return what is so of a listed file. Raises _Refusal, and what planning and verifying raise."""
         goal = self._goal(listed)
         run = BuildRun(goals=(goal,), outcomes=self._outcomes(goal), sources=self._sources(goal))
         sha256 = run.program(goal, packed=listed.packed)

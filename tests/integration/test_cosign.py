@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from recipes.load import load_recipes
 from tests.integration.command import Inv
 from tests.integration.test_publish import served, shop  # noqa: F401 - fixtures
 from tests.integration.test_registry import need
 
 pytestmark = pytest.mark.builds
 
-IMAGE = "static-curl:8.21.0-mini"
+VERSION = load_recipes()["curl"].releases[0].version
+IMAGE = f"static-curl:{VERSION}-mini"
 OFFLINE = ("--insecure-ignore-tlog=true",)
 
 

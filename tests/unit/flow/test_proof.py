@@ -2,21 +2,25 @@
 
 import json
 import shutil
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 
 from commands.image import ImageSelection
 from commands.publish import Publisher
-from core.errors import PublishError
+from core.cancel import Cancelled
+from core.errors import PublishError, StorageError
 from core.files import hash_file
 from core.kinds import EntryKind
 from core.signing import SecretKey
 from flow.context import Context
 from flow.proof import prove
 from publish.manifest import read_manifest
+from publish.trust.revision import Revision
 from tests.fixtures.make_elf import DIRECTORY
 from tests.unit.flow.conftest import GOOD, FakeEnvironment, Harness
 
@@ -53,6 +57,7 @@ def untouched(_: Context) -> None:
 
 
 def publisher(shop: Harness, **options: Any) -> Publisher:
+    options = {"find_revision": lambda _: Revision(tree=""), **options}
     return Publisher(
         context=shop.context(),
         key=SecretKey.generate(),
@@ -237,9 +242,31 @@ def test_what_was_not_made_here_is_refused_before_anything_is_signed(
     found = refusals(shop)
     assert any(said in why for why in found.values()), found
     with pytest.raises(PublishError, match="Only what is proven can be published") as refused:
-        publisher(shop, allow_dirty=True).publish(str(shop.directory / "release"), dry=False)
+        publisher(shop).publish(str(shop.directory / "release"), dry=False)
     assert said in str(refused.value)
     assert not (shop.directory / "release").exists()
+
+
+@dataclass
+class Ending(FakeEnvironment):
+    """What ends a smoke run is not the program's fault."""
+
+    error: Exception = field(default_factory=lambda: Cancelled("Cancelled: a smoke run"))
+
+    @contextmanager
+    def open(
+        self, files: Mapping[PurePosixPath, Path], *, program: PurePosixPath
+    ) -> Iterator["Ending"]:
+        raise self.error
+        yield self
+
+
+@pytest.mark.parametrize("error", [Cancelled("Cancelled: it"), StorageError("full")])
+def test_what_ends_it_is_no_refusal(shop: Harness, error: Exception) -> None:
+    a_smoke_run_of_other_bytes(shop)
+    shop.environment = Ending(error=error)
+    with pytest.raises(type(error)):
+        refusals(shop)
 
 
 def test_a_result_that_does_not_pass_any_more_is_refused(shop: Harness) -> None:
@@ -253,10 +280,10 @@ def test_a_result_that_does_not_pass_any_more_is_refused(shop: Harness) -> None:
 def test_only_what_is_chosen_has_to_be_proven(shop: Harness) -> None:
     shop.build("hello:secure")
     edit(shop, "files/hello-secure-2.0-linux-amd64", sha256="0" * 64)
-    chosen = publisher(shop, allow_dirty=True, selection=ImageSelection(words=("hello:plain",)))
+    chosen = publisher(shop, selection=ImageSelection(words=("hello:plain",)))
     assert {artifact.product for artifact in chosen.maker.artifacts} == {"hello:plain"}
     with pytest.raises(PublishError, match=r"hello-secure-2[.]0-linux-amd64: the manifest names"):
-        publisher(shop, allow_dirty=True).proven()
+        publisher(shop).proven()
 
 
 def test_a_packed_file_that_the_recipe_does_not_make(shop: Harness) -> None:

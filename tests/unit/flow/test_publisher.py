@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +41,15 @@ def untouched(_: Context) -> None:
     """Say at once that the toolchain is what it was: hashing it takes seconds."""
 
 
-def publisher(shop: Harness, revision: Revision = CLEAN, **options: Any) -> Publisher:
+def publisher(shop: Harness, *revisions: Revision, **options: Any) -> Publisher:
+    """A publisher who finds these states of the tree, one after the other; the last one stays."""
+    found = list(revisions or (CLEAN,))
     made = Publisher(
         context=shop.context(),
         key=SecretKey.generate(),
         **{"look_at_toolchain": untouched, **options},
     )
-    vars(made.inputs)["revision"] = revision
-    return made
+    return replace(made, find_revision=lambda _: found.pop(0) if len(found) > 1 else found[0])
 
 
 def test_the_toolchain_is_looked_at_before_anything_is_signed(
@@ -85,6 +87,17 @@ def test_a_dirty_tree_is_refused_before_anything_else(shop: Harness, tmp_path: P
     assert not (tmp_path / "release").exists()
 
 
+@pytest.mark.parametrize(
+    "later", [DIRTY, replace(CLEAN, commit="a" * 40), replace(CLEAN, tree="a" * 64)]
+)
+def test_a_tree_that_is_changed_meanwhile_is_not_signed_for(
+    shop: Harness, tmp_path: Path, later: Revision
+) -> None:
+    with pytest.raises(PublishError, match="changed while it was being published"):
+        publisher(shop, CLEAN, later).publish(str(tmp_path / "release"), dry=False)
+    assert not (tmp_path / "release").exists()
+
+
 def test_a_dirty_tree_marks_names_versions_and_provenance(shop: Harness, tmp_path: Path) -> None:
     made = publisher(shop, DIRTY, allow_dirty=True)
     made.publish(str(tmp_path / "release"), dry=False)
@@ -100,6 +113,16 @@ def test_a_dirty_tree_marks_names_versions_and_provenance(shop: Harness, tmp_pat
     labels = image.layout.json(image.layout.manifests()[0])["annotations"]
     assert labels["org.opencontainers.image.version"] == "2.0-dirty"
     assert image.moving == ()
+
+
+def test_a_file_that_is_listed_twice_is_published_once(shop: Harness, tmp_path: Path) -> None:
+    manifest = shop.artifacts / "manifest.json"
+    data = json.loads(manifest.read_text())
+    data["artifacts"] *= 2
+    manifest.write_text(json.dumps(data))
+    publisher(shop).publish(str(tmp_path / "release"), dry=False)
+    subjects = [said["subject"][0]["name"] for said in statements(tmp_path / "release")]
+    assert sorted(subjects) == sorted({PLAIN, PACKED, "hello:2.0"})
 
 
 def test_a_build_number_is_in_every_name(shop: Harness, tmp_path: Path) -> None:

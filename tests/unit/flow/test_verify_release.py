@@ -33,9 +33,9 @@ class Shop:
             context=self.harness.context(),
             key=self.key,
             look_at_toolchain=lambda _: None,  # which takes seconds
+            find_revision=lambda _: Revision(commit="e" * 40, tree="f" * 64),
             **options,
         )
-        vars(publisher.inputs)["revision"] = Revision(commit="e" * 40, tree="f" * 64)
         repository = Repository.parse(f"oci://{self.server.host}/tools")
         publisher.to_registry(repository, latest=True)
 
