@@ -3,9 +3,12 @@
 Sums, signature, SBOMs, provenance, verdicts and image archives, each held against the others.
 """
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
 
 from core.errors import PublishError
 from core.minisign import parse_signature
@@ -16,11 +19,13 @@ from publish.check.claims import Claim, read_claim
 from publish.check.findings import CheckResult, VerifyFile
 from publish.check.scan import ARCHIVE, Scan
 from publish.release.sums import (
+    BARE,
     COSIGNATURE,
     LARGEST,
     NAME,
     PROVENANCE,
     PUBLIC_KEY,
+    PUBLIC_PEM,
     SIGNATURE,
     is_below,
     read_sums,
@@ -71,6 +76,7 @@ def check_release(
     check.scan()
     check.sums()
     check.signature()
+    check.bare_signature()
     check.cosignatures()
     check.provenance()
     programs = check.programs()
@@ -103,7 +109,7 @@ class _DirectoryCheck(Scan):
             self.found(NAME, error.what)
             return
         named = {name for name in listed if not self.only or name in self.only}
-        unlisted = {NAME, SIGNATURE, *filter(COSIGNATURE.fullmatch, self.hashes)}
+        unlisted = {NAME, SIGNATURE, BARE, *filter(COSIGNATURE.fullmatch, self.hashes)}
         for name in sorted({*named, *self.only} | self.hashes.keys() - unlisted):
             if name not in listed:
                 self.found(name, f"is not in {NAME}")
@@ -124,6 +130,8 @@ class _DirectoryCheck(Scan):
             asked = " or ".join(key.name for key in self.keys)
             self.found(PUBLIC_KEY, f"is the key {own.name}, not {asked} which was asked for")
         self.key = self.given or own
+        if own and PUBLIC_PEM in self.hashes and self._text(PUBLIC_PEM) != own.pem:
+            self.found(PUBLIC_PEM, f"is not the key {own.name} of {PUBLIC_KEY}")
         if SIGNATURE not in self.hashes:
             if self.key:
                 self.found(SIGNATURE, f"is missing: {self.key.name} may not have signed it")
@@ -148,6 +156,32 @@ class _DirectoryCheck(Scan):
                 f"signed by the key {self.signer}, which came with the release: "
                 "compare it with one that you have from elsewhere"
             )
+
+    def bare_signature(self) -> None:
+        """Look at the signature that other tools read: a release has it that has the key for them."""
+        if BARE not in self.hashes:
+            if PUBLIC_PEM in self.hashes and not self.only:
+                self.found(BARE, "is missing")
+            return
+        if self.key is None:
+            self.found(BARE, "is of a key that is not known")
+            return
+        try:
+            line = self.read(BARE, 4096)
+            signature = base64.b64decode(line, validate=False)
+            self.key.crypto().verify(signature, self.read(NAME, LARGEST))
+            if base64.b64encode(signature) + b"\n" != line:
+                self.found(BARE, "is not as we write them")
+        except PublishError as error:
+            self.found(BARE, error.what)
+        except (ValueError, InvalidSignature):
+            self.found(BARE, f"does not fit {NAME}, or is not of the key {self.key.name}")
+
+    def _text(self, name: str) -> str:
+        try:
+            return self.text(name, 4096)
+        except PublishError as error:
+            return error.what
 
     def cosignatures(self) -> None:
         """Look at further signatures over the list, and count those of the keys that were asked for."""

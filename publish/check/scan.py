@@ -9,10 +9,12 @@ from core.files import hash_file
 from publish.check.findings import Check
 from publish.release.release_dir import empty_directories, walk
 from publish.release.sums import (
+    BARE,
     COSIGNATURE,
     NAME,
     PROVENANCE,
     PUBLIC_KEY,
+    PUBLIC_PEM,
     SIGNATURE,
     is_below,
     is_plain,
@@ -41,7 +43,7 @@ class Scan(Check):
 
     def programs(self) -> list[str]:
         """The files that run."""
-        others = {NAME, SIGNATURE, PUBLIC_KEY, PROVENANCE}
+        others = {NAME, SIGNATURE, BARE, PUBLIC_KEY, PUBLIC_PEM, PROVENANCE}
         return [
             name
             for name in self.names()
@@ -53,7 +55,7 @@ class Scan(Check):
 
     def of_interest(self, name: str) -> bool:
         """Whether a file is looked at: all are, or those that are asked for and what is said about them."""
-        about = {NAME, SIGNATURE, PUBLIC_KEY, PROVENANCE}
+        about = {NAME, SIGNATURE, BARE, PUBLIC_KEY, PUBLIC_PEM, PROVENANCE}
         about |= {file + suffix for file in self.only for suffix in (SUFFIX, SPDX_SUFFIX)}
         return not self.only or name in {*self.only, *about} or bool(COSIGNATURE.fullmatch(name))
 

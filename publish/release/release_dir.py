@@ -12,7 +12,7 @@ from typing import Self
 
 from core.errors import PublishError
 from core.files import atomic, hash_file
-from publish.release.sums import COSIGNATURE, LARGEST, NAME, PROVENANCE, SIGNATURE, read_sums
+from publish.release.sums import BARE, COSIGNATURE, LARGEST, NAME, PROVENANCE, SIGNATURE, read_sums
 from publish.trust.envelope import payloads
 
 CHUNK = 1 << 20
@@ -81,14 +81,14 @@ class ReleaseDir:
             elif _is_leftover(name, wanted):
                 stale.append(name)
             elif name in wanted:
-                known = name in listed or name in {NAME, SIGNATURE}
+                known = name in listed or name in {NAME, SIGNATURE, BARE}
                 if not known and hash_file(path) != wanted[name].sha256:
                     foreign.append(name)
             elif COSIGNATURE.fullmatch(name) and listed:
                 # It holds for as long as the list does.
                 if NAME not in wanted or wanted[NAME].sha256 != hash_file(directory / NAME):
                     stale.append(name)
-            elif (name == SIGNATURE and listed) or listed.get(name) == hash_file(path):
+            elif (name in {SIGNATURE, BARE} and listed) or listed.get(name) == hash_file(path):
                 stale.append(name)
             else:
                 foreign.append(name)

@@ -8,6 +8,10 @@ from core.errors import PublishError
 NAME = "SHA256SUMS"
 SIGNATURE = "SHA256SUMS.minisig"
 PUBLIC_KEY = "minisign.pub"
+BARE = "SHA256SUMS.sig"
+"""The same key's bare signature over the list, in base64: what ``cosign verify-blob`` and OpenSSL read."""
+PUBLIC_PEM = "cosign.pub"
+"""The same key as they read it."""
 PROVENANCE = "provenance.intoto.jsonl"
 
 COSIGNATURE = re.compile(r"SHA256SUMS\.([0-9A-F]{1,16})\.minisig")

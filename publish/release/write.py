@@ -3,6 +3,7 @@
 The same artifacts and the same key give the same bytes; a second run touches nothing.
 """
 
+import base64
 import fcntl
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,9 +15,11 @@ from core.signing import SecretKey
 from publish.release.image import PublishedImage
 from publish.release.release_dir import ReleaseDir, ReleaseFile
 from publish.release.sums import (
+    BARE,
     NAME,
     PROVENANCE,
     PUBLIC_KEY,
+    PUBLIC_PEM,
     SIGNATURE,
     flat_name,
     write_sums,
@@ -97,6 +100,7 @@ def plan_release(
         _add(contents, f"sources/{component.filename}", source)
     if key is not None:
         _add(contents, PUBLIC_KEY, ReleaseFile.of_bytes(key.public.text.encode()))
+        _add(contents, PUBLIC_PEM, ReleaseFile.of_bytes(key.public.pem.encode()))
     if not flat:
         return contents
     flattened: dict[str, ReleaseFile] = {}
@@ -133,6 +137,8 @@ def write_release(
         epoch = max(file.epoch for file in files)
         version = version_of(files)
         comment = write_comment("file", NAME, listed, epoch=epoch, version=version)
+        bare = base64.b64encode(key.crypto().sign(listed)) + b"\n"
+        last[BARE] = ReleaseFile.of_bytes(bare)
         last[SIGNATURE] = ReleaseFile.of_bytes(key.sign(listed, comment=comment))
     written: list[str] = []
     removed: list[str] = []

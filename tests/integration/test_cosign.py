@@ -1,5 +1,6 @@
 """What we sign, as cosign checks it: with the key alone, without a log and without the network."""
 
+import base64
 import json
 import shutil
 import subprocess
@@ -73,3 +74,38 @@ def manifests(name: str) -> list[str]:
     words = [need("skopeo"), "inspect", "--raw", "--tls-verify=false", f"docker://{name}"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     return [entry["digest"] for entry in json.loads(done.stdout)["manifests"]]
+
+
+def test_a_release_is_verified_by_cosign(
+    shop: Inv,  # noqa: F811
+    ours: Path,
+    another: Path,
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "release"
+    done = shop("publish", "curl:mini", "--to", directory)
+    assert done.code == 0, done.stderr
+    assert (directory / "cosign.pub").read_text().strip() == ours.read_text().strip()
+    signature = directory / "SHA256SUMS.sig"
+    words = ("verify-blob", *OFFLINE, f"--signature={signature}", directory / "SHA256SUMS", "--key")
+    good = cosign(*words, ours)
+    assert good.returncode == 0, good.stderr
+    assert "Verified OK" in good.stderr
+    assert cosign(*words, another).returncode != 0
+    program = directory / "curl-mini-8.21.0-linux-amd64"
+    for line in (directory / "provenance.intoto.jsonl").read_bytes().splitlines():
+        statement = json.loads(base64.b64decode(json.loads(line)["payload"]))
+        if program.name not in [subject["name"] for subject in statement["subject"]]:
+            continue
+        (tmp_path / "line").write_bytes(line)
+        kind = statement["predicateType"]
+        about = ["verify-blob-attestation", *OFFLINE, f"--type={kind}"]
+        about += [f"--signature={tmp_path}/line", "--key"]
+        said = cosign(*about, ours, program)
+        assert said.returncode == 0, said.stderr
+        assert cosign(*about, another, program).returncode != 0
+        with program.open("ab") as file:
+            file.write(b"!")
+        assert cosign(*about, ours, program).returncode != 0
+        return
+    pytest.fail("no statement names the program")

@@ -55,7 +55,23 @@ def accepted(directory: Path, public: Path) -> bool:
     """What a careful user does: first the list's signature, then the list."""
     signed = ran("minisign", "-V", "-m", "SHA256SUMS", "-p", public, directory=directory)
     summed = ran("sha256sum", "-c", "--strict", "--quiet", "SHA256SUMS", directory=directory)
-    return signed.returncode == 0 and summed.returncode == 0
+    return signed.returncode == 0 and summed.returncode == 0 and openssl_accepts(directory)
+
+
+def openssl_accepts(directory: Path) -> bool:
+    """What somebody does who has neither minisign nor cosign."""
+    encoded = (directory / "SHA256SUMS.sig").read_bytes()
+    try:
+        signature = base64.b64decode(encoded.rstrip(b"\n"), validate=True)
+    except ValueError:
+        return False
+    if base64.b64encode(signature) + b"\n" != encoded:  # `base64 -d` takes other spellings of it
+        return False
+    bare = directory.with_name(f"{directory.name}.bare")
+    bare.write_bytes(signature)
+    words = ("openssl", "pkeyutl", "-verify", "-pubin", "-inkey", "cosign.pub", "-rawin")
+    done = ran(*words, "-in", "SHA256SUMS", "-sigfile", bare, directory=directory)
+    return done.returncode == 0
 
 
 class TestMinisign:

@@ -147,3 +147,35 @@ def test_a_layout_is_whole_and_the_table_names_its_digest(shop: Harness, tmp_pat
     assert made.as_dict()["bytes"] == {
         "linux/amd64": (DIRECTORY / "good-amd64-static-pie").stat().st_size
     }
+
+
+@pytest.mark.parametrize("word", ["gz", "zip", "GZIP", " "])
+def test_a_compression_that_there_is_not_is_not_guessed_at(word: str) -> None:
+    with pytest.raises(UsageError, match=f"There is no compression '{word}'") as caught:
+        ImageSelection.of((), "", packed=False, plain=False, compression=word)
+    assert caught.value.next == "choose one of: gzip, zstd, none"
+
+
+@pytest.mark.parametrize("how", Compression)
+def test_every_layer_is_compressed_as_was_asked(shop: Harness, how: Compression) -> None:
+    for image in make(shop, compression=how).values():
+        for manifest in image.layout.manifests():
+            (layer,) = image.layout.entries(manifest, "layers")
+            assert layer.media_type == how.media_type
+
+
+def test_an_index_says_what_the_image_is(shop: Harness) -> None:
+    made = make(shop, "greeter")["greeter:2.0"]
+    said = made.layout.json(made.layout.index)["annotations"]
+    prefix = "org.opencontainers.image."
+    assert said[f"{prefix}title"] == "greeter"
+    assert said[f"{prefix}description"] == "says hello"
+    assert {f"{prefix}version", f"{prefix}licenses", f"{prefix}created"} <= set(said)
+
+
+def test_the_table_tells_what_is_pulled_from_what_is_in_it(shop: Harness) -> None:
+    made = make(shop, "greeter")["greeter:2.0"]
+    pulled, files = made.as_dict()["pulled"]["linux/amd64"], made.as_dict()["bytes"]["linux/amd64"]
+    row = describe_images([made]).splitlines()[-1]
+    assert f"{pulled:,}" in row
+    assert f"{files:,}" in row

@@ -34,6 +34,8 @@ NAMES = (
     "LICENSES/upx-1.0/COPYING",
     "SHA256SUMS",
     "SHA256SUMS.minisig",
+    "SHA256SUMS.sig",
+    "cosign.pub",
     PLAIN,
     f"{PLAIN}.cdx.json",
     f"{PLAIN}.spdx.json",
@@ -158,6 +160,20 @@ class TestSomebodyWithoutTheKey:
         assert "provenance.intoto.jsonl: line 1: The envelope is not signed" in whats(
             signed.check()
         )
+
+    def test_cannot_put_another_key_or_signature_for_other_tools(self, signed: Bench) -> None:
+        theirs = SecretKey.generate()
+        sums = (signed.release / "SHA256SUMS").read_bytes()
+        bare = base64.b64encode(theirs.crypto().sign(sums)) + b"\n"
+        (signed.release / "SHA256SUMS.sig").write_bytes(bare)
+        for said in (whats(pinned(signed)), whats(signed.check())):
+            assert "SHA256SUMS.sig: does not fit SHA256SUMS, or is not of the key" in said
+        (signed.release / "cosign.pub").write_text(theirs.public.pem)
+        assert "cosign.pub: is not the key" in whats(signed.check())
+        (signed.release / "minisign.pub").unlink()
+        (signed.release / "SHA256SUMS.minisig").unlink()
+        signed.sum_again()
+        assert "SHA256SUMS.sig: is of a key that is not known" in whats(signed.check())
 
     def test_cannot_use_a_signature_of_something_else(self, signed: Bench) -> None:
         assert signed.key

@@ -55,6 +55,10 @@ OF_FILES = {
 }
 
 
+KEYS = {"SHA256SUMS.minisig", "SHA256SUMS.sig", "cosign.pub", "minisign.pub"}
+"""What only a signed release has."""
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench.make(tmp_path)
@@ -68,11 +72,11 @@ def times(directory: Path) -> dict[str, tuple[int, int]]:
 class TestWhatIsInIt:
     def test_signed(self, bench: Bench) -> None:
         done = bench.write(images=(bench.image(),))
-        extra = {"SHA256SUMS.minisig", "minisign.pub", "static-hello-2.0-linux-amd64.tar"}
+        extra = {*KEYS, "static-hello-2.0-linux-amd64.tar"}
         found = below(bench.release)
         assert set(found) == OF_FILES | extra == set(done.written)
         sums = read_sums(found["SHA256SUMS"])
-        assert set(sums) == set(found) - {"SHA256SUMS", "SHA256SUMS.minisig"}
+        assert set(sums) == set(found) - {"SHA256SUMS", "SHA256SUMS.minisig", "SHA256SUMS.sig"}
         assert all(hash_file(bench.release / name) == sha256 for name, sha256 in sums.items())
         assert bench.key
         assert done.signer == bench.key.public.name
@@ -359,7 +363,7 @@ class TestFormerReleases:
         bench.write()
         bench.key = None
         done = bench.write()
-        assert set(done.removed) == {"SHA256SUMS.minisig", "minisign.pub"}
+        assert set(done.removed) == KEYS
         assert set(below(bench.release)) == OF_FILES
 
     def test_an_interrupted_run_is_completed(self, bench: Bench) -> None:
