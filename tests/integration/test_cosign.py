@@ -92,7 +92,7 @@ def test_a_release_is_verified_by_cosign(
     assert good.returncode == 0, good.stderr
     assert "Verified OK" in good.stderr
     assert cosign(*words, another).returncode != 0
-    program = directory / "curl-mini-8.21.0-linux-amd64"
+    program = directory / f"curl-mini-{VERSION}-linux-amd64"
     for line in (directory / "provenance.intoto.jsonl").read_bytes().splitlines():
         statement = json.loads(base64.b64decode(json.loads(line)["payload"]))
         if program.name not in [subject["name"] for subject in statement["subject"]]:
