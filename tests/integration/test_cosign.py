@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from recipes.load import load_recipes
 from tests.integration.command import Inv
 from tests.integration.test_publish import served, shop  # noqa: F401 - fixtures
 from tests.integration.test_registry import need
 
 pytestmark = pytest.mark.builds
 
-IMAGE = "static-curl:8.21.0-mini"
+VERSION = load_recipes()["curl"].releases[0].version
+IMAGE = f"static-curl:{VERSION}-mini"
 OFFLINE = ("--insecure-ignore-tlog=true",)
 
 
@@ -90,7 +92,7 @@ def test_a_release_is_verified_by_cosign(
     assert good.returncode == 0, good.stderr
     assert "Verified OK" in good.stderr
     assert cosign(*words, another).returncode != 0
-    program = directory / "curl-mini-8.21.0-linux-amd64"
+    program = directory / f"curl-mini-{VERSION}-linux-amd64"
     for line in (directory / "provenance.intoto.jsonl").read_bytes().splitlines():
         statement = json.loads(base64.b64decode(json.loads(line)["payload"]))
         if program.name not in [subject["name"] for subject in statement["subject"]]:

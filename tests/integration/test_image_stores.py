@@ -13,13 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from recipes.load import load_recipes
 from tests.built import Built
 from tests.integration.command import Inv
 from tests.integration.test_publish import served, shop  # noqa: F401 - fixtures
 
 pytestmark = [pytest.mark.builds, pytest.mark.docker]
 
-IMAGE = "static-curl:8.21.0-mini"
+VERSION = load_recipes()["curl"].releases[0].version
+IMAGE = f"static-curl:{VERSION}-mini"
 COMPRESSIONS = ("gzip", "zstd", "none")
 READS_ZSTD = 23
 """The first major version whose graph driver does: https://docs.docker.com/engine/release-notes/23.0/."""
@@ -56,7 +58,7 @@ class Store:
     def runs(self, image: str) -> None:
         """What is in the image starts, and is what it is called."""
         said = self.docker("run", "--rm", "--network=none", image, "-V")
-        assert said.startswith("curl 8.21.0 "), said
+        assert said.startswith(f"curl {VERSION} "), said
 
 
 def stores() -> dict[str, str]:
@@ -106,7 +108,7 @@ def test_a_tar_is_loaded_under_its_name_and_run(
 ) -> None:
     done = shop("image", "static-curl:mini", "--compression", compression, "--tar")
     assert done.code == 0, done.stderr
-    tar = tmp_path / "artifacts" / "oci" / "static-curl-8.21.0-mini-linux-amd64.tar"
+    tar = tmp_path / "artifacts" / "oci" / f"static-curl-{VERSION}-mini-linux-amd64.tar"
     if not store.reads(compression):
         assert "invalid tar header" in store.call("load", "--input", tar).stderr
         return

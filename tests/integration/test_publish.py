@@ -261,16 +261,16 @@ def test_what_the_workflow_uploads_passes_every_check_as_it_is_downloaded(
     assert again.returncode == 1
     assert "a release never changes" in again.stdout
     # One file alone, of all that there is.
-    name = "curl-mini-8.21.0-linux-amd64"
+    name = f"curl-mini-{VERSION}-linux-amd64"
     (tmp_path / "one").mkdir()
     for file in ("SHA256SUMS", "SHA256SUMS.minisig", name):
         shutil.copyfile(directory / file, tmp_path / "one" / file)
     words.insert(1, "--ignore-missing")
     assert subprocess.run(words, cwd=tmp_path / "one", check=False).returncode == 0
-    flags = ("--key", public(shop), "--only", name, "--expect-version", "8.21.0")
+    flags = ("--key", public(shop), "--only", name, "--expect-version", VERSION)
     alone = shop("verify", "--release", tmp_path / "one", *flags)
     assert alone.code == 0, alone.stdout
-    assert "signed as curl-8.21.0, of 2" in alone.stdout
+    assert f"signed as curl-{VERSION}, of 2" in alone.stdout
     old = shop("verify", "--release", directory, *flags[:2], "--not-older-than", "2999-01-01")
     assert old.code == 1
     assert re.search("nothing older than 2999-01-01 was expected, and it is of 2", old.stdout)
@@ -321,7 +321,7 @@ def test_a_key_by_standard_input_whatever_the_mode_of_its_file(shop: Inv, tmp_pa
 
 def test_the_cache_s_word_is_not_taken_for_another_program(shop: Inv, tmp_path: Path) -> None:
     """A program of the machine under a product's name, and the manifest agrees."""
-    path = tmp_path / "artifacts" / "files" / "curl-mini-8.21.0-linux-amd64"
+    path = tmp_path / "artifacts" / "files" / f"curl-mini-{VERSION}-linux-amd64"
     shutil.copyfile("/bin/ls", path)
     manifest = tmp_path / "artifacts" / "manifest.json"
     data = json.loads(manifest.read_text())
@@ -355,7 +355,7 @@ def test_a_tree_under_work_is_published_with_a_mark_alone(shop: Inv, tmp_path: P
     assert "recipes/more.txt" in refused.stderr
     marked = inv("publish", "curl:mini", "--to", tmp_path / "dirty", "--allow-dirty")
     assert marked.code == 0, marked.stderr
-    assert "curl-mini-8.21.0-dirty-linux-amd64" in listed(tmp_path / "dirty")
+    assert f"curl-mini-{VERSION}-dirty-linux-amd64" in listed(tmp_path / "dirty")
     said = output_of("base64", "-d", payload(tmp_path / "dirty", tmp_path))
     assert commit not in said
     assert '"changedSinceCommit":["recipes/more.txt"]' in said

@@ -297,7 +297,7 @@ class TestRelease:
     def test_licences_are_the_archives_own(self, released: Released) -> None:
         texts = below(released.directory / "LICENSES")
         begin = {
-            "curl-8.21.0/COPYING": b"COPYRIGHT AND PERMISSION NOTICE",
+            "curl-8.22.0/COPYING": b"COPYRIGHT AND PERMISSION NOTICE",
             "musl-1.2.6/COPYRIGHT": b"musl as a whole is licensed under",
             "cpython-3.13.15/LICENSE": b"A. HISTORY OF THE SOFTWARE",
             "micropython-1.26.1/LICENSE": b"The MIT License (MIT)",

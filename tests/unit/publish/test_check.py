@@ -94,7 +94,7 @@ class TestGood:
         assert done, done.text()
         assert done.files == NAMES
         assert (done.signer, done.pinned, done.notes) == (public(signed).name, True, ())
-        assert done.text().endswith("release: ok, 18 files")
+        assert done.text().endswith("release: ok, 20 files")
         assert done.as_dict()["ok"] is True
 
     def test_signed_by_the_key_beside_it(self, signed: Bench) -> None:
