@@ -1,6 +1,5 @@
 """Is one file good, whoever made it? A packed one is judged by what it unpacks to as well."""
 
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,7 +10,8 @@ from typing import Final
 
 from builders.plan import Step, needed_recipes, plan_step
 from core.errors import EngineError
-from core.process import run_program
+from core.files import hash_file
+from core.process import Completed, run_program
 from core.target import Target
 from flow.context import Context
 from recipes.model import Product, Recipe
@@ -62,13 +62,13 @@ def judge_file(context: Context, path: Path, policy: Policy, look: Look = USUAL)
             return verdict  # it says that nobody could look inside
         plain = replace(policy, packed=False, max_size=None)
         inside = verify_file(unpacked, plain, replace(look, rights=NO_RIGHTS))
-        again = _packs_again(upx, packed, unpacked, verdict.facts.sha256)
+        doubt = _doubt(upx, packed, unpacked, verdict.facts.sha256)
     findings = [
         replace(finding, message=f"{path.name}, unpacked: {finding.message}")
         for finding in inside.findings
     ]
-    if not again:
-        findings.append(Finding(rule="packed-contents", severity=Severity.ERROR, message=FOREIGN))
+    if doubt:
+        findings.append(Finding(rule="packed-contents", severity=Severity.ERROR, message=doubt))
     outside = verify_file(path, replace(policy, unpacked_verified=True), look)
     if outside.facts is None or outside.facts.sha256 != verdict.facts.sha256:
         return verdict  # it is another file by now: what is said of the first one holds
@@ -86,8 +86,8 @@ def _with_inner(packed: ElfFacts, inside: ElfFacts | None) -> ElfFacts:
     return replace(packed, protection=inside.protection, about=about)
 
 
-def _packs_again(upx: Path, packed: Path, unpacked: Path, sha256: str) -> bool:
-    """Pack an unpacked file as its pack header says that it was packed, and tell whether the same bytes come out.
+def _doubt(upx: Path, packed: Path, unpacked: Path, sha256: str) -> str:
+    """Pack an unpacked file as its pack header says that it was packed; return what keeps us from vouching for it.
 
     UPX chooses a filter itself, and the header says which it was; who packed may have chosen another one.
     """
@@ -96,27 +96,26 @@ def _packs_again(upx: Path, packed: Path, unpacked: Path, sha256: str) -> bool:
         header = read_pack_header(file.read())
     method = METHODS.get(header.method) if header else None
     if header is None or method is None:
-        return False
+        return FOREIGN
     level = "--best" if header.level > 9 else f"-{header.level}"
     chosen = f"--filter={header.filter:#04x}" if header.filter else "--no-filter"
+    again = unpacked.with_name("again")
     for words in ((level, method), (level, method, chosen)):
-        again = unpacked.with_name("again")
         again.unlink(missing_ok=True)
         try:
-            _run(upx, "pack what was unpacked", *words, unpacked, again)
-        except EngineError:
-            continue
-        with again.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
-                return True
-    return False
+            done = _run(upx, "pack what was unpacked", *words, unpacked, again, check=False)
+        except EngineError as error:
+            return f"cannot tell whether it packs again to the same bytes: {error.what}"
+        if done.returncode == 0 and hash_file(again) == sha256:
+            return ""
+    return FOREIGN
 
 
-def _run(upx: Path, purpose: str, *words: str | Path) -> None:
+def _run(upx: Path, purpose: str, *words: str | Path, check: bool = True) -> Completed:
     """Run UPX; the last two ``words`` are the file that it reads and the one that it writes."""
     *options, source, made = map(str, words)
     command = [str(upx), "-q", *options, "-o", made, source]
-    run_program(command, seconds=SECONDS, package="upx-ucl", purpose=purpose)
+    return run_program(command, seconds=SECONDS, package="upx-ucl", purpose=purpose, check=check)
 
 
 def _upx(context: Context, scratch: Path) -> Path | None:
