@@ -24,6 +24,7 @@ from builders.toolchain import Toolchain
 from commands.cache import manage_cache
 from core.errors import FromscratchError
 from core.files import hash_file
+from core.kinds import EntryKind
 from core.settings import Settings
 from core.target import Target
 from flow.build import Request, build
@@ -131,6 +132,9 @@ class Yard:
             check_toolchain(self.toolchain, self.cache / "toolchain")
             request = Request(products=("hello:plain",), targets=(Target.AMD64,))
             made = build(context, request)
+            for artifact in made:  # as `--rebuild-and-compare` notes it
+                note = {"sha256": artifact.sha256, "how": {"engine": "fake -> fake"}}
+                context.cache.put_action(artifact.key, note, kind=EntryKind.REBUILT)
             return "\n".join(artifact.path for artifact in made)
 
         return in_child(work, what="a build")

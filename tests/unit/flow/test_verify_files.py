@@ -179,7 +179,7 @@ def test_what_upx_cannot_unpack_is_refused(
 def test_a_packer_that_could_not_be_asked_says_nothing_of_the_file(
     harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Here it is gone after unpacking; on a busy machine it may take too long. The file is not called foreign for it."""
+    """Here it is gone after unpacking; on a busy machine it may take too long. The file is no foreign one for that."""
     upx = fake_upx(tmp_path / "programs" / "upx", DIRECTORY / "good-amd64")
     upx.write_text(upx.read_text("utf-8").replace("while", f"rm {upx}\nwhile", 1), "utf-8")
     monkeypatch.setenv("PATH", f"{upx.parent}:/bin:/usr/bin")
