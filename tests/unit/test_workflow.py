@@ -97,6 +97,34 @@ def test_nobody_may_write_but_the_job_that_publishes(path: Path) -> None:
         assert set(granted.values()) <= {"write"}
 
 
+def test_only_the_job_that_attests_has_an_identity_and_it_attests_the_release_s_own_list() -> None:
+    """Whoever may write `id-token` can sign as this project: https://docs.github.com/actions/concepts/security/openid-connect."""
+    keyless = {"id-token", "attestations"}
+    for path in WORKFLOWS:
+        assert not keyless & set(read_yaml(path).get("permissions", {}))
+        for job in jobs(path).values():
+            attests = any("actions/attest@" in step.get("uses", "") for step in job["steps"])
+            granted = {name for name in keyless if name in job.get("permissions", {})}
+            assert granted == (keyless if attests else set())
+    assert not any("attest" in step.get("uses", "") for step in steps(ACTION))
+    found = jobs(DIRECTORY / "publish.yml")["publish"]["steps"]
+    attested = {step["name"]: step["with"] for step in found if "attest@" in step.get("uses", "")}
+    # No predicate: the action makes GitHub's provenance, which `gh attestation verify` asks for.
+    assert attested == {
+        "Attest the files": {"subject-checksums": "${{ runner.temp }}/release/SHA256SUMS"},
+        "Attest the images": {"subject-checksums": "${{ runner.temp }}/images"},
+    }
+    order = [step.get("name") or step.get("run") or step["uses"] for step in found]
+    released = ["Put the release together", "Let others check it", "Attest the files"]
+    assert [order.index(name) for name in [*released, "Make the release"]] == sorted(
+        map(order.index, [*released, "Make the release"])
+    )
+    scripts = {step.get("name"): step.get("run", "") for step in found}
+    assert '--to "$RUNNER_TEMP/release" --flat' in scripts["Put the release together"]
+    assert '"$RUNNER_TEMP"/release/*' in scripts["Make the release"]
+    assert '>"$RUNNER_TEMP/images"' in scripts["Push the images"]
+
+
 def test_what_leaves_leaves_for_a_tag_only() -> None:
     path = DIRECTORY / "publish.yml"
     assert set(read_yaml(path)[True]) == {"push", "workflow_dispatch"}
