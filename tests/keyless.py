@@ -7,6 +7,8 @@ signed in-toto statement, a certificate of ten minutes, and an entry of a log wi
 import base64
 import hashlib
 import json
+import re
+import shlex
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +22,8 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from flow.context import ROOT
+
 ISSUER = "https://token.actions.githubusercontent.com"
 SIGNED_AT = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 LIFE = timedelta(minutes=10)
@@ -30,6 +34,8 @@ TIMESTAMPS = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
 """RFC 6962, 3.3: the promise of a log, inside of the certificate."""
 
 PAYLOAD = "application/vnd.in-toto+json"
+PROVENANCE = "https://slsa.dev/provenance/v1"
+PAGE = ROOT / "docs" / "releases.md"
 
 Key = ec.EllipticCurvePrivateKey
 Json = dict[str, Any]
@@ -374,3 +380,43 @@ def issued_by(key: Key) -> x509.AuthorityKeyIdentifier:
 
 def digest(data: bytes) -> dict[str, str]:
     return {"algorithm": "sha256", "value": hashlib.sha256(data).hexdigest()}
+
+
+def subjects(sums: bytes) -> list[Json]:
+    """What the action attests, given ``subject-checksums``: a digest, a space, a flag, a name, on each line.
+
+    https://github.com/actions/attest/blob/main/src/subject.ts
+    """
+    found = []
+    for line in sums.decode().splitlines():
+        sha256, _, rest = line.partition(" ")
+        assert rest[0] in " *"
+        found.append({"name": rest[1:], "digest": {"sha256": sha256}})
+    return found
+
+
+def statement_of(sums: bytes, signer: Workflow) -> bytes:
+    """What it then signs: https://actions.github.io/buildtypes/workflow/v1."""
+    workflow = {"ref": signer.ref, "repository": f"https://github.com/{signer.repository}"}
+    definition = {
+        "buildType": "https://actions.github.io/buildtypes/workflow/v1",
+        "externalParameters": {"workflow": {**workflow, "path": signer.path}},
+    }
+    statement = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": subjects(sums),
+        "predicateType": PROVENANCE,
+        "predicate": {
+            "buildDefinition": definition,
+            "runDetails": {"builder": {"id": signer.identity}},
+        },
+    }
+    return json.dumps(statement).encode()
+
+
+def shown(program: str) -> list[list[str]]:
+    """The commands of the page that begin with ``program``, as words."""
+    blocks = re.findall(r"^```console\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    found = [shlex.split(line[2:], comments=True) for line in lines if line.startswith("$ ")]
+    return [words for words in found if " ".join(words).startswith(program)]

@@ -4,6 +4,8 @@ import base64
 import json
 import shutil
 import subprocess
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from recipes.load import load_recipes
 from tests.integration.command import Inv
 from tests.integration.test_publish import served, shop  # noqa: F401 - fixtures
 from tests.integration.test_registry import need
+from tests.keyless import LIFE, SIGNED_AT, Json, Sigstore, Workflow, shown, statement_of
 
 pytestmark = pytest.mark.builds
 
@@ -109,3 +112,40 @@ def test_a_release_is_verified_by_cosign(
         assert cosign(*about, ours, program).returncode != 0
         return
     pytest.fail("no statement names the program")
+
+
+def test_a_release_without_a_key_is_verified_by_cosign(
+    shop: Inv,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """By the page's line; only the names are this release's, and whom to trust is a Sigstore of the tests' own."""
+    done = shop("publish", "curl:mini", "--to", tmp_path / "release", "--flat")
+    assert done.code == 0, done.stderr
+    signer, sigstore = Workflow(), Sigstore()
+    statement = statement_of((tmp_path / "release" / "SHA256SUMS").read_bytes(), signer)
+    (words,) = shown("cosign verify-blob-attestation")
+    words = [word.replace("OWNER/fromscratch", signer.repository) for word in words[1:-1]]
+    assert signer.identity in words
+    bundle, root, file = (tmp_path / name for name in ("bundle.aa", "root.json", "file"))
+    words[words.index("bundle.aa")] = str(bundle)
+    whole = (tmp_path / "release" / f"curl-mini-{VERSION}-linux-amd64").read_bytes()
+
+    def accepts(given: Json, *, data: bytes = whole, trusted: Sigstore = sigstore) -> bool:
+        bundle.write_text(json.dumps(given))
+        root.write_text(json.dumps(trusted.trusted_root()))
+        file.write_bytes(data)
+        return cosign(*words, f"--trusted-root={root}", file).returncode == 0
+
+    good = sigstore.attest(statement, signer)
+    assert accepts(good)
+    assert not accepts(good, data=whole + b"!")
+    assert not accepts(good, trusted=Sigstore())
+    for name in ("repository", "path", "ref", "issuer"):
+        other = replace(signer, **{name: f"{getattr(signer, name)}-other"})
+        assert not accepts(sigstore.attest(statement, other)), name
+    late = SIGNED_AT + LIFE + timedelta(seconds=1)
+    assert not accepts(sigstore.attest(statement, signer, logged=late))
+    entry = sigstore.attest(statement.replace(b"curl", b"cull"), signer)
+    given = json.loads(json.dumps(good))
+    given["verificationMaterial"]["tlogEntries"] = entry["verificationMaterial"]["tlogEntries"]
+    assert not accepts(given)

@@ -4,8 +4,6 @@ import base64
 import hashlib
 import json
 import os
-import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,49 +17,26 @@ from sigstore.errors import Error
 from sigstore.models import Bundle, TrustedRoot
 from sigstore.verify import Verifier, policy
 
-from flow.context import ROOT
 from publish.release.sums import read_sums
 from publish.release.write import write_release
-from tests.keyless import ISSUER, LIFE, PAYLOAD, SIGNED_AT, Json, Log, Sigstore, Workflow
+from tests.keyless import (
+    ISSUER,
+    LIFE,
+    PAYLOAD,
+    SIGNED_AT,
+    Json,
+    Log,
+    Sigstore,
+    Workflow,
+    shown,
+    statement_of,
+    subjects,
+)
 from tests.unit.publish.releases import Bench
 
 PLAIN = "hello-secure-2.0-linux-amd64"
 LIST = {"SHA256SUMS", "SHA256SUMS.minisig", "SHA256SUMS.sig"}
-PAGE = ROOT / "docs" / "releases.md"
-PROVENANCE = "https://slsa.dev/provenance/v1"
 OURS = Workflow()
-
-
-def subjects(sums: bytes) -> list[Json]:
-    """What the action attests, given ``subject-checksums``: a digest, a space, a flag, a name, on each line.
-
-    https://github.com/actions/attest/blob/main/src/subject.ts
-    """
-    found = []
-    for line in sums.decode().splitlines():
-        sha256, _, rest = line.partition(" ")
-        assert rest[0] in " *"
-        found.append({"name": rest[1:], "digest": {"sha256": sha256}})
-    return found
-
-
-def statement_of(sums: bytes) -> bytes:
-    """What it then signs: https://actions.github.io/buildtypes/workflow/v1."""
-    workflow = {"ref": OURS.ref, "repository": f"https://github.com/{OURS.repository}"}
-    definition = {
-        "buildType": "https://actions.github.io/buildtypes/workflow/v1",
-        "externalParameters": {"workflow": {**workflow, "path": OURS.path}},
-    }
-    statement = {
-        "_type": "https://in-toto.io/Statement/v1",
-        "subject": subjects(sums),
-        "predicateType": PROVENANCE,
-        "predicate": {
-            "buildDefinition": definition,
-            "runDetails": {"builder": {"id": OURS.identity}},
-        },
-    }
-    return json.dumps(statement).encode()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +69,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Released:
         flat=True,
     )
     sigstore = Sigstore()
-    statement = statement_of((directory / "SHA256SUMS").read_bytes())
+    statement = statement_of((directory / "SHA256SUMS").read_bytes(), OURS)
     return Released(
         directory=directory,
         sigstore=sigstore,
@@ -355,14 +330,6 @@ def another(value: str) -> str:
         return f"{value[:middle]}{chr(ord(value[middle]) ^ 1)}{value[middle + 1 :]}"
     data[len(data) // 2] ^= 1
     return base64.b64encode(data).decode()
-
-
-def shown(program: str) -> list[list[str]]:
-    """The commands of the page that begin with ``program``, as words."""
-    blocks = re.findall(r"^```console\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S)
-    lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    found = [shlex.split(line[2:], comments=True) for line in lines if line.startswith("$ ")]
-    return [words for words in found if " ".join(words).startswith(program)]
 
 
 class TestAsThePageSays:
