@@ -30,7 +30,7 @@ EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}")
 PACKED = ["ac", "cas", "origin", "rebuilt", "smoke", "took", "verdict"]
 """What of a cache is worth handing on."""
 
-WRITES = {"contents", "packages", "id-token", "attestations", "artifact-metadata"}
+WRITES = {"contents", "packages", "id-token", "attestations"}
 """What publishing needs, and nothing else does."""
 
 
