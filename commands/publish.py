@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from commands.image import ImageMaker, ImageSelection
-from commands.rebuild import Comparison, rebuild_and_compare
+from commands.rebuild import TAKEN_OVER, Comparison, rebuild_and_compare
 from commands.registry_options import registry_options
 from commands.release_inputs import ReleaseInputs, find_revision
 from core.errors import PublishError, UsageError
@@ -116,15 +116,20 @@ class Publisher:
         return list(proven.values())
 
     def build_again(self, maker: ImageMaker, proven: Sequence[Artifact]) -> None:
-        """Build again what nobody has yet. Raises PublishError for what comes out with other bytes."""
-        for request in requests([artifact for artifact in proven if not maker.rebuilt(artifact)]):
+        """Build again what nobody has yet, its tools too. Raises PublishError for what comes out with other bytes."""
+
+        def once() -> list[Artifact]:
+            notes = [(artifact, maker.rebuilt(artifact)) for artifact in proven]
+            return [it for it, how in notes if not how or how.get("tools") == TAKEN_OVER]
+
+        for request in requests(once()):
             compared = self.again(self.context, request)
             if not compared:
                 msg = f"Built again, and not the same:\n{compared.text()}"
                 raise PublishError(
                     msg, next="find out why before anybody is told that it is reproducible"
                 )
-        if missing := [artifact.path for artifact in proven if not maker.rebuilt(artifact)]:
+        if missing := [artifact.path for artifact in once()]:
             msg = f"Built again, but not with what went into these files: {', '.join(missing)}"
             raise PublishError(
                 msg, why="a newer release can be had by now", next="inv build, then again"

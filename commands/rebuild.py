@@ -26,6 +26,9 @@ LIMITS = ("step_memory", "step_processes", "step_disk", "step_minutes")
 HANDED_ON = ("mirrors", "debian_mirror", "base_image", "trusted_builders", *LIMITS)
 """Settings that both builds share."""
 
+TAKEN_OVER = "taken over"
+"""What a note says of tools (UPX) that the first build made and the second one used."""
+
 DAYS = 400
 """How far the second clock is ahead: another day, month and year."""
 
@@ -135,7 +138,7 @@ def rebuild_and_compare(
                 how = {
                     "engine": f"{artifact.engine} -> {engine}",
                     "clock": f"{DAYS} days on" if clock else "the same",
-                    "tools": "taken over" if tools else "built again",
+                    "tools": TAKEN_OVER if tools else "built again",
                 }
                 note = {"sha256": artifact.sha256, "how": how}
                 context.cache.put_action(artifact.key, note, kind=EntryKind.REBUILT)

@@ -54,6 +54,19 @@ def names(archive: bytes) -> list[str]:
     return found
 
 
+def unreplaced(musl: Path, arch: str) -> Counter[str]:
+    """Names of the objects that musl's own Makefile would put into libc.a: BASE_SRCS, but for REPLACED_OBJS."""
+    settings = musl / "arch" / arch / "arch.mak"
+    lines = settings.read_text("utf-8").splitlines() if settings.exists() else []
+    compat = [line.split()[2] for line in lines if line.startswith("COMPAT_SRC_DIRS = ")]
+    directories = ["src/*", "src/malloc/mallocng", *compat]
+    base = [file for directory in directories for file in musl.glob(f"{directory}/*.c")]
+    own = [file for ending in ("s", "S", "c") for file in musl.glob(f"src/*/{arch}/*.{ending}")]
+    replaced = {file.parent.parent / file.stem for file in own}
+    kept = [file for file in base if file.with_suffix("") not in replaced]
+    return Counter(f"{file.stem}.o" for file in [*kept, *own])
+
+
 @pytest.fixture
 def context() -> Context:
     return Context(settings=Settings.read({}), report=PlainReport())
@@ -68,6 +81,18 @@ def test_the_whole_is_the_base_and_more(context: Context) -> None:
     listed = {f"{name}.o" for line in BASE.splitlines() if line[0] != "#" for name in line.split()}
     assert base.keys() <= listed
     assert not (whole - base).keys() & listed
+
+
+def test_the_whole_has_every_object_of_musl_once(context: Context, tmp_path: Path) -> None:
+    """Many are compiled by one process, which must lose none."""
+    found = find_need(SYSROOT, context.recipes)
+    assert found
+    release, _ = fetch_sources(context, [found[0]], {}, exact=False)[SYSROOT]
+    with tarfile.open(context.blob(release.archive.sha256)) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (source,) = tmp_path.glob("musl-*")
+    _, members = headers_and_members(context, SYSROOT)
+    assert members == unreplaced(source, Target.native().machine.musl_arch)
 
 
 def test_the_list_is_sorted_and_names_nothing_twice() -> None:

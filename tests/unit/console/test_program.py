@@ -417,7 +417,11 @@ def test_tracebacks_are_a_setting_like_any_other(
         (["build", f"curl:http@{NEWEST}", f"curl:mini@{OLDER}"], 2, "in two versions at once"),
         (["verify"], 2, "Nothing to verify"),
         (["verify", "x", "--release", "y"], 2, "mutually exclusive"),
-        (["verify", "--release", "y", "--policy", "static"], 2, "--key, --insecure and --json"),
+        (
+            ["verify", "--release", "y", "--policy", "static"],
+            2,
+            "--junit judge files, not a --release",
+        ),
         (["verify", "x", "--json", "--sarif"], 2, "takes one of --json, --sarif and --junit"),
         (["verify", "x", "--policy", "hardend"], 2, "Perhaps you meant 'hardened'"),
         (["verify", "x", "--root", "/no/such"], 2, "is no directory"),

@@ -11,10 +11,10 @@ from builders.key import PACK_SCRIPT
 UPX = """#!/bin/sh
 echo "$*" >>"$LOG"
 case "$*" in
-*--best*)
+*" --best "*)
     test -z "$SAYS" || { echo "upx: plain: $SAYS" >&2; exit "$CODE"; }
     echo packed >"$5" ;;
-*-d*) echo unpacked >"$4" ;;
+*" -d "*) echo unpacked >"$4" ;;
 esac
 """
 
