@@ -8,17 +8,16 @@ import pytest
 
 from core.remove import remove_tree, temporary_tree
 from tests.fakes import below, deep, powerless
-
-OPEN = Path("/proc/self/fd")
+from tests.open_files import open_files
 
 
 @pytest.mark.parametrize(("depth", "mode"), [(1, 0), (1_500, 0o755), (3_000, 0), (20_000, 0o755)])
 def test_no_tree_is_too_deep(tmp_path: Path, depth: int, mode: int) -> None:
     directory = deep(tmp_path / "tree", depth, mode=mode)
-    before = len(list(OPEN.iterdir()))
+    before = open_files()
     remove_tree(directory)
     assert not directory.exists()
-    assert len(list(OPEN.iterdir())) == before
+    assert open_files() == before
 
 
 @pytest.mark.parametrize("seed", range(12))

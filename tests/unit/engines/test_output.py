@@ -15,9 +15,9 @@ from builders.engines.output import BOUNDS, Bounds, walk
 from builders.tree import pack_tree
 from core.errors import StepError
 from tests.fakes import below, deep, powerless
+from tests.open_files import open_files
 
 OUT = PurePosixPath("out")
-OPEN = Path("/proc/self/fd")
 
 
 def reference(directory: Path, archive: Path) -> None:
@@ -128,14 +128,14 @@ def test_nothing_but_files_and_directories(
 
 @pytest.mark.parametrize("depth", [65, 1_500, 20_000])
 def test_no_deeper_than_may_be(tmp_path: Path, setup: EngineSetup, depth: int) -> None:
-    before = len(list(OPEN.iterdir()))
+    before = open_files()
     with HostEngine(setup).sandbox() as sandbox:
         sandbox.directory.mkdir()
         deep(sandbox.directory / "out", depth)
         with pytest.raises(StepError, match="more than 64 directories deep"):
             sandbox.get(OUT, tmp_path / "made")
     assert not list(setup.scratch.iterdir())
-    assert len(list(OPEN.iterdir())) == before
+    assert open_files() == before
 
 
 def test_as_deep_as_may_be(tmp_path: Path) -> None:
