@@ -78,9 +78,11 @@ def read_tar(stream: Stream, tree: Tree, scratch: Scratch, *, layer: bool = True
 def members(stream: Stream, limits: InputLimits) -> Iterator[tarfile.TarInfo]:
     """Yield the entries of a tar, the stream each time at the bytes of one. Raises InputError when it is damaged."""
     try:
-        tar = tarfile.open(fileobj=stream, mode="r:")  # noqa: SIM115
+        with stream.header():
+            tar = tarfile.open(fileobj=stream, mode="r:")  # noqa: SIM115
         for _ in range(limits.entries * 2):
-            member = tar.next()
+            with stream.header():
+                member = tar.next()
             if member is None:
                 return
             tar.members.clear()  # type: ignore[attr-defined] # it would remember them all

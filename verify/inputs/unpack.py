@@ -44,6 +44,16 @@ class Stream(io.RawIOBase):
         self._budget = budget
         self._most = most
         self._position = 0
+        self._held: int | None = None
+
+    @contextmanager
+    def header(self) -> Iterator[None]:
+        """Bound all that is read in this block together: `tarfile` keeps it, and newer ones ask for it in parts."""
+        self._held = 0
+        try:
+            yield
+        finally:
+            self._held = None
 
     def readable(self) -> bool:
         return True
@@ -55,13 +65,14 @@ class Stream(io.RawIOBase):
         return self._position
 
     def read(self, size: int = -1) -> bytes:
-        """Return ``size`` bytes, fewer only at the end. Raises InputError for more than ``most`` at once."""
-        if not 0 <= size <= self._most:
-            msg = f"a header of it claims {size} bytes"
+        """Return ``size`` bytes, fewer only at the end. Raises InputError for more than ``most``, also in a header."""
+        held = size if self._held is None else self._held + size
+        if size < 0 or held > self._most:
+            msg = f"a header of it claims {held if size >= 0 else size} bytes"
             raise InputError(msg, why="it is damaged, or made to exhaust memory")
-        data = self._take(size)
-        self._position += len(data)
-        return data
+        if self._held is not None:
+            self._held = held
+        return self._next(size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go on to ``offset``. Raises InputError for a way back, which only an entry of negative size asks for."""
@@ -69,9 +80,14 @@ class Stream(io.RawIOBase):
             msg = "an entry of it claims an impossible size"
             raise InputError(msg, why="it is damaged, or made to be read for ever")
         while self._position < offset:
-            if not self.read(min(self._most, offset - self._position)):
+            if not self._next(min(self._most, offset - self._position)):
                 break
         return self._position
+
+    def _next(self, size: int) -> bytes:
+        data = self._take(size)
+        self._position += len(data)
+        return data
 
     def _take(self, size: int) -> bytes:
         parts: list[bytes] = []

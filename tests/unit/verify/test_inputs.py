@@ -257,7 +257,10 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: tar(files({"a": GOOD}))[:700],
         "unexpected end of data|in the middle of a file",
     ),
-    "a negative size": (lambda: _resized(tar(files({"a": TEXT})), -1024), "impossible size"),
+    "a negative size": (
+        lambda: _resized(tar(files({"a": TEXT})), -1024),
+        "impossible size|no whole tar archive .invalid offset",  # Python 3.14 says it before us
+    ),
     "a size beyond the end": (
         lambda: _resized(tar(files({"a": GOOD})), 1 << 40),
         "unexpected end of data|more than the",
