@@ -4,8 +4,6 @@ import base64
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,25 +20,10 @@ from publish.registry.upload_item import Pushed
 from tests.registry_server import (
     Client,
     RegistryServer,
-    attachments_of,
     digest_of,
-    registry_server,
-    tiny_layout,
 )
 
 REPOSITORY = "from.scratch/tools/static-curl"
-
-
-@pytest.fixture
-def server() -> Iterator[RegistryServer]:
-    with registry_server() as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: RegistryServer, tmp_path: Path) -> Client:
-    layout = tiny_layout(tmp_path / "oci")
-    return Client(server=server, layout=layout, attachments=attachments_of(layout))
 
 
 @pytest.fixture

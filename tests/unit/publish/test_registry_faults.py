@@ -43,18 +43,6 @@ REPOSITORY = "from.scratch/tools/static-curl"
 
 
 @pytest.fixture
-def server() -> Iterator[RegistryServer]:
-    with registry_server() as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: RegistryServer, tmp_path: Path) -> Client:
-    layout = tiny_layout(tmp_path / "oci")
-    return Client(server=server, layout=layout, attachments=attachments_of(layout))
-
-
-@pytest.fixture
 def heavy(server: RegistryServer, tmp_path: Path) -> Client:
     """One whose first layer is a large one."""
     return Client(server=server, layout=tiny_layout(tmp_path / "heavy", bulk=BULK))

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import logging
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,12 +26,6 @@ from tests.registry_server import (
 )
 
 ROBIN = Login(user=USER, secret=PASSWORD)
-
-
-@pytest.fixture
-def server() -> Iterator[RegistryServer]:
-    with registry_server() as running:
-        yield running
 
 
 @pytest.fixture

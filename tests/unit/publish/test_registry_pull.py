@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,28 +14,17 @@ from publish.registry.referrers import fallback_tag
 from tests.registry_server import (
     Asked,
     Client,
-    RegistryServer,
     ServerFault,
-    attachments_of,
-    registry_server,
-    tiny_layout,
 )
 
 REPOSITORY = "from.scratch/tools/static-curl"
 
 
 @pytest.fixture
-def server() -> Iterator[RegistryServer]:
-    with registry_server() as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: RegistryServer, tmp_path: Path) -> Client:
-    layout = tiny_layout(tmp_path / "oci")
-    client = Client(server=server, layout=layout, attachments=attachments_of(layout))
+def client(client: Client) -> Client:
+    """Whose image is there already."""
     client.push()
-    server.log.clear()
+    client.server.log.clear()
     return client
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +17,10 @@ from tests.registry_server import (
     Client,
     LocationForm,
     RegistryServer,
-    attachments_of,
-    registry_server,
     tiny_layout,
 )
 
 REPOSITORY = "from.scratch/tools/static-curl"
-
-
-@pytest.fixture
-def server() -> Iterator[RegistryServer]:
-    with registry_server() as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: RegistryServer, tmp_path: Path) -> Client:
-    layout = tiny_layout(tmp_path / "oci")
-    return Client(server=server, layout=layout, attachments=attachments_of(layout))
 
 
 def bare(client: Client) -> Client:
