@@ -4,9 +4,10 @@ Sums, signature, SBOMs, provenance, verdicts and image archives, each held again
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 
@@ -311,15 +312,9 @@ class _DirectoryCheck(Scan):
         if self.only and path not in self.hashes:
             self.notes.append(f"{path} is not here: what is in {name} is not checked")
             return
-        try:
-            sbom = read_sbom(self.read(path, LARGEST_JSON))
-        except PublishError as error:
-            self.found(path, error.what)
+        sbom = self._bill(path, name, promised, read_sbom, described)
+        if sbom is None:
             return
-        if described(sbom) != self.hashes[name]:
-            self.found(path, f"describes other bytes than those of {name}")
-        if promised.get(path) != self.hashes[path]:
-            self.found(path, "is not the one that the provenance names")
         for component in [] if self.only else sbom.get("components", []):
             directory = f"{DIRECTORY}/{component['name']}-{component.get('version', '')}"
             if not any(is_below(path, directory) for path in self.hashes):
@@ -329,15 +324,27 @@ class _DirectoryCheck(Scan):
         path = name + SPDX_SUFFIX
         if path not in self.hashes and (self.only or path not in promised):
             return  # one file alone, or a release of before there were any
+        self._bill(path, name, promised, read_spdx, spdx_described)
+
+    def _bill(
+        self,
+        path: str,
+        name: str,
+        promised: Mapping[str, str],
+        read: Callable[[bytes], dict[str, Any]],
+        subject: Callable[[dict[str, Any]], str],
+    ) -> dict[str, Any] | None:
+        """Read one bill of materials: is it of the file ``name``, and the one that was promised?"""
         try:
-            document = read_spdx(self.read(path, LARGEST_JSON))
+            document = read(self.read(path, LARGEST_JSON))
         except PublishError as error:
             self.found(path, error.what)
-            return
-        if spdx_described(document) != self.hashes[name]:
+            return None
+        if subject(document) != self.hashes[name]:
             self.found(path, f"describes other bytes than those of {name}")
         if promised.get(path) != self.hashes[path]:
             self.found(path, "is not the one that the provenance names")
+        return document
 
     def archive(self, name: str) -> None:
         """One archive of an image: its own digests, and those of the statement about it."""

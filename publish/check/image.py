@@ -155,8 +155,7 @@ class _ImageCheck(Check):
     def manifest(self, manifest: Descriptor) -> None:
         """One platform: its SBOM, and the files in it."""
         name = f"{self.layout.reference}@{manifest.platform}"
-        self._sbom(name, manifest)
-        self._spdx(name, manifest)
+        self._bills(name, manifest)
         if manifest.platform is None:
             self.found(name, "is for no platform")
             return
@@ -178,30 +177,29 @@ class _ImageCheck(Check):
         except (PublishError, OSError) as error:
             self.found(name, error.what if isinstance(error, PublishError) else str(error.strerror))
 
-    def _sbom(self, name: str, manifest: Descriptor) -> None:
-        def problem(attachment: Attachment) -> str:
-            if f"sha256:{described(read_sbom(attachment.data))}" != manifest.digest:
-                return "it describes another image"
-            sha256 = attachment.layer.digest.partition(":")[2]
-            if self.claim and sha256 not in self.claim.sboms.values():
-                return "the provenance does not name it"
-            return ""
-
-        self.one_of(f"SBOM of {name}", manifest, SBOM, problem)
-
-    def _spdx(self, name: str, manifest: Descriptor) -> None:
-        def problem(attachment: Attachment) -> str:
-            if f"sha256:{spdx_described(read_spdx(attachment.data))}" != manifest.digest:
-                return "it describes another image"
-            sha256 = attachment.layer.digest.partition(":")[2]
-            if self.claim and sha256 not in self.claim.sboms.values():
-                return "the provenance does not name it"
-            return ""
-
+    def _bills(self, name: str, manifest: Descriptor) -> None:
+        self._bill(f"SBOM of {name}", manifest, SBOM, lambda data: described(read_sbom(data)))
         # An image of before there were any has none, and its provenance names none.
         named = self.claim and any(sbom.endswith(SPDX_SUFFIX) for sbom in self.claim.sboms)
         if named or self.of(manifest, SPDX):
-            self.one_of(f"SPDX of {name}", manifest, SPDX, problem)
+            self._bill(
+                f"SPDX of {name}", manifest, SPDX, lambda data: spdx_described(read_spdx(data))
+            )
+
+    def _bill(
+        self, title: str, manifest: Descriptor, kind: str, subject: Callable[[bytes], str]
+    ) -> None:
+        """One bill of materials; ``subject`` reads from it the sha256 of what it describes."""
+
+        def problem(attachment: Attachment) -> str:
+            if f"sha256:{subject(attachment.data)}" != manifest.digest:
+                return "it describes another image"
+            sha256 = attachment.layer.digest.partition(":")[2]
+            if self.claim and sha256 not in self.claim.sboms.values():
+                return "the provenance does not name it"
+            return ""
+
+        self.one_of(title, manifest, kind, problem)
 
     def _file(self, path: str, file: FileInLayer, platform: Target) -> None:
         self.files.append(path)

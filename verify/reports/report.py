@@ -89,16 +89,18 @@ class Report:
     def closing(self) -> str:
         """How many files there were, and how they ended."""
         count = len(self.judged)
-        found = Counter(one.verdict.state for one in self.judged)
+        found = self.counts
         ends = ", ".join(f"{found[state]:,} {_WORDS[state]}" for state in State if found[state])
         passed = f"; {self.others:,} others, which are no ELF files" if self.others else ""
-        searched = sum(
+        unsearched = sum(
             1
             for one in self.judged
             if one.verdict.state is State.REFUSED and (one.by_headers or _shallow(one.verdict))
         )
         short = (
-            f" ({searched:,} by headers alone: their bytes were not searched)" if searched else ""
+            f" ({unsearched:,} by headers alone: their bytes were not searched)"
+            if unsearched
+            else ""
         )
         return f"{count:,} {'file' if count == 1 else 'files'}: {ends or 'none'}{short}{passed}"
 
