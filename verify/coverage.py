@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from verify.elf_file import ElfFile, Segment, file_ranges
+from verify.elf_file import ElfFile, Segment, file_ranges, merge_ranges
 from verify.sections import DEBUG_NAMES, Section
 
 Range = tuple[int, int]
@@ -112,7 +112,7 @@ def read_coverage(
         elif part.check and program:
             sought.append((part.start, part.end))
         known.append((part.start, max(part.end, end)))
-    described = _merged([*loaded, *tables, *known])
+    described = merge_ranges([*loaded, *tables, *known])
     code = (segment for segment in segments if segment.type == "PT_LOAD" and segment.executable)
     ends_of_code = {segment.file_end: segment.align for segment in code}
     ends = [end for _, end in tables] + [section.file_end for section in sections]
@@ -124,7 +124,7 @@ def read_coverage(
     return Coverage(
         gaps=tuple(sorted(gaps, key=lambda gap: gap.offset)[:MAX_GAPS]),
         appended=elf.size - last if _used(elf, last, elf.size) else 0,
-        unloaded=tuple(_merged(sought)),
+        unloaded=tuple(merge_ranges(sought)),
     )
 
 
@@ -298,16 +298,6 @@ def _inside(ranges: list[Range], part: _Part) -> bool:
     """Tell whether a part lies within one of ``ranges``, which are merged and in order."""
     at = bisect_left(ranges, (part.start + 1, 0)) - 1
     return at >= 0 and part.end <= ranges[at][1]
-
-
-def _merged(ranges: Iterable[Range]) -> list[Range]:
-    found: list[Range] = []
-    for start, end in sorted(ranges):
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(end, found[-1][1]))
-        else:
-            found.append((start, end))
-    return found
 
 
 def _between(ranges: list[Range], stop: int) -> Iterator[Range]:

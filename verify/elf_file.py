@@ -248,13 +248,18 @@ def _read_header(path: Path, size: int, file: BufferedReader, start: bytes) -> E
 
 def file_ranges(segments: Iterable[Segment], size: int) -> list[tuple[int, int]]:
     """Return the ranges (start, end) of a file of ``size`` bytes that segments fill, merged and cut to the file."""
-    ranges: list[tuple[int, int]] = []
-    for start, end in sorted((s.offset, min(s.file_end, size)) for s in segments):
-        if ranges and start <= ranges[-1][1]:
-            ranges[-1] = (ranges[-1][0], max(end, ranges[-1][1]))
+    return merge_ranges((s.offset, min(s.file_end, size)) for s in segments)
+
+
+def merge_ranges(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return ``ranges`` (start, end) in order, those that touch as one, and none that is empty."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         elif start < end:
-            ranges.append((start, end))
-    return ranges
+            merged.append((start, end))
+    return merged
 
 
 def named(prefix: str, value: object) -> str:
