@@ -308,10 +308,14 @@ def test_process(probe: Probe, tmp_path: Path) -> None:
     assert probe("process", program.name).returncode == 1
     with subprocess.Popen([program, "30"]) as child:
         pid_file.write_text(f"{child.pid}\n")
+        # Popen returns once exec has closed its pipe, and the kernel names the process after that.
+        deadline = time.monotonic() + 20
+        while Path(f"/proc/{child.pid}/comm").read_text().strip() != program.name:
+            assert time.monotonic() < deadline
         assert probe("process", program.name).returncode == 0
         assert probe("process", "--pid-file", str(pid_file)).returncode == 0
         child.kill()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while Path(f"/proc/{child.pid}/stat").read_text().split()[2] != "Z":
             assert time.monotonic() < deadline
         assert "zombie" in probe("process", "--pid-file", str(pid_file)).stdout

@@ -15,8 +15,8 @@ from tests.integration.test_probe_servers import (
     UNHEALTHY,
     Probe,
     becomes,
-    connections,
     ends,
+    full,
     interpreter,
     probe,
     says,
@@ -188,8 +188,7 @@ def test_exim(probe: Probe, server: Server, interpreter: Interpreter) -> None:
     ends(probe, HEALTHY, "ESMTP", f"smtp://localhost:{server.port}")
     words = ("--await", "220 ", "--send", "NOOP\\r\\n", "--expect", "250 OK")
     ends(probe, HEALTHY, "got '250 OK'", "tcp", server.at, *words)
-    with connections(server, 5):
-        ends(probe, UNHEALTHY, "its greeting is 421 Too many", *at)
+    full(probe, "its greeting is 421 Too many", server, 5, *at)
     becomes(probe, HEALTHY, *at)
     ca = ("--ca-file", server.directory / "ca.pem")
     if without_tls(probe, interpreter, *at, "--starttls", *ca):
