@@ -367,7 +367,7 @@ def test_the_step_with_the_longest_way_to_the_end_goes_first(
     harness: BuildHarness, slow: str
 ) -> None:
     def script(running: Running) -> int:
-        time.sleep(0.2 if running.step.startswith(slow) else 0)
+        time.sleep(1 if running.step.startswith(slow) else 0)
         return make_something(running)
 
     harness.engine.script = script
