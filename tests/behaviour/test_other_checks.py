@@ -12,6 +12,7 @@ import pytest
 
 from tests.behaviour.conftest import Probe
 from tests.behaviour.servers import Handler, drip, flood, free_port, greet, serving
+from tests.integration.traces import wait_for
 
 
 def test_tcp(probe: Probe) -> None:
@@ -309,15 +310,14 @@ def test_process(probe: Probe, tmp_path: Path) -> None:
     with subprocess.Popen([program, "30"]) as child:
         pid_file.write_text(f"{child.pid}\n")
         # Popen returns once exec has closed its pipe, and the kernel names the process after that.
-        deadline = time.monotonic() + 20
-        while Path(f"/proc/{child.pid}/comm").read_text().strip() != program.name:
-            assert time.monotonic() < deadline
+        proc = Path(f"/proc/{child.pid}")
+        wait_for(
+            lambda: (proc / "comm").read_text().strip() == program.name, seconds=20, what="its name"
+        )
         assert probe("process", program.name).returncode == 0
         assert probe("process", "--pid-file", str(pid_file)).returncode == 0
         child.kill()
-        deadline = time.monotonic() + 20
-        while Path(f"/proc/{child.pid}/stat").read_text().split()[2] != "Z":
-            assert time.monotonic() < deadline
+        wait_for(lambda: (proc / "stat").read_text().split()[2] == "Z", seconds=20, what="its end")
         assert "zombie" in probe("process", "--pid-file", str(pid_file)).stdout
     assert probe("process", "--pid-file", str(pid_file)).returncode == 1
     assert probe("process", Path(sys.executable).name + "-none").returncode == 1

@@ -93,15 +93,13 @@ def full(
     A server may take its time until it forgets a client of before, and turn away one of these for it: then there
     is one more.
     """
-    with ExitStack() as stack:
-        for _ in range(number):
-            stack.enter_context(hold(server, first))
+    with connections(server, number, first), ExitStack() as more:
 
         def turned_away() -> bool:
             code, said = probe(*words)
             if code == UNHEALTHY and text in said:
                 return True
-            stack.enter_context(hold(server, first))
+            more.enter_context(hold(server, first))
             return False
 
         wait_for(turned_away, seconds=SECONDS, what=text)

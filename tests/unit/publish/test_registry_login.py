@@ -19,19 +19,17 @@ from tests.registry_server import (
     USER,
     Auth,
     Client,
-    RegistryServer,
-    attachments_of,
     registry_server,
-    tiny_layout,
 )
 
 ROBIN = Login(user=USER, secret=PASSWORD)
 
 
 @pytest.fixture
-def client(server: RegistryServer, tmp_path: Path) -> Client:
-    layout = tiny_layout(tmp_path / "oci")
-    return Client(server=server, layout=layout, attachments=attachments_of(layout), login=ROBIN)
+def client(client: Client) -> Client:
+    """Who says who he is."""
+    client.login = ROBIN
+    return client
 
 
 @pytest.fixture

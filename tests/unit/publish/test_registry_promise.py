@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,21 +10,10 @@ from core.errors import PublishError
 from publish.oci.layout import INDEX, Descriptor, Layout, canonical
 from publish.registry.promise import TagPromise, check_promise, number_of, order
 from publish.registry.push import push
-from tests.registry_server import Client, RegistryServer, registry_server, tiny_layout
+from tests.registry_server import Client, tiny_layout
 
 VERSION, SHORT = "8.21.0-http", "http"
 PROMISE = TagPromise(firm=(VERSION,), forward=(SHORT, "latest"))
-
-
-@pytest.fixture
-def server() -> Iterator[RegistryServer]:
-    with registry_server() as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: RegistryServer, tmp_path: Path) -> Client:
-    return Client(server=server, layout=tiny_layout(tmp_path / "oci"))
 
 
 def send(client: Client, layout: Layout, *tags: str, dry: bool = False) -> None:
