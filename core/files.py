@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import itertools
 import os
 import random
 import re
@@ -22,8 +23,8 @@ from core.remove import remove
 CHUNK = 1 << 16
 """Bytes that are read or written at a time."""
 
-MOST_TRIES = 100
-"""Times that something temporary is made anew when it is swept, or its directory removed, in the same moment."""
+LONGEST_CONTEST = 30.0
+"""Seconds for which something temporary is made anew when it is swept, or its directory removed, in the same moment."""
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -101,24 +102,43 @@ def sweep(directory: Path, *, prefixes: tuple[str, ...] = ("",)) -> list[Path]:
 
 def _make_owned(directory: Path, make: Callable[[], tuple[int, Path]]) -> tuple[int, Path]:
     """Return what ``make`` opened and named, locked; made again when a `sweep` took it before it was locked."""
-    gone: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(directory))
-    for turn in range(MOST_TRIES):
-        if turn:  # whoever sweeps gets to its end
-            time.sleep(random.uniform(0, 0.001 * min(turn, 20)))
+    # By time, not by tries: on a busy machine one who sweeps can win many times in a row.
+    until = time.monotonic() + LONGEST_CONTEST
+    for turn in itertools.count(1):
+        gone: OSError = FileNotFoundError(
+            errno.ENOENT, "somebody sweeps it at once", str(directory)
+        )
         try:
             directory.mkdir(parents=True, exist_ok=True)
             number, path = make()
         except (FileNotFoundError, FileExistsError) as error:
             # The directory, or what was made in it, may have gone at that moment.
+            if _is_in_the_way(directory):
+                raise
             gone = error
-            continue
-        with contextlib.suppress(OSError):  # a file system without locks: nothing is swept there
-            fcntl.flock(number, fcntl.LOCK_EX)
-        with contextlib.suppress(OSError):
-            if os.path.samestat(os.fstat(number), path.lstat()):
-                return number, path
-        os.close(number)
-    raise gone
+        else:
+            with contextlib.suppress(
+                OSError
+            ):  # a file system without locks: nothing is swept there
+                fcntl.flock(number, fcntl.LOCK_EX)
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.fstat(number), path.lstat()):
+                    return number, path
+            os.close(number)
+        if time.monotonic() > until:
+            raise gone
+        time.sleep(random.uniform(0, 0.001 * min(turn, 20)))  # whoever sweeps gets to its end
+    raise AssertionError
+
+
+def _is_in_the_way(directory: Path) -> bool:
+    """True when something else has the name, so that no directory can get it."""
+    try:
+        return not stat.S_ISDIR(directory.stat().st_mode)
+    except FileNotFoundError:
+        return directory.is_symlink()  # one that leads nowhere
+    except OSError:
+        return True
 
 
 @contextlib.contextmanager

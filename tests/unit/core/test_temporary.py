@@ -8,12 +8,15 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from core.files import (
+    LONGEST_CONTEST,
     atomic,
     is_owned,
     sweep,
@@ -150,8 +153,8 @@ def test_nothing_is_lost_to_sweeps_and_removals_of_the_directory_at_the_same_tim
                     assert (directory / "x").exists()
                 with atomic(tmp_path / f"out-{number}", scratch=place, sync=False) as file:
                     file.write(b"%d" % turn)
-        except Exception as error:
-            failed.append(error)
+        except Exception:
+            failed.append(traceback.format_exc())
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
     troubles = [threading.Thread(target=disturb) for _ in range(2)]
@@ -164,6 +167,16 @@ def test_nothing_is_lost_to_sweeps_and_removals_of_the_directory_at_the_same_tim
         thread.join()
     assert failed == []
     assert [(tmp_path / f"out-{number}").read_bytes() for number in range(2)] == [b"49"] * 2
+
+
+@pytest.mark.parametrize("kind", ["file", "dangling link"])
+def test_what_can_be_no_directory_is_said_at_once(tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "place"
+    place.write_bytes(b"") if kind == "file" else place.symlink_to("nowhere")
+    began = time.monotonic()
+    with pytest.raises(FileExistsError, match="place"), temporary_file(place, prefix="x-"):
+        pass
+    assert time.monotonic() - began < LONGEST_CONTEST / 3
 
 
 def test_a_file_appears_while_its_directory_is_locked_by_the_same_process(tmp_path: Path) -> None:
