@@ -546,7 +546,7 @@ def check(_: Context, fix: bool = False) -> None:
     rounds="runs per file and figure (default: 200)",
     quick="no timed builds",
     cold="also time the probe's builds from its sources, and those for every target: minutes",
-    only="some parts, with commas: sizes, checks, runs, curl, probes, verify, warm, targets, builds, fresh, cold",
+    only="some parts, with commas: sizes, checks, runs, curl, bulk, probes, verify, warm, targets, builds, fresh, cold",
     against="another curl with TLS, an older one for example, to be measured beside ours",
     record="keep what is measured in bench/figures.json, for docs/figures.md",
 )
