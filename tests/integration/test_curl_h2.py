@@ -7,7 +7,9 @@ import pytest
 from trustme import CA, KeyType
 
 from builders.engines.scratch_root import PROGRAM, SandboxEnvironment
+from commands.docs_curl import names_of
 from core.scratch import RunResult
+from recipes.load import find_product, load_recipes
 from tests.built import Built
 from tests.integration.certificates import context_of
 from tests.integration.real_server import HOST, Server, free_port, own_server, program
@@ -191,6 +193,12 @@ def start(server: Server, authority: CA) -> tuple[int, int, int]:
     server.start(nginx, "-p", server.directory, "-c", server.directory / "conf", "-e", "stderr")
     server.listens()
     return server.port, tls, clear
+
+
+def test_it_says_of_itself_what_the_table_of_docs_has(curl: Curl) -> None:
+    said = dict(line.split(": ", 1) for line in curl("-V").stdout.splitlines() if ": " in line)
+    names = {*said["Protocols"].split(), *said["Features"].split()}
+    assert names == names_of(find_product("curl:h2", load_recipes()).variant)
 
 
 def test_http2_over_tls(curl: Curl, nginx: tuple[int, int, int]) -> None:
