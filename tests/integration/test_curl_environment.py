@@ -33,7 +33,7 @@ def documented() -> dict[str, set[str]]:
     rows = re.findall(r"^\| (`.*?`) \| (.*?) \|", text.partition("\n## ")[0], re.MULTILINE)
     assert rows
     return {
-        name: set(re.findall("`([a-z]+)`", variants))
+        name: set(re.findall("`([a-z0-9]+)`", variants))
         for names, variants in rows
         for name in re.findall("`([^`]+)`", names)
     }
