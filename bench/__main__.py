@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 
 from bench.builds import cold_builds, fresh_builds, real_builds, warm_builds, warm_targets
+from bench.bulk import bulk_runs
 from bench.checks import check_sizes
 from bench.curl_runs import curl_runs
 from bench.probes import probe_runs
@@ -27,6 +28,7 @@ PARTS: Mapping[str, Part] = {
     "checks": check_sizes,
     "runs": runs,
     "curl": curl_runs,
+    "bulk": bulk_runs,
     "probes": probe_runs,
     "verify": verdicts,
     "warm": warm_builds,

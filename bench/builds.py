@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from bench.bars import BARS, COLD_BUILDS, CORES, PROBES, Bar, Measure
 from bench.memory import memory
 from bench.report import Figure
-from bench.sizes import INV, open_context
+from bench.sizes import INV, offered, open_context
 from builders.build import Outcome
 from builders.engines.isolation import find_backend
 from builders.plan import Step, needed_recipes, topological_order
@@ -35,7 +35,7 @@ PATIENCE = 30
 SYSROOT = ("musl ", "upx ")
 """What the names of the steps begin with that make the C library, and the packer."""
 
-TOOLS = ("upx ", "cpython:host ", "micropython ", "nuitka ")
+TOOLS = ("upx ", "cpython:host ", "make ", "micropython ", "nuitka ", "perl ")
 """The same of the programs that run while others are built."""
 
 REAL_BUILDS: Mapping[str, Bar] = {
@@ -172,6 +172,8 @@ def fresh_builds(options: argparse.Namespace) -> Iterator[Figure]:
         why = "--quick" if options.quick else no_sandbox()
         if build.long and not options.cold:
             why = "only with --cold"
+        if missing := {word for word in build.words if ":" in word} - set(offered(build.words)):
+            why = f"there is no {missing.pop()}"
         steps, limit = TOOLS if build.tools else (), build.bar.must * PATIENCE
         made = None if why else alone(*build.words, steps=steps, limit=limit)
         label = f"`./inv build`, {build.name}"

@@ -15,6 +15,14 @@ import trustme
 
 from flow.context import ROOT
 
+CIPHER = "TLS_AES_256_GCM_SHA384"
+"""The only one that much data is sent by."""
+
+BULK = 300_000_000
+"""Bytes of that."""
+
+PIECE = b"ok" * 500_000
+
 
 @contextmanager
 def serving() -> Iterator[dict[str, str]]:
@@ -39,7 +47,7 @@ def serving() -> Iterator[dict[str, str]]:
 
 
 def serve(directory: Path) -> None:
-    """Answer 200 on two loopback ports, without and with TLS, until standard input ends."""
+    """Answer 200 on loopback ports, without and with TLS, and with `BULK` over TLS, until standard input ends."""
     authority = trustme.CA()
     ca = directory / "ca.pem"
     authority.cert_pem.write_to_path(str(ca))
@@ -48,16 +56,18 @@ def serve(directory: Path) -> None:
     leaf = authority.issue_cert("127.0.0.1", key_type=trustme.KeyType.ECDSA)  # P-256
     leaf.configure_cert(context)
     urls = {"ca": str(ca)}
-    for scheme, wrap in (("http", None), ("https", context)):
+    for name, wrap, size in (("http", None, 2), ("https", context, 2), ("bulk", context, BULK)):
         listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        urls[scheme] = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/health"
-        threading.Thread(target=answer, args=(listener, wrap), daemon=True).start()
+        scheme = "https" if wrap else "http"
+        urls[name] = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/health"
+        threading.Thread(target=answer, args=(listener, wrap, size), daemon=True).start()
     print(json.dumps(urls), flush=True)
     sys.stdin.buffer.read()
 
 
-def answer(listener: socket.socket, context: ssl.SSLContext | None) -> None:
+def answer(listener: socket.socket, context: ssl.SSLContext | None, size: int) -> None:
     """One connection after the other: the runs come one by one."""
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n"
     while True:
         connection, _ = listener.accept()
         try:
@@ -70,11 +80,20 @@ def answer(listener: socket.socket, context: ssl.SSLContext | None) -> None:
                 request = b""
                 while b"\r\n\r\n" not in request and (piece := stream.recv(4096)):
                     request += piece
-                stream.sendall(
-                    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
-                )
+                if size < len(PIECE):
+                    stream.sendall(head.encode() + PIECE[:size])
+                elif isinstance(stream, ssl.SSLSocket) and (stream.cipher() or ("",))[0] == CIPHER:
+                    send(stream, head.encode(), size)
         except OSError:
             pass  # a client that refuses our certificate
+
+
+def send(stream: socket.socket, head: bytes, size: int) -> None:
+    """Send so many bytes behind ``head``."""
+    stream.sendall(head)
+    while size > 0:
+        stream.sendall(PIECE[:size])
+        size -= len(PIECE)
 
 
 if __name__ == "__main__":

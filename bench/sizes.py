@@ -3,7 +3,7 @@
 import argparse
 import subprocess
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from core.settings import Settings
 from core.target import Target
 from flow.context import ROOT, Context
 from publish.manifest import read_manifest
+from recipes.load import list_products
 
 INV = str(ROOT / "inv")
 
@@ -95,6 +96,12 @@ def anchors_in(data: bytes) -> Anchors:
             found = max(found, Anchors(number, size))
         at = data.find(ANCHORS, at + 1)
     return found
+
+
+def offered(products: Iterable[str]) -> tuple[str, ...]:
+    """Those of ``products`` that there are, by the names of today."""
+    names = {product.name for product in list_products(open_context().recipes)}
+    return tuple(product for product in products if product in names)
 
 
 def built(products: Sequence[str] = CURLS) -> dict[tuple[str, bool], Path]:

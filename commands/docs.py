@@ -50,7 +50,9 @@ def rewrite(
     answers = tomllib.loads(cases.read_text("utf-8"))["answer"] if cases.is_file() else []
     measured = root / "bench" / "figures.json"
     figures = json.loads(measured.read_text("utf-8"))["figures"] if measured.is_file() else []
-    blocks = make_blocks(recipes, manifest, records, isolation, answers, figures)
+    built = root / "docs" / "others.toml"
+    others = tomllib.loads(built.read_text("utf-8"))["other"] if built.is_file() else []
+    blocks = make_blocks(recipes, manifest, records, isolation, answers, figures, others)
     stale: list[str] = []
     for path in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
         old = path.read_text("utf-8")

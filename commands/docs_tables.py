@@ -6,7 +6,7 @@ from typing import Any
 
 from builders.toolchain import Toolchain
 from commands import docs_figures
-from commands.docs_curl import answers, options
+from commands.docs_curl import answers, beside, options
 from commands.docs_probe import probe_blocks
 from commands.docs_verify import verify_blocks
 from commands.markdown import markdown_row, markdown_table
@@ -49,6 +49,7 @@ def make_blocks(
     attacks: Mapping[str, Mapping[str, str]] | None = None,
     answered: Sequence[Mapping[str, str | int]] = (),
     figures: Sequence[Mapping[str, Any]] = (),
+    others: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Make]:
     """Every block there is, by name."""
     curl = recipes["curl"]
@@ -63,6 +64,7 @@ def make_blocks(
         "switches": lambda _: switches(curl),
         "options": lambda _: options(curl),
         "answers": lambda _: answers(answered),
+        "beside": lambda _: beside(curl, others),
         "trials": lambda _: trials(curl),
         "targets": lambda _: targets(curl),
         "licences": lambda _: licences(recipes),

@@ -14,8 +14,9 @@ import pytest
 import trustme
 
 from bench.anchors import encode, hash_name, trusting
-from bench.bars import BARS, COLD_BUILDS, CURLS, PROBES, SMALLER, Measure
+from bench.bars import BARS, COLD_BUILDS, CURLS, LARGE, PROBES, SMALLER, Measure
 from bench.builds import seed
+from bench.bulk import compared
 from bench.checks import checks_of, copied, users_of, without
 from bench.counts import Count, exact_instructions, instructions, system_calls
 from bench.curl_runs import ratios
@@ -26,12 +27,12 @@ from bench.probes import figure, refusal, sizes, smaller
 from bench.record import AGAINST, remember
 from bench.report import Figure, bars, show, side_by_side
 from bench.runs import Case, spend
-from bench.server import serving
-from bench.sizes import anchors_in, authorities_in, bundle_in, sizes_of
+from bench.server import BULK, CIPHER, serving
+from bench.sizes import anchors_in, authorities_in, bundle_in, offered, sizes_of
 from builders.sources.cache import Cache
 from flow.context import ROOT
 from probe.checks import CHECKS
-from recipes.load import load_recipes
+from recipes.load import list_products, load_recipes
 from tests.fakes import put_bytes
 
 
@@ -169,7 +170,8 @@ def test_instructions_are_what_perf_says(
 
 
 def test_every_bar_is_of_a_program_that_is_measured_and_can_be_missed() -> None:
-    assert {name for name, _ in BARS} == {*PROBES, *CURLS}
+    assert {name for name, _ in BARS} <= {*PROBES, *CURLS, *LARGE}
+    assert {name for name, _ in BARS} >= {*PROBES, *CURLS}
     assert all(0 < bar.aim < bar.must for bar in BARS.values())
     for (name, measure), bar in BARS.items():
         for value, state in (
@@ -355,6 +357,48 @@ def test_the_server_ends_with_the_block() -> None:
     assert not directory.exists()
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_much_data_comes_whole_and_by_one_cipher() -> None:
+    """Else the programs would be compared by what each of them likes best."""
+    openssl = shutil.which("openssl")
+    assert openssl, "apt-get install -y openssl"
+    with serving() as urls:
+        words = [openssl, "s_client", "-connect", urls["bulk"].split("/")[2], "-quiet"]
+        for cipher, least in ((CIPHER, BULK), ("TLS_AES_128_GCM_SHA256", 0)):
+            done = subprocess.run(
+                [*words, "-ciphersuites", cipher],
+                input=b"GET / HTTP/1.1\r\n\r\n",
+                capture_output=True,
+                check=False,
+                timeout=60,
+            )
+            assert least <= len(done.stdout) <= least + 200
+
+
+@pytest.mark.parametrize(("cost", "state"), [(1, "MISSED"), (200, "ok")])
+def test_what_moves_much_data_is_compared_in_one_run(tmp_path: Path, cost: int, state: str) -> None:
+    """One loop of a shell stands for the work of each: the second curl does a part of the first one's."""
+    files = {}
+    for product, rounds in (("curl:h2", 200_000), ("curl:full", 200_000 // cost)):
+        file = files[product, False] = tmp_path / product
+        loop = f"i=0; while [ $i -lt {rounds} ]; do i=$((i+1)); done"
+        file.write_bytes(f"#!/bin/sh\n{loop}\nexit\n".encode() + anchors([b"r" * 900], [1]))
+        file.chmod(0o755)
+    urls = {"ca": "/ca.pem", "bulk": "https://x/"}
+    found = {(it.row, it.column): it for it in compared(files, urls, 1)}
+    assert found["curl:full", Measure.OF_H2.head].state in {state, f"{state}, aim missed"}
+    whole = found["curl:full", Measure.WHOLE.head]
+    assert whole.value == files["curl:full", False].stat().st_size
+    assert ("curl:h2", Measure.OF_H2.head) not in found
+
+
+def test_a_curl_that_is_not_there_is_no_other_one() -> None:
+    """An old name means another product: it must not be measured in the place of the one that has a bar."""
+    products = {product.name for product in list_products(load_recipes())}
+    assert set(offered(LARGE)) == set(LARGE) & products
+    (missing, *_) = compared({}, {}, 1)
+    assert missing.state == f"not measured: {NOT_BUILT}"
 
 
 def test_an_authority_takes_the_place_of_those_inside(tmp_path: Path) -> None:

@@ -1,14 +1,18 @@
 """The pages tell the truth: generated blocks are fresh, commands and links exist, every key is documented."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from commands.docs import bodies, fill, rewrite
+from commands.docs_curl import beside
 from commands.docs_figures import bars, machines, programs
 from commands.docs_tables import (
     IMAGE_HEAD,
@@ -362,7 +366,7 @@ class TestRecipePage:
         place = re.sub(r"variants\.[^:]+", "variants.NAME", place).replace(": ", ".")
         if not place:
             return "Top of the file"
-        lists = {"releases", "smoke", "bill.carries", "bill.unaffected"}
+        lists = {"releases", "smoke", "renamed", "bill.carries", "bill.unaffected"}
         return f"`[[{place}]]`" if place in lists else f"`[{place}]`"
 
     def documented(self) -> dict[str, set[str]]:
@@ -397,6 +401,79 @@ class TestRecipePage:
         ours = names - {"PATH", "HOME", "TMPDIR", "LC_ALL", "TZ", "PKG_CONFIG"}
         assert ours
         assert {name for name in ours if f"`{name}`" not in text} == set()
+
+
+class TestBesideOthers:
+    OTHERS = tomllib.loads((ROOT / "docs/others.toml").read_text("utf-8"))["other"]
+    ROW = MappingProxyType(
+        {
+            "name": "theirs",
+            "url": "https://x.invalid/",
+            "source": "its page",
+            "read": date(2026, 1, 2),
+            "tls": "NoTLS",
+            "static": False,
+            "platforms": 2,
+            "has": ["http", "HTTP2"],
+            "lacks": ["IDN"],
+        }
+    )
+
+    @staticmethod
+    def cells(table: str) -> dict[str, list[str]]:
+        """The cells of each name, whatever row it shares."""
+        rows = [[cell.strip() for cell in line[2:-2].split(" | ")] for line in table.splitlines()]
+        return {name: cells for names, *cells in rows[2:] for name in names.split(", ")}
+
+    def of(self, **more: object) -> dict[str, list[str]]:
+        return self.cells(beside(load_recipes()["curl"], [{**self.ROW, **more}]))
+
+    def test_a_cell_is_empty_where_nobody_knows(self) -> None:
+        found = self.of()
+        assert found["HTTP2"][-1] == "yes"
+        assert found["IDN"][-1] == "no"
+        assert found["zstd"][-1] == ""
+        assert found["what was looked at"][-1] == "2026-01-02: its page"
+        assert (found["TLS by"][-1], found["one static file"][-1]) == ("NoTLS", "no")
+
+    def test_what_a_whole_list_leaves_out_is_not_there(self) -> None:
+        found = self.of(whole=True, unsure=["brotli"], notes={"ECH": "in another"})
+        assert found["zstd"][-1] == "no"
+        assert found["brotli"][-1] == ""
+        assert found["ECH"][-1] == "in another"
+
+    def test_ours_are_what_builds_are_held_to(self) -> None:
+        curl = load_recipes()["curl"]
+        (h2,) = (variant for variant in curl.variants if variant.name == "h2")
+        assert h2.expect
+        found = self.of()
+        for name in (*h2.expect.protocols, *h2.expect.features, "CAcert"):
+            assert found[name][0] == "yes", name
+        assert found["TLS by"][0] == "mbedTLS"
+        assert self.of(has=["teleport"])["teleport"][0] == "no"
+
+    def test_every_name_stands_once(self) -> None:
+        table = beside(load_recipes()["curl"], self.OTHERS)
+        rows = [line.split(" | ")[0][2:] for line in table.splitlines()[2:]]
+        names = [name for names in rows for name in names.split(", ")]
+        assert len(names) == len(set(names))
+        shared = [line.partition(" | ")[2] for line in table.splitlines()[6:]]
+        assert len(shared) == len(set(shared))
+
+    @pytest.mark.parametrize("row", OTHERS, ids=lambda row: str(row["name"]))
+    def test_what_is_said_of_others_does_not_contradict_itself(self, row: dict[str, Any]) -> None:
+        lists = [
+            row["has"],
+            row.get("lacks", []),
+            row.get("unsure", []),
+            list(row.get("notes", {})),
+        ]
+        names = [name for names in lists for name in names]
+        assert len(names) == len(set(names))
+        assert not (row.get("whole") and row.get("lacks"))
+        assert row["read"] <= date.today()
+        assert row["source"].strip()
+        assert row["url"].startswith("https://")
 
 
 def test_a_campaign_s_record_becomes_a_row() -> None:

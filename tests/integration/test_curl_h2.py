@@ -1,4 +1,4 @@
-"""What curl:full can do beyond curl:https: HTTP/2 against nginx, and every other protocol's first words."""
+"""What curl:h2 can do beyond curl:https: HTTP/2 against nginx, and every other protocol's first words."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -7,7 +7,9 @@ import pytest
 from trustme import CA, KeyType
 
 from builders.engines.scratch_root import PROGRAM, SandboxEnvironment
+from commands.docs_curl import names_of
 from core.scratch import RunResult
+from recipes.load import find_product, load_recipes
 from tests.built import Built
 from tests.integration.certificates import context_of
 from tests.integration.real_server import HOST, Server, free_port, own_server, program
@@ -145,23 +147,23 @@ SECURE = ("ftps", "gophers", "imaps", "mqtts", "pop3s", "smtps")
 
 
 @pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    return Built.once(tmp_path_factory.mktemp("full"), "curl:full")
+def h2(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return Built.once(tmp_path_factory.mktemp("h2"), "curl:h2")
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "packed"])
 def curl(
     request: pytest.FixtureRequest,
-    full: Built,
+    h2: Built,
     empty_roots: SandboxEnvironment,
     ca: str,
     tmp_path: Path,
 ) -> Curl:
-    """curl:full in an empty root that holds the CA's certificate as /ca.pem and a letter as /mail."""
+    """curl:h2 in an empty root that holds the CA's certificate as /ca.pem and a letter as /mail."""
     mail = tmp_path / "mail"
     mail.write_text("Subject: hello\r\n\r\nok\r\n")
     files = {PurePosixPath("/ca.pem"): Path(ca), PurePosixPath("/mail"): mail}
-    files[PROGRAM] = full.file("curl:full", packed=request.param)
+    files[PROGRAM] = h2.file("curl:h2", packed=request.param)
 
     def run(*args: str, believe: bool = False) -> RunResult:
         trust = ["-k"] if believe else ["--cacert", "/ca.pem"]
@@ -191,6 +193,12 @@ def start(server: Server, authority: CA) -> tuple[int, int, int]:
     server.start(nginx, "-p", server.directory, "-c", server.directory / "conf", "-e", "stderr")
     server.listens()
     return server.port, tls, clear
+
+
+def test_it_says_of_itself_what_the_table_of_docs_has(curl: Curl) -> None:
+    said = dict(line.split(": ", 1) for line in curl("-V").stdout.splitlines() if ": " in line)
+    names = {*said["Protocols"].split(), *said["Features"].split()}
+    assert names == names_of(find_product("curl:h2", load_recipes()).variant)
 
 
 def test_http2_over_tls(curl: Curl, nginx: tuple[int, int, int]) -> None:
