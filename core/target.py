@@ -28,6 +28,8 @@ class Machine:
     """The target triple that zig takes, always against musl; begins with ``arch``, unless told otherwise."""
     cpu: str = "baseline"
     """The oldest CPU that the platform promises, as zig's ``-mcpu``."""
+    qemu_cpu: str
+    """The same CPU as qemu's ``-cpu``, or the oldest one beside it that qemu has."""
     clang: str = ""
     """The target as clang's flags: triple, CPU and ABI; the triple alone, unless told otherwise."""
     kernel_arch: str = ""
@@ -64,12 +66,14 @@ class Target(StrEnum):
     AMD64 = Machine(
         platform="linux/amd64",
         uname=("x86_64", "amd64"),
+        qemu_cpu="Opteron_G1,pni=off",  # the first one, without SSE3
         kernel_arch="x86",
         elf_machine="EM_X86_64",
     )
     ARM64 = Machine(
         platform="linux/arm64",
         uname=("aarch64", "arm64"),
+        qemu_cpu="cortex-a53",
         elf_machine="EM_AARCH64",
         page=65536,
     )
@@ -78,7 +82,8 @@ class Target(StrEnum):
         uname=("armv7l",),
         arch="arm",
         triple="arm-linux-musleabihf",
-        cpu="generic+v7a+vfp3d16",
+        cpu="generic+v7a+vfp3d16-neon-d32",  # to zig v7a implies NEON, which not every such CPU has
+        qemu_cpu="cortex-a9,neon=off",
         clang="--target=armv7-linux-musleabihf -mfpu=vfpv3-d16",
         elf_machine="EM_ARM",
         page=65536,
@@ -91,6 +96,7 @@ class Target(StrEnum):
         arch="arm",
         triple="arm-linux-musleabihf",
         cpu="arm1176jzf_s",
+        qemu_cpu="arm1176",
         clang="--target=armv6-linux-musleabihf -mcpu=arm1176jzf-s -mfpu=vfpv2 -marm",
         elf_machine="EM_ARM",
         page=65536,
@@ -102,6 +108,7 @@ class Target(StrEnum):
         uname=("i386", "i486", "i586", "i686"),
         triple="x86-linux-musl",
         cpu="pentium4",
+        qemu_cpu="pentium3,sse2=on",
         clang="--target=i686-linux-musl -march=pentium4",
         kernel_arch="x86",
         elf_machine="EM_386",
@@ -112,6 +119,7 @@ class Target(StrEnum):
     RISCV64 = Machine(
         platform="linux/riscv64",
         uname=("riscv64",),
+        qemu_cpu="sifive-u54",
         clang="--target=riscv64-linux-musl -march=rv64gc -mabi=lp64d",
         kernel_arch="riscv",
         elf_machine="EM_RISCV",
@@ -120,6 +128,7 @@ class Target(StrEnum):
         platform="linux/ppc64le",
         uname=("ppc64le",),
         triple="powerpc64le-linux-musl",
+        qemu_cpu="power8",
         clang="--target=powerpc64le-linux-musl -mcpu=pwr8 -mlong-double-64",
         kernel_arch="powerpc",
         musl_arch="powerpc64",
@@ -130,6 +139,7 @@ class Target(StrEnum):
         platform="linux/s390x",
         uname=("s390x",),
         cpu="arch8",  # z10, as in `clang`; zig's baseline is the z13
+        qemu_cpu="max,vx=off,vxeh=off,vxeh2=off",  # it cannot be a z10; this one lacks what came with the z13
         clang="--target=s390x-linux-musl -march=z10",
         elf_machine="EM_S390",
         little_endian=False,
@@ -138,6 +148,7 @@ class Target(StrEnum):
         platform="linux/loong64",
         uname=("loongarch64",),
         cpu="generic_la64+d+ual",  # zig's baseline has LSX, which `clang` leaves out
+        qemu_cpu="la464",  # the only one; newer ones of qemu have LSX in it
         clang="--target=loongarch64-linux-musl -mabi=lp64d -msimd=none",
         kernel_arch="loongarch",
         elf_machine="EM_LOONGARCH",

@@ -55,7 +55,10 @@ SIGNS: Final = (
     _sign("OpenSSL", "OpenSSL ", r"(\d\.\d\.\d{1,2}[a-z]?) \d\d? [A-Z][a-z]{2} \d{4}"),
     _sign("wolfSSL", "wolfSSL/", _NUMBER),
     _sign("GnuTLS", "GnuTLS/", _NUMBER),
+    _sign("libssh2", "SSH-2.0-libssh2_", _NUMBER),
     _sign("nghttp2", "nghttp2/", _NUMBER),
+    _sign("nghttp3", "nghttp3/", _NUMBER),
+    _sign("ngtcp2", "ngtcp2/", _NUMBER),
     _sign("zlib", "deflate ", _NUMBER + r" Copyright"),
     _sign("zlib", "inflate ", _NUMBER + r" Copyright"),
     _sign("musl", "musl libc (", r"[a-z0-9_-]{1,30}\)\nVersion " + _NUMBER),
@@ -79,6 +82,10 @@ SIGNS: Final = (
 _APART: Final = (
     ("mbedTLS", b"mbedtls_", re.compile(rb"(?:2\.(?:1[6-9]|2\d)|3\.\d|4\.\d)\.\d{1,2}")),
     ("nghttp2", b"nghttp2_", re.compile(rb"1\.[3-9]\d\.\d{1,2}")),
+    # Close to each other and made for each other, so one of them may be the other's: ngtcp2's number is the higher one.
+    ("nghttp3", b"nghttp3_", re.compile(rb"1\.1\d\.\d{1,2}")),
+    ("ngtcp2", b"ngtcp2_", re.compile(rb"1\.2\d\.\d{1,2}")),
+    ("OpenSSL", b"OpenSSL Default Provider", re.compile(rb"[34]\.\d\.\d{1,2}")),
     ("libidn2", b"libidn2/", re.compile(rb"2\.[0-4]\.\d{1,2}")),
     ("CPython", b"PYTHONHOME", re.compile(rb"3\.(?:[6-9]|1\d)\.\d{1,2}")),
     ("MicroPython", b"micropython\0", re.compile(rb"v?1\.\d{2}\.\d")),

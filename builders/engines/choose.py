@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-from builders.engines.engine import Engine, EngineKind, EngineSetup
+from builders.engines.engine import Emulator, Engine, EngineKind, EngineSetup
 from core.errors import EngineError
 from core.scratch import SmokeEnvironment
 from core.target import Target
@@ -64,10 +64,10 @@ class Chooser(EngineSetup):
                 yield Candidate(name, works, reason)
 
 
-def find_emulator(target: Target) -> Path | None:
+def find_emulator(target: Target) -> Emulator | None:
     """Return the static qemu for ``target``, or None when it is not installed."""
     found = shutil.which(f"qemu-{target.machine.arch}-static")
-    return Path(found) if found else None
+    return Emulator(path=Path(found), cpu=target.machine.qemu_cpu) if found else None
 
 
 def smoke_environment(target: Target, engine: str, setup: EngineSetup) -> SmokeEnvironment | str:

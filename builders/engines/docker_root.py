@@ -10,7 +10,7 @@ import docker
 
 from builders.engines.directory import fresh_directory
 from builders.engines.docker import connect, create, engine_errors, wait_for, write_tar
-from builders.engines.engine import EngineSetup
+from builders.engines.engine import Emulator, EngineSetup
 from builders.engines.scratch_root import DOING, LATE, PROGRAM, USER, executable_copy
 from core.cancel import CancelToken
 from core.errors import EngineError
@@ -80,7 +80,7 @@ class DockerEnvironment:
                     self.client.images.remove(image, force=True)
 
 
-def docker_environment(setup: EngineSetup, emulator: Path | None) -> DockerEnvironment:
+def docker_environment(setup: EngineSetup, emulator: Emulator | None) -> DockerEnvironment:
     """Return scratch containers. Raises EngineError when the engine cannot run them here."""
     if emulator:
         msg = "Containers hold no emulator."

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Protocol
 
 from builders.engines.limits import Limits
@@ -100,13 +100,26 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Emulator:
+    """What runs programs for another machine: static, so it can be in an empty root with them."""
+
+    path: Path
+    cpu: str
+    """The oldest CPU that the target promises: a program that needs more is to fail."""
+
+    def command(self, path: PurePath) -> tuple[str, ...]:
+        """The words that come before the program's own, where the emulator is at ``path``."""
+        return (str(path), "-cpu", self.cpu)
+
+
+@dataclass(frozen=True, kw_only=True)
 class EngineKind:
     """An engine, as `builders.engines.choose` lists it. The functions raise EngineError where it does not work."""
 
     make: Callable[[EngineSetup], Engine]
     examine: Callable[[EngineSetup], Iterable[tuple[bool, str]]]
     """Whether it works here, in each of its ways, and why: what `inv doctor` shows. Makes nothing."""
-    smoke: Callable[[EngineSetup, Path | None], SmokeEnvironment] | None = None
+    smoke: Callable[[EngineSetup, Emulator | None], SmokeEnvironment] | None = None
     """Makes empty roots for programs that the emulator runs, or the machine itself."""
     smoke_unasked: bool = False
     """Its empty roots are used whichever engine is asked for."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from builders.engines.directory import fresh_directory, refuse_noexec
-from builders.engines.engine import EngineSetup
+from builders.engines.engine import Emulator, EngineSetup
 from builders.engines.isolation import Backend, Bind, Isolation, View, find_backend
 from builders.engines.process import run_process
 from builders.engines.user import step_user
@@ -75,7 +75,7 @@ class SandboxEnvironment:
 
     backend: Backend
     scratch: Path
-    emulator: Path | None = None
+    emulator: Emulator | None = None
     cancel: CancelToken = field(default_factory=CancelToken)
 
     @property
@@ -91,8 +91,8 @@ class SandboxEnvironment:
             refuse_noexec(directory)
             files = {**files, program: executable_copy(files[program], directory)}
             if self.emulator:
-                files[QEMU] = self.emulator
-                argv = (str(QEMU), *argv)
+                files[QEMU] = self.emulator.path
+                argv = (*self.emulator.command(QEMU), *argv)
             directory.chmod(0o711)  # the program's user has to find it
             yield SandboxRoot(environment=self, files=files, argv=argv, directory=directory)
 
@@ -105,7 +105,7 @@ def executable_copy(path: Path, directory: Path, name: str = "program") -> Path:
     return copy
 
 
-def sandbox_environment(setup: EngineSetup, emulator: Path | None) -> SandboxEnvironment:
+def sandbox_environment(setup: EngineSetup, emulator: Emulator | None) -> SandboxEnvironment:
     """Return empty roots on this machine. Raises EngineError when no sandbox works here."""
     return SandboxEnvironment(
         backend=find_backend(setup.scratch),

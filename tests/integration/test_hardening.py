@@ -222,7 +222,8 @@ def target(request: pytest.FixtureRequest) -> Target:
 
 def answer(built: Built, target: Target, *words: str) -> tuple[int, str]:
     """Its code, or the negative number of the signal that ended it; and what it printed."""
-    runner = [] if target.runs_natively else [str(RUNNERS[target])]
+    emulator = None if target.runs_natively else RUNNERS[target]
+    runner = emulator.command(emulator.path) if emulator else ()
     words = (*runner, str(built.file("careless:it", target=target)), *words)
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     return done.returncode, done.stdout

@@ -11,6 +11,7 @@ import tasks
 from builders.engines import docker_root
 from builders.engines.choose import ENGINE_NAMES, ENGINES, Chooser, smoke_environment
 from builders.engines.docker import DockerEngine
+from builders.engines.engine import Emulator
 from builders.engines.isolation import Backend, backends, find_backend
 from builders.engines.scratch_root import SandboxEnvironment
 from builders.toolchain import Toolchain
@@ -147,7 +148,8 @@ def test_a_foreign_program_runs_in_its_emulator_and_never_in_a_container(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     environment = smoke_environment(foreign(), "docker", chooser)
     assert isinstance(environment, SandboxEnvironment)
-    assert (environment.how, environment.emulator) == ("qemu", qemu)
+    assert environment.how == "qemu"
+    assert environment.emulator == Emulator(path=qemu, cpu=foreign().machine.qemu_cpu)
 
 
 def test_without_an_emulator_or_a_sandbox_the_reason_is_told(

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from builders.engines.engine import Emulator
 from builders.engines.isolation import Backend
 from builders.engines.scratch_root import LATE, PROGRAM, USER, SandboxEnvironment
 from core.scratch import RunResult
@@ -99,6 +100,28 @@ def test_the_program_has_the_name_it_is_given(backend: Backend, tmp_path: Path) 
     elf = program(ACCESS, "/hello", [1], answer=0)
     assert run(backend, tmp_path, elf, name=PurePosixPath("/hello")).code == 0
     assert run(backend, tmp_path, elf).code == 1
+
+
+def test_an_emulator_runs_the_program_on_the_oldest_cpu(backend: Backend, tmp_path: Path) -> None:
+    """It is one that says how it was called: the words lie on its stack, below their number."""
+    emulator = tmp_path / "emulator"
+    code = b"\x48\x8b\x74\x24\x08"  # mov rsi, [rsp + 8]: the first word
+    code += b"\xba" + struct.pack("<I", len("/qemu\0-cpu\0old,new=off\0/program\0--version\0"))
+    code += b"\xbf\x01\0\0\0\xb8\x01\0\0\0\x0f\x05"  # write to standard output
+    code += b"\x31\xff\xb8\x3c\0\0\0\x0f\x05"  # exit(0)
+    emulator.write_bytes(replace(GOOD, machine=replace(AMD64, exit=code)).build())
+    emulator.chmod(0o755)
+    file = tmp_path / "file"
+    file.write_bytes(b"no program of this machine")
+    environment = SandboxEnvironment(
+        backend=backend,
+        scratch=tmp_path / "scratch",
+        emulator=Emulator(path=emulator, cpu="old,new=off"),
+    )
+    with environment.open({PROGRAM: file}) as root:
+        ran = root.run(["--version"], seconds=SECONDS)
+    assert (ran.code, ran.stderr) == (0, "")
+    assert ran.stdout.split("\0")[:-1] == ["/qemu", "-cpu", "old,new=off", "/program", "--version"]
 
 
 def test_it_cannot_write_anywhere(backend: Backend, tmp_path: Path) -> None:

@@ -48,5 +48,5 @@ def test_good_fixtures_run_on_the_machine_they_are_for(
     program.chmod(0o755)
     command = [str(program)]
     if emulator and not target.runs_natively:
-        command.insert(0, emulator)
+        command = [emulator, "-cpu", target.machine.qemu_cpu, *command]
     assert subprocess.run(command, check=False, timeout=10).returncode == 0

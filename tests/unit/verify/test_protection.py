@@ -183,6 +183,12 @@ def test_notes_that_lie_about_their_sizes_end_the_list(tmp_path: Path, size: int
         (b"micropython\0", Version(name="MicroPython", version="")),
         (b" inflate 1.3.1 Copyright 1995", Version(name="zlib", version="1.3.1")),
         (b"nghttp2/1.64.0", Version(name="nghttp2", version="1.64.0")),
+        (b"OpenSSL Default Provider\0\x003.5.7\0", Version(name="OpenSSL", version="3.5.7")),
+        (b"\0SSH-2.0-libssh2_1.11.1\r\n\0", Version(name="libssh2", version="1.11.1")),
+        (b"curl nghttp3/1.15.0 ", Version(name="nghttp3", version="1.15.0")),
+        (b"\0nghttp3_x\0\x001.15.0\0", Version(name="nghttp3", version="1.15.0")),
+        (b"ngtcp2/1.24.0 ", Version(name="ngtcp2", version="1.24.0")),
+        (b"\0ngtcp2_x\0\x001.24.0\0", Version(name="ngtcp2", version="1.24.0")),
         (b"BusyBox v1.38.0 (", Version(name="BusyBox", version="1.38.0")),
     ],
 )
@@ -191,6 +197,13 @@ def test_versions_are_found_in_the_data(tmp_path: Path, text: bytes, version: Ve
         data = GOOD.build() + before + text
         assert about_of(tmp_path, data).versions == (version,)
     assert about_of(tmp_path, GOOD.build()).versions == ()
+
+
+def test_libraries_that_are_made_for_each_other_are_told_apart(tmp_path: Path) -> None:
+    numbers = {"nghttp2": "1.70.0", "nghttp3": "1.15.0", "ngtcp2": "1.24.0"}
+    words = b"".join(f"\0{name}_x\0".encode() for name in numbers)
+    data = GOOD.build() + words + b"".join(f"\0{text}\0".encode() for text in numbers.values())
+    assert {v.name: v.version for v in about_of(tmp_path, data).versions} == numbers
 
 
 def test_every_sign_of_a_version_begins_with_its_word() -> None:
