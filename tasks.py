@@ -31,6 +31,7 @@ from commands.cache import manage_cache
 from commands.command import command
 from commands.fetch import fetch_all, source_table
 from commands.list import details, overview, summary
+from commands.renames import note_renamed, note_renamed_images
 from console.program import Inv
 from core.errors import ExitCode, UsageError
 from core.visible import visible
@@ -121,6 +122,7 @@ def build(
     with command(
         timings=timings, engine=engine, jobs=jobs, offline=offline, recipes=recipes
     ) as context:
+        note_renamed(context, product)
         if not rebuild_and_compare:
             made = build_all(context, request)
             _show([artifact.as_dict() for artifact in made], closing_table(made), json=json)
@@ -141,6 +143,7 @@ def fetch(
 ) -> None:
     """Fetch and check the sources of products (default: of all recipes)."""
     with command(offline=offline, recipes=recipes) as context:
+        note_renamed(context, product)
         sources = fetch_all(context, product)
     _show([vars(source) for source in sources], source_table(sources), json=json)
 
@@ -283,6 +286,7 @@ def image(
         image, target, packed=packed, plain=plain, compression=compression
     )
     with command() as context:
+        note_renamed_images(context, image)
         maker = ImageMaker(context=context)
         made, lacking = maker.make(selection)
         lines = [f"not made: {line}" for line in lacking]
@@ -343,6 +347,7 @@ def publish(
     )
     number = build_number_of(build_number)
     with command(key=key, ca_file=ca_file) as context:
+        note_renamed_images(context, image)
         publisher = Publisher(
             context=context,
             key=secret_key(context),
@@ -447,6 +452,7 @@ def audit(
     from commands.audit import Audit, audit_text
 
     with command(recipes=recipes) as context:
+        note_renamed(context, product)
         report = Audit(context=context).run(product, databases=database, threshold=threshold)
     _show(report.as_dict(), audit_text(report), json=json)
     _refuse_unless(report)

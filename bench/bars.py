@@ -149,7 +149,7 @@ COLD_BUILDS = (
     ),
     ColdBuild(
         name="every curl and probe for every target, sources and tools cached",
-        words=(*CURLS, "curl:full", *PROBES, "--target", "all"),
+        words=(*CURLS, "curl:h2", *PROBES, "--target", "all"),
         bar=Bar(1200, 720),
         tools=True,
         long=True,

@@ -29,7 +29,7 @@ from publish.oci.layer import LayerFile
 from publish.release.image import PublishedImage
 from publish.trust.components import Role, component_of, licence_of
 from publish.trust.published import PublishedFile, published_file, resolve
-from recipes.images import ImageFile, ImageRecipe, load_images
+from recipes.images import ImageFile, ImageRecipe, find_renamed_image, load_images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,23 +151,29 @@ class ImageMaker:
             return load(made.layout, client)
 
     def select(self, words: Sequence[str]) -> list[ImageRecipe]:
-        """Return the images called ``words``, by their own names or by their product's."""
+        """Return the images called ``words``, by their own names or by their product's, also by what those were."""
         if not words:
             return list(self.images)
         chosen: list[ImageRecipe] = []
         for word in words:
-            found = [image for image in self.images if word in {image.name, image.label}] or [
-                image
-                for image in self.images
-                if len(image.contents) == 1
-                and word in {image.contents[0].product, image.contents[0].recipe}
-            ]
+            found = self._called(word)
+            renamed = find_renamed_image(word, self.images, self.context.recipes)
+            if renamed and not found:
+                found = self._called(renamed.new)
             if not found:
                 names = ", ".join(dict.fromkeys(image.label for image in self.images))
                 msg = f"There is no image '{word}'."
                 raise UsageError(msg, next=f"choose one of: {names}")
             chosen += [image for image in found if image not in chosen]
         return chosen
+
+    def _called(self, word: str) -> list[ImageRecipe]:
+        return [image for image in self.images if word in {image.name, image.label}] or [
+            image
+            for image in self.images
+            if len(image.contents) == 1
+            and word in {image.contents[0].product, image.contents[0].recipe}
+        ]
 
     def _write(self, recipe: ImageRecipe, selection: ImageSelection) -> Iterator[PublishedImage]:
         """Write one image for each release built of a single program, or one of a composed one."""

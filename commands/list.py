@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from commands.renames import describe_renamed
 from console.table import table
 from core.target import Target
 from flow.context import Context
 from publish.manifest import Artifact, read_manifest
 from recipes.load import list_products
 from recipes.model import PackMethod, Product, Recipe, unsupported
+from recipes.renames import renames
 
 FORMS = ("plain", "packed")
 """By whether a file is packed."""
@@ -119,6 +121,7 @@ def summary(rows: Sequence[ProductRow]) -> str:
             "\nA figure: built, verdict and smoke run ok; with ? the smoke run could not be made, with ! something"
             "\nfailed. -: not built. no: cannot be. Exact sizes: inv list --target all (or linux/arm64, ...)",
             *_reasons(rows),
+            *(f"renamed: {describe_renamed(renamed)}" for renamed in renames(_recipes(rows))),
         ]
     )
 
@@ -149,12 +152,15 @@ def _reasons(rows: Sequence[ProductRow]) -> list[str]:
         f"no: {' and '.join(names)} cannot be packed for {at}: {reason}"
         for (at, reason), names in packs.items()
     ]
-    recipes = {row.product.recipe.name: row.product.recipe for row in rows}
     return lines + [
         f"not hardened: {name} has no {measure}: {why}"
-        for name, recipe in recipes.items()
+        for name, recipe in _recipes(rows).items()
         for measure, why in recipe.unhardened.items()
     ]
+
+
+def _recipes(rows: Iterable[ProductRow]) -> dict[str, Recipe]:
+    return {row.product.recipe.name: row.product.recipe for row in rows}
 
 
 def details(rows: Iterable[ProductRow], targets: Iterable[Target]) -> str:

@@ -1,13 +1,14 @@
 """What stands in which image: `recipes/images.toml`, read into values."""
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from core.errors import RecipeError
 from recipes.load import HERE, Table, list_products
 from recipes.model import Recipe, RecipeKind
+from recipes.renames import Renamed, find_renamed, renames
 
 FILE = "images.toml"
 
@@ -109,6 +110,20 @@ def load_images(recipes: Mapping[str, Recipe], directory: Path = HERE) -> tuple[
             inside = PurePosixPath("/", recipe.name)
             images += _each(recipe, recipe.name, recipe.summary, inside, bare=first, latest=first)
     return tuple(images)
+
+
+def find_renamed_image(
+    word: str, images: Iterable[ImageRecipe], recipes: Mapping[str, Recipe]
+) -> Renamed | None:
+    """Return what became of the image that was called ``word``, or whose product was; None when none was."""
+    if renamed := find_renamed(word, recipes):
+        return renamed
+    by_product = {it.contents[0].product: it for it in images if len(it.contents) == 1}
+    for renamed in renames(recipes):
+        image = by_product.get(renamed.new)
+        if image and word == f"{image.name}:{renamed.old.partition(':')[2]}":
+            return replace(renamed, old=word, new=image.label)
+    return None
 
 
 def _images(name: str, table: Table, recipes: Mapping[str, Recipe]) -> list[ImageRecipe]:

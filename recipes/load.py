@@ -24,6 +24,7 @@ from recipes.model import (
     RecipeExpectations,
     RecipeKind,
     Release,
+    Rename,
     SbomInfo,
     Signature,
     SmokeTest,
@@ -34,6 +35,7 @@ from recipes.model import (
     Variant,
     find_need,
 )
+from recipes.renames import find_renamed, renames
 
 HERE = Path(__file__).parent
 
@@ -43,6 +45,7 @@ PACKER = "upx"
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=StrEnum)
 _SIZE = re.compile(r"([1-9][0-9]{0,5})([MG])")
+_VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
 _WORD = re.compile(r"[A-Za-z0-9_.+/:,-]*")
 
 # https://csrc.nist.gov/pubs/ir/7695/final and https://github.com/package-url/purl-spec, as far as pins need them.
@@ -118,14 +121,22 @@ def load_recipe(path: Path) -> Recipe:
 def find_product(name: str, recipes: Mapping[str, Recipe]) -> Product:
     """Return the product ``name`` (``curl:http``). Raises UsageError with a guess.
 
-    A bare name means the recipe's nameless variant, or its first one.
+    A bare name means the recipe's nameless variant, or its first one; a name that a product had before means that
+    product, unless another one has it now.
     """
     products = list_products(recipes)
     for product in products:
         if product.name == name or product.recipe.name == name.removesuffix(":"):
             return product
+    if renamed := find_renamed(name, recipes):
+        return find_product(renamed.new, recipes)
     names = [product.name for product in products]
-    msg = f"Unknown product '{name}'.{suggestion(name, names)}"
+    before = {it.old: it.new for it in renames(recipes) if it.old not in names}
+    near = nearest(name, [*names, *before])
+    guess = suggestion(name, names)
+    if near in before:
+        guess = f" Perhaps you meant '{before[near]}', which was '{near}'."
+    msg = f"Unknown product '{name}'.{guess}"
     raise UsageError(msg, next=f"choose one of: {', '.join(names)} (see `inv list`)")
 
 
@@ -328,6 +339,7 @@ def _recipe(table: Table, directory: Path) -> Recipe:
         unsupported=table.reasons("unsupported"),
         smoke=tuple(_smoke_test(entry, variants) for entry in table.tables("smoke", optional=True)),
         bill=_sbom(table.table("bill")) if "bill" in table.data else SbomInfo(),
+        renamed=_renames(table, variants),
     )
     for unused in recipe.unused:
         if unused in {"", ".", ".."} or "/" in unused:
@@ -416,6 +428,25 @@ def _smoke_test(table: Table, variants: Mapping[str, object]) -> SmokeTest:
         if name not in variants:
             table.refuse(f"'{name}' is no variant.{suggestion(name, variants)}")
     return test
+
+
+def _renames(table: Table, variants: Mapping[str, Mapping[str, object]]) -> tuple[Rename, ...]:
+    found: dict[str, Rename] = {}
+    products = [name for name, variant in variants.items() if not variant.get("native")]
+    for entry in table.tables("renamed", optional=True):
+        rename = entry.read(Rename)
+        if rename.now not in products:
+            entry.refuse(f"'{rename.now}' is no variant.{suggestion(rename.now, products)}")
+        if not rename.was or rename.was in {rename.now, *found}:
+            entry.refuse(
+                f"'{rename.was}' became '{rename.now}': that is no change, or a second one."
+            )
+        if not _VERSION.fullmatch(rename.until):
+            entry.refuse(
+                f"'until' must be a release of this project, such as 0.2.0: '{rename.until}'."
+            )
+        found[rename.was] = rename
+    return tuple(found.values())
 
 
 def _variant(

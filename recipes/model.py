@@ -211,6 +211,17 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rename:
+    """A variant that had another name before."""
+
+    was: str
+    """Works on, with a note. Another variant may have the name by now: then it means that one, with a note."""
+    now: str
+    until: str
+    """The release of this project in which this entry is gone."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class BundledComponent:
     """A part of the toolchain that goes into whatever links a recipe's output."""
 
@@ -299,6 +310,8 @@ class Recipe:
     smoke: tuple[SmokeTest, ...]
     """What a finished program is tried with."""
     bill: SbomInfo = SbomInfo()
+    renamed: tuple[Rename, ...] = ()
+    """Variants that users may know under other names."""
 
     @property
     def script(self) -> Path:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # One curl, static. In: TOOLCHAIN, SRC, WORK, OUT, RECIPE, VERSION, SWITCHES; NEED_MBEDTLS, NEED_CACERT_ANCHORS,
-# NEED_CACERT_LOOKUP, and NEED_NGHTTP2 with all other libraries of curl:full, when the variant has them.
+# NEED_CACERT_LOOKUP, and NEED_NGHTTP2 with all other libraries of curl:h2, when the variant has them.
 set -eu
 # shellcheck source=recipes/curl/switches.sh
 . "$RECIPE/switches.sh"

@@ -160,7 +160,7 @@ def test_the_file_that_was_asked_for(store: Store, inputs: dict[str, str], name:
     [
         ({"PRODUCT": "busybox:tools", "VERSION": "1.38.0"}, "has no busybox:tools 1.38.0"),
         ({"VERSION": "8.21.0-rx"}, "is no version"),
-        ({"PRODUCT": "curl:full"}, "has no curl:full"),
+        ({"PRODUCT": "curl:h2"}, "has no curl:h2"),
         ({"PRODUCT": "curl"}, "has no curl "),
         ({"PRODUCT": "probe"}, "several versions"),
         ({"VERSION": "8x21x0"}, "has no curl:https 8x21x0"),

@@ -17,7 +17,7 @@ from tests.integration.seeded_cache import SeededCache
 
 pytestmark = pytest.mark.builds
 
-VARIANTS = ["mini", "http", "https", "full"]
+VARIANTS = ["mini", "http", "https", "h2"]
 ASKED_FOR = re.compile(r'getenv\("([A-Za-z_]+)"\)|\b(?:envp|env_name|p) = "([A-Za-z]+_[A-Za-z]+)";')
 LISTED = re.compile(r'^  \{ "([A-Z_]+)",', re.MULTILINE)
 """The places of .curlrc, in tool_findfile.c."""
@@ -287,7 +287,7 @@ def test_sslkeylogfile_is_not_read(
     assert not log.exists()
 
 
-@pytest.mark.parametrize("variant", ["http", "https", "full"])
+@pytest.mark.parametrize("variant", ["http", "https", "h2"])
 def test_columns(
     curls: dict[str, Path], servers: Servers, authority: CA, ca: str, tmp_path: Path, variant: str
 ) -> None:

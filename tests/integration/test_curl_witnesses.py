@@ -28,7 +28,7 @@ pytestmark = pytest.mark.builds
 
 TABLE = Path(__file__).with_name("curl_witnesses.txt")
 SECURE = re.compile(r"\{(?:tls|tls12|tlsh2|tlsname|ftps)\}")
-VARIANTS = ("mini", "http", "https", "full")
+VARIANTS = ("mini", "http", "https", "h2")
 WITHOUT_TLS = ("mini", "http")
 NEEDLESS = {"insecure"}
 """What is known without TLS: that nobody checks is so."""
@@ -152,7 +152,7 @@ def difference(look: Look, file: Path, witness: Witness) -> set[str]:
 
 def test_every_option_has_a_witness(options: list[Option], recipe: Recipe) -> None:
     """Whoever adds one has looked at what it does here: an option of a new release is not there."""
-    served = {option.name for option in options} - unserved(recipe, "full")
+    served = {option.name for option in options} - unserved(recipe, "h2")
     assert [witness.name for witness in witnesses()] == sorted(served)
 
 

@@ -17,13 +17,13 @@ from core.retry import ClientOptions, RetryPolicy
 CURL = Subject(
     name="curl",
     version="8.21.0",
-    products=("curl:full", "curl:mini"),
+    products=("curl:h2", "curl:mini"),
     repository="github.com/curl/curl",
     tag="curl-8_21_0",
     debian="curl",
 )
-BROTLI = Subject(name="brotli", version="1.2.0", products=("curl:full",), pypi="brotli")
-MUSL = Subject(name="musl", version="1.2.6", products=("curl:full", "curl:mini"), debian="musl")
+BROTLI = Subject(name="brotli", version="1.2.0", products=("curl:h2",), pypi="brotli")
+MUSL = Subject(name="musl", version="1.2.6", products=("curl:h2", "curl:mini"), debian="musl")
 OURS = Subject(name="probe", version="0.1.0", products=("probe:full",), ours=True)
 
 

@@ -331,12 +331,12 @@ def test_what_does_not_concern_a_product_is_not_held_against_it(web: Web) -> Non
     some = replace(CURL, excused=(("curl:mini", entry),))
     done = report(web, some)
     assert not done
-    assert done.findings[0].products == ("curl:full",)
-    every = replace(CURL, excused=(("curl:mini", entry), ("curl:full", entry)))
+    assert done.findings[0].products == ("curl:h2",)
+    every = replace(CURL, excused=(("curl:mini", entry), ("curl:h2", entry)))
     done = report(web, every)
     assert done
     assert done.findings[0].state == "not affected"
-    assert "no such protocol" in done.as_dict()["findings"][0]["excused"]["curl:full"]
+    assert "no such protocol" in done.as_dict()["findings"][0]["excused"]["curl:h2"]
     other = replace(CURL, excused=(("curl:mini", replace(entry, id="CVE-2026-9")),) * 2)
     assert not report(web, other)
 
@@ -355,8 +355,8 @@ def test_what_a_release_fixes(web: Web) -> None:
 
 
 def test_a_subject_is_asked_about_once() -> None:
-    found = joined((CURL, product, ()) for product in ("curl:full", "curl:mini", "curl:full"))
-    assert [it.products for it in found] == [("curl:full", "curl:mini")]
+    found = joined((CURL, product, ()) for product in ("curl:h2", "curl:mini", "curl:h2"))
+    assert [it.products for it in found] == [("curl:h2", "curl:mini")]
 
 
 def test_every_pinned_component_is_known_somewhere() -> None:

@@ -43,7 +43,7 @@ def test_what_is_linked_in_is_looked_up(tmp_path: Path) -> None:
     assert {it.name for it in done.looked.subjects} >= {"curl", "musl", "upx"}
     everything = audit(tmp_path).run([], databases=files)
     assert [it.subject.name for it in everything.findings] == ["brotli", "curl"]
-    assert "curl:full" in everything.findings[0].products
+    assert "curl:h2" in everything.findings[0].products
     assert "curl:mini" not in everything.findings[0].products
 
 

@@ -88,10 +88,10 @@ def test_what_is_left_out_by_name_says_that_we_do_it(curl: Recipe) -> None:
 
 
 def test_a_feature_is_there_where_its_option_is_known(curl: Recipe) -> None:
-    for name, has in (("mini", 0), ("full", 1)):
+    for name, has in (("mini", 0), ("h2", 1)):
         assert f"('manual', 0, 'crypto', {has})" in of(curl, name).hook()
-    full = of(curl, "full")
-    assert "('manual', 1," in replace(full, unknown=full.unknown - {"manual"}).hook()
+    most = of(curl, "h2")
+    assert "('manual', 1," in replace(most, unknown=most.unknown - {"manual"}).hook()
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_the_suite_is_told_what_a_variant_is_built_without(curl: Recipe) -> None
     assert {"CURL_DISABLE_PROXY", "CURL_DISABLE_NTLM", "CURL_DISABLE_COOKIES"} <= {*by_name["mini"]}
     assert "CURL_DISABLE_PROXY" not in by_name["http"]
     assert "CURL_DISABLE_DOH" in by_name["https"]
-    assert "CURL_DISABLE_DOH" not in by_name["full"]
+    assert "CURL_DISABLE_DOH" not in by_name["h2"]
 
 
 def test_tests_and_letters_are_read_from_the_source(tmp_path: Path) -> None:

@@ -362,7 +362,7 @@ class TestRecipePage:
         place = re.sub(r"variants\.[^:]+", "variants.NAME", place).replace(": ", ".")
         if not place:
             return "Top of the file"
-        lists = {"releases", "smoke", "bill.carries", "bill.unaffected"}
+        lists = {"releases", "smoke", "renamed", "bill.carries", "bill.unaffected"}
         return f"`[[{place}]]`" if place in lists else f"`[{place}]`"
 
     def documented(self) -> dict[str, set[str]]:

@@ -1,4 +1,4 @@
-"""What curl:full can do beyond curl:https: HTTP/2 against nginx, and every other protocol's first words."""
+"""What curl:h2 can do beyond curl:https: HTTP/2 against nginx, and every other protocol's first words."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -145,23 +145,23 @@ SECURE = ("ftps", "gophers", "imaps", "mqtts", "pop3s", "smtps")
 
 
 @pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    return Built.once(tmp_path_factory.mktemp("full"), "curl:full")
+def h2(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return Built.once(tmp_path_factory.mktemp("h2"), "curl:h2")
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "packed"])
 def curl(
     request: pytest.FixtureRequest,
-    full: Built,
+    h2: Built,
     empty_roots: SandboxEnvironment,
     ca: str,
     tmp_path: Path,
 ) -> Curl:
-    """curl:full in an empty root that holds the CA's certificate as /ca.pem and a letter as /mail."""
+    """curl:h2 in an empty root that holds the CA's certificate as /ca.pem and a letter as /mail."""
     mail = tmp_path / "mail"
     mail.write_text("Subject: hello\r\n\r\nok\r\n")
     files = {PurePosixPath("/ca.pem"): Path(ca), PurePosixPath("/mail"): mail}
-    files[PROGRAM] = full.file("curl:full", packed=request.param)
+    files[PROGRAM] = h2.file("curl:h2", packed=request.param)
 
     def run(*args: str, believe: bool = False) -> RunResult:
         trust = ["-k"] if believe else ["--cacert", "/ca.pem"]
