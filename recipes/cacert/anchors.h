@@ -13,25 +13,15 @@
 #ifndef FROMSCRATCH_ANCHORS_H
 #define FROMSCRATCH_ANCHORS_H
 
+#include "records.h"
+
 #include <mbedtls/x509_crt.h>
-
-#include <stddef.h>
-
-/* Bytes in the form that format.h describes. */
-struct anchors {
-    const unsigned char *data;
-    size_t size;
-};
-
-/* How many there are; 0 when the bytes are of another form. */
-size_t count_anchors(const struct anchors *anchors);
 
 /* Give those that may have signed `child`: a list that mbedTLS frees, or NULL. An anchor with a key that mbedTLS cannot
  * use is left out. 0, or MBEDTLS_ERR_X509_ALLOC_FAILED. `anchors` is a struct anchors: this is an mbedtls_x509_crt_ca_cb_t.
  *
- * Each is a certificate, made of what an anchor has: version 3, subject and issuer, dates and key, and basic constraints that
- * make it a CA, with the path length it had. So mbedTLS checks it as it checks any root. It has no signature and is not the
- * bytes of the root it stands for: the check of a root that a server sends along, or is itself, is by name and key. */
+ * Each is a certificate that records.h makes, and mbedTLS checks it as it checks any root. It is not the bytes of the root it
+ * stands for: the check of a root that a server sends along, or is itself, is by name and key. */
 int find_anchors(void *anchors, const mbedtls_x509_crt *child, mbedtls_x509_crt **found);
 
 /* Append all of them to `list`, as find_anchors makes them: many times the work. 0, or MBEDTLS_ERR_X509_ALLOC_FAILED. */

@@ -14,6 +14,8 @@ anchors)
     "$WORK/encode" "$SRC/certifi/cacert.pem" "$OUT/anchors.bin"
     ;;
 lookup)
-    cp "$RECIPE/anchors.c" "$RECIPE/anchors.h" "$RECIPE/format.h" "$OUT"
+    for file in anchors.c anchors.h anchors_openssl.c anchors_openssl.h records.h format.h; do
+        cp "$RECIPE/$file" "$OUT"
+    done
     ;;
 esac

@@ -24,14 +24,41 @@ if [ -n "${NEED_NGHTTP2:-}" ]; then
         "-DLIBIDN2_INCLUDE_DIR=$NEED_LIBIDN2_LIB/include" \
         "-DLIBIDN2_LIBRARY=$NEED_LIBIDN2_LIB/lib/libidn2.a;$NEED_LIBUNISTRING_LIB/lib/libunistring.a"
 fi
+if [ -n "${NEED_OPENSSL:-}" ]; then
+    set -- "$@" "-DOPENSSL_INCLUDE_DIR=$NEED_OPENSSL/include" "-DOPENSSL_SSL_LIBRARY=$NEED_OPENSSL/lib/libssl.a" \
+        "-DOPENSSL_CRYPTO_LIBRARY=$NEED_OPENSSL/lib/libcrypto.a"
+fi
+if [ -n "${NEED_NGTCP2:-}" ]; then
+    CFLAGS="$CFLAGS -DNGTCP2_STATICLIB -DNGHTTP3_STATICLIB"
+    set -- "$@" "-DNGTCP2_INCLUDE_DIR=$NEED_NGTCP2/include" "-DNGTCP2_LIBRARY=$NEED_NGTCP2/lib/libngtcp2.a" \
+        "-DNGTCP2_CRYPTO_OSSL_LIBRARY=$NEED_NGTCP2/lib/libngtcp2_crypto_ossl.a" \
+        "-DNGHTTP3_INCLUDE_DIR=$NEED_NGHTTP3/include" "-DNGHTTP3_LIBRARY=$NEED_NGHTTP3/lib/libnghttp3.a"
+fi
+if [ -n "${NEED_LIBSSH2:-}" ]; then
+    set -- "$@" "-DLIBSSH2_INCLUDE_DIR=$NEED_LIBSSH2/include" "-DLIBSSH2_LIBRARY=$NEED_LIBSSH2/lib/libssh2.a"
+fi
 if [ -n "${NEED_CACERT_ANCHORS:-}" ]; then
-    for patch in mbedtls tool; do
+    patches="vtls tool"
+    if [ -n "${NEED_OPENSSL:-}" ]; then
+        patches="$patches openssl"
+        LOOKUP=$NEED_CACERT_LOOKUP/anchors_openssl.c
+        CFLAGS="$CFLAGS -I$NEED_OPENSSL/include"
+    else
+        patches="$patches mbedtls"
+        LOOKUP="$NEED_CACERT_LOOKUP/anchors.c;$RECIPE/directories.c"
+        CFLAGS="$CFLAGS -I$NEED_MBEDTLS/include"
+    fi
+    if [ -n "${NEED_LIBSSH2:-}" ]; then
+        patches="$patches ssh"
+    fi
+    for patch in $patches; do
         file=$RECIPE/patches/$patch-$VERSION.patch # an older release has its own, where it differs
         test -e "$file" || file=$RECIPE/patches/$patch.patch
         awk -v source="$SRC" -f "$TOOLCHAIN/bin/patch.awk" "$file"
     done
-    CFLAGS="$CFLAGS -I$RECIPE -I$NEED_CACERT_LOOKUP -I$NEED_MBEDTLS/include"
+    CFLAGS="$CFLAGS -I$RECIPE -I$NEED_CACERT_LOOKUP"
     include="$include;$RECIPE/embed.cmake"
+    export LOOKUP
 fi
 export CFLAGS
 # shellcheck disable=SC2086
