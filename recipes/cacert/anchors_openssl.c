@@ -1,16 +1,17 @@
 /* See anchors_openssl.h, and format.h for what the bytes mean. */
 #include "anchors_openssl.h"
 
-#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
+
+#include <stdlib.h>
 
 enum { NO_MEMORY = -1, APPLICATION_DATA = 0 };
 
 /* The certificate of a record, which the caller frees; NULL: a key that OpenSSL cannot use, or no memory. */
 static X509 *make_anchor(const struct anchor_walk *walk, int *no_memory)
 {
-    unsigned char *der = OPENSSL_malloc(certificate_space(walk));
+    unsigned char *der = malloc(certificate_space(walk));
     if (!der) {
         *no_memory = 1;
         return NULL;
@@ -18,7 +19,7 @@ static X509 *make_anchor(const struct anchor_walk *walk, int *no_memory)
     const unsigned char *at = der;
     size_t size = make_certificate(der, walk);
     X509 *anchor = size ? d2i_X509(NULL, &at, (long)size) : NULL;
-    OPENSSL_free(der);
+    free(der);
     return anchor;
 }
 

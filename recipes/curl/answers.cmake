@@ -21,3 +21,5 @@ foreach(answer IN LISTS answers)
         set(${name} "${value}" CACHE INTERNAL "")
     endif()
 endforeach()
+# musl has no libdl, which CMake links with every static OpenSSL.
+set(CMAKE_DL_LIBS "")

@@ -28,7 +28,9 @@ static void put_base64(const unsigned char *data, size_t size)
 /* Write them as certificates in PEM, which --cacert takes, and what kind of certificates that is. 0, or 1 if it fails. */
 int dump_ca_embed(void)
 {
-    struct anchors anchors = {curl_ca_embed, sizeof curl_ca_embed};
+    /* Counted at run time: a finished file can be given other anchors. */
+    const unsigned char *volatile data = curl_ca_embed;
+    struct anchors anchors = {data, sizeof curl_ca_embed};
     struct anchor_walk walk = start_walk(&anchors);
     puts("# The trust anchors inside of this curl: name, public key, dates and path length of each of Mozilla's CA\n"
          "# certificates, as certificates without a signature.");
