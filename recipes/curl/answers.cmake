@@ -3,7 +3,6 @@
 execute_process(COMMAND sh -c "echo __SIZEOF_POINTER__ | \"$1\" -E -P -" sh "${CMAKE_C_COMPILER}"
     OUTPUT_VARIABLE word OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
 file(STRINGS "$ENV{RECIPE}/answers.txt" answers REGEX "^[A-Z]")
-set(CMAKE_DL_LIBS "") # part of musl's libc; who looks for OpenSSL asks for one
 foreach(answer IN LISTS answers)
     string(REPLACE " " ";" answer "${answer}")
     list(POP_FRONT answer name value)
