@@ -87,10 +87,13 @@ def verify(check: Path, anchor_tools: AnchorTools, tmp_path: Path) -> Verify:
         pem = anchor_tools.pem + b"".join(root.pem for root in roots)
         (tmp_path / "anchors").write_bytes(anchor_tools.encode(pem))
         (tmp_path / "chain").write_bytes(pem_of(*chain))
-        words = [check, tmp_path / "anchors", tmp_path / "chain", host]
-        done = subprocess.run(words, capture_output=True, check=False, timeout=60, text=True)
+        words: list[str | Path] = [check, tmp_path / "anchors", tmp_path / "chain", host]
+        done: subprocess.CompletedProcess[str] = subprocess.run(
+            words, capture_output=True, check=False, timeout=60, text=True
+        )
         assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout.strip()
+        said: str = done.stdout.strip()
+        return said
 
     return run
 
