@@ -21,13 +21,14 @@ sh ./Configure -des -E -Dcc=cc -Dar=ar -Dranlib=: -Doptimize=-O1 "-Accflags=$fla
     -Dosname=linux -Dosvers=0 -Dmyhostname=localhost -Dmydomain=. -Dcf_by=fromscratch -Dcf_email=none -Dperladmin=none
 
 # Its answers go into %Config: without what they say of this machine, which only Configure itself has to know. Of
-# Encode it takes the tables of all the world, too.
+# Encode its own tables are enough.
 {
-    for name in cf_time config_args full_csh hostcat incpth issymlink libc libpth libspath myuname pager perl5 rm_try sysman \
-        timeincl usrinc; do
+    for name in cf_time config_args full_csh groupcat hostcat incpth issymlink libc libpth libspath myuname pager passcat \
+        perl5 rm_try sysman timeincl usrinc; do
         echo "s@^$name='.*'@$name=''@"
     done
     cat <<END
+/^# /d
 /^config_arg[0-9]/d
 s@^\(full_[a-z]*\|lns\)='.*/@\1='@
 /^static_ext=/s@ Encode/[A-Za-z]*@@g
@@ -43,8 +44,8 @@ cp perl "$OUT/bin/"
 cp -R lib "$OUT/lib"
 cd "$OUT/lib"
 # What nothing of that asks for. IPC::Cmd asks MakeMaker what is a command.
-rm -r App Archive B CPAN CPAN.pm Compress HTTP IO/Compress IO/Uncompress JSON Math Module/CoreList* Net Pod/Perldoc* TAP Test Test2 \
-    Unicode buildcustomize.pl unicore perl5db.pl
+rm -r App Archive B CPAN CPAN.pm Compress HTTP IO/Compress IO/Uncompress JSON Math Module/CoreList* Net Pod/Perldoc* TAP \
+    Test Test2 Unicode buildcustomize.pl unicore perl5db.pl
 find . -type f ! -name '*.p[lm]' ! -name '*.al' ! -name '*.ix' -exec rm {} +
 find . -depth -type d -exec rmdir {} + 2>/dev/null || true # those that are empty now
 cd /
