@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.built import Built
+from tests.curls import Curl, named
 from tests.integration.command import Inv
 from tests.integration.seeded_cache import CURLS, SeededCache
 
@@ -24,6 +25,15 @@ def curls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     products = (*CURLS, "curl:h2")
     built = Built.once(tmp_path_factory.mktemp("curls"), *products, pack=False)
     return {name.partition(":")[2]: built.file(name) for name in products}
+
+
+@pytest.fixture(scope="session")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Curl:
+    """The plain file of curl:full."""
+    if (program := named()) is None:
+        built = Built.once(tmp_path_factory.mktemp("full"), "curl:full", pack=False)
+        program = built.file("curl:full")
+    return Curl(program=program)
 
 
 @pytest.fixture(scope="session")

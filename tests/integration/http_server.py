@@ -11,7 +11,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
@@ -86,6 +86,13 @@ class Handler(LoopbackHandler):
         else:
             self.answer(200, json.dumps(vars(asked)).encode(), X_Server="loopback")
 
+    def answer(
+        self, status: int, body: bytes, *, cookies: Sequence[str] = (), **headers: str
+    ) -> None:
+        server = self.server
+        assert isinstance(server, Server)
+        super().answer(status, body, cookies=cookies, **{**server.headers, **headers})
+
     do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
 
     def do_CONNECT(self) -> None:
@@ -110,6 +117,7 @@ class Server(LoopbackServer):
     def __init__(self, address: Any, family: socket.AddressFamily = socket.AF_INET) -> None:
         self.address_family = family
         self.asked: list[Asked] = []
+        self.headers: dict[str, str] = {}  # of every answer; "_" is "-"
         super().__init__(address, Handler)
 
     @property
