@@ -3,4 +3,5 @@
 #ifndef __ASSEMBLER__
 #include <sys/auxv.h>
 #define OSSL_IMPLEMENT_GETAUXVAL
+#define HWCAP_S390_VX HWCAP_S390_VXRS /* glibc's name for the kernel's */
 #endif
