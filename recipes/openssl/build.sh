@@ -14,7 +14,7 @@ esac
 awk -v source="$SRC" -f "$TOOLCHAIN/bin/patch.awk" "$RECIPE/build.patch"
 mkdir "$WORK/build"
 cd "$WORK/build"
-export CC="sh $RECIPE/cc.sh" AR=ar RANLIB=ranlib CPPFLAGS="-include $RECIPE/auxv.h"
+export CC="sh $RECIPE/cc.sh" AR=ar RANLIB=ranlib CPPFLAGS="-include $RECIPE/machine.h"
 # shellcheck disable=SC2046
 "$NEED_PERL/bin/perl" "$SRC/Configure" "$system" $(sed 's/^#.*//' "$RECIPE/options.txt")
 "$NEED_MAKE/make" -j "$JOBS" build_libs
