@@ -15,10 +15,11 @@ from tests.curls import OK, REFUSED, TOO_LATE, UNTRUSTED, Curl, Done
 from tests.integration.certificates import HOST, context_of, expired, not_yet
 from tests.integration.http_server import Servers, serving
 from tests.integration.quic_server import QuicServer, pattern, quic_server, silent_port
+from tests.integration.real_server import free_port
 
 pytestmark = pytest.mark.builds
 
-QUIC_FAILED, HTTP3_FAILED, RECEIVING_FAILED, CUT = 96, 95, 56, 18
+HTTP3_FAILED, SENDING_FAILED, RECEIVING_FAILED, CUT = 95, 55, 56, 18
 VERSION = ("-w", "%{stderr}%{http_version} ")
 
 Ask = Callable[..., Done]
@@ -264,6 +265,31 @@ def test_alt_svc_leads_to_http3(
     assert server.handshakes == before + 1
     assert server.asked[-1].headers[":authority"] == f"{HOST}:{origin.port}"
     assert server.asked[-1].headers["alt-used"] == f"{HOST}:{server.port}"
+
+
+@pytest.mark.parametrize("dead", ["silent", "closed"])
+def test_alt_svc_of_a_server_that_has_gone(
+    full: Curl, ca: str, authority: CA, servers: Servers, tmp_path: Path, dead: str
+) -> None:
+    """At the origin's own port TCP is there to fall back to; another port is asked alone, as curl's authors have it."""
+    origin = servers.tls(context_of(authority.issue_cert(HOST)))
+    there = f"https://{HOST}:{origin.port}/status/200"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as same, silent_port() as silent:
+        if dead == "silent":
+            same.bind((HOST, origin.port))
+        elsewhere = silent if dead == "silent" else free_port()
+        for port, expected in (
+            (origin.port, {OK}),
+            (elsewhere, {SENDING_FAILED, TOO_LATE, REFUSED}),
+        ):
+            origin.headers = {"Alt_Svc": f'h3=":{port}"; ma=3600'}
+            cache = tmp_path / f"alt-svc-{port}"
+            words = ("--cacert", ca, "--alt-svc", str(cache), *VERSION)
+            assert full(*words, there).code == OK
+            assert f" {port} " in cache.read_text()
+            done = full("--connect-timeout", "4", *words, there)
+            assert done.code in expected, done.err
+            assert not done.out or done.err == "1.1 "
 
 
 @pytest.mark.sandbox

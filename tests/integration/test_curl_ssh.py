@@ -3,7 +3,10 @@
 import base64
 import hashlib
 import shutil
+import socket
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +21,7 @@ from tests.raw_server import raw_server, say
 
 pytestmark = pytest.mark.builds
 
-DENIED, NO_SUCH_FILE, QUOTE_FAILED, NO_SUCH_RANGE = 67, 78, 21, 33
+DENIED, NO_SUCH_FILE, QUOTE_FAILED, NO_SUCH_RANGE, NO_START = 67, 78, 21, 33, 2
 MEGABYTE = 1_000_000
 SCHEMES = ("sftp", "scp")
 
@@ -307,6 +310,8 @@ def test_commands(ask: Ask, server: SshServer, files: Path) -> None:
     assert ask(*removed, "-l", url).code == OK
     assert list(files.iterdir()) == []
     assert ask("-Q", f"rm {files}/none", url).code == QUOTE_FAILED
+    (files / "a").write_text("content")
+    assert ask("-Q", f"ln {files}/b {files}/a", "-l", url).code == QUOTE_FAILED, "it is there"
     assert ask("-Q", f"*rm {files}/none", "-l", url).code == OK
 
 
@@ -345,6 +350,50 @@ def test_a_silent_server(ask: Ask) -> None:
         assert ask("-m", "1", f"sftp://{HOST}:{port}/a").code == TOO_LATE
 
 
+PACKET = bytes.fromhex("0000000c 06 02 00000000 000000000000")
+"""To be ignored, from before there are keys."""
+
+
+@pytest.mark.parametrize(
+    ("first", "for_ever", "code"),
+    [
+        (b"", b"Welcome!\r\n", NO_START),
+        (b"", b"\n", NO_START),
+        (b"", b"x" * 4096, NO_START),
+        (b"SSH-2.0-server\r\n", PACKET, TOO_LATE),
+    ],
+    ids=["lines", "empty lines", "one line", "packets"],
+)
+def test_a_server_that_never_stops(ask: Ask, first: bytes, for_ever: bytes, code: int) -> None:
+    """Time is up when it is up, and what comes before a server says who it is has a bound."""
+
+    def talk(connection: socket.socket, over: threading.Event) -> None:
+        connection.sendall(first)
+        say(connection, over, "flood", for_ever)
+
+    with raw_server(talk) as port:
+        began = time.monotonic()
+        done = ask("-m", "2", f"sftp://{HOST}:{port}/a")
+    assert done.code == code, done.err
+    assert time.monotonic() - began < 4
+
+
+def test_lines_before_a_server_says_who_it_is(ask: Ask) -> None:
+    """Some have much to say; it is no reason to leave."""
+
+    def talk(connection: socket.socket, over: threading.Event) -> None:
+        connection.sendall(b"Welcome!\r\n" * 3_000 + b"SSH-1.99-old\r\n")
+        heard.append(connection.recv(1000))
+        while len(heard[0]) < len(b"SSH-2.0-") + 300 and (more := connection.recv(1000)):
+            heard[0] += more
+
+    heard: list[bytes] = []
+    with raw_server(talk) as port:
+        ask("-m", "5", f"sftp://{HOST}:{port}/a")
+    assert heard[0].startswith(b"SSH-2.0-libssh2")
+    assert b"curve25519-sha256" in heard[0], "its offer of algorithms follows"
+
+
 def test_what_is_no_ssh_server(ask: Ask) -> None:
     with raw_server(lambda connection, over: say(connection, over, "close", b"")) as port:
         done = ask("-m", "5", f"sftp://{HOST}:{port}/a")
@@ -358,12 +407,14 @@ def test_what_is_weak_is_not_spoken(full: Curl) -> None:
         ("KexAlgorithms diffie-hellman-group1-sha1",),
         ("Ciphers 3des-cbc",),
         ("MACs hmac-md5", "Ciphers aes256-ctr"),
+        ("HostKeyAlgorithms ssh-rsa",),
     )
     for settings in weak:
         with ssh_server(*settings) as server:
             done = asking(full, server)(at(server, server.files))
-            assert done.code not in {OK, DENIED}, (settings, done.err)
-            assert "Unable to negotiate" in server.log, settings
+            assert done.code == NO_START, (settings, done.err)
+            assert "Unable to exchange encryption keys" in done.err, settings
+            assert "Accepted" not in server.log, settings
 
 
 @pytest.mark.parametrize(
