@@ -1,14 +1,14 @@
-"""KeyUpdate of TLS 1.3 as no decent server sends it: curl:https goes on or gives up, and answers at most once."""
+"""KeyUpdate of TLS 1.3 as no decent server sends it: curl goes on, gives up, or ends when its time is over."""
 
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from trustme import CA
 
-from tests.built import Built
 from tests.integration.certificates import HOST
 from tests.integration.tls13_server import (
     ALERT,
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.builds
 SIZE = 200
 HEAD = f"HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n".encode()
 BODY = b"0123456789" * (SIZE // 10)
-DONE, HANDSHAKE_FAILED, RECEIVING_FAILED = 0, 35, 56
+DONE, TOO_LATE, HANDSHAKE_FAILED, RECEIVING_FAILED = 0, 28, 35, 56
 ENDLESS = 1_000_000
 HEADER = 4
 """Of a message of the handshake: its kind and its size."""
@@ -49,6 +49,8 @@ class Answer:
     code: int = DONE
     replies: int = 0
     """KeyUpdates of curl's before its next request."""
+    words: tuple[str, ...] = ()
+    """What is asked of curl beside."""
 
 
 def said(data: bytes, *sizes: int) -> Callable[[Session], None]:
@@ -121,6 +123,22 @@ ANSWERS = {
 }
 
 
+OPENSSL: dict[str, Answer] = {
+    # It takes any number of them, and would do so for ever.
+    "endless": Answer(updates(ENDLESS), TOO_LATE, words=("-m", "3")),
+    "endless, requested": Answer(updates(ENDLESS, 1), TOO_LATE, words=("-m", "3")),
+    "many, requested": Answer(updates(32, 1), replies=32),
+    # It puts messages together, however small the pieces are.
+    **{
+        f"in pieces at {size}": Answer(then_new_keys(said(WHOLE, size)))
+        for size in range(1, HEADER)
+    },
+    "byte by byte": Answer(then_new_keys(said(WHOLE, 1, 1, 1, 1))),
+}
+"""Where OpenSSL, and so curl:full, does something else."""
+LIBRARIES = {"curl:https": ANSWERS, "curl:full": ANSWERS | OPENSSL}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run:
     code: int
@@ -128,15 +146,27 @@ class Run:
     err: bytes
 
 
-@pytest.fixture
-def ask(built: Built, authority: CA, ca: str) -> Callable[[Talker, int], Run]:
-    """Ask some times over one connection."""
+@pytest.fixture(params=LIBRARIES)
+def product(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
 
-    def run(talker: Talker, times: int = 1) -> Run:
+
+Ask = Callable[..., Run]
+
+
+@pytest.fixture
+def ask(curls: dict[str, Path], product: str, ca: str) -> Ask:
+    """Ask some times over one connection."""
+    variant = product.partition(":")[2]
+    # The server knows no other key exchange, and no way to ask for one.
+    curves = ("--curves", "X25519") if variant == "full" else ()
+
+    def run(talker: Talker, times: int, *others: str) -> Run:
         url = f"https://{HOST}:{talker.port}/"
-        words = ("-qsS", "-m", "30", "--cacert", ca, *[url] * times)
+        words = ("-qsS", "-m", "30", "--cacert", ca, *curves, *others, *[url] * times)
         done = subprocess.run(
-            [built.file("curl:https"), *words],
+            [curls[variant], *words],
             capture_output=True,
             check=False,
             env={},
@@ -168,10 +198,8 @@ def request(session: Session) -> int:
 
 
 @pytest.mark.parametrize("case", ANSWERS)
-def test_in_the_middle_of_a_body(
-    ask: Callable[[Talker, int], Run], authority: CA, case: str
-) -> None:
-    answer = ANSWERS[case]
+def test_in_the_middle_of_a_body(ask: Ask, authority: CA, product: str, case: str) -> None:
+    answer = LIBRARIES[product][case]
     changed: list[int] = []
 
     def talk(session: Session) -> None:
@@ -183,7 +211,7 @@ def test_in_the_middle_of_a_body(
         session.send(DATA, HEAD + BODY)
 
     with talker(authority, talk, {}) as server:
-        done = ask(server, 2)
+        done = ask(server, 2, *answer.words)
     # Each transfer ends in a way of its own; what the first ended in is on the standard error output.
     assert server.shook_hands, done
     if answer.code == DONE:
@@ -193,12 +221,14 @@ def test_in_the_middle_of_a_body(
     assert f"curl: ({answer.code})".encode() in done.err, done
     assert done.out in {BODY[:100], BODY[:100] + b"between"}
     assert len(changed) == 1
-    # Nothing but the end is said in reply, however often it was asked for.
+    if product == "curl:full":
+        return
+    # mbedTLS says nothing but the end in reply, however often it was asked for.
     assert len(server.heard) <= 1
     assert all(kind == ALERT for kind, _ in server.heard)
 
 
-def test_between_single_bytes(ask: Callable[[Talker, int], Run], authority: CA) -> None:
+def test_between_single_bytes(ask: Ask, authority: CA, product: str) -> None:
     """Each is followed by data: no flood."""
 
     def talk(session: Session) -> None:
@@ -207,6 +237,11 @@ def test_between_single_bytes(ask: Callable[[Talker, int], Run], authority: CA) 
         for byte in BODY:
             session.update(1)
             session.send(DATA, bytes([byte]))
+        if product == "curl:full":
+            # OpenSSL answers each, some time later; left unread, they would reset the connection.
+            while (heard := session.receive())[0] != ALERT:
+                assert heard == (HANDSHAKE, key_update())
+                session.theirs.next()
 
     with talker(authority, talk, {}) as server:
         done = ask(server, 1)
@@ -219,9 +254,7 @@ def test_between_single_bytes(ask: Callable[[Talker, int], Run], authority: CA) 
 @pytest.mark.parametrize(
     "before", [SERVER_HELLO, EXTENSIONS, CERTIFICATE, VERIFY, FINISHED], ids=str
 )
-def test_within_the_handshake(
-    ask: Callable[[Talker, int], Run], authority: CA, before: int, requested: int
-) -> None:
+def test_within_the_handshake(ask: Ask, authority: CA, before: int, requested: int) -> None:
     wedge = {before: key_update(requested)}
     with talker(authority, lambda session: None, wedge) as server:
         done = ask(server, 1)
