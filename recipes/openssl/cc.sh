@@ -1,8 +1,8 @@
 #!/bin/sh
 # The compiler, as OpenSSL's Makefile and its Perl call it.
 set -eu
-# Perl asks with -v what the assembler knows, and writes AVX-512 from version 7 on. A tenth of a megabyte, for few CPUs: 6 has
-# all up to AVX2 and ADX. There is no option for it.
+# Perl asks with -v what the assembler knows, and writes AVX-512 from version 7 on. There is no option to leave
+# that out, which is large and for few CPUs: 6 has all up to AVX2 and ADX.
 if [ "$*" = -v ]; then
     echo "clang version 6.0.0"
     exit

@@ -44,9 +44,9 @@ cp perl "$OUT/bin/"
 cp -R lib "$OUT/lib"
 cd "$OUT/lib"
 # What nothing of that asks for. IPC::Cmd asks MakeMaker what is a command.
-rm -r App Archive B CPAN CPAN.pm Compress HTTP IO/Compress IO/Uncompress JSON Module/CoreList* Net Pod/Perldoc* TAP \
+rm -r App Archive B CPAN CPAN.pm Compress HTTP IO/Compress IO/Uncompress JSON Math Module/CoreList* Net Pod/Perldoc* TAP \
     Test Test2 Unicode buildcustomize.pl unicore perl5db.pl
 find . -type f ! -name '*.p[lm]' ! -name '*.al' ! -name '*.ix' -exec rm {} +
 find . -depth -type d -exec rmdir {} + 2>/dev/null || true # those that are empty now
 cd /
-env -i "$OUT/bin/perl" -MMath::BigInt -MPod::Usage -MIPC::Cmd=can_run -MTime::Piece -e 'can_run("/bin/sh") or die; print "Perl $^V\n"'
+env -i "$OUT/bin/perl" -MPod::Usage -MIPC::Cmd=can_run -MTime::Piece -e 'can_run("/bin/sh") or die; print "Perl $^V\n"'

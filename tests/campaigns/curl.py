@@ -29,7 +29,7 @@ from tests.campaigns.suite.left_out import (
 from tests.campaigns.suite.output import SuiteRun, complaint
 from tests.campaigns.suite.place import RUNNERS, Place, find_tools
 
-VARIANTS = ("mini", "http", "https", "h2")
+VARIANTS = ("mini", "http", "https", "h2", "full")
 PARTS = 20
 """Of all tests, for each variant: a tenth is two of them."""
 DEBIANS = Path("/usr/bin/curl")

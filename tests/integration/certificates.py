@@ -3,6 +3,7 @@
 import datetime
 import ipaddress
 import ssl
+import subprocess
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from trustme import CA, LeafCert
 
+from tests.integration.real_server import program
+
 HOST = "127.0.0.1"
 DAY = datetime.timedelta(days=1)
+
+
+def rehash(directory: Path) -> None:
+    """Give the certificates of a directory the names by which OpenSSL looks there; mbedTLS reads every file."""
+    subprocess.run([program("openssl"), "rehash", directory], check=True, capture_output=True)
 
 
 def context_of(certificate: LeafCert, *versions: ssl.TLSVersion) -> ssl.SSLContext:

@@ -21,8 +21,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 @pytest.fixture(scope="session")
 def curls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The plain file of every variant, `curl:h2` as well."""
-    products = (*CURLS, "curl:h2")
+    """The plain file of every variant, `curl:h2` and `curl:full` as well."""
+    products = (*CURLS, "curl:h2", "curl:full")
     built = Built.once(tmp_path_factory.mktemp("curls"), *products, pack=False)
     return {name.partition(":")[2]: built.file(name) for name in products}
 

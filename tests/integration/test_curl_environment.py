@@ -11,13 +11,13 @@ import pytest
 from trustme import CA
 
 from tests.anchors import ROOT
-from tests.integration.certificates import HOST, context_of
+from tests.integration.certificates import HOST, context_of, rehash
 from tests.integration.http_server import Servers, serving
 from tests.integration.seeded_cache import SeededCache
 
 pytestmark = pytest.mark.builds
 
-VARIANTS = ["mini", "http", "https", "h2"]
+VARIANTS = ["mini", "http", "https", "h2", "full"]
 ASKED_FOR = re.compile(r'getenv\("([A-Za-z_]+)"\)|\b(?:envp|env_name|p) = "([A-Za-z]+_[A-Za-z]+)";')
 LISTED = re.compile(r'^  \{ "([A-Z_]+)",', re.MULTILINE)
 """The places of .curlrc, in tool_findfile.c."""
@@ -180,6 +180,12 @@ def trust(file: Callable[[str], str]) -> Callable[[Scene], Effect]:
     )
 
 
+def hashed(ca: str) -> str:
+    """Two directories, of which the second one is there."""
+    rehash(Path(ca).parent)
+    return f"/nowhere:{Path(ca).parent}"
+
+
 EFFECTS: Mapping[str, Callable[[Scene], Effect]] = {
     "http_proxy": proxy("http"),
     "https_proxy": proxy("https"),
@@ -198,10 +204,12 @@ EFFECTS: Mapping[str, Callable[[Scene], Effect]] = {
     "XDG_CONFIG_HOME": configured("curlrc"),
     "CURL_CA_BUNDLE": trust(str),
     "SSL_CERT_FILE": trust(str),
-    "SSL_CERT_DIR": trust(lambda path: f"/nowhere:{Path(path).parent}"),
+    "SSL_CERT_DIR": trust(hashed),
 }
 ELSEWHERE = {
     "COLUMNS": "the width of the progress bar, on a terminal: test_columns",
+    "SSLKEYLOGFILE": "the secrets of sessions: test_sslkeylogfile_is_read_by_openssl",
+    "QLOGDIR": "a log of each QUIC connection: test_curl_http3.py",
     "VTE_VERSION": "whether an old terminal can show a link: it is on a terminal only",
 }
 
@@ -277,7 +285,7 @@ def test_http_proxy_in_capitals_is_not_read(
     assert run(curls["https"], (scene.url,), variables, scene) == "ok"
 
 
-def test_sslkeylogfile_is_not_read(
+def test_sslkeylogfile_is_not_read_by_mbedtls(
     curls: dict[str, Path], servers: Servers, authority: CA, ca: str, tmp_path: Path
 ) -> None:
     scene = Scene(directory=tmp_path, servers=servers, authority=authority, ca=ca)
@@ -287,7 +295,17 @@ def test_sslkeylogfile_is_not_read(
     assert not log.exists()
 
 
-@pytest.mark.parametrize("variant", ["http", "https", "h2"])
+def test_sslkeylogfile_is_read_by_openssl(
+    curls: dict[str, Path], servers: Servers, authority: CA, ca: str, tmp_path: Path
+) -> None:
+    scene = Scene(directory=tmp_path, servers=servers, authority=authority, ca=ca)
+    log = tmp_path / "keys"
+    words = ("--cacert", ca, scene.secure)
+    assert run(curls["full"], words, {"SSLKEYLOGFILE": str(log)}, scene) == "ok"
+    assert "CLIENT_TRAFFIC_SECRET_0 " in log.read_text("ascii")
+
+
+@pytest.mark.parametrize("variant", ["http", "https", "h2", "full"])
 def test_columns(
     curls: dict[str, Path], servers: Servers, authority: CA, ca: str, tmp_path: Path, variant: str
 ) -> None:

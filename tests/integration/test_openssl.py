@@ -20,7 +20,7 @@ summary = "asks OpenSSL for known answers"
 homepage = "https://example.invalid/"
 update = { frozen = "it is a fixture" }
 policy = "hardened"
-local = "source"
+local = "nothing"
 [[releases]]
 version = "1"
 date = 2026-01-01
@@ -43,11 +43,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     directory = tmp_path_factory.mktemp("openssl")
     fixture = ROOT / "tests/fixtures/openssl"
     there = directory / "recipes" / "tls-check"
-    there.mkdir(parents=True)
-    shutil.copy(fixture / "build.sh", there)
+    shutil.copytree(fixture, there)
     (there / "recipe.toml").write_text(RECIPE, "utf-8")
-    (directory / "source").mkdir()
-    shutil.copy(fixture / "tls_check.c", directory / "source")
+    (directory / "nothing").mkdir()
     recipes = str(directory / "recipes")
     return Built.once(directory, "tls-check", targets=TARGETS, recipes=recipes, pack=False)
 
@@ -60,8 +58,7 @@ def test_its_answers_are_known(built: Built, target: Target) -> None:
 
 
 def test_no_instruction_is_of_avx512(built: Built) -> None:
-    """EVEX, which begins every one of them, is 0x62 and bits that are fixed; that OpenSSL's first load of a whole ZMM register
-    is there, or not, can be seen without a disassembler."""
+    """Its loads and ternary logic of whole ZMM registers are what OpenSSL's code of that kind begins with."""
     file: Path = built.file("tls-check:it", target=Target.AMD64)
     (code,) = (segment for segment in read_facts(file).loads if segment.executable)
     content = file.read_bytes()[code.offset : code.offset + code.file_size]
