@@ -17,7 +17,17 @@ LIBRARIES = ("nghttp3", "ngtcp2", "libssh2")
 PRODUCTS = tuple(f"libraries:{name}" for name in LIBRARIES)
 FOREIGN = (Target.S390X, Target.ARM_V7)
 """The bytes the other way round, and words of 32 bits."""
-BROKEN = ("3des", "arcfour", "blowfish", "cast128", "ssh-dss", "md5", "ripemd", "zlib")
+BROKEN = (
+    "group1-sha1",
+    "3des",
+    "arcfour",
+    "blowfish",
+    "cast128",
+    "ssh-dss",
+    "md5",
+    "ripemd",
+    "zlib",
+)
 SOUND = (
     "curve25519-sha256",
     "ssh-ed25519",
