@@ -136,7 +136,7 @@ OPENSSL: dict[str, Answer] = {
     "byte by byte": Answer(then_new_keys(said(WHOLE, 1, 1, 1, 1))),
 }
 """Where OpenSSL, and so curl:full, does something else."""
-LIBRARIES = {"curl:https": ANSWERS, "curl:full": ANSWERS | OPENSSL}
+LIBRARIES = {"https": ANSWERS, "h2": ANSWERS, "full": ANSWERS | OPENSSL}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +147,7 @@ class Run:
 
 
 @pytest.fixture(params=LIBRARIES)
-def product(request: pytest.FixtureRequest) -> str:
+def variant(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
 
@@ -156,15 +156,12 @@ Ask = Callable[..., Run]
 
 
 @pytest.fixture
-def ask(curls: dict[str, Path], product: str, ca: str) -> Ask:
+def ask(curls: dict[str, Path], variant: str, ca: str) -> Ask:
     """Ask some times over one connection."""
-    variant = product.partition(":")[2]
-    # The server knows no other key exchange, and no way to ask for one.
-    curves = ("--curves", "X25519") if variant == "full" else ()
 
     def run(talker: Talker, times: int, *others: str) -> Run:
         url = f"https://{HOST}:{talker.port}/"
-        words = ("-qsS", "-m", "30", "--cacert", ca, *curves, *others, *[url] * times)
+        words = ("-qsS", "-m", "30", "--cacert", ca, *others, *[url] * times)
         done = subprocess.run(
             [curls[variant], *words],
             capture_output=True,
@@ -198,8 +195,8 @@ def request(session: Session) -> int:
 
 
 @pytest.mark.parametrize("case", ANSWERS)
-def test_in_the_middle_of_a_body(ask: Ask, authority: CA, product: str, case: str) -> None:
-    answer = LIBRARIES[product][case]
+def test_in_the_middle_of_a_body(ask: Ask, authority: CA, variant: str, case: str) -> None:
+    answer = LIBRARIES[variant][case]
     changed: list[int] = []
 
     def talk(session: Session) -> None:
@@ -221,14 +218,14 @@ def test_in_the_middle_of_a_body(ask: Ask, authority: CA, product: str, case: st
     assert f"curl: ({answer.code})".encode() in done.err, done
     assert done.out in {BODY[:100], BODY[:100] + b"between"}
     assert len(changed) == 1
-    if product == "curl:full":
+    if variant == "full":
         return
     # mbedTLS says nothing but the end in reply, however often it was asked for.
     assert len(server.heard) <= 1
     assert all(kind == ALERT for kind, _ in server.heard)
 
 
-def test_between_single_bytes(ask: Ask, authority: CA, product: str) -> None:
+def test_between_single_bytes(ask: Ask, authority: CA, variant: str) -> None:
     """Each is followed by data: no flood."""
 
     def talk(session: Session) -> None:
@@ -237,7 +234,7 @@ def test_between_single_bytes(ask: Ask, authority: CA, product: str) -> None:
         for byte in BODY:
             session.update(1)
             session.send(DATA, bytes([byte]))
-        if product == "curl:full":
+        if variant == "full":
             # OpenSSL answers each, some time later; left unread, they would reset the connection.
             while (heard := session.receive())[0] != ALERT:
                 assert heard == (HANDSHAKE, key_update())

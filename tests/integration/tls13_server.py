@@ -195,9 +195,16 @@ def read_hello(body: bytes) -> tuple[bytes, bytes]:
         kind, size = (int.from_bytes(body[at + i : at + i + 2], "big") for i in (0, 2))
         data, at = body[at + 4 : at + 4 + size], at + 4 + size
         if kind == KEY_SHARE:
-            assert int.from_bytes(data[2:4], "big") == X25519, "it offers another group first"
-            return session_id, data[6:38]
+            return session_id, dict(shares(data[2:]))[X25519]
     raise AssertionError(body)
+
+
+def shares(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Groups that a client offers, and its key for each."""
+    while data:
+        group, size = (int.from_bytes(data[i : i + 2], "big") for i in (0, 2))
+        yield group, data[4 : 4 + size]
+        data = data[4 + size :]
 
 
 Talk = Callable[[Session], None]
