@@ -51,11 +51,15 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def answers(rows: Iterable[Mapping[str, str | int]]) -> str:
-    """What curl:https answers over TLS, as tests/integration/tls_answers.toml has it, and its tests hold it."""
+    """What curl answers over TLS, as tests/integration/tls_answers.toml has it, and its tests hold it."""
     cells = [
-        (str(row["asked"]), str(row["code"]), str(row.get("debian", row["code"]))) for row in rows
+        (
+            str(row["asked"]),
+            *(str(row.get(whose, row["code"])) for whose in ("code", "full", "debian")),
+        )
+        for row in rows
     ]
-    return markdown_table(("asked", "answered: exit code", "Debian's curl"), cells)
+    return markdown_table(("asked", "`https`, `h2`", "`full`", "Debian's curl"), cells)
 
 
 @dataclass(frozen=True, kw_only=True)

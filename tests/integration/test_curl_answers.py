@@ -1,4 +1,4 @@
-"""What curl:https answers to what real TLS asks: every row of tls_answers.toml, beside Debian's curl."""
+"""What curl answers to what real TLS asks: every row of tls_answers.toml, by both libraries, beside Debian's curl."""
 
 import ipaddress
 import ssl
@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
-from tests.built import Built
 from tests.integration.authorities import DAY, NOW, Authority, Key, make_key, pem_of, revoked
 from tests.integration.certificates import HOST
 from tests.integration.http_server import Servers, serving
@@ -35,12 +34,13 @@ class Answer:
     case: str
     asked: str
     code: int
+    full: int
     debian: int
 
 
 def answers() -> list[Answer]:
     rows = tomllib.loads(ANSWERS.read_text("utf-8"))["answer"]
-    return [Answer(**{"debian": row["code"], **row}) for row in rows]
+    return [Answer(**{"full": row["code"], "debian": row["code"], **row}) for row in rows]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,10 +323,13 @@ def test_every_row_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("answer", answers(), ids=lambda answer: str(answer.case))
-def test_answer(answer: Answer, built: Built, servers: Servers, tmp_path: Path) -> None:
+@pytest.mark.parametrize("variant", ["https", "h2", "full"])
+def test_answer(
+    answer: Answer, variant: str, curls: dict[str, Path], servers: Servers, tmp_path: Path
+) -> None:
     call = CASES[answer.case](Bench(directory=tmp_path, servers=servers))
-    code, said = run(built.file("curl:https"), call)
-    assert code == answer.code, said
+    code, said = run(curls[variant], call)
+    assert code == (answer.full if variant == "full" else answer.code), said
 
 
 @pytest.mark.parametrize("answer", answers(), ids=lambda answer: str(answer.case))

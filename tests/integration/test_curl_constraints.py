@@ -1,4 +1,7 @@
-"""Name constraints of every kind and place, in curl:https: whoever has some is refused, and vouches for nobody."""
+"""Name constraints of every kind and place.
+
+mbedTLS, in curl:https: whoever has some is refused, and vouches for nobody. OpenSSL, in curl:full: they hold.
+"""
 
 import ipaddress
 import itertools
@@ -12,7 +15,6 @@ import pytest
 from cryptography import x509
 
 from tests.anchors import AnchorTools, swapped
-from tests.built import Built
 from tests.integration.authorities import Authority, basic, name_of, pem_of
 from tests.integration.certificates import HOST
 from tests.integration.http_server import Servers, serving
@@ -30,7 +32,11 @@ ABOUT: dict[str, tuple[x509.GeneralName, x509.GeneralName]] = {
         x509.IPAddress(ipaddress.ip_network("10.0.0.0/8")),
     ),
     "email": (x509.RFC822Name("example"), x509.RFC822Name("elsewhere")),
-    "URI": (x509.UniformResourceIdentifier("example"), x509.UniformResourceIdentifier("elsewhere")),
+    # with a dot: hosts below it
+    "URI": (
+        x509.UniformResourceIdentifier(".example"),
+        x509.UniformResourceIdentifier(".elsewhere"),
+    ),
     "directory": (x509.DirectoryName(name_of("Server")), x509.DirectoryName(name_of("Other"))),
 }
 
@@ -47,6 +53,11 @@ class Limit:
     def __str__(self) -> str:
         words = ("excluded" if self.excluded else "permitted", "kept" if self.kept else "violated")
         return "-".join((self.about, *words, "critical" if self.critical else "uncritical"))
+
+    @property
+    def code(self) -> int:
+        """What OpenSSL makes of the server."""
+        return OK if self.kept else UNTRUSTED
 
     @property
     def extension(self) -> x509.Extension[x509.NameConstraints]:
@@ -115,9 +126,15 @@ def ask(servers: Servers, tmp_path: Path) -> Ask:
     return run
 
 
+@pytest.fixture(scope="module", params=["https", "full"])
+def variant(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
 @pytest.fixture(scope="module")
-def curl(built: Built) -> Path:
-    return built.file("curl:https")
+def curl(curls: dict[str, Path], variant: str) -> Path:
+    return curls[variant]
 
 
 ROOT = Authority.make("Root")
@@ -147,22 +164,28 @@ def test_without_them_all_is_well(ask: Ask, curl: Path, trusting: Path, tmp_path
 
 @pytest.mark.parametrize("limit", LIMITS, ids=str)
 def test_of_an_intermediate(
-    ask: Ask, curl: Path, trusting: Path, tmp_path: Path, limit: Limit
+    ask: Ask, variant: str, curl: Path, trusting: Path, tmp_path: Path, limit: Limit
 ) -> None:
+    code = NO_HANDSHAKE if variant == "https" else limit.code
     cas = tmp_path / "cas.pem"
     cas.write_bytes(ROOT.pem)
     between = Authority.make("Between", by=ROOT, extensions=[basic(), limit.extension])
-    below = Authority.make("Below", by=between)
+    below = Authority.make("Server", "Below", by=between)  # is held to them as well
     for chain in ((between,), (below, between)):
-        assert ask(curl, leaf(chain[0]), *chain, cas=cas) == NO_HANDSHAKE
-        assert ask(trusting, leaf(chain[0]), *chain) == NO_HANDSHAKE
+        assert ask(curl, leaf(chain[0]), *chain, cas=cas) == code
+        assert ask(trusting, leaf(chain[0]), *chain) == code
 
 
 @pytest.mark.parametrize("limit", LIMITS, ids=str)
-def test_of_a_root(ask: Ask, curl: Path, tmp_path: Path, limit: Limit) -> None:
-    """Alone it is no list of CAs at all; beside others it is passed over."""
+def test_of_a_root(ask: Ask, variant: str, curl: Path, tmp_path: Path, limit: Limit) -> None:
+    """To mbedTLS it is, alone, no list of CAs at all; beside others it is passed over."""
     root = Authority.make("Limited", extensions=[basic(), limit.extension])
     cas = tmp_path / "cas.pem"
+    if variant == "full":
+        cas.write_bytes(root.pem + ROOT.pem)
+        assert ask(curl, leaf(root), cas=cas) == limit.code
+        assert ask(curl, leaf(root), root, cas=cas) == limit.code
+        return
     for beside, code in ((b"", NO_CAS), (ROOT.pem, UNTRUSTED)):
         cas.write_bytes(root.pem + beside)
         assert ask(curl, leaf(root), cas=cas) == code

@@ -1,4 +1,4 @@
-"""What curl:https does beyond a handshake: sessions that are resumed, new keys, renegotiation."""
+"""What curl does beyond a handshake: sessions that are resumed, new keys, renegotiation."""
 
 import socket
 import ssl
@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from trustme import CA
 
-from tests.built import Built
 from tests.integration.certificates import HOST, context_of
 from tests.integration.real_server import free_port, program
 
@@ -22,13 +21,13 @@ pytestmark = pytest.mark.builds
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n"
 
 
-@pytest.fixture(params=["ours", "debian"])
+@pytest.fixture(params=["https", "full", "debian"])
 def curl(request: pytest.FixtureRequest) -> Path:
-    """Ours, and Debian's as the measure."""
+    """Ours with either library, and Debian's as the measure."""
     if request.param == "debian":
         return Path(program("curl"))
-    built: Built = request.getfixturevalue("built")
-    return built.file("curl:https")
+    curls: dict[str, Path] = request.getfixturevalue("curls")
+    return curls[request.param]
 
 
 def run(curl: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -175,13 +174,20 @@ def test_renegotiation_in_mid_transfer(curl: Path, authority: CA, ca: str, tmp_p
     ],
     ids=lambda value: "".join(value[1:]) or "default" if isinstance(value, tuple) else None,
 )
+@pytest.mark.parametrize("variant", ["https", "full"])
 def test_groups_of_the_key_exchange(
-    built: Built, authority: CA, ca: str, tmp_path: Path, groups: tuple[str, ...], hellos: int
+    curls: dict[str, Path],
+    variant: str,
+    authority: CA,
+    ca: str,
+    tmp_path: Path,
+    groups: tuple[str, ...],
+    hellos: int,
 ) -> None:
     """What is offered first is what servers take by default: no second ClientHello is asked for."""
     options = ("-tls1_3", "-www", "-msg", *groups)
     with openssl_server(authority, tmp_path, *options) as (url, server):
-        done = run(built.file("curl:https"), "--cacert", ca, url)
+        done = run(curls[variant], "--cacert", ca, url)
         server.kill()
         assert server.stdout is not None
         log = server.stdout.read()

@@ -1,4 +1,4 @@
-"""Whom curl:https believes: in an empty root, with nothing of the machine's certificates."""
+"""Whom curl believes, by both TLS libraries: in an empty root, with nothing of the machine's certificates."""
 
 import socket
 import ssl
@@ -36,18 +36,25 @@ def servers() -> Iterator[Servers]:
         yield servers
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "packed"])
-def curl(
-    request: pytest.FixtureRequest, built: Built, empty_roots: SandboxEnvironment, ca: str
-) -> Curl:
-    """curl:https in an empty root that holds the CA's certificate as /ca.pem."""
-    program = built.file("curl:https", packed=request.param)
+@pytest.fixture(params=["https", "https, packed", "full"])
+def curl(request: pytest.FixtureRequest, empty_roots: SandboxEnvironment, ca: str) -> Curl:
+    """A curl in an empty root that holds the CA's certificate as /ca.pem."""
+    program = program_of(request)
 
     def run(*args: str, env: Mapping[str, str] | None = None) -> RunResult:
         with empty_roots.open({PROGRAM: program, PurePosixPath("/ca.pem"): Path(ca)}) as root:
             return root.run(["-sS", "-m", "10", *args], seconds=20, env=env)
 
     return run
+
+
+def program_of(request: pytest.FixtureRequest) -> Path:
+    variant, _, packed = request.param.partition(", ")
+    if packed:
+        built: Built = request.getfixturevalue("built")
+        return built.file(f"curl:{variant}", packed=True)
+    curls: dict[str, Path] = request.getfixturevalue("curls")
+    return curls[variant]
 
 
 @pytest.fixture(scope="module")
