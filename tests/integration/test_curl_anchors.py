@@ -1,4 +1,4 @@
-"""The trust anchors inside of curl:https, among them one of ours: success without any file."""
+"""The trust anchors inside of curl, by both libraries, among them one of ours: success without any file."""
 
 import re
 import ssl
@@ -14,9 +14,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from trustme import CA
 
 from tests.anchors import AnchorTools, swapped
-from tests.built import Built
 from tests.integration.authorities import Anchor, Authority, revoked
-from tests.integration.certificates import HOST, context_of, expired
+from tests.integration.certificates import HOST, context_of, expired, rehash
 from tests.integration.http_server import Servers, serving
 from tests.integration.seeded_cache import SeededCache
 
@@ -32,9 +31,9 @@ def servers() -> Iterator[Servers]:
         yield servers
 
 
-@pytest.fixture(scope="module")
-def finished(built: Built) -> Path:
-    return built.file("curl:https")
+@pytest.fixture(scope="module", params=["https", "full"])
+def finished(request: pytest.FixtureRequest, curls: dict[str, Path]) -> Path:
+    return curls[request.param]
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +97,7 @@ def test_what_is_named_takes_their_place(
     url = at(servers, context_of(authority.issue_cert(HOST)))
     other = tmp_path / "other.pem"
     CA().cert_pem.write_to_path(str(other))
+    rehash(tmp_path)
     assert run(ours, "--cacert", str(other), url) == (UNTRUSTED, "")
     assert run(ours, "--capath", str(tmp_path), url) == (UNTRUSTED, "")
     for name in ("SSL_CERT_FILE", "CURL_CA_BUNDLE"):
