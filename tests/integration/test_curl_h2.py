@@ -1,4 +1,4 @@
-"""What curl:h2 can do beyond curl:https: HTTP/2 against nginx, and every other protocol's first words."""
+"""What curl:h2 and curl:full can do beyond curl:https: HTTP/2 against nginx, every other protocol's first words."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -151,19 +151,29 @@ def h2(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return Built.once(tmp_path_factory.mktemp("h2"), "curl:h2")
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "packed"])
+@pytest.fixture(params=["h2", "h2, packed", "full"])
+def variant(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
 def curl(
     request: pytest.FixtureRequest,
-    h2: Built,
+    variant: str,
     empty_roots: SandboxEnvironment,
     ca: str,
     tmp_path: Path,
 ) -> Curl:
-    """curl:h2 in an empty root that holds the CA's certificate as /ca.pem and a letter as /mail."""
+    """A curl in an empty root that holds the CA's certificate as /ca.pem and a letter as /mail."""
     mail = tmp_path / "mail"
     mail.write_text("Subject: hello\r\n\r\nok\r\n")
     files = {PurePosixPath("/ca.pem"): Path(ca), PurePosixPath("/mail"): mail}
-    files[PROGRAM] = h2.file("curl:h2", packed=request.param)
+    if variant == "full":
+        files[PROGRAM] = request.getfixturevalue("curls")["full"]
+    else:
+        h2: Built = request.getfixturevalue("h2")
+        files[PROGRAM] = h2.file("curl:h2", packed=variant != "h2")
 
     def run(*args: str, believe: bool = False) -> RunResult:
         trust = ["-k"] if believe else ["--cacert", "/ca.pem"]
@@ -195,10 +205,10 @@ def start(server: Server, authority: CA) -> tuple[int, int, int]:
     return server.port, tls, clear
 
 
-def test_it_says_of_itself_what_the_table_of_docs_has(curl: Curl) -> None:
+def test_it_says_of_itself_what_the_table_of_docs_has(curl: Curl, variant: str) -> None:
     said = dict(line.split(": ", 1) for line in curl("-V").stdout.splitlines() if ": " in line)
     names = {*said["Protocols"].split(), *said["Features"].split()}
-    assert names == names_of(find_product("curl:h2", load_recipes()).variant)
+    assert names == names_of(find_product(f"curl:{variant.partition(',')[0]}", load_recipes()).variant)
 
 
 def test_http2_over_tls(curl: Curl, nginx: tuple[int, int, int]) -> None:
