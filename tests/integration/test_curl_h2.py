@@ -208,7 +208,9 @@ def start(server: Server, authority: CA) -> tuple[int, int, int]:
 def test_it_says_of_itself_what_the_table_of_docs_has(curl: Curl, variant: str) -> None:
     said = dict(line.split(": ", 1) for line in curl("-V").stdout.splitlines() if ": " in line)
     names = {*said["Protocols"].split(), *said["Features"].split()}
-    assert names == names_of(find_product(f"curl:{variant.partition(',')[0]}", load_recipes()).variant)
+    assert names == names_of(
+        find_product(f"curl:{variant.partition(',')[0]}", load_recipes()).variant
+    )
 
 
 def test_http2_over_tls(curl: Curl, nginx: tuple[int, int, int]) -> None:

@@ -1,24 +1,18 @@
 """What curl does beyond a handshake: sessions that are resumed, new keys, renegotiation."""
 
-import socket
 import ssl
 import subprocess
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from trustme import CA
 
 from tests.integration.certificates import HOST, context_of
-from tests.integration.real_server import free_port, program
+from tests.integration.real_server import program
+from tests.integration.tls_servers import HEAD, counting, openssl_server
 
 pytestmark = pytest.mark.builds
-
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n"
 
 
 @pytest.fixture(params=["https", "full", "debian"])
@@ -41,40 +35,6 @@ def run(curl: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@dataclass
-class Counting:
-    """A server that closes after each answer, and notes whose session was resumed."""
-
-    port: int
-    resumed: list[bool] = field(default_factory=list)
-
-
-@contextmanager
-def counting(context: ssl.SSLContext) -> Iterator[Counting]:
-    with socket.create_server((HOST, 0)) as listener:
-        server = Counting(port=listener.getsockname()[1])
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection = listener.accept()[0]
-                except OSError:
-                    return
-                with connection, context.wrap_socket(connection, server_side=True) as session:
-                    session.recv(65536)
-                    server.resumed.append(bool(session.session_reused))
-                    session.sendall(HEAD.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
-                    session.sendall(b"resuming")
-                    with suppress(OSError):
-                        session.unwrap().close()  # a session that is cut off is not kept
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield server
-        listener.shutdown(socket.SHUT_RDWR)
-    thread.join(20)
-
-
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_second_connection_resumes_the_session(
     curl: Path, authority: CA, ca: str, version: ssl.TLSVersion
@@ -90,33 +50,8 @@ def test_a_second_connection_resumes_the_session(
         assert server.resumed[3:] == [False, False]
 
 
-@contextmanager
-def openssl_server(
-    authority: CA, directory: Path, *words: str
-) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """`openssl s_server`, which a command is told on its standard input."""
-    pem = directory / "server.pem"
-    authority.issue_cert(HOST).private_key_and_cert_chain_pem.write_to_path(str(pem))
-    port = free_port()
-    command = [
-        program("openssl"),
-        "s_server",
-        "-accept",
-        f"{HOST}:{port}",
-        "-cert",
-        str(pem),
-        *words,
-    ]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as server:
-        try:
-            assert server.stdout is not None
-            while b"ACCEPT" not in server.stdout.readline():
-                assert server.poll() is None
-            yield f"https://{HOST}:{port}/", server
-        finally:
-            server.kill()
+def leaf_of(authority: CA) -> bytes:
+    return authority.issue_cert(HOST).private_key_and_cert_chain_pem.bytes()
 
 
 def talk(
@@ -151,13 +86,13 @@ def test_new_keys_in_mid_transfer(
     """KeyUpdate: the server's keys alone, and also ours, under which the next request comes."""
     for ciphers in ("TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"):
         options = ("-tls1_3", "-ciphersuites", ciphers)
-        with openssl_server(authority, tmp_path, *options) as (url, server):
+        with openssl_server(leaf_of(authority), tmp_path, *options) as (url, server):
             code, out, err = talk(curl, url, ca, server, command)
         assert (code, out) == (0, "abc\nxyz\n" * 2), err
 
 
 def test_renegotiation_in_mid_transfer(curl: Path, authority: CA, ca: str, tmp_path: Path) -> None:
-    with openssl_server(authority, tmp_path, "-tls1_2") as (url, server):
+    with openssl_server(leaf_of(authority), tmp_path, "-tls1_2") as (url, server):
         code, out, err = talk(curl, url, ca, server, b"r\n")
     assert (code, out) == (0, "abc\nxyz\n" * 2), err
 
@@ -186,7 +121,7 @@ def test_groups_of_the_key_exchange(
 ) -> None:
     """What is offered first is what servers take by default: no second ClientHello is asked for."""
     options = ("-tls1_3", "-www", "-msg", *groups)
-    with openssl_server(authority, tmp_path, *options) as (url, server):
+    with openssl_server(leaf_of(authority), tmp_path, *options) as (url, server):
         done = run(curls[variant], "--cacert", ca, url)
         server.kill()
         assert server.stdout is not None

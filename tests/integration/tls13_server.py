@@ -1,6 +1,6 @@
 """A TLS 1.3 server that sends what it is told to, record by record, right or wrong: RFC 8446.
 
-One suite: X25519, a P-256 certificate, AES-128-GCM with SHA-256.
+One suite: X25519 or X25519MLKEM768, a P-256 certificate, AES-128-GCM with SHA-256.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from typing import Self
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from trustme import LeafCert
@@ -23,8 +24,11 @@ ALERT, HANDSHAKE, DATA = 21, 22, 23
 CLIENT_HELLO, SERVER_HELLO, TICKET, EXTENSIONS, CERTIFICATE, VERIFY, FINISHED, KEY_UPDATE = (
     *(1, 2, 4, 8, 11, 15, 20, 24),
 )
-SUITE, X25519, SUPPORTED_VERSIONS, KEY_SHARE = 0x1301, 29, 43, 51
-ECDSA_P256_SHA256 = 0x0403
+SUITE, ECDSA_P256_SHA256 = 0x1301, 0x0403
+X25519, X25519MLKEM768 = 29, 0x11EC
+SERVER_NAME, GROUPS, SIGNATURES, SUPPORTED_VERSIONS, KEY_SHARE = 0, 10, 13, 43, 51
+MLKEM768_SIZE = 1184
+"""Of a public key; of the 32 bytes of X25519 behind it see the draft of ECDHE-MLKEM for TLS."""
 OLD_VERSION, VERSION = b"\x03\x03", b"\x03\x04"
 SIZE = hashlib.sha256().digest_size
 SECONDS = 30
@@ -88,8 +92,10 @@ class Session:
     """A connection: first the handshake, then records."""
 
     connection: socket.socket
+    group: int = X25519
     ours: Keys = field(init=False)
     theirs: Keys = field(init=False)
+    hello: "Hello" = field(init=False)
     transcript: bytes = b""
 
     def receive(self) -> tuple[int, bytes]:
@@ -127,13 +133,11 @@ class Session:
         kind, hello = self.receive()
         assert (kind, hello[0]) == (HANDSHAKE, CLIENT_HELLO)
         self.transcript += hello
-        own = X25519PrivateKey.generate()
-        session_id, share = read_hello(hello[4:])
-        shared = own.exchange(X25519PublicKey.from_public_bytes(share))
-        public = own.public_key().public_bytes_raw()
+        self.hello = Hello.read(hello[4:])
+        public, shared = exchange(self.group, self.hello.shares[self.group])
         extensions = extension(SUPPORTED_VERSIONS, VERSION)
-        extensions += extension(KEY_SHARE, X25519.to_bytes(2, "big") + vector(public, 2))
-        body = OLD_VERSION + bytes(range(32)) + vector(session_id, 1)
+        extensions += extension(KEY_SHARE, self.group.to_bytes(2, "big") + vector(public, 2))
+        body = OLD_VERSION + bytes(range(32)) + vector(self.hello.session_id, 1)
         body += SUITE.to_bytes(2, "big") + b"\0" + vector(extensions, 2)
         self._in_the_clear(wedge.get(SERVER_HELLO, b""))
         self._in_the_clear(self._noted(message(SERVER_HELLO, body)))
@@ -184,27 +188,66 @@ def extension(kind: int, data: bytes) -> bytes:
     return kind.to_bytes(2, "big") + vector(data, 2)
 
 
-def read_hello(body: bytes) -> tuple[bytes, bytes]:
-    """The session id of a ClientHello, and its share of X25519."""
-    at = 34
-    session_id = body[at + 1 : at + 1 + body[at]]
-    at += 1 + len(session_id)
-    at += 2 + int.from_bytes(body[at : at + 2], "big")  # suites
-    at += 1 + body[at] + 2  # compression, the extensions' size
-    while at < len(body):
-        kind, size = (int.from_bytes(body[at + i : at + i + 2], "big") for i in (0, 2))
-        data, at = body[at + 4 : at + 4 + size], at + 4 + size
-        if kind == KEY_SHARE:
-            return session_id, dict(shares(data[2:]))[X25519]
-    raise AssertionError(body)
+def exchange(group: int, share: bytes) -> tuple[bytes, bytes]:
+    """What the client is told, and what both then know."""
+    own = X25519PrivateKey.generate()
+    public = own.public_key().public_bytes_raw()
+    if group == X25519:
+        return public, own.exchange(X25519PublicKey.from_public_bytes(share))
+    secret, wrapped = MLKEM768PublicKey.from_public_bytes(share[:MLKEM768_SIZE]).encapsulate()
+    other = X25519PublicKey.from_public_bytes(share[MLKEM768_SIZE:])
+    return wrapped + public, secret + own.exchange(other)
 
 
-def shares(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Groups that a client offers, and its key for each."""
-    while data:
-        group, size = (int.from_bytes(data[i : i + 2], "big") for i in (0, 2))
-        yield group, data[4 : 4 + size]
-        data = data[4 + size :]
+def numbers(data: bytes) -> list[int]:
+    """Of two bytes each."""
+    return [int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hello:
+    """What a client offers."""
+
+    session_id: bytes
+    suites: list[int]
+    extensions: dict[int, bytes]
+
+    @classmethod
+    def read(cls, body: bytes) -> "Hello":
+        """Read the body of a ClientHello."""
+        at = 34  # a version, a random number
+        session_id = body[at + 1 : at + 1 + body[at]]
+        at += 1 + len(session_id)
+        (size,) = numbers(body[at : at + 2])
+        suites = numbers(body[at + 2 : at + 2 + size])
+        at += 2 + size
+        at += 1 + body[at] + 2  # compression, the extensions' size
+        extensions = {}
+        while at < len(body):
+            kind, size = numbers(body[at : at + 4])
+            extensions[kind], at = body[at + 4 : at + 4 + size], at + 4 + size
+        return cls(session_id=session_id, suites=suites, extensions=extensions)
+
+    @property
+    def groups(self) -> list[int]:
+        return numbers(self.extensions[GROUPS][2:])
+
+    @property
+    def signatures(self) -> list[int]:
+        return numbers(self.extensions[SIGNATURES][2:])
+
+    @property
+    def versions(self) -> list[int]:
+        return numbers(self.extensions[SUPPORTED_VERSIONS][1:])
+
+    @property
+    def shares(self) -> dict[int, bytes]:
+        """Its key for each group that it has one for, in its order."""
+        data, found = self.extensions[KEY_SHARE][2:], {}
+        while data:
+            group, size = numbers(data[:4])
+            found[group], data = data[4 : 4 + size], data[4 + size :]
+        return found
 
 
 Talk = Callable[[Session], None]
@@ -223,7 +266,9 @@ class Talker:
 
     @classmethod
     @contextmanager
-    def serving(cls, leaf: LeafCert, talk: Talk, wedge: Wedge | None = None) -> Iterator[Self]:
+    def serving(
+        cls, leaf: LeafCert, talk: Talk, wedge: Wedge | None = None, group: int = X25519
+    ) -> Iterator[Self]:
         """Serve one connection as ``talk`` does."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             talker = cls(port=listener.getsockname()[1])
@@ -233,7 +278,7 @@ class Talker:
                 with suppress(OSError, EOFError), listener.accept()[0] as connection:
                     listener.close()  # whoever comes again is refused
                     connection.settimeout(SECONDS)
-                    session = Session(connection)
+                    session = Session(connection, group)
                     session.shake_hands(leaf, wedge or {})
                     talker.shook_hands = True
                     talk(session)
