@@ -7,7 +7,7 @@ from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -20,7 +20,12 @@ HOST = "app.example"
 NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
 DAY = datetime.timedelta(days=1)
 
-Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+Key = (
+    rsa.RSAPrivateKey
+    | ec.EllipticCurvePrivateKey
+    | ed25519.Ed25519PrivateKey
+    | ed448.Ed448PrivateKey
+)
 KEY_KINDS = ("P-256", "P-384", "P-521", "RSA-2048", "RSA-4096")
 
 

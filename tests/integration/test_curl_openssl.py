@@ -4,19 +4,23 @@ import base64
 import datetime
 import hashlib
 import os
+import select
 import socket
 import ssl
 import stat
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     KeySerializationEncryption,
@@ -31,7 +35,7 @@ from trustme import CA, LeafCert
 
 from tests.anchors import AnchorTools, swapped
 from tests.curls import HANDSHAKE, OK, UNTRUSTED, Curl
-from tests.integration.authorities import DAY, NOW, Authority, pem_of, revoked
+from tests.integration.authorities import DAY, NOW, Authority, Key, pem_of, revoked
 from tests.integration.certificates import HOST
 from tests.integration.http_server import Servers, serving
 from tests.integration.quic_server import quic_server
@@ -117,6 +121,7 @@ class Staple:
     code: int = NO_STATUS
     status: ocsp.OCSPCertStatus = ocsp.OCSPCertStatus.GOOD
     about: Authority = LEAF
+    issuer: Authority = BETWEEN
     by: Authority = BETWEEN
     shown: bool = True
     """Whether the answer brings its signer's certificate along."""
@@ -130,7 +135,7 @@ class Staple:
             ocsp.OCSPResponseBuilder()
             .add_response(
                 self.about.certificate,
-                BETWEEN.certificate,
+                self.issuer.certificate,
                 hashes.SHA1(),  # by which clients look
                 self.status,
                 self.first,
@@ -177,14 +182,22 @@ Stapling = Callable[..., int]
 def stapling(tmp_path: Path) -> Stapling:
     """The exit code of the last of some runs against a server with a staple, or without one."""
 
-    def run(curl: Curl, staple: bytes | None, *words: str, before: tuple[str, ...] = ()) -> int:
-        chain = tmp_path / "chain.pem"
-        chain.write_bytes(BETWEEN.pem)
-        options = ["-www", "-cert_chain", str(chain)]
+    def run(
+        curl: Curl,
+        staple: bytes | None,
+        *words: str,
+        before: tuple[str, ...] = (),
+        leaf: Authority = LEAF,
+        chain: Sequence[Authority] = (BETWEEN,),
+    ) -> int:
+        options = ["-www"]
+        if chain:
+            (tmp_path / "chain.pem").write_bytes(pem_of(*(one.certificate for one in chain)))
+            options += ["-cert_chain", str(tmp_path / "chain.pem")]
         if staple is not None:
             (tmp_path / "status").write_bytes(staple)
             options += ["-status_file", str(tmp_path / "status")]
-        with openssl_server(LEAF.key_pem + LEAF.pem, tmp_path, *options) as (url, _):
+        with openssl_server(leaf.key_pem + leaf.pem, tmp_path, *options) as (url, _):
             assert not before or curl(*before, url).code == OK
             done = curl(*words, url)
         assert (b"s_server" in done.data) == (done.code == OK), done
@@ -216,6 +229,16 @@ def test_a_staple_that_is_not_asked_for(curl: Curl, stapling: Stapling) -> None:
 def test_a_staple_counts_where_nothing_else_does(full: Curl, stapling: Stapling) -> None:
     """Whoever turns checks off, and asks for this one, has this one."""
     assert stapling(full, STAPLES["revoked"].der, "-k", "--cert-status") == NO_STATUS
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_staple_of_an_issuer_that_is_not_sent(curl: Curl, stapling: Stapling, sent: bool) -> None:
+    """It is looked for in the chain alone, as upstream has it: not among those who are believed."""
+    leaf = server_of(ROOT, address=HOST)
+    staple = Staple(about=leaf, by=ROOT, issuer=ROOT, shown=False).der
+    chain = [ROOT] if sent else []
+    code = OK if sent else NO_STATUS
+    assert stapling(curl, staple, "--cert-status", leaf=leaf, chain=chain) == code
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
@@ -273,6 +296,43 @@ def test_long_chains_over_quic(full: Curl, authority: CA, ca: str) -> None:
     with quic_server(signer.issue_cert(HOST)) as server:
         done = full("--http3-only", "--cacert", ca, f"https://{HOST}:{server.port}/status/200")
     assert (done.code, done.out) == (OK, "ok"), done.err
+
+
+EDWARDS: dict[str, Callable[[], Key]] = {
+    "Ed25519": ed25519.Ed25519PrivateKey.generate,
+    "Ed448": ed448.Ed448PrivateKey.generate,
+}
+
+
+@pytest.mark.parametrize("kind", EDWARDS)
+def test_keys_of_edwards_curves(curl: Curl, servers: Servers, tmp_path: Path, kind: str) -> None:
+    """The server's and the client's: mbedTLS has none of them."""
+    between = Authority.make("Between", by=ROOT)
+    leaf = server_of(between, address=HOST, key=EDWARDS[kind]())
+    client = Authority.make("Client", by=ROOT, key=EDWARDS[kind](), extensions=())
+    own = tmp_path / "own.pem"
+    own.write_bytes(client.key_pem + client.pem)
+    for version in (TLS_1_2, TLS_1_3):
+        wants = context(tmp_path, leaf, between, version=version)
+        wants.verify_mode = ssl.CERT_REQUIRED
+        wants.load_verify_locations(cadata=ROOT.pem.decode())
+        port = servers.tls(wants).port
+        done = curl("--cert", own, f"https://{HOST}:{port}/status/200")
+        assert (done.code, done.out) == (OK, "ok"), done.err
+
+
+def test_a_short_key_is_refused(curl: Curl, servers: Servers, tmp_path: Path) -> None:
+    """1024 bits of RSA, which nobody signs any more."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+    leaf = server_of(ROOT, address=HOST, key=key)
+    shown = tmp_path / "weak.pem"
+    shown.write_bytes(leaf.key_pem + leaf.pem)
+    weak = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    weak.set_ciphers("ALL:@SECLEVEL=0")
+    weak.load_cert_chain(shown)
+    done = curl(f"https://{HOST}:{servers.tls(weak).port}/status/200")
+    assert done.code == UNTRUSTED
+    assert "key too weak" in done.err
 
 
 # Client certificates
@@ -372,7 +432,6 @@ def test_pkcs12(curl: Curl, wanting: Wanting, tmp_path: Path, kind: str) -> None
     own = Authority.make("Client", by=between, extensions=())
     path = tmp_path / "client.p12"
     cas = [between.certificate]
-    assert not isinstance(own.key, ed25519.Ed25519PrivateKey)
     path.write_bytes(
         pkcs12.serialize_key_and_certificates(b"me", own.key, own.certificate, cas, encrypted(kind))
     )
@@ -665,66 +724,84 @@ def test_a_file_that_holds_no_sessions(curl: Curl, tmp_path: Path) -> None:
 # Early data: a request in the first datagram, which whoever kept it can send again
 
 
-def answered(curl: Curl, server: "subprocess.Popen[bytes]", *words: str | Path) -> tuple[str, str]:
-    """What a run printed, and what the server told until the request was there: `openssl s_server` has no answers."""
-    with curl.start(*words) as client:
-        try:
-            assert server.stdin is not None
-            assert server.stdout is not None
-            told = b""
-            while b"\r\n\r\n" not in told.partition(b"GET /")[2]:
-                assert client.poll() is None, client.communicate()
-                told += os.read(server.stdout.fileno(), 65536)
-            server.stdin.write(HEAD + b"received")
-            server.stdin.flush()
-            out, err = client.communicate(timeout=60)
-        finally:
-            client.kill()
-    assert client.returncode == OK, err
-    return out.decode(), told.decode()
+@dataclass(frozen=True, kw_only=True)
+class Early:
+    """`openssl s_server`, which takes early data, and is answered for here."""
 
+    url: str
+    server: "subprocess.Popen[bytes]"
+    told: list[bytes] = field(default_factory=list)
 
-TAKING = ("-tls1_3", "-early_data", "-alpn", "http/1.1")
-"""A session that knows its protocol: early data is for that alone."""
-EARLY = ("-w", " %{tls_earlydata}")
+    @classmethod
+    @contextmanager
+    def serving(cls, directory: Path, connections: int) -> Iterator[Self]:
+        """Serve so many connections. A session says which protocol it is for: there is no early data for another."""
+        chain = directory / "chain.pem"
+        chain.write_bytes(BETWEEN.pem)
+        options = ("-tls1_3", "-early_data", "-alpn", "http/1.1", "-naccept", str(connections))
+        leaf = LEAF.key_pem + LEAF.pem
+        with openssl_server(leaf, directory, *options, "-cert_chain", str(chain)) as (url, server):
+            yield cls(url=url, server=server)
+
+    def answer(self, curl: Curl, *words: str | Path) -> int:
+        """How many bytes of a run were early data; negative, where they were not taken."""
+        assert self.server.stdin is not None
+        heard = b""
+        with curl.start("-w", " %{tls_earlydata}", *words) as client:
+            try:
+                while b"\r\n\r\n" not in heard.partition(b"GET /")[2]:
+                    heard += self._read()
+                self.server.stdin.write(HEAD + b"received")
+                self.server.stdin.flush()
+                out, err = client.communicate(timeout=60)
+            finally:
+                client.kill()
+        self.told.append(heard)
+        assert client.returncode == OK, err
+        said, early = out.decode().split()
+        assert said == "received"
+        return int(early)
+
+    def all_told(self) -> bytes:
+        """What the server printed, once its last connection has ended."""
+        while data := self._read():
+            self.told.append(data)
+        return b"".join(self.told)
+
+    def _read(self) -> bytes:
+        # Requests come at once, what the server says of them when it pleases.
+        assert self.server.stdout is not None
+        ready, _, _ = select.select([self.server.stdout], [], [], 40)
+        assert ready, self.told
+        return os.read(self.server.stdout.fileno(), 65536)
 
 
 def test_early_data(curl: Curl, tmp_path: Path) -> None:
-    kept = tmp_path / "sessions"
-    (tmp_path / "chain.pem").write_bytes(BETWEEN.pem)
-    options = (*TAKING, "-cert_chain", str(tmp_path / "chain.pem"))
-    with openssl_server(LEAF.key_pem + LEAF.pem, tmp_path, *options) as (url, server):
-        words = ("--ssl-sessions", kept, *EARLY, url)
-        out, told = answered(curl, server, "--tls-earlydata", *words)
-        assert out == "received 0"
-        assert "Early data received" not in told
-        # Not unless it is asked for; a session is for those who ask for the same.
-        for _ in range(2):
-            out, told = answered(curl, server, *words)
-            assert (out, "Early data received" in told) == ("received 0", False)
-        out, told = answered(curl, server, "--tls-earlydata", *words)
-        assert int(out.removeprefix("received ")) > len("GET / HTTP/1.1")
-        assert "Early data received" in told
-        assert told.count("GET / ") == 1
+    kept = ("--ssl-sessions", tmp_path / "sessions")
+    with Early.serving(tmp_path, 4) as server:
+        assert server.answer(curl, *kept, "--tls-earlydata", server.url) == 0
+        # Not unless it is asked for; and a session is for those who ask for the same.
+        assert server.answer(curl, *kept, server.url) == 0
+        assert server.answer(curl, *kept, server.url) == 0
+        early = server.answer(curl, *kept, "--tls-earlydata", server.url)
+        told = server.all_told()
+    assert early > len("GET / HTTP/1.1")
+    assert told.count(b"Early data received") == 1
+    assert told.count(b"GET / ") == 4
 
 
 def test_early_data_that_a_server_does_not_take(curl: Curl, tmp_path: Path) -> None:
-    """It knows nothing of the session: the request is sent again."""
-    kept = tmp_path / "sessions"
-    (tmp_path / "chain.pem").write_bytes(BETWEEN.pem)
-    options = (*TAKING, "-cert_chain", str(tmp_path / "chain.pem"))
-    leaf = LEAF.key_pem + LEAF.pem
-    with openssl_server(leaf, tmp_path, *options) as (url, server):
-        words = ("--tls-earlydata", "--ssl-sessions", kept, *EARLY)
-        answered(curl, server, *words, url)
-    with openssl_server(leaf, tmp_path, *options) as (other, server):
-        # The session is for the port of the first.
-        to = url.removeprefix("https://").rstrip("/"), other.removeprefix("https://").rstrip("/")
-        there = ("--connect-to", ":".join(to))
-        out, told = answered(curl, server, *words, *there, url)
-    assert "Early data received" not in told
-    assert told.count("GET / ") == 1
-    assert int(out.removeprefix("received ")) < 0, "so many were sent, and not taken"
+    """Another one at the same address, which knows nothing of the session: the request is sent again."""
+    words = ("--ssl-sessions", tmp_path / "sessions", "--tls-earlydata")
+    with Early.serving(tmp_path, 1) as server:
+        assert server.answer(curl, *words, server.url) == 0
+    with Early.serving(tmp_path, 1) as other:
+        first, second = (urlsplit(one.url).netloc for one in (server, other))
+        there = ("--connect-to", f"{first}:{second}")
+        assert other.answer(curl, *words, *there, server.url) < 0
+        told = other.all_told()
+    assert b"Early data received" not in told
+    assert told.count(b"GET / ") == 1
 
 
 def test_early_data_over_quic(full: Curl, authority: CA, ca: str, tmp_path: Path) -> None:
