@@ -4,7 +4,6 @@ import contextlib
 import errno
 import fcntl
 import hashlib
-import itertools
 import os
 import random
 import re
@@ -104,31 +103,33 @@ def _make_owned(directory: Path, make: Callable[[], tuple[int, Path]]) -> tuple[
     """Return what ``make`` opened and named, locked; made again when a `sweep` took it before it was locked."""
     # By time, not by tries: on a busy machine one who sweeps can win many times in a row.
     until = time.monotonic() + LONGEST_CONTEST
-    for turn in itertools.count(1):
-        gone: OSError = FileNotFoundError(
-            errno.ENOENT, "somebody sweeps it at once", str(directory)
-        )
+    turn = 0
+    while True:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             number, path = make()
-        except (FileNotFoundError, FileExistsError) as error:
+        except (FileNotFoundError, FileExistsError):
             # The directory, or what was made in it, may have gone at that moment.
-            if _is_in_the_way(directory):
+            if _is_in_the_way(directory) or time.monotonic() > until:
                 raise
-            gone = error
         else:
-            with contextlib.suppress(
-                OSError
-            ):  # a file system without locks: nothing is swept there
-                fcntl.flock(number, fcntl.LOCK_EX)
-            with contextlib.suppress(OSError):
-                if os.path.samestat(os.fstat(number), path.lstat()):
-                    return number, path
-            os.close(number)
-        if time.monotonic() > until:
-            raise gone
+            if _lock(number, path):
+                return number, path
+            if time.monotonic() > until:
+                raise FileNotFoundError(errno.ENOENT, "somebody sweeps it at once", str(directory))
+        turn += 1
         time.sleep(random.uniform(0, 0.001 * min(turn, 20)))  # whoever sweeps gets to its end
-    raise AssertionError
+
+
+def _lock(number: int, path: Path) -> bool:
+    """Take the lock of what has just got this name; when a `sweep` was faster it is closed, and False is returned."""
+    with contextlib.suppress(OSError):  # a file system without locks: nothing is swept there
+        fcntl.flock(number, fcntl.LOCK_EX)
+    with contextlib.suppress(OSError):
+        if os.path.samestat(os.fstat(number), path.lstat()):
+            return True
+    os.close(number)
+    return False
 
 
 def _is_in_the_way(directory: Path) -> bool:
