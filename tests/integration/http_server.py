@@ -15,10 +15,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from verify.servers import LoopbackHandler, LoopbackServer
+
+_Server = TypeVar("_Server", bound=LoopbackServer)
 
 BASIC = "Basic " + base64.b64encode(b"user:secret").decode()
 NONCE = "dcd98b7102dd2f0e8b11d0f600bfb0c093"
@@ -127,6 +129,14 @@ class Server(LoopbackServer):
         return port
 
 
+def serve_until(stack: contextlib.ExitStack, server: _Server) -> _Server:
+    """Run a server beside the test until ``stack`` ends."""
+    stack.enter_context(server)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    stack.callback(server.shutdown)
+    return server
+
+
 @dataclass
 class Servers:
     """Starts servers; all of them end with the block."""
@@ -156,10 +166,7 @@ class Servers:
         return port
 
     def _start(self, server: Server) -> Server:
-        self.stack.enter_context(server)
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        self.stack.callback(server.shutdown)
-        return server
+        return serve_until(self.stack, server)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from tests.anchors import AnchorTools, swapped
+from tests.anchors import AnchorTools
 from tests.integration.authorities import Authority, basic, name_of, pem_of
 from tests.integration.certificates import HOST
 from tests.integration.http_server import Servers, serving
@@ -145,13 +145,7 @@ def trusting(
     curl: Path, anchor_tools: AnchorTools, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The finished file with `ROOT` among its anchors."""
-    end = b"-----END CERTIFICATE-----\n"
-    blocks = [*anchor_tools.pem.split(end)[:100], ROOT.pem.removesuffix(end), b""]
-    path = tmp_path_factory.mktemp("trusting") / "curl"
-    bundle = anchor_tools.encode(end.join(blocks))
-    path.write_bytes(swapped(curl.read_bytes(), anchor_tools.anchors, bundle))
-    path.chmod(0o755)
-    return path
+    return anchor_tools.trusting(curl, ROOT.pem, tmp_path_factory.mktemp("trusting") / "curl")
 
 
 def test_without_them_all_is_well(ask: Ask, curl: Path, trusting: Path, tmp_path: Path) -> None:

@@ -208,7 +208,7 @@ EFFECTS: Mapping[str, Callable[[Scene], Effect]] = {
 }
 ELSEWHERE = {
     "COLUMNS": "the width of the progress bar, on a terminal: test_columns",
-    "SSLKEYLOGFILE": "the secrets of sessions: test_sslkeylogfile_is_read_by_openssl",
+    "SSLKEYLOGFILE": "the secrets of sessions: test_sslkeylogfile_is_read_by_openssl_alone",
     "QLOGDIR": "a log of each QUIC connection: test_curl_http3.py",
     "VTE_VERSION": "whether an old terminal can show a link: it is on a terminal only",
 }
@@ -285,24 +285,22 @@ def test_http_proxy_in_capitals_is_not_read(
     assert run(curls["https"], (scene.url,), variables, scene) == "ok"
 
 
-def test_sslkeylogfile_is_not_read_by_mbedtls(
-    curls: dict[str, Path], servers: Servers, authority: CA, ca: str, tmp_path: Path
+@pytest.mark.parametrize(("variant", "written"), [("https", False), ("full", True)])
+def test_sslkeylogfile_is_read_by_openssl_alone(
+    curls: dict[str, Path],
+    servers: Servers,
+    authority: CA,
+    ca: str,
+    tmp_path: Path,
+    variant: str,
+    written: bool,
 ) -> None:
     scene = Scene(directory=tmp_path, servers=servers, authority=authority, ca=ca)
     log = tmp_path / "keys"
     words = ("--cacert", ca, scene.secure)
-    assert run(curls["https"], words, {"SSLKEYLOGFILE": str(log)}, scene) == "ok"
-    assert not log.exists()
-
-
-def test_sslkeylogfile_is_read_by_openssl(
-    curls: dict[str, Path], servers: Servers, authority: CA, ca: str, tmp_path: Path
-) -> None:
-    scene = Scene(directory=tmp_path, servers=servers, authority=authority, ca=ca)
-    log = tmp_path / "keys"
-    words = ("--cacert", ca, scene.secure)
-    assert run(curls["full"], words, {"SSLKEYLOGFILE": str(log)}, scene) == "ok"
-    assert "CLIENT_TRAFFIC_SECRET_0 " in log.read_text("ascii")
+    assert run(curls[variant], words, {"SSLKEYLOGFILE": str(log)}, scene) == "ok"
+    assert log.exists() == written
+    assert not written or "CLIENT_TRAFFIC_SECRET_0 " in log.read_text("ascii")
 
 
 @pytest.mark.parametrize("variant", ["http", "https", "h2", "full"])

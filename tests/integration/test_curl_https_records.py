@@ -2,7 +2,6 @@
 
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -30,7 +29,7 @@ from tests.integration.doh_server import (
     dns_name,
     record,
 )
-from tests.integration.http_server import Server, Servers, serving
+from tests.integration.http_server import Server, Servers, serve_until, serving
 from tests.integration.quic_server import QuicServer, quic_server
 
 pytestmark = pytest.mark.builds
@@ -74,10 +73,7 @@ def serve() -> Iterator[Serve]:
     with ExitStack() as stack:
 
         def started(zone: Zone, context: ssl.SSLContext) -> DohServer:
-            server = stack.enter_context(DohServer(zone, context))
-            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-            stack.callback(server.shutdown)
-            return server
+            return serve_until(stack, DohServer(zone, context))
 
         yield started
 

@@ -3,7 +3,6 @@
 import base64
 import json
 import struct
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -12,7 +11,7 @@ from trustme import CA
 
 from tests.curls import OK, REFUSED, Curl
 from tests.integration.certificates import HOST, context_of
-from tests.integration.http_server import Servers, serving
+from tests.integration.http_server import Servers, serve_until, serving
 from tests.integration.ntlm_server import (
     CHALLENGE,
     EXTENDED,
@@ -40,10 +39,7 @@ def start() -> Iterator[Start]:
     with ExitStack() as stack:
 
         def started(guard: Guard) -> NtlmServer:
-            server = stack.enter_context(NtlmServer(guard))
-            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-            stack.callback(server.shutdown)
-            return server
+            return serve_until(stack, NtlmServer(guard))
 
         yield started
 

@@ -33,7 +33,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from trustme import CA, LeafCert
 
-from tests.anchors import AnchorTools, swapped
+from tests.anchors import AnchorTools
 from tests.curls import HANDSHAKE, OK, UNTRUSTED, Curl
 from tests.integration.authorities import DAY, NOW, Authority, Key, pem_of, revoked
 from tests.integration.certificates import HOST
@@ -90,13 +90,8 @@ def trusting(
     full: Curl, anchor_tools: AnchorTools, tmp_path_factory: pytest.TempPathFactory
 ) -> Curl:
     """The finished file with `ROOT` among its anchors."""
-    end = b"-----END CERTIFICATE-----\n"
-    blocks = [*anchor_tools.pem.split(end)[:100], ROOT.pem.removesuffix(end), b""]
-    path = tmp_path_factory.mktemp("trusting") / "curl"
-    bundle = anchor_tools.encode(end.join(blocks))
-    path.write_bytes(swapped(full.program.read_bytes(), anchor_tools.anchors, bundle))
-    path.chmod(0o755)
-    return replace(full, program=path)
+    copy = tmp_path_factory.mktemp("trusting") / "curl"
+    return replace(full, program=anchor_tools.trusting(full.program, ROOT.pem, copy))
 
 
 def context(
