@@ -53,10 +53,11 @@ _START: Final = rf"/(?:(?<![A-Za-z0-9._~%+/\\-]/)|(?<=-[ILB]/)|{_CUT})"
 _RUN_TIME: Final = (
     rf"(?!{_TEMPORARY}(?:[/{_IN_NAME}]{{0,255}}XXX|{_NAME}/(?:dev|proc|sys)(?![{_IN_NAME}])))"
 )
+_ENDS: Final = r"c|cc|cpp|cxx|c\+\+|h|hh|hpp|hxx|h\+\+|S|zig|rs|go|o|a"
 _SOURCE: Final = (
     # There it may be the rest of a path that goes on through a name that ends so.
     rf"(?!usr/|include/|rustc/|rust/deps/)(?:(?:{_PART}){{1,64}}|(?<=-[ILB]/)|{_CUT})"
-    rf"[{_IN_NAME}]{{1,255}}\.(?:c|cc|cpp|cxx|h|hh|hpp|hxx|S|zig|rs|go|o|a)(?![A-Za-z0-9_./-])"
+    rf"[{_IN_NAME}]{{1,255}}\.(?:{_ENDS})(?![/{_IN_NAME}])"
 )
 _DIRECTORIES: Final = (
     rf"(?:home|Users)/{_NAME}/{_NAME}",

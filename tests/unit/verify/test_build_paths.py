@@ -118,6 +118,8 @@ def test_what_is_a_path_of_a_build_is_found(text: str) -> None:
         ("/opt/a-L/b/c.c", "/b/c.c"),
         ("/opt/aXXX/c.c", "/c.c"),
         ("-B/c.c", "/c.c"),
+        ("/opt/a.c+/-I/c.c", "/c.c"),
+        ("/opt/a.c~/x-L/c.c", "/c.c"),
     ],
 )
 def test_a_source_is_found_behind_a_name_that_another_path_may_begin_at(
@@ -126,13 +128,13 @@ def test_a_source_is_found_behind_a_name_that_another_path_may_begin_at(
     assert found(text) == [path]
 
 
-names = st.text("abcXYI.+-", min_size=1, max_size=12).filter(lambda name: name.strip("."))
+names = st.text("abcXYI.+-@~", min_size=1, max_size=12).filter(lambda name: name.strip("."))
 
 
 @given(
     directories=st.lists(names, min_size=1, max_size=8),
     name=names,
-    end=st.sampled_from([".c", ".cpp", ".rs", ".o"]),
+    end=st.sampled_from([".c", ".cpp", ".c++", ".rs", ".o"]),
     before=st.sampled_from(["", "\0", " ", "'", "=", "-I", ":"]),
     after=st.sampled_from(["", "\0", ":12", " ", "'", ")"]),
 )
