@@ -1,7 +1,7 @@
 """What is linked into a file: the components whose licences, names and sources go along with it.
 
-All of it follows from recipes: what a product needs, and what that needs, without tools and what is built for the
-building machine only. A packed file carries UPX's stub besides.
+All of it follows from recipes: what a product needs, and what that needs. What only ran while the file was made is told
+apart: tools, and what is built for the building machine alone. A packed file carries UPX's stub besides.
 """
 
 import re
@@ -34,6 +34,8 @@ class Role(StrEnum):
     """Embedded as it is."""
     STUB = "stub"
     """UPX's own code that unpacks the rest."""
+    TOOL = "tool"
+    """Not in it: it ran while the file was made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +139,23 @@ def linked(
     return tuple(found[name] for name in sorted(found))
 
 
+def tools(
+    versions: Mapping[str, str], recipes: Mapping[str, Recipe], contents: Iterable[Component]
+) -> tuple[Component, ...]:
+    """Return what went into the build of a file and is not in it, by name: make, Perl, another program's interpreter.
+
+    ``versions`` are the releases that went in, by recipe, ``contents`` what is in the file. They have no CPE: what
+    is known of a tool does not concern the file. Raises PublishError when one of them is not pinned any more.
+    """
+    inside = {component.name for component in contents}
+    found = (
+        component_of(recipes[name], _release(recipes[name], versions), Role.TOOL)
+        for name in sorted(versions)
+        if name in recipes and name not in inside
+    )
+    return tuple(replace(it, cpes=(), unaffected=(), origin="") for it in found)
+
+
 def _runs(recipe: Recipe, variant: Variant, whose: Recipe) -> bool:
     """Whether a need only runs while ``whose`` is built, as another recipe's interpreter does; what is made once for
     all targets is native as well, and goes into the file."""
@@ -231,7 +250,7 @@ def _release(recipe: Recipe, versions: Mapping[str, str]) -> Release:
     version = versions.get(recipe.name, "")
     release = recipe.release(version)
     if release is None:
-        msg = f"{recipe.name} '{version}' is linked in, and is not pinned any more."
+        msg = f"{recipe.name} '{version}' went in, and is not pinned any more."
         raise PublishError(msg, why="the recipe changed since the build", next="inv build")
     return release
 

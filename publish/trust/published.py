@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 from core.errors import PublishError
 from core.target import Target
 from publish.manifest import Artifact, Input
-from publish.trust.components import Component, Wheel, linked, source_purl
+from publish.trust.components import Component, Wheel, linked, source_purl, tools
 from recipes.load import find_product
 from recipes.model import Recipe
 
@@ -52,6 +52,8 @@ class PublishedFile:
     engine: str
     isolated: bool
     components: tuple[Component, ...]
+    tools: tuple[Component, ...] = ()
+    """What ran while it was made, and is not in it."""
     sources: tuple[ResolvedDependency, ...] = ()
     rebuilt: Mapping[str, str] = field(default_factory=dict)
     """How it was built again with the same bytes; empty: nobody has tried."""
@@ -86,6 +88,7 @@ def published_file(
         sources = tuple(resolve(source, recipes) for source in inputs)
     except PublishError as error:
         refused = refused or error.what
+    contents = linked(product, versions, recipes, wheels, packed=artifact.packed)
     return PublishedFile(
         name=product.file_name(
             release.version + mark, artifact.target, packed=artifact.packed
@@ -101,7 +104,8 @@ def published_file(
         key=artifact.key,
         engine=artifact.engine,
         isolated=artifact.isolated,
-        components=linked(product, versions, recipes, wheels, packed=artifact.packed),
+        components=contents,
+        tools=tools(versions, recipes, contents),
         sources=sources,
         rebuilt=rebuilt or {},
         refused=refused,

@@ -14,7 +14,7 @@ import cyclonedx.model as cdx
 from cyclonedx.model.bom import Bom, BomMetaData
 from cyclonedx.model.bom_ref import BomRef
 from cyclonedx.model.component import Component as CdxComponent
-from cyclonedx.model.component import ComponentType, Pedigree
+from cyclonedx.model.component import ComponentScope, ComponentType, Pedigree
 from cyclonedx.model.contact import OrganizationalContact, OrganizationalEntity
 from cyclonedx.model.dependency import Dependency
 from cyclonedx.model.impact_analysis import ImpactAnalysisJustification, ImpactAnalysisState
@@ -40,6 +40,7 @@ TYPES = {
     Role.LIBRARY: ComponentType.LIBRARY,
     Role.DATA: ComponentType.DATA,
     Role.STUB: ComponentType.LIBRARY,
+    Role.TOOL: ComponentType.APPLICATION,
 }
 
 
@@ -54,7 +55,7 @@ def sbom_of_file(file: PublishedFile) -> bytes:
         purl=file_purl(file),
     )
     edges = {root: tops(file)}
-    return _write(root, file.sha256, file.epoch, edges, file.components)
+    return _write(root, file.sha256, file.epoch, edges, (*file.components, *file.tools))
 
 
 def sbom_of_image(name: str, tag: str, digest: str, files: Sequence[PublishedFile]) -> bytes:
@@ -63,7 +64,8 @@ def sbom_of_image(name: str, tag: str, digest: str, files: Sequence[PublishedFil
     ``digest`` is its manifest's. Raises PublishError when it would not be a valid one.
     """
     sha256 = digest.partition(":")[2]
-    components = {component.slug: component for file in files for component in file.components}
+    components = {it.slug: it for file in files for it in file.components}
+    tools = {it.slug: it for file in files for it in file.tools if it.slug not in components}
     root = _described(
         ComponentType.CONTAINER,
         name,
@@ -85,7 +87,8 @@ def sbom_of_image(name: str, tag: str, digest: str, files: Sequence[PublishedFil
     }
     epoch = max(file.epoch for file in files)
     names = [_ref(file) for file in edges]
-    return _write(root, sha256, epoch, {**edges, root: names}, tuple(components.values()))
+    contents = (*components.values(), *tools.values())
+    return _write(root, sha256, epoch, {**edges, root: names}, contents)
 
 
 def read_sbom(data: bytes) -> dict[str, Any]:
@@ -110,6 +113,15 @@ def described(sbom: dict[str, Any]) -> str:
     """Return the sha256 of what a valid SBOM is about; '' when it does not say."""
     hashes = sbom.get("metadata", {}).get("component", {}).get("hashes", [])
     return next((str(item["content"]) for item in hashes if item["alg"] == "SHA-256"), "")
+
+
+def contents(sbom: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the name and version of what a valid SBOM says is inside, without the tools that it names."""
+    return [
+        (str(component["name"]), str(component.get("version", "")))
+        for component in sbom.get("components", [])
+        if component.get("scope") != ComponentScope.EXCLUDED.value
+    ]
 
 
 def _described(
@@ -155,6 +167,8 @@ def _convert(component: Component) -> CdxComponent:
         name=component.name,
         version=component.version,
         type=TYPES[component.role],
+        # "For test and other non-runtime purposes": https://cyclonedx.org/docs/1.6/json/#components_items_scope
+        scope=ComponentScope.EXCLUDED if component.role is Role.TOOL else None,
         bom_ref=component.slug,
         licenses=[
             LicenseExpression(component.licence, acknowledgement=LicenseAcknowledgement.DECLARED)

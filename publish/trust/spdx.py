@@ -30,6 +30,7 @@ PURPOSES = {
     Role.LIBRARY: "LIBRARY",
     Role.DATA: "FILE",
     Role.STUB: "LIBRARY",
+    Role.TOOL: "APPLICATION",
 }
 _OWN_EXCEPTION = re.compile(r"([A-Za-z0-9.+-]+) WITH LicenseRef-([A-Za-z0-9.-]+)")
 _OWN_LICENCE = re.compile(r"LicenseRef-[A-Za-z0-9.-]+")
@@ -41,13 +42,14 @@ def spdx_of_file(file: PublishedFile) -> bytes:
         file.name, file.version, file.sha256, file.components, file_purl(file), "APPLICATION"
     )
     edges = {root["SPDXID"]: tops(file)}
-    return _write(root, [], file.sha256, file.epoch, edges, file.components)
+    return _write(root, [], file.sha256, file.epoch, edges, file.components, file.tools)
 
 
 def spdx_of_image(name: str, tag: str, digest: str, files: Sequence[PublishedFile]) -> bytes:
     """Return the SBOM of an image for one platform: its files, and what is in those. ``digest`` is its manifest's."""
     sha256 = digest.partition(":")[2]
-    components = {component.slug: component for file in files for component in file.components}
+    components = {it.slug: it for file in files for it in file.components}
+    tools = {it.slug: it for file in files for it in file.tools if it.slug not in components}
     root = _described(
         name, tag, sha256, components.values(), image_purl(name, tag, digest), "CONTAINER"
     )
@@ -57,7 +59,8 @@ def spdx_of_image(name: str, tag: str, digest: str, files: Sequence[PublishedFil
     ]
     edges = {it["SPDXID"]: tops(file) for it, file in zip(inner, files, strict=True)}
     epoch = max(file.epoch for file in files)
-    return _write(root, inner, sha256, epoch, edges, tuple(components.values()))
+    contents = tuple(components.values())
+    return _write(root, inner, sha256, epoch, edges, contents, tuple(tools.values()))
 
 
 def read_spdx(data: bytes) -> dict[str, Any]:
@@ -96,8 +99,10 @@ def _write(
     epoch: int,
     edges: dict[str, list[str]],
     contents: Sequence[Component],
+    tools: Sequence[Component],
 ) -> bytes:
     packages = [root, *inner, *map(_package, contents)]
+    ran = [_package(tool) for tool in tools]
     ids = {component.slug: _id(component.slug) for component in contents}
     names = {component.name: component.slug for component in contents}
     related = [(DOCUMENT, "DESCRIBES", root["SPDXID"])]
@@ -108,6 +113,7 @@ def _write(
         for component in contents
         for name in component.needs
     ]
+    related += [(it["SPDXID"], "BUILD_TOOL_OF", root["SPDXID"]) for it in ran]
     document = {
         "spdxVersion": VERSION,
         "dataLicense": "CC0-1.0",
@@ -120,8 +126,8 @@ def _write(
             "licenseListVersion": LICENCES,
         },
         "documentDescribes": [root["SPDXID"]],
-        "packages": packages,
-        "hasExtractedLicensingInfos": _own_licences(packages),
+        "packages": [*packages, *ran],
+        "hasExtractedLicensingInfos": _own_licences([*packages, *ran]),
         "relationships": [
             {"spdxElementId": one, "relationshipType": how, "relatedSpdxElement": other}
             for one, how, other in related

@@ -99,8 +99,9 @@ class Bench:
         world.add("data", "library", DATA)
         world.edit("data", 'licence = "MIT"', 'licence = "MPL-2.0"')
         world.add("upx", "tool", 'needs = ["musl"]\n')
+        world.add("make", "tool", '[bill]\ncpe = "cpe:2.3:a:gnu:make:{version}:*:*:*:*:*:*:*"\n')
         world.add("hello", "program", HELLO, versions=("2.0", "1.0"))
-        for name in ("musl", "tls", "data", "upx", "hello"):
+        for name in ("musl", "tls", "data", "upx", "make", "hello"):
             # The strict schema looks long at long URLs.
             url = f"file://{world.archive(name, '2.0' if name == 'hello' else '1.0')}"
             world.edit(name, url, f"https://{name}.invalid")
@@ -133,7 +134,7 @@ class Bench:
     def entry(self, *, packed: bool = False, **changes: Any) -> Artifact:
         """A file of the manifest."""
         path = f"files/hello-secure-2.0-linux-amd64{'.upx' if packed else ''}"
-        names = ("data", "hello", "musl", "tls", *(("upx",) if packed else ()))
+        names = ("data", "hello", "make", "musl", "tls", *(("upx",) if packed else ()))
         recipes = self.recipes
         inputs = tuple(
             Input(

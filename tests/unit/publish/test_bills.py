@@ -133,6 +133,26 @@ def test_spdx_says_the_same(bench: Bench) -> None:
     assert len(needed) == sum(len(it.get("dependsOn", ())) for it in bill["dependencies"])
 
 
+def test_a_tool_is_named_and_is_not_in_the_file(bench: Bench) -> None:
+    """Nor does anything that is known of it concern the file: scanners find no CPE."""
+    bill, document = cdx(bench), spdx(bench)
+    scopes = {part["name"]: part.get("scope", "required") for part in bill["components"]}
+    assert [name for name, scope in scopes.items() if scope == "excluded"] == ["make"]
+    (make,) = (part for part in bill["components"] if part["name"] == "make")
+    assert make["version"] == "1.0"
+    assert make["licenses"]
+    assert "cpe" not in make
+    assert not [it for it in bill["dependencies"] if make["bom-ref"] in it.get("dependsOn", ())]
+    edges = {
+        (edge["spdxElementId"], edge["relationshipType"], edge["relatedSpdxElement"])
+        for edge in document["relationships"]
+    }
+    (root,) = document["documentDescribes"]
+    (package,) = (it["SPDXID"] for it in document["packages"] if it["name"] == "make")
+    assert [edge for edge in edges if package in edge] == [(package, "BUILD_TOOL_OF", root)]
+    assert not list((bench.release / "licenses").glob("make-*"))
+
+
 def test_licences_of_ones_own_are_explained() -> None:
     for recipe in RECIPES.values():
         name = licence_name(recipe.releases[0].licence)

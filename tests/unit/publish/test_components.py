@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from publish.trust.components import Role, Wheel, linked
+from builders.plan import needed_recipes
+from publish.trust.components import Role, Wheel, linked, tools
 from recipes.load import find_product, list_products, load_recipes
 from recipes.model import Recipe
 from tests.fakes import World
@@ -23,6 +24,32 @@ def test_what_is_embedded_is_named_as_data(product: str) -> None:
     embedded = {need.partition(":")[0] for need in found.variant.embeds}
     parts = linked(found, versions(recipes), recipes, WHEELS, packed=False)
     assert {part.name for part in parts if part.role is Role.DATA} == embedded
+
+
+@pytest.mark.parametrize("product", [product.name for product in list_products(load_recipes())])
+def test_what_goes_into_a_build_is_in_the_file_or_a_tool(product: str) -> None:
+    recipes = load_recipes()
+    found = find_product(product, recipes)
+    went_in = {recipe.name for recipe in needed_recipes([found], recipes)}
+    inputs = {name: version for name, version in versions(recipes).items() if name in went_in}
+    contents = linked(found, inputs, recipes, WHEELS, packed=True)
+    ran = tools(inputs, recipes, contents)
+    assert all((it.role, it.cpes) == (Role.TOOL, ()) for it in ran)
+    carried = {it.name for recipe in recipes.values() for it in recipe.bill.carries}
+    names = [it.name for it in (*ran, *contents) if it.name not in carried]
+    assert sorted(names) == sorted(went_in)
+
+
+def test_openssl_is_linked_into_curl_full_and_its_make_and_perl_are_tools() -> None:
+    recipes = load_recipes()
+    contents = linked(
+        find_product("curl:full", recipes), versions(recipes), recipes, WHEELS, packed=False
+    )
+    names = ("curl", "openssl", "make", "perl")
+    inputs = {name: version for name, version in versions(recipes).items() if name in names}
+    (openssl,) = (it for it in contents if it.name == "openssl")
+    assert (openssl.role, openssl.licence) == (Role.LIBRARY, "Apache-2.0")
+    assert [it.name for it in tools(inputs, recipes, contents)] == ["make", "perl"]
 
 
 @pytest.mark.parametrize("need", ["data", "data:raw", "data:made"])

@@ -446,7 +446,16 @@ class TestWhatItSays:
         by_name = {
             dependency["name"]: dependency for dependency in definition["resolvedDependencies"]
         }
-        assert list(by_name) == ["data", "hello", "musl", "tls", "compiler", "ninja", "fromscratch"]
+        assert list(by_name) == [
+            "data",
+            "hello",
+            "make",
+            "musl",
+            "tls",
+            "compiler",
+            "ninja",
+            "fromscratch",
+        ]
         musl = by_name["musl"]
         assert musl["digest"] == {"sha256": bench.recipes["musl"].releases[0].archive.sha256}
         assert musl["downloadLocation"] == "https://mirror.invalid/musl"  # no password, no token
@@ -477,7 +486,7 @@ class TestWhatItSays:
         assert root["licenses"] == [{"expression": "Apache-2.0 AND MIT AND MPL-2.0"}]
         assert sbom["metadata"]["timestamp"] == "2026-01-02T00:00:00+00:00"
         components = {component["name"]: component for component in sbom["components"]}
-        assert set(components) == {"arithmetic", "data", "hello", "musl", "tls", "upx"}
+        assert set(components) == {"arithmetic", "data", "hello", "make", "musl", "tls", "upx"}
         assert components["musl"]["cpe"] == "cpe:2.3:a:musl-libc:musl:1.0:*:*:*:*:*:*:*"
         assert components["tls"]["purl"] == "pkg:github/tls/tls@v1.0"
         assert components["tls"]["licenses"][0]["expression"] == "Apache-2.0 OR GPL-2.0-or-later"
@@ -505,6 +514,7 @@ class TestWhatItSays:
             "arithmetic-7.1": set(),
             "data-1.0": set(),
             "upx-1.0": set(),
+            "make-1.0": set(),
         }
 
     def test_the_statement_about_an_image(self, bench: Bench) -> None:
