@@ -16,8 +16,8 @@ from bench.bars import BARS, COLD_BUILDS, CORES, PROBES, Bar, Measure
 from bench.memory import memory
 from bench.report import Figure
 from bench.sizes import INV, offered, open_context
-from builders.build import Outcome
 from builders.engines.isolation import find_backend
+from builders.outcome import Outcome
 from builders.plan import Step, needed_recipes, topological_order
 from builders.sources.cache import Cache
 from builders.sources.fetch import NotCached

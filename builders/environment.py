@@ -1,6 +1,5 @@
-"""The whole environment of a step: all that a build script is told."""
+"""The environment of a step: all that a build script is told, but for JOBS, which is of where it runs."""
 
-import os
 import re
 from collections.abc import Collection
 from pathlib import PurePosixPath
@@ -52,7 +51,6 @@ def environment(
         "RECIPE": f"{root}/recipe",
         "VARIANT": step.variant.name,
         "VERSION": step.release.version,
-        "JOBS": str(os.cpu_count() or 1),
         "TARGET": target.value,
         "TRIPLE": target.machine.triple,
         "ZIG_CPU": target.machine.cpu,

@@ -37,8 +37,7 @@ def action_key(step: Step, inputs: Mapping[str, str], toolchain: Toolchain) -> s
     match step.stage:
         case Stage.BUILD | Stage.CHECKS:
             # All that reaches the script: switches, flags of the target and the toolchain, versions.
-            variables = environment(step, toolchain, inputs)
-            facts["environment"] = {k: v for k, v in variables.items() if k != "JOBS"}
+            facts["environment"] = environment(step, toolchain, inputs)
             facts["files"] = [
                 [path.relative_to(step.recipe.directory).as_posix(), _sha256(path.read_bytes())]
                 for path in step.recipe.files

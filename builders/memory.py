@@ -12,6 +12,28 @@ COMPILER = 220 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
+class Load:
+    """What a step takes of memory, as far as that is known without the machine that it runs on."""
+
+    program: int
+    """Bytes that its largest program takes."""
+    parallel: bool
+    """True when it runs as many compilers at a time as `JOBS` says."""
+
+    @classmethod
+    def of(cls, step: Step) -> "Load":
+        if step.stage is not Stage.BUILD:
+            return cls(program=COMPILER, parallel=False)
+        return cls(program=max(step.variant.memory, COMPILER), parallel=True)
+
+    def needed(self, cores: int | None = None) -> int:
+        """Return the bytes that it is taken to need at its worst moment, here or where there are so many cores."""
+        # One link or whole-program compilation, or as many compilers as `JOBS` tells the script.
+        compilers = COMPILER * (cores or os.cpu_count() or 1) if self.parallel else 0
+        return max(self.program, compilers)
+
+
+@dataclass(frozen=True, kw_only=True)
 class MemoryBudget:
     """Admits steps. Looks at this machine: a remote Docker engine is taken to have as much."""
 
@@ -26,11 +48,8 @@ class MemoryBudget:
 
 
 def needed(step: Step) -> int:
-    """Return the bytes that a step is taken to need at its worst moment."""
-    if step.stage is not Stage.BUILD:
-        return COMPILER
-    # One link or whole-program compilation, or as many compilers as `JOBS` tells the script.
-    return max(step.variant.memory, COMPILER * (os.cpu_count() or 1))
+    """Return the bytes that a step is taken to need here at its worst moment."""
+    return Load.of(step).needed()
 
 
 def available(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int | None:

@@ -8,8 +8,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
-from builders.build import Outcome, StepRunner
+from builders.build import StepRunner
 from builders.memory import MemoryBudget, available
+from builders.outcome import Outcome
 from builders.plan import Step
 from core.cancel import Cancelled, CancelToken
 from core.threads import GLANCE

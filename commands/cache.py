@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from builders.build import agrees
+from builders.outcome import agrees
 from builders.sources.cache import Remedy
 from builders.sources.mirror import mirror
 from core.errors import UsageError

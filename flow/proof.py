@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders.build import Outcome
+from builders.outcome import Outcome
 from builders.plan import Goal, Step, needed_recipes, plan, topological_order
 from builders.sources.fetch import Fetched, origin_of
 from core.errors import RecipeError, StepError, UsageError, VerdictError

@@ -7,8 +7,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from builders.build import Outcome
 from builders.key import source_digest
+from builders.outcome import Outcome
 from builders.plan import Goal, Step
 from builders.timings import EventKind
 from core.errors import RecipeError, UsageError

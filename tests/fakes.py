@@ -293,12 +293,12 @@ class FakeEngine:
     """What every step takes."""
 
     @contextmanager
-    def sandbox(self) -> Iterator[FakeSandbox]:
+    def sandbox(self, cancel: CancelToken | None = None) -> Iterator[FakeSandbox]:
         with self.lock:
             self.open_sandboxes += 1
             directory = self.directory / f"box-{len(list(self.directory.glob('box-*')))}"
             directory.mkdir(parents=True)
-        sandbox = FakeSandbox(directory, self.toolchain_, self.cancel)
+        sandbox = FakeSandbox(directory, self.toolchain_, self.cancel if cancel is None else cancel)
         sandbox.engine = self
         try:
             yield sandbox

@@ -98,14 +98,14 @@ class DirectoryEngine(ABC):
         self.setup = setup
 
     @abstractmethod
-    def open(self, directory: Path) -> DirectorySandbox:
+    def open(self, directory: Path, cancel: CancelToken) -> DirectorySandbox:
         """Return a sandbox in an empty directory."""
 
     @contextmanager
-    def sandbox(self) -> Iterator[DirectorySandbox]:
+    def sandbox(self, cancel: CancelToken | None = None) -> Iterator[DirectorySandbox]:
         with fresh_directory(self.setup.scratch, self.name) as directory:
             refuse_noexec(directory)
-            yield self.open(directory)
+            yield self.open(directory, self.setup.cancel if cancel is None else cancel)
 
 
 def _moved(path: Path, place: Path) -> bool:

@@ -58,8 +58,11 @@ class DockerSandbox:
     root = BOX
     toolchain = INSIDE
 
-    def __init__(self, engine: "DockerEngine", owner: Path | None = None) -> None:
+    def __init__(
+        self, engine: "DockerEngine", cancel: CancelToken, owner: Path | None = None
+    ) -> None:
         self.engine = engine
+        self.cancel = cancel
         self.owner = owner
         self.usage = Usage()
         self.inputs: list[tuple[Path, PurePosixPath]] = []
@@ -95,7 +98,7 @@ class DockerSandbox:
             self.container.start()
             follower = Thread(target=self._follow, args=(command.log,), daemon=True)
             follower.start()
-            code = wait_for(self.container, command.seconds, self.engine.cancel, doing=str(command))
+            code = wait_for(self.container, command.seconds, self.cancel, doing=str(command))
             if code is None:
                 raise overdue(command)
             follower.join(timeout=30)
@@ -174,9 +177,9 @@ class DockerEngine:
         self.log_cap = log_cap
 
     @contextmanager
-    def sandbox(self) -> Iterator[DockerSandbox]:
+    def sandbox(self, cancel: CancelToken | None = None) -> Iterator[DockerSandbox]:
         with fresh_directory(self.scratch, self.name) if self.scratch else nullcontext() as owner:
-            sandbox = DockerSandbox(self, owner)
+            sandbox = DockerSandbox(self, self.cancel if cancel is None else cancel, owner)
             try:
                 yield sandbox
             finally:

@@ -95,8 +95,11 @@ class Engine(Protocol):
     def isolated(self) -> bool:
         """False when a step could see the network or change the machine."""
 
-    def sandbox(self) -> AbstractContextManager[Sandbox]:
-        """Open a fresh sandbox; leaving it removes everything, whatever happened."""
+    def sandbox(self, cancel: CancelToken | None = None) -> AbstractContextManager[Sandbox]:
+        """Open a fresh sandbox; leaving it removes everything, whatever happened.
+
+        ``cancel`` ends what runs in it; the engine's own token does where it is None.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

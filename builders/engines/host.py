@@ -31,8 +31,8 @@ class HostEngine(DirectoryEngine):
     name = "host"
     isolated = False
 
-    def open(self, directory: Path) -> HostSandbox:
-        return HostSandbox(directory / "box", self.setup.toolchain, self.setup.cancel)
+    def open(self, directory: Path, cancel: CancelToken) -> HostSandbox:
+        return HostSandbox(directory / "box", self.setup.toolchain, cancel)
 
 
 ENGINE = EngineKind(

@@ -18,6 +18,7 @@ from builders.engines.isolation import (
 from builders.engines.scratch_root import sandbox_environment
 from builders.engines.user import give, step_user
 from builders.toolchain import BOX, INSIDE
+from core.cancel import CancelToken
 
 
 class IsolatedSandbox(DirectorySandbox):
@@ -26,9 +27,9 @@ class IsolatedSandbox(DirectorySandbox):
     root = BOX
     toolchain = INSIDE
 
-    def __init__(self, directory: Path, engine: "SandboxEngine") -> None:
+    def __init__(self, directory: Path, engine: "SandboxEngine", cancel: CancelToken) -> None:
         """``directory`` holds the step's own, ``box``, and what isolates it."""
-        super().__init__(directory / "box", engine.setup.toolchain, engine.setup.cancel)
+        super().__init__(directory / "box", engine.setup.toolchain, cancel)
         self.isolation = Isolation(backend=engine.backend, files=directory)
         self.directory.mkdir()
 
@@ -59,8 +60,8 @@ class SandboxEngine(DirectoryEngine):
         super().__init__(setup)
         self.backend = backend or find_backend(setup.scratch, needed=_needed(setup))
 
-    def open(self, directory: Path) -> IsolatedSandbox:
-        return IsolatedSandbox(directory, self)
+    def open(self, directory: Path, cancel: CancelToken) -> IsolatedSandbox:
+        return IsolatedSandbox(directory, self, cancel)
 
 
 def _needed(setup: EngineSetup) -> list[Path]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from builders.engines.engine import Command, Engine, Sandbox
+from core.cancel import CancelToken
 from core.errors import EngineError
 
 INSIDE = PurePosixPath("clock")
@@ -93,6 +94,6 @@ class VariedEngine:
         return self.engine.isolated
 
     @contextmanager
-    def sandbox(self) -> Iterator[VariedSandbox]:
-        with self.engine.sandbox() as sandbox:
+    def sandbox(self, cancel: CancelToken | None = None) -> Iterator[VariedSandbox]:
+        with self.engine.sandbox(cancel) as sandbox:
             yield VariedSandbox(sandbox, self)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders.build import Outcome
 from builders.engines.engine import Engine
+from builders.outcome import Outcome
 from builders.plan import Stage, Step, needed_recipes, topological_order
 from builders.sources.cache import Cache
 from console.progress import PlainReport

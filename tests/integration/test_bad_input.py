@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.build import LOG_LINES
+from builders.perform import LOG_LINES
 from builders.sources.cache import Cache
 from tests.built import Built
 from tests.integration.command import Inv, by_path, listed

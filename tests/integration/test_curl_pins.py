@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.build import Outcome
+from builders.outcome import Outcome
 from builders.plan import Stage, Step
 from console.progress import PlainReport
 from core.settings import Settings

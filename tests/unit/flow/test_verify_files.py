@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.build import Outcome
+from builders.outcome import Outcome
 from builders.plan import Step, plan_step
 from core.target import Target
 from flow.context import Context
@@ -45,7 +45,7 @@ def remember(context: Context, step: Step, file: Path) -> Outcome:
         seconds=1,
         cached=False,
     )
-    context.cache.put_action(outcome.key, outcome.entry(step))
+    context.cache.put_action(outcome.key, outcome.entry(step.name))
     return outcome
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from builders.build import FEW, LOG_LINES, Outcome
+from builders.outcome import FEW, Outcome
+from builders.perform import LOG_LINES
 from builders.plan import Step, topological_order
 from builders.schedule import run_plan
 from builders.tree import unpack_tree

@@ -252,3 +252,21 @@ def test_the_outliner_is_kept_off_what_it_spoils_and_nothing_else() -> None:
         spoilt = target in {Target.ARM_V6, Target.ARM_V7, Target.I386}
         assert ("machine-outliner=never" in flags) is spoilt
         assert ("machine-outliner=always" in flags) is target.machine.outlines
+
+
+PINNED = {
+    "data 1.0": "0ab355ddb59b",
+    "hello 2.0 checks": "869471e2b4b9",
+    "hello:secure 2.0": "ec6f11d67c11",
+    "hello:secure 2.0 pack": "08d041d92969",
+    "musl 1.0": "9d08c5ddbd9f",
+    "tls 1.0": "eeb7b028c74d",
+    "upx 1.0": "d5d7c583b071",
+}
+"""What the small world's keys begin with, as they were when steps became data."""
+
+
+def test_keys_are_what_they_were(world: World, toolchain: Toolchain) -> None:
+    """A cache that people have must stay good. Raise `builders.key.FORMAT` when a key is to change, and say why."""
+    found = keys(world.plan("hello:secure"), toolchain)
+    assert {name: key[:12] for name, key in found.items()} == PINNED

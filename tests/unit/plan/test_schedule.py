@@ -9,8 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from builders.build import Outcome
 from builders.memory import MemoryBudget
+from builders.outcome import Outcome
 from builders.plan import Step, topological_order
 from builders.schedule import critical_paths, run_plan
 from core.cancel import Cancelled

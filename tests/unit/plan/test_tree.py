@@ -1,11 +1,13 @@
 """A directory as one file: equal directories are equal files."""
 
+import io
 import os
-from pathlib import Path
+import tarfile
+from pathlib import Path, PurePosixPath
 
 import pytest
 
-from builders.tree import pack_tree, unpack_tree
+from builders.tree import pack_files, pack_tree, unpack_tree
 from core.errors import StepError
 from tests.fakes import below
 
@@ -79,3 +81,42 @@ def test_a_link_is_refused_not_followed(tmp_path: Path) -> None:
     (directory / "link").symlink_to("/etc/passwd")
     with pytest.raises(StepError, match="'link' is neither"):
         pack_tree(directory, tmp_path / "one.tar")
+
+
+def test_files_from_anywhere_are_packed_as_the_directory_that_they_make(tmp_path: Path) -> None:
+    directory = make(tmp_path / "directory", list(FILES), time=0)
+    elsewhere = {}
+    for number, name in enumerate(FILES):
+        elsewhere[PurePosixPath(name)] = tmp_path / str(number)
+        (tmp_path / str(number)).write_bytes(FILES[name])
+        (tmp_path / str(number)).chmod(0o700 if name == "program" else 0o600)
+    pack_tree(directory, tmp_path / "one.tar")
+    pack_files(elsewhere, tmp_path / "two.tar")
+    assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "a/../../outside"])
+def test_a_name_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None:
+    member = tarfile.TarInfo(name)
+    with tarfile.open(tmp_path / "bad.tar", "w") as tar:
+        tar.addfile(member, io.BytesIO())
+    with pytest.raises(StepError, match="is not a file or a directory inside"):
+        unpack_tree(tmp_path / "bad.tar", tmp_path / "in" / "side")
+    assert not list(tmp_path.rglob("outside"))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+def test_a_link_in_an_archive_is_refused(tmp_path: Path, kind: bytes) -> None:
+    member = tarfile.TarInfo("link")
+    member.type, member.linkname = kind, "/etc/passwd"
+    with tarfile.open(tmp_path / "bad.tar", "w") as tar:
+        tar.addfile(member)
+    with pytest.raises(StepError, match="'link' is not a file or a directory inside"):
+        unpack_tree(tmp_path / "bad.tar", tmp_path / "inside")
+    assert list((tmp_path / "inside").iterdir()) == []
+
+
+def test_what_is_no_archive_is_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "bad.tar").write_bytes(b"x" * 2000)
+    with pytest.raises(StepError, match="is no output of a step"):
+        unpack_tree(tmp_path / "bad.tar", tmp_path / "inside")
