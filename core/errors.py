@@ -75,6 +75,12 @@ class StepError(FromscratchError):
     code = ExitCode.STEP
 
 
+class StoreError(FromscratchError):
+    """What machines share cannot be reached, or does not do its part; nothing here is damaged by it."""
+
+    code = ExitCode.SOURCE
+
+
 class EngineError(FromscratchError):
     """No engine, or no tool, to run a step with."""
 
