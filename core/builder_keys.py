@@ -29,6 +29,8 @@ COMMENT = "fromscratch result"
 """The trusted comment of a result's signature: none of a release has it, so neither can stand for the other."""
 
 MOST_SIGNATURES = 16
+STRANGE = "it is not signed by a trusted builder"
+ALTERED = "it was altered since it was signed"
 SETTING = "FROMSCRATCH_BUILDER_KEY"
 
 
@@ -89,6 +91,19 @@ class BuilderKeys:
 
     def signer(self, data: bytes, signatures: Iterable[str]) -> "PublicKey | None":
         """Return whose signature over ``data`` holds, this builder's own first; None: nobody's who is believed."""
+        return next(self._holding(data, signatures), None)
+
+    def signers(self, data: bytes, signatures: Iterable[str]) -> "tuple[PublicKey, ...]":
+        """Return everybody who is believed and whose signature over ``data`` holds, each key once."""
+        found = {key.point: key for key in reversed([*self._holding(data, signatures)])}
+        return tuple(reversed(found.values()))
+
+    @property
+    def own_point(self) -> bytes:
+        """What this builder's key is compared by; empty when there is none yet."""
+        return self.own.point if os.path.lexists(self.path) else b""
+
+    def _holding(self, data: bytes, signatures: Iterable[str]) -> "Iterator[PublicKey]":
         from core.signing import PublicKey  # noqa: PLC0415 - loads a slow library
 
         keys = [*self.others]
@@ -99,8 +114,8 @@ class BuilderKeys:
             for text in texts:
                 with contextlib.suppress(PublishError):
                     if key.verify(data, text) == COMMENT:
-                        return key
-        return None
+                        yield key
+                        break
 
     def claimed(self, signatures: Iterable[str]) -> bool:
         """True when one of them names a key that is believed, whether it holds or not."""
@@ -112,6 +127,13 @@ class BuilderKeys:
                 if minisign.parse_signature(text).id in known:
                     return True
         return False
+
+    def disbelief(self, signatures: Iterable[str]) -> str:
+        """Say what is wrong with what nobody who is trusted has signed."""
+        texts = list(signatures)
+        if not texts:
+            return "it is not signed"
+        return ALTERED if self.claimed(texts) else STRANGE
 
     @cached_property
     def others(self) -> "tuple[PublicKey, ...]":

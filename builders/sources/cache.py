@@ -30,10 +30,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from builders.sources.entry import LARGEST, decode, encode, signed_part
-from core.builder_keys import BuilderKeys, default_path
+from builders.sources.entry import LARGEST, Result, decode, encode, signed_part
+from core.builder_keys import ALTERED, STRANGE, BuilderKeys, default_path
 from core.cancel import CancelToken
 from core.errors import SourceError, StorageError
 from core.files import (
@@ -53,6 +53,9 @@ from core.files import (
 from core.kinds import EntryKind
 from core.remove import remove
 
+if TYPE_CHECKING:
+    from core.signing import PublicKey
+
 KEY = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,199}")
 SEAL = 4096
 """Bytes: more than any seal has."""
@@ -64,6 +67,18 @@ FOLDERS = {EntryKind.ACTION: "ac"} | {
 
 Check = Callable[[dict[str, Any]], bool]
 """Says whether what another builder signed is so."""
+
+
+DISAGREES = "it does not say what its output holds"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """What trusted builders say of one key."""
+
+    value: dict[str, Any]
+    signers: "tuple[PublicKey, ...]"
+    """Each a different key, this builder's own first."""
 
 
 class WrongBytesError(SourceError):
@@ -129,6 +144,20 @@ class Cache:
     """Whose results are believed."""
     strangers: set[tuple[EntryKind, str]] = field(default_factory=set, compare=False)
     """The results that were met and not believed: nobody who is trusted has signed them."""
+
+    @property
+    def local(self) -> "Cache":
+        """The part of it that is on this machine: all."""
+        return self
+
+    @property
+    def width(self) -> int:
+        """How many look-ups at a time are worth their threads."""
+        return 1
+
+    def has(self, sha256: str) -> bool:
+        """Whether `blob` would find these bytes."""
+        return self.blob(sha256) is not None
 
     def blob(self, sha256: str) -> Path | None:
         """Return the file with these bytes, read-only and verified, or None."""
@@ -198,11 +227,56 @@ class Cache:
         path = self._result_path(kind, key)
         data = encode(kind, key, value, [self.keys.sign(signed_part(kind, key, value))])
         with disk_errors(path, Place.CACHE):
-            if path.is_dir() and not path.is_symlink():
-                _remove(path)
-            with atomic(path, scratch=self.root / "tmp") as file:
-                file.write(data)
+            self._write_result(path, data)
         self._seal(self._sealed_result(kind, key), kind, key, _digest(data))
+
+    def adopt(
+        self,
+        key: str,
+        data: bytes,
+        *,
+        kind: EntryKind = EntryKind.ACTION,
+        check: Check | None = None,
+    ) -> dict[str, Any]:
+        """Keep a signed entry that was made elsewhere, and return its value; ``check`` is as in `get_action`.
+
+        Raises ValueError, which says why, when it is not believed.
+        """
+        path = self._result_path(kind, key)
+        result, signer = self._judged(data, kind, key)
+        if signer is None:
+            raise ValueError(self.keys.disbelief(result.signatures))
+        if signer.point != self.keys.own_point and check is not None and not check(result.value):
+            raise ValueError(DISAGREES)
+        with disk_errors(path, Place.CACHE):
+            self._write_result(path, data, sync=False)
+        self._seal(self._sealed_result(kind, key), kind, key, _digest(data))
+        return result.value
+
+    def signed(self, key: str, *, kind: EntryKind = EntryKind.ACTION) -> bytes | None:
+        """Return a result with its signatures, as `adopt` takes it; None when `get_action` would find none."""
+        path = self._result_path(kind, key)
+        if self.get_action(key, kind=kind) is None:
+            return None
+        with disk_errors(path, Place.CACHE), contextlib.suppress(FileNotFoundError):
+            return read_small(path, LARGEST)
+        return None
+
+    def statements(self, key: str, *, kind: EntryKind = EntryKind.ACTION) -> list[Statement]:
+        """Return what is said of ``key``, and which trusted builders have signed that."""
+        data = self.signed(key, kind=kind)
+        found = self.statement(key, data, kind=kind) if data else None
+        return [found] if found else []
+
+    def statement(self, key: str, data: bytes, *, kind: EntryKind) -> Statement | None:
+        """Read one entry; None when nobody who is trusted has signed it."""
+        try:
+            result = decode(data, kind, key)
+            part = signed_part(kind, key, result.value)
+        except ValueError:
+            return None
+        signers = self.keys.signers(part, result.signatures)
+        return Statement(value=result.value, signers=signers) if signers else None
 
     def check_key(self) -> None:
         """Make sure that results can be signed. Raises StorageError when there is no builder key, and none can be."""
@@ -344,10 +418,10 @@ class Cache:
             return Remedy.REMOVED, str(error)
         if not result.signatures or not self.keys.signer(part, result.signatures):
             if self.keys.claimed(result.signatures):
-                return Remedy.REMOVED, "it was altered since it was signed"
-            return Remedy.IGNORED, "it is not signed by a trusted builder"
+                return Remedy.REMOVED, ALTERED
+            return Remedy.IGNORED, STRANGE
         if kind is EntryKind.ACTION and check is not None and not check(result.value):
-            return Remedy.REMOVED, "it does not say what its output holds"
+            return Remedy.REMOVED, DISAGREES
         return None
 
     def _believed(
@@ -379,6 +453,18 @@ class Cache:
             return Remedy.IGNORED
         self._seal(seal, *facts)
         return result.value
+
+    def _judged(self, data: bytes, kind: EntryKind, key: str) -> "tuple[Result, PublicKey | None]":
+        """Read an entry; say who of those that are trusted has signed it. Raises ValueError when it is damaged."""
+        result = decode(data, kind, key)
+        part = signed_part(kind, key, result.value)
+        return result, self.keys.signer(part, result.signatures) if result.signatures else None
+
+    def _write_result(self, path: Path, data: bytes, *, sync: bool = True) -> None:
+        if path.is_dir() and not path.is_symlink():
+            _remove(path)
+        with atomic(path, sync=sync, scratch=self.root / "tmp") as file:
+            file.write(data)
 
     def _blob_path(self, sha256: str) -> Path:
         return self.root / "cas" / _checked(SHA256, sha256)[:2] / sha256

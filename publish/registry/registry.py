@@ -31,6 +31,10 @@ class MissingPartsError(PublishError):
     """A manifest was refused because the registry lacks something that it names."""
 
 
+class OtherBytesError(PublishError):
+    """The registry has other bytes than their digest says."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """A manifest as the registry has it: its own bytes, and what they are."""
@@ -97,26 +101,39 @@ class Registry:
             raise PublishError(msg, why="the registry loses or changes what it is given")
 
     def get_blob(self, descriptor: Descriptor, file: BinaryIO, label: str) -> None:
-        """Download a blob into ``file``, hashing it on the way; its size is the most that is taken."""
+        """Download a blob into ``file``, hashing it on the way; its size is the most that is taken.
+
+        Raises OtherBytesError when it is not what its digest says.
+        """
+        if not self.try_blob(descriptor, file, label):
+            msg = f"{self.repository} has no {label}."
+            raise PublishError(msg, why="a push was broken off, or something was removed")
+
+    def try_blob(self, descriptor: Descriptor, file: BinaryIO, label: str) -> bool:
+        """As `get_blob`; False when there is none."""
         url = self._client.url(f"blobs/{descriptor.digest}")
 
-        def attempt(_: int) -> None:
+        def attempt(_: int) -> bool:
             state = hashlib.sha256()
             file.seek(0)
             file.truncate()
             self.progress.started(label, descriptor.size)
             with self._client.open("GET", url) as response:
+                if response.status == 404:
+                    return False
                 if response.status != 200:
                     self._expect(response.read(), 200, f"fetch {label}")
+                self._compare(response.length or descriptor.size, descriptor.size, label)
                 for chunk in response.chunks(limit=descriptor.size):
                     file.write(chunk)
                     state.update(chunk)
                     self.progress.advanced(len(chunk))
             found = f"sha256:{state.hexdigest()}"
             self._compare((found, file.tell()), (descriptor.digest, descriptor.size), label)
+            return True
 
         try:
-            self._client.with_retries(attempt)
+            return self._client.with_retries(attempt)
         finally:
             self.progress.finished()
 
@@ -238,7 +255,7 @@ class Registry:
     def _compare(self, found: object, expected: object, what: str) -> None:
         if found != expected:
             msg = f"{self.repository} has other bytes ({what}): {found}, not {expected}."
-            raise PublishError(
+            raise OtherBytesError(
                 self._client.redacted(msg),
                 why="the registry, or something before it, changes what it is given",
                 next="do not use it; ask who runs the registry",
