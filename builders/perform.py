@@ -16,7 +16,7 @@ from builders.sources.unpack import unpack
 from builders.toolchain import Toolchain
 from builders.tree import pack_tree, unpack_tree
 from core.cancel import CancelToken
-from core.errors import EngineError, StepError
+from core.errors import EngineError, LostInputs, StepError
 from core.files import Place, disk_errors
 from core.remove import remove
 from core.visible import visible_line
@@ -121,7 +121,8 @@ def _blob(cache: Cache, sha256: str, what: str) -> Path:
     blob = cache.blob(sha256)
     if blob is None:
         msg = f"{what} is not in the cache any more."
-        raise StepError(msg, why="it was removed during the build", next="run again")
+        why = "it was removed during the build"
+        raise LostInputs(msg, names=[sha256], why=why, next="run again")
     return blob
 
 

@@ -1,51 +1,32 @@
 """Runs a plan: what is cached is taken at once, the rest in parallel, each step when its needs are there.
 
-Of the steps that could begin, the one with the longest way to the end goes first, and no more begin than memory allows.
+Of the steps that could begin, the one with the longest way to the end goes first, as the pool takes them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, nullcontext
-from typing import Protocol
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
 
 from builders.build import StepRunner
-from builders.memory import MemoryBudget, available
 from builders.outcome import Outcome
 from builders.plan import Step
+from builders.pool import Pool
 from core.cancel import Cancelled, CancelToken
+from core.errors import LostInputs
 from core.threads import GLANCE
 
-
-class Submit(Protocol):
-    """All that the scheduler knows of how a step is run: begin it, whatever the cache says, and return at once.
-
-    As many steps as there are jobs are begun before the first ends. A step must end soon once the run's token is
-    cancelled; one that has not begun by then is cancelled by its future.
-    """
-
-    def __call__(self, step: Step, inputs: Mapping[str, Outcome]) -> Future[Outcome]: ...
-
-
-@contextmanager
-def local_threads(builder: StepRunner, jobs: int) -> Iterator[Submit]:
-    """Run steps in threads of this process, and leave when the last has ended."""
-    with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="step") as pool:
-        yield lambda step, inputs: pool.submit(builder.run, step, inputs)
+MOST_RETURNS = 2
+"""How often a step is begun anew since something that it needs was lost: whoever loses more loses everything."""
 
 
 def run_plan(
-    steps: Sequence[Step],
-    builder: StepRunner,
-    *,
-    jobs: int,
-    cancel: CancelToken,
-    memory: MemoryBudget | None = None,
-    submit: Submit | None = None,
+    steps: Sequence[Step], builder: StepRunner, *, pool: Pool, cancel: CancelToken
 ) -> dict[Step, Outcome]:
     """Return the outcome of every step; ``steps`` come each after what they need.
 
-    The first failure stops all others and is raised; so does Ctrl-C. Nothing is left running.
-    ``memory`` is this machine's if not given; ``submit`` is `local_threads`.
+    The first failure stops all others and is raised; so does Ctrl-C. Nothing is left running. Where what a step needs
+    was lost after it was made, whoever made it has another turn.
     """
     done: dict[Step, Outcome] = {}
     missing: list[Step] = []
@@ -56,16 +37,14 @@ def run_plan(
         else:
             missing.append(step)
     if missing:
-        memory = memory or MemoryBudget(budget=available())
         urgency = critical_paths(missing, {step: builder.expected(step) for step in missing})
-        waiting = sorted(missing, key=lambda step: -urgency[step])
-        with nullcontext(submit) if submit else local_threads(builder, jobs) as begin:
-            running: dict[Future[Outcome], Step] = {}
+        with pool:
+            run = _Run(done=done, waiting=list(missing), urgency=urgency, pool=pool)
             try:
-                _run_missing(waiting, done, running, begin, jobs=jobs, memory=memory)
+                run.whole()
             except BaseException:
                 cancel.set()
-                wait([future for future in running if not future.cancel()])
+                wait([future for future in run.running if not future.cancel()])
                 raise
     return done
 
@@ -83,28 +62,64 @@ def critical_paths(steps: Sequence[Step], seconds: Mapping[Step, float]) -> dict
     return ways
 
 
-def _run_missing(
-    waiting: list[Step],
-    done: dict[Step, Outcome],
-    running: dict[Future[Outcome], Step],
-    submit: Submit,
-    *,
-    jobs: int,
-    memory: MemoryBudget,
-) -> None:
-    while waiting or running:
-        ready = [step for step in waiting if all(need in done for _, need in step.needs)]
+@dataclass(kw_only=True)
+class _Run:
+    """What is done, what runs, what waits."""
+
+    done: dict[Step, Outcome]
+    waiting: list[Step]
+    urgency: dict[Step, float]
+    pool: Pool
+    running: dict[Future[Outcome], Step] = field(default_factory=dict)
+    lost: set[Step] = field(default_factory=set)
+    """What has to be made again."""
+    returns: Counter[Step] = field(default_factory=Counter)
+
+    def whole(self) -> None:
+        """Run all that waits. Raises the first failure."""
+        while self.waiting or self.running:
+            self._begin()
+            finished: set[Future[Outcome]] = set()
+            while not finished:
+                finished, _ = wait(self.running, timeout=GLANCE, return_when=FIRST_COMPLETED)
+            # A real failure before the steps that it stopped.
+            for future in sorted(finished, key=lambda one: isinstance(one.exception(), Cancelled)):
+                self._take(self.running.pop(future), future)
+
+    def _begin(self) -> None:
+        self.waiting.sort(key=lambda step: -self.urgency[step])
+        ready = [step for step in self.waiting if all(need in self.done for _, need in step.needs)]
         for step in ready:
             # A step that does not fit lets smaller ones pass; at the latest it runs alone.
-            if len(running) < jobs and memory.admits(step, running.values()):
-                waiting.remove(step)
-                running[submit(step, _inputs(step, done))] = step
-        finished: set[Future[Outcome]] = set()
-        while not finished:
-            finished, _ = wait(running, timeout=GLANCE, return_when=FIRST_COMPLETED)
-        # A real failure before the steps that it stopped.
-        for future in sorted(finished, key=lambda one: isinstance(one.exception(), Cancelled)):
-            done[running.pop(future)] = future.result()
+            if self.pool.admits(step, self.running.values()):
+                self.waiting.remove(step)
+                again = step in self.lost
+                begun = self.pool.submit(
+                    step, _inputs(step, self.done), urgency=self.urgency[step], again=again
+                )
+                self.running[begun] = step
+
+    def _take(self, step: Step, future: Future[Outcome]) -> None:
+        try:
+            self.done[step] = future.result()
+        except LostInputs as error:
+            makers = [
+                need
+                for _, need in step.needs
+                if need in self.done and set(self.done[need].blobs) & set(error.names)
+            ]
+            self.returns[step] += 1
+            # Where another step that needs them has sent them back already, they are on their way.
+            on_the_way = any(need not in self.done for _, need in step.needs)
+            if self.returns[step] > MOST_RETURNS or not (makers or on_the_way):
+                raise
+            for maker in makers:
+                del self.done[maker]
+                self.lost.add(maker)
+                self.urgency[maker] = self.urgency.get(maker, 0.0) + self.urgency[step]
+            self.waiting += [*makers, step]
+        else:
+            self.lost.discard(step)
 
 
 def _inputs(step: Step, done: Mapping[Step, Outcome]) -> dict[str, Outcome]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from builders.engines.docker import connect
 from builders.plan import plan_step
+from builders.pool import LocalPool
 from builders.schedule import run_plan
 from commands.load import load
 from commands.release_inputs import ReleaseInputs
@@ -321,7 +322,9 @@ class ImageMaker:
             releases={name: release},
             native=native,
         )
-        outcomes = run_plan([step], context.builder(), jobs=1, cancel=context.cancel)
+        builder = context.builder()
+        pool = LocalPool(builder, jobs=1)
+        outcomes = run_plan([step], builder, pool=pool, cancel=context.cancel)
         inputs = BuildRun(goals=(), outcomes=outcomes, sources=sources).inputs(step)
         outcome = outcomes[step]
         sha256 = outcome.product(step)

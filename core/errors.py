@@ -4,9 +4,9 @@ A message is a small paragraph: what happened, the likely cause, what to do next
 Only ``tasks.py`` turns an error into an exit code; a traceback is shown with ``--debug`` alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class ExitCode(IntEnum):
@@ -34,9 +34,21 @@ class FromscratchError(Exception):
         self.why = why
         self.next = next
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Whatever a class wants to be told when it is made: an error of another process is one that was made already.
+        return _made_elsewhere, (type(self), self.args, dict(vars(self)))
+
     def __str__(self) -> str:
         cause = f"\n  likely cause: {self.why}" if self.why else ""
         return self.what + cause + (f"\n  next step:    {self.next}" if self.next else "")
+
+
+def _made_elsewhere(
+    kind: type[FromscratchError], args: tuple[object, ...], state: dict[str, object]
+) -> FromscratchError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(state)
+    return error
 
 
 class VerdictError(FromscratchError):
@@ -73,6 +85,15 @@ class StepError(FromscratchError):
     """A build step failed; the message names the log."""
 
     code = ExitCode.STEP
+
+
+class LostInputs(StepError):
+    """What a step needs was made or fetched, and is gone: whoever made it may make it again."""
+
+    def __init__(self, what: str, *, names: Sequence[str], why: str = "", next: str = "") -> None:
+        super().__init__(what, why=why, next=next)
+        self.names = tuple(names)
+        """The sha256 of what is gone."""
 
 
 class StoreError(FromscratchError):

@@ -79,12 +79,9 @@ def run_steps(context: Context, request: Request) -> BuildRun:
     sources = fetch_sources(context, needed, pins, exact=request.exact)
     goals = plan_goals(context, products, request, sources)
     rebuild = frozenset(product.recipe.name for product in products if request.rebuild)
-    outcomes = run_plan(
-        topological_order(goals),
-        context.builder(rebuild=rebuild),
-        jobs=jobs,
-        cancel=context.cancel,
-    )
+    builder = context.builder(rebuild=rebuild)
+    pool = context.pool(builder, jobs=jobs)
+    outcomes = run_plan(topological_order(goals), builder, pool=pool, cancel=context.cancel)
     return BuildRun(goals=goals, outcomes=outcomes, sources=sources)
 
 

@@ -14,6 +14,7 @@ from builders.engines.choose import ENGINE_NAMES, Chooser, smoke_environment
 from builders.engines.engine import Engine
 from builders.engines.limits import Limits
 from builders.integrity import check_toolchain
+from builders.pool import LocalPool, Pool
 from builders.sources.cache import Cache
 from builders.sources.mirrors import Mirrors
 from builders.timings import Timings
@@ -147,6 +148,10 @@ class Context:
             timings=self.timings,
             limits=self.limits,
         )
+
+    def pool(self, builder: StepRunner, *, jobs: int) -> Pool:
+        """Return where steps run: here, so many at a time."""
+        return LocalPool(builder, jobs=jobs)
 
     @property
     def limits(self) -> Limits:

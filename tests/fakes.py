@@ -20,7 +20,11 @@ from threading import Lock
 from builders.build import LazyEngine, StepRunner
 from builders.engines.directory import DirectorySandbox
 from builders.engines.engine import Command, Engine, Usage
+from builders.memory import MemoryBudget
+from builders.outcome import Outcome
 from builders.plan import Goal, Step, plan
+from builders.pool import LocalPool
+from builders.schedule import run_plan
 from builders.sources.cache import Cache
 from builders.toolchain import BOX, INSIDE, SEEN, Toolchain
 from core.cancel import Cancelled, CancelToken
@@ -360,6 +364,19 @@ class BuildHarness:
             cancel=self.cancel,
             rebuild=frozenset(rebuild),
         )
+
+    def run(
+        self,
+        steps: Sequence[Step],
+        *,
+        jobs: int = 1,
+        memory: MemoryBudget | None = None,
+        builder: StepRunner | None = None,
+    ) -> dict[Step, Outcome]:
+        """Run a plan in threads."""
+        builder = builder or self.builder()
+        pool = LocalPool(builder, jobs=jobs, memory=memory)
+        return run_plan(steps, builder, pool=pool, cancel=self.cancel)
 
 
 def put_bytes(cache: Cache, data: bytes) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from builders.plan import Step, needed_recipes, plan_step
+from builders.pool import LocalPool
 from builders.schedule import run_plan
 from builders.toolchain import BOX
 from builders.tree import unpack_tree
@@ -68,7 +69,9 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         releases = {one: release for one, (release, _) in sources.items()}
         step = plan_step(*found, native, recipes=recipes, releases=releases, native=native)
         steps = list(dict.fromkeys(in_order(step)))
-        outcomes = run_plan(steps, context.builder(), jobs=2, cancel=context.cancel)
+        builder = context.builder()
+        pool = LocalPool(builder, jobs=2)
+        outcomes = run_plan(steps, builder, pool=pool, cancel=context.cancel)
         directories[name] = tmp_path_factory.mktemp(name) / "out"
         unpack_tree(context.blob(outcomes[step].output), directories[name])
     return directories

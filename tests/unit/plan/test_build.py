@@ -10,7 +10,6 @@ import pytest
 from builders.outcome import FEW, Outcome
 from builders.perform import LOG_LINES
 from builders.plan import Step, topological_order
-from builders.schedule import run_plan
 from builders.tree import unpack_tree
 from core.errors import FromscratchError, StepError, StorageError
 from tests.fakes import BuildHarness, Running, below, make_something
@@ -75,7 +74,7 @@ def test_a_step_is_told_of_nothing_but_what_is_in_its_key(
 
 def test_a_step_runs_its_own_script(harness: BuildHarness) -> None:
     plan = topological_order(harness.world.plan("hello:plain"))
-    run_plan(plan, harness.builder(), jobs=1, cancel=harness.cancel)
+    harness.run(plan)
     scripts = {
         step: command.argv[-1].rpartition("/")[2].rstrip('"')
         for step, command in harness.engine.commands.items()

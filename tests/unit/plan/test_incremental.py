@@ -8,7 +8,6 @@ import pytest
 
 from builders.key import action_key
 from builders.plan import Step, plan, topological_order
-from builders.schedule import run_plan
 from core.target import Target
 from flow.context import ROOT
 from recipes.load import list_products, load_recipes
@@ -89,7 +88,7 @@ def test_what_runs_again_is_what_the_keys_say(harness: BuildHarness) -> None:
     def build() -> list[str]:
         harness.engine.ran.clear()
         steps = topological_order(harness.world.plan("hello:plain", "hello:secure"))
-        run_plan(steps, harness.builder(), jobs=2, cancel=harness.cancel)
+        harness.run(steps, jobs=2)
         return sorted(harness.engine.ran)
 
     assert build()

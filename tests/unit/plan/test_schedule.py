@@ -4,8 +4,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Self
 
 import pytest
 
@@ -14,7 +16,7 @@ from builders.outcome import Outcome
 from builders.plan import Step, topological_order
 from builders.schedule import critical_paths, run_plan
 from core.cancel import Cancelled
-from core.errors import EngineError, ExitCode, StepError
+from core.errors import EngineError, ExitCode, LostInputs, StepError
 from core.target import Target
 from tests.fakes import BuildHarness, Running, below, make_something, wait_for_threads
 
@@ -34,7 +36,7 @@ def build(
 ) -> dict[Step, Outcome]:
     steps = topological_order(harness.world.plan(*(names or ("hello:secure",))))
     builder = harness.builder(**flags)  # type: ignore[arg-type]
-    return run_plan(steps, builder, jobs=jobs, cancel=harness.cancel)
+    return harness.run(steps, jobs=jobs, builder=builder)
 
 
 def by_slug(outcomes: Mapping[Step, Outcome]) -> dict[str, Outcome]:
@@ -59,7 +61,7 @@ def test_nothing_runs_again_and_no_engine_is_looked_for(harness: BuildHarness) -
         raise AssertionError(msg)
 
     builder.engine._make = no_engine  # type: ignore[assignment]
-    again = by_slug(run_plan(steps, builder, jobs=4, cancel=harness.cancel))
+    again = by_slug(harness.run(steps, jobs=4, builder=builder))
     assert len(harness.engine.ran) == len(EVERYTHING)
     assert all(outcome.cached for outcome in again.values())
     assert {slug: outcome.output for slug, outcome in again.items()} == {
@@ -195,13 +197,40 @@ def test_an_engine_that_cannot_be_had_is_told_once_as_what_it_is(harness: BuildH
     builder.engine._make = no_engine  # type: ignore[assignment]
     steps = topological_order(harness.world.plan("hello:secure"))
     with pytest.raises(EngineError, match="no engine works here"):
-        run_plan(steps, builder, jobs=4, cancel=harness.cancel)
+        harness.run(steps, jobs=4, builder=builder)
+
+
+@dataclass
+class OtherPool:
+    """Takes every step, and hands it to a function."""
+
+    begin: Callable[[Step, Mapping[str, Outcome], bool], Future[Outcome]]
+    urgencies: dict[str, float] = field(default_factory=dict)
+    open: int = 0
+
+    def __enter__(self) -> Self:
+        self.open += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.open -= 1
+
+    def admits(self, step: Step, running: Collection[Step]) -> bool:
+        return True
+
+    def submit(
+        self, step: Step, inputs: Mapping[str, Outcome], *, urgency: float, again: bool
+    ) -> Future[Outcome]:
+        assert self.open == 1
+        self.urgencies[step.slug] = urgency
+        return self.begin(step, inputs, again)
 
 
 def test_another_executor_can_take_the_place_of_the_threads(harness: BuildHarness) -> None:
     builder, submitted = harness.builder(), dict[str, set[str]]()
 
-    def submit(step: Step, inputs: Mapping[str, Outcome]) -> Future[Outcome]:
+    def submit(step: Step, inputs: Mapping[str, Outcome], again: bool) -> Future[Outcome]:
+        assert not again
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("step")]
         submitted[step.slug] = set(inputs)
         future: Future[Outcome] = Future()
@@ -209,13 +238,12 @@ def test_another_executor_can_take_the_place_of_the_threads(harness: BuildHarnes
         return future
 
     steps = topological_order(harness.world.plan("hello:secure"))
-    done = run_plan(steps, builder, jobs=2, cancel=harness.cancel, submit=submit)
+    pool = OtherPool(submit)
+    done = run_plan(steps, builder, pool=pool, cancel=harness.cancel)
     assert set(submitted) == {step.slug for step in done} == EVERYTHING
     assert submitted["hello-secure-2.0-linux-amd64"] == {"checks", "data", "musl", "tls"}
     submitted.clear()
-    assert run_plan(steps, builder, jobs=2, cancel=harness.cancel, submit=submit).keys() == set(
-        steps
-    )
+    assert run_plan(steps, builder, pool=pool, cancel=harness.cancel).keys() == set(steps)
     assert submitted == {}  # what is cached is not handed out
 
 
@@ -228,7 +256,7 @@ def test_a_failure_in_another_executor_cancels_and_waits(harness: BuildHarness) 
         time.sleep(0.1)
         future.set_exception(Cancelled("stopped"))
 
-    def submit(step: Step, inputs: Mapping[str, Outcome]) -> Future[Outcome]:
+    def submit(step: Step, inputs: Mapping[str, Outcome], again: bool) -> Future[Outcome]:
         future = futures[step.recipe.name] = Future()
         if len(futures) == 3:
             running, failing, _ = futures.values()
@@ -239,8 +267,9 @@ def test_a_failure_in_another_executor_cancels_and_waits(harness: BuildHarness) 
 
     harness.world.edit("tls", 'needs = ["musl"]', "needs = []")
     steps = topological_order(harness.world.plan("hello:secure"))
+    pool = OtherPool(submit)
     with pytest.raises(StepError, match="it failed elsewhere"):
-        run_plan(steps, harness.builder(), jobs=3, cancel=harness.cancel, submit=submit)
+        run_plan(steps, harness.builder(), pool=pool, cancel=harness.cancel)
     running, _, pending = futures.values()
     assert running.done()
     assert pending.cancelled()
@@ -333,7 +362,7 @@ def most_at_a_time(
 
     harness.engine.script = script
     steps = topological_order(harness.world.plan("hello:secure"))
-    run_plan(steps, harness.builder(), jobs=8, cancel=harness.cancel, memory=memory)
+    harness.run(steps, jobs=8, memory=memory)
     return max(most)
 
 
@@ -376,7 +405,7 @@ def test_the_step_with_the_longest_way_to_the_end_goes_first(
     harness.engine.ran.clear()
     # How long it takes is remembered for targets too that it was never built for.
     plan = harness.world.plan("hello:secure", target=Target.ARM64)
-    run_plan(topological_order(plan), harness.builder(), jobs=1, cancel=harness.cancel)
+    harness.run(topological_order(plan))
     assert harness.engine.ran[:2] == ["musl-1.0-linux-arm64", f"{slow}-1.0-linux-arm64"]
 
 
@@ -409,6 +438,82 @@ def test_no_target_waits_for_another(harness: BuildHarness) -> None:
     goals = [
         goal for target in targets for goal in harness.world.plan("hello:plain", target=target)
     ]
-    done = run_plan(topological_order(goals), harness.builder(), jobs=2, cancel=harness.cancel)
+    done = harness.run(topological_order(goals), jobs=2)
     assert len(done) == 9
     assert go_on.is_set()
+
+
+def test_what_is_lost_is_made_again_and_what_needs_it_has_another_turn(
+    harness: BuildHarness,
+) -> None:
+    """A blob of a need goes between its making and its use, however good it was when it was looked up."""
+    lost: list[str] = []
+
+    def script(running: Running) -> int:
+        if running.step.startswith("tls") and not lost:
+            for entry in harness.cache.entries():
+                if (harness.cache.get_action(entry.name) or {}).get("step", "").startswith("data"):
+                    lost.append(str((harness.cache.get_action(entry.name) or {})["output"]))
+            (harness.cache.root / "cas" / lost[0][:2] / lost[0]).unlink()
+        return make_something(running)
+
+    harness.engine.script = script
+    steps = topological_order(harness.world.plan("hello:secure"))
+    (data,) = [step for step in steps if step.recipe.name == "data"]
+    harness.builder().run(data, {})  # so that it is found, not made
+    harness.engine.ran.clear()
+    outcomes = by_slug(build(harness, jobs=1))
+    assert lost
+    assert harness.engine.ran.count("data-1.0-linux-amd64") == 1
+    assert harness.engine.ran.count("hello-secure-2.0-linux-amd64") == 1
+    assert outcomes["data-1.0-linux-amd64"].output == lost[0]
+    assert harness.cache.blob(lost[0])
+
+
+def test_what_is_lost_again_and_again_is_an_error(harness: BuildHarness) -> None:
+    begun: list[tuple[str, bool]] = []
+
+    def submit(step: Step, inputs: Mapping[str, Outcome], again: bool) -> Future[Outcome]:
+        begun.append((step.recipe.name, again))
+        future: Future[Outcome] = Future()
+        if step.recipe.name == "tls":
+            names = [inputs["musl"].output]
+            future.set_exception(LostInputs("what musl made is gone", names=names))
+        else:
+            future.set_result(harness.builder().run(step, inputs))
+        return future
+
+    steps = topological_order(harness.world.plan("hello:secure"))
+    with pytest.raises(LostInputs, match="what musl made is gone"):
+        run_plan(steps, harness.builder(), pool=OtherPool(submit), cancel=harness.cancel)
+    assert [again for name, again in begun if name == "musl"] == [False, True, True]
+    assert [again for name, again in begun if name == "tls"] == [False] * 3
+
+
+def test_what_is_lost_and_was_made_by_nobody_is_an_error(harness: BuildHarness) -> None:
+    def submit(step: Step, inputs: Mapping[str, Outcome], again: bool) -> Future[Outcome]:
+        future: Future[Outcome] = Future()
+        future.set_exception(LostInputs("its source is gone", names=["a" * 64]))
+        return future
+
+    steps = topological_order(harness.world.plan("hello:secure"))
+    pool = OtherPool(submit)
+    with pytest.raises(LostInputs, match="its source is gone"):
+        run_plan(steps, harness.builder(), pool=pool, cancel=harness.cancel)
+    assert pool.open == 0
+
+
+def test_the_pool_is_told_how_urgent_a_step_is(harness: BuildHarness) -> None:
+    def submit(step: Step, inputs: Mapping[str, Outcome], again: bool) -> Future[Outcome]:
+        future: Future[Outcome] = Future()
+        future.set_result(harness.builder().run(step, inputs))
+        return future
+
+    pool = OtherPool(submit)
+    steps = topological_order(harness.world.plan("hello:secure"))
+    run_plan(steps, harness.builder(), pool=pool, cancel=harness.cancel)
+    assert pool.urgencies["musl-1.0-linux-amd64"] > pool.urgencies["hello-secure-2.0-linux-amd64"]
+    assert (
+        pool.urgencies["hello-secure-2.0-linux-amd64"]
+        > pool.urgencies["hello-secure-2.0-linux-amd64-pack"]
+    )

@@ -9,6 +9,7 @@ import pytest
 
 from builders.engines.engine import Usage
 from builders.plan import topological_order
+from builders.pool import LocalPool
 from builders.schedule import run_plan
 from core.errors import StepError
 from tests.fakes import BuildHarness, Running, make_something
@@ -23,7 +24,7 @@ def trace(harness: BuildHarness, *names: str, jobs: int = 2) -> dict[str, Any]:
         run_plan(
             topological_order(harness.world.plan(*names)),
             builder,
-            jobs=jobs,
+            pool=LocalPool(builder, jobs=jobs),
             cancel=harness.cancel,
         )
     finally:
@@ -112,7 +113,7 @@ def test_a_step_that_failed_is_told_of_too(harness: BuildHarness) -> None:
         run_plan(
             topological_order(harness.world.plan("hello:plain")),
             builder,
-            jobs=1,
+            pool=LocalPool(builder, jobs=1),
             cancel=harness.cancel,
         )
     found = spans(builder.timings.trace())
