@@ -44,6 +44,8 @@ from recipes.load import load_recipes
 ENGINE = "where steps run: auto, docker, sandbox or host (default: auto)"
 COMMON = {
     "image": "static-curl, static-curl:http, static-tools … also as bare words (default: all that can be made)",
+    "store": "share results with other machines: oci://HOST/REPO, s3://…, gs://… or file:///DIR; see docs/cluster.md",
+    "store_read_only": "take results from the store, and put none there: for branches that nobody has looked at",
     "recipes": "a directory with more recipes, added to our own (several: with commas between them)",
     "json": "print JSON instead of text",
 }
@@ -107,6 +109,8 @@ def build(
     rebuild: bool = False,
     rebuild_and_compare: bool = False,
     timings: str | bool = "",
+    store: str = "",
+    store_read_only: bool = False,
     recipes: str = "",
     json: bool = False,
 ) -> None:
@@ -120,7 +124,13 @@ def build(
         pack=not no_pack,
     )
     with command(
-        timings=timings, engine=engine, jobs=jobs, offline=offline, recipes=recipes
+        timings=timings,
+        engine=engine,
+        jobs=jobs,
+        offline=offline,
+        store=store,
+        store_read_only=store_read_only,
+        recipes=recipes,
     ) as context:
         note_renamed(context, product)
         if not rebuild_and_compare:
@@ -332,6 +342,8 @@ def publish(
     ca_file: str = "",
     insecure: bool = False,
     dry_run: bool = False,
+    store: str = "",
+    store_read_only: bool = False,
     json: bool = False,
 ) -> None:
     """Publish what is proven, with checksums, signature, SBOMs and provenance: ./inv publish --to DIR or oci://HOST/REPO"""
@@ -346,7 +358,7 @@ def publish(
         image, target, packed=packed, plain=plain, compression=compression
     )
     number = build_number_of(build_number)
-    with command(key=key, ca_file=ca_file) as context:
+    with command(key=key, ca_file=ca_file, store=store, store_read_only=store_read_only) as context:
         note_renamed_images(context, image)
         publisher = Publisher(
             context=context,

@@ -139,7 +139,7 @@ def alone(*words: str, steps: tuple[str, ...] = (), limit: float = BUILD_SECONDS
     with tempfile.TemporaryDirectory(prefix="fromscratch-bench-") as name:
         context = open_context()
         new = Cache(Path(name) / "cache", keys=context.builder_keys)
-        seed(context.cache, new, context.recipes, steps=steps)
+        seed(context.local, new, context.recipes, steps=steps)
         return timed_build(Path(name), *words, limit=limit)
 
 

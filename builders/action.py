@@ -11,8 +11,8 @@ from builders.environment import environment, need_directory
 from builders.key import PACK_SCRIPT
 from builders.memory import Load
 from builders.plan import Stage, Step
-from builders.sources.cache import Cache
 from builders.sources.entry import canonical
+from builders.sources.shared import AnyCache
 from builders.toolchain import Toolchain
 from builders.tree import pack_files
 from core.files import SHA256, Place, disk_errors
@@ -141,7 +141,7 @@ def make_action(
     *,
     key: str,
     toolchain: Toolchain,
-    cache: Cache,
+    cache: AnyCache,
     seconds: float,
 ) -> Action:
     """Return a step as data, once the trees of its recipe and of a local source are in the cache.
@@ -184,7 +184,7 @@ def make_action(
     )
 
 
-def _tree(cache: Cache, files: Mapping[PurePosixPath, Path]) -> str:
+def _tree(cache: AnyCache, files: Mapping[PurePosixPath, Path]) -> str:
     with disk_errors(cache.root, Place.CACHE), cache.scratch() as scratch:
         archive = scratch / "tree.tar"
         pack_files(files, archive)

@@ -11,13 +11,14 @@ from builders.engines.limits import Limits
 from builders.key import action_key
 from builders.outcome import Outcome, agrees
 from builders.plan import Step
-from builders.sources.cache import Cache
 from builders.sources.entry import seconds_of
+from builders.sources.shared import AnyCache
 from builders.timings import EventKind, Timings
 from builders.toolchain import Toolchain
 from core.cancel import CancelToken
 from core.kinds import EntryKind
 from core.progress import Report
+from recipes.model import Source
 
 if TYPE_CHECKING:
     from builders.action import Action
@@ -45,7 +46,7 @@ class LazyEngine:
 class StepRunner:
     """All that running a step takes."""
 
-    cache: Cache
+    cache: AnyCache
     toolchain: Toolchain
     engine: LazyEngine
     report: Report
@@ -55,15 +56,17 @@ class StepRunner:
     """The recipes whose cached results are not looked at."""
     timings: Timings = field(default_factory=Timings)
     limits: Limits = field(default_factory=Limits)
+    fetch: Callable[[Source], object] | None = None
+    """Has a source here that was said to be in a store, and is not, or not as it must be."""
 
     def look_up(self, step: Step, inputs: Mapping[str, Outcome]) -> Outcome | None:
-        """Return the remembered outcome, if its bytes are still good."""
+        """Return the remembered outcome, if its bytes are still there: here, where they are good, or in a store."""
         if step.recipe.name in self.rebuild:
             return None
         key = self.key(step, inputs)
         entry = self.cache.get_action(key, check=self.agrees)
         outcome = Outcome.read(key, entry) if entry else None
-        if outcome is None or not all(map(self.cache.blob, outcome.blobs)):
+        if outcome is None or not all(map(self.cache.has, outcome.blobs)):
             return None
         self.timings.cached(step.name, EventKind.STEP, outcome.facts(step))
         return outcome
@@ -93,6 +96,12 @@ class StepRunner:
                 return found
             self.cache.check_key()  # not after an hour's work
             engine = self.engine.get()
+            if (
+                (source := step.release.source)
+                and self.fetch
+                and not self.cache.blob(source.sha256)
+            ):
+                self.fetch(source)
             self.report.step_started(step.name)
             with self.timings.measure(step.name, EventKind.STEP) as facts:
                 outcome = perform(

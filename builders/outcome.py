@@ -6,8 +6,8 @@ from typing import Any
 
 from builders.engines.engine import Usage
 from builders.plan import Step
-from builders.sources.cache import Cache
 from builders.sources.entry import seconds_of
+from builders.sources.shared import AnyCache
 from builders.tree import tree_files
 from core.errors import StepError
 from core.files import SHA256
@@ -98,12 +98,12 @@ class Outcome:
         }
 
 
-def agrees(cache: Cache, entry: Mapping[str, Any]) -> bool:
-    """True when an action's result says of its files what its output holds; also when the output is gone."""
+def agrees(cache: AnyCache, entry: Mapping[str, Any]) -> bool:
+    """True when an action's result says of its files what its output holds; also when the output is not here."""
     outcome = Outcome.read("", entry)
     if outcome is None:
         return False
-    output = cache.blob(outcome.output)
+    output = cache.local.blob(outcome.output)
     if output is None:
         return True
     found = tree_files(output)

@@ -11,7 +11,7 @@ from builders.engines.engine import Command, Engine, Sandbox
 from builders.engines.limits import Limits
 from builders.engines.log import last_lines
 from builders.outcome import FEW, Outcome
-from builders.sources.cache import Cache
+from builders.sources.shared import AnyCache
 from builders.sources.unpack import unpack
 from builders.toolchain import Toolchain
 from builders.tree import pack_tree, unpack_tree
@@ -32,7 +32,7 @@ FULL = 1 << 20
 def perform(
     action: Action,
     *,
-    cache: Cache,
+    cache: AnyCache,
     toolchain: Toolchain,
     engine: Engine,
     stop: CancelToken,
@@ -97,7 +97,9 @@ def log_of(action: Action, logs: Path) -> Path:
     return logs / f"{action.slug}-{action.key[:8]}.log"
 
 
-def _put(action: Action, sandbox: Sandbox, scratch: Path, cache: Cache, stop: CancelToken) -> None:
+def _put(
+    action: Action, sandbox: Sandbox, scratch: Path, cache: AnyCache, stop: CancelToken
+) -> None:
     for name in ("work", "out"):
         (scratch / "directories" / name).mkdir(parents=True)
         sandbox.put(scratch / "directories" / name, PurePosixPath(name), move=True)
@@ -117,7 +119,7 @@ def _put(action: Action, sandbox: Sandbox, scratch: Path, cache: Cache, stop: Ca
         sandbox.put(top, PurePosixPath("src"), move=True)
 
 
-def _blob(cache: Cache, sha256: str, what: str) -> Path:
+def _blob(cache: AnyCache, sha256: str, what: str) -> Path:
     blob = cache.blob(sha256)
     if blob is None:
         msg = f"{what} is not in the cache any more."

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
+from functools import partial
 
 from builders.build import StepRunner
 from builders.outcome import Outcome
@@ -14,7 +15,7 @@ from builders.plan import Step
 from builders.pool import Pool
 from core.cancel import Cancelled, CancelToken
 from core.errors import LostInputs
-from core.threads import GLANCE
+from core.threads import GLANCE, in_threads
 
 MOST_RETURNS = 2
 """How often a step is begun anew since something that it needs was lost: whoever loses more loses everything."""
@@ -28,14 +29,8 @@ def run_plan(
     The first failure stops all others and is raised; so does Ctrl-C. Nothing is left running. Where what a step needs
     was lost after it was made, whoever made it has another turn.
     """
-    done: dict[Step, Outcome] = {}
-    missing: list[Step] = []
-    for step in steps:
-        ready = all(need in done for _, need in step.needs)
-        if ready and (found := builder.look_up(step, _inputs(step, done))):
-            done[step] = found
-        else:
-            missing.append(step)
+    done = look_up_all(steps, builder, cancel=cancel)
+    missing = [step for step in steps if step not in done]
     if missing:
         urgency = critical_paths(missing, {step: builder.expected(step) for step in missing})
         with pool:
@@ -47,6 +42,28 @@ def run_plan(
                 wait([future for future in run.running if not future.cancel()])
                 raise
     return done
+
+
+def look_up_all(
+    steps: Sequence[Step], builder: StepRunner, *, cancel: CancelToken
+) -> dict[Step, Outcome]:
+    """Return what is known of ``steps``, each after what it needs; as many at a time as the cache is worth."""
+    done: dict[Step, Outcome] = {}
+    left = list(steps)
+    while ready := [step for step in left if all(need in done for _, need in step.needs)]:
+        left = [step for step in left if step not in ready]
+        look = partial(_look_up, builder=builder, done=done)
+        jobs = min(builder.cache.width, len(ready))
+        if jobs == 1:
+            found = list(map(look, ready))
+        else:
+            found = in_threads(look, ready, jobs=jobs, name="look", cancel=cancel)
+        done |= {step: it for step, it in zip(ready, found, strict=True) if it}
+    return done
+
+
+def _look_up(step: Step, *, builder: StepRunner, done: Mapping[Step, Outcome]) -> Outcome | None:
+    return builder.look_up(step, _inputs(step, done))
 
 
 def critical_paths(steps: Sequence[Step], seconds: Mapping[Step, float]) -> dict[Step, float]:

@@ -17,7 +17,7 @@ DAY = 86400
 
 def manage_cache(context: Context, words: Sequence[str], *, older: str) -> list[str]:
     """Do what ``cache WORD`` says; return what to print."""
-    cache = context.cache
+    cache = context.local
     match list(words):
         case ["list"]:
             entries = cache.entries()

@@ -20,13 +20,15 @@ def command(*, timings: str | bool = "", **flags: str | bool) -> Iterator[Contex
     try:
         yield context
     finally:
-        if strangers := context.cache.strangers:
+        if strangers := context.local.strangers:
             count = "1 result" if len(strangers) == 1 else f"{len(strangers)} results"
             verb = "is" if len(strangers) == 1 else "are"
             context.report.warn(
                 f"{count} in the cache {verb} not signed by a trusted builder "
                 "(an older version's, altered, or somebody else's): not used"
             )
+        for line in context.faults():
+            context.report.warn(line)
         context.report.close()
         if timings:
             context.write_timings(Path(timings) if isinstance(timings, str) else None)

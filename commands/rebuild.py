@@ -161,9 +161,9 @@ def rebuild_and_compare(
 def seed(context: Context, request: Request, cache: Cache, *, tools: bool) -> list[str]:
     """Copy the sources that the request takes, and what its tools are; return the tools' names."""
     run = run_steps(context, request)
-    for release, fetched in run.sources.values():
+    for release, _ in run.sources.values():
         if release.source:
-            cache.put_file(fetched.path)
+            cache.put_file(context.blob(release.source.sha256))
     taken = []
     for step, outcome in run.outcomes.items():
         entry = context.cache.get_action(outcome.key)

@@ -66,6 +66,11 @@ SETTINGS = (
         name="trusted_builders",
         help="public keys whose results in a shared cache are believed too: files, or lines RW...",
     ),
+    Setting(
+        name="store",
+        help="where results are shared with other machines: oci://HOST/REPO, s3://, gs:// or file:///DIRECTORY",
+    ),
+    Setting(name="store_read_only", help="1: take results from the store, and put none there"),
     Setting(name="artifacts", help="where results go; default: artifacts/ of the project"),
     Setting(name="mirrors", help="private mirrors, tried first: URLs or templates"),
     Setting(name="debian_mirror", help="base URL of a Debian mirror; default: apt's own"),

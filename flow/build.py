@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from builders.engines.choose import ENGINE_NAMES
@@ -13,8 +14,9 @@ from builders.schedule import run_plan
 from core.errors import VerdictError
 from core.files import Place, disk_errors, temporary_directory
 from core.target import Target
+from core.threads import in_threads
 from flow.context import STAGING, Context
-from flow.fetch import Sources, fetch_sources, select
+from flow.fetch import Sources, fetch_source, fetch_sources, select
 from flow.verification import BuildRun, problems, recipe_policy, verify
 from publish.manifest import Artifact, write_manifest
 from recipes.model import PACKED, Product, unsupported
@@ -73,16 +75,31 @@ def run_steps(context: Context, request: Request) -> BuildRun:
     for product in products:
         recipe_policy(product.recipe)  # one that cannot be read is said before anything is built
     context.settings.choice("engine", ENGINE_NAMES)
-    jobs = context.jobs
+    jobs, _ = context.jobs, context.cache  # a store that is none is said before anything is built
     context.sweep()
     needed = needed_recipes(products, context.recipes, pack=request.pack)
-    sources = fetch_sources(context, needed, pins, exact=request.exact)
+    sources = fetch_sources(context, needed, pins, exact=request.exact, lazy=True)
     goals = plan_goals(context, products, request, sources)
     rebuild = frozenset(product.recipe.name for product in products if request.rebuild)
-    builder = context.builder(rebuild=rebuild)
-    pool = context.pool(builder, jobs=jobs)
-    outcomes = run_plan(topological_order(goals), builder, pool=pool, cancel=context.cancel)
-    return BuildRun(goals=goals, outcomes=outcomes, sources=sources)
+    builder = context.builder(rebuild=rebuild, fetch=partial(fetch_source, context))
+    while True:
+        pool = context.pool(builder, jobs=jobs)
+        outcomes = run_plan(topological_order(goals), builder, pool=pool, cancel=context.cancel)
+        run = BuildRun(goals=goals, outcomes=outcomes, sources=sources)
+        # What a store has, but not as it must be, is not looked up again: each turn makes more of it here.
+        if all(bring(context, run.delivered())):
+            return run
+
+
+def bring(context: Context, blobs: Iterable[str]) -> list[bool]:
+    """Have blobs on this machine; return of each whether it is."""
+    return in_threads(
+        lambda sha256: context.cache.blob(sha256) is not None,
+        blobs,
+        jobs=max(context.cache.width, 1),
+        name="pull",
+        cancel=context.cancel,
+    )
 
 
 def plan_goals(

@@ -17,6 +17,7 @@ from builders.integrity import check_toolchain
 from builders.pool import LocalPool, Pool
 from builders.sources.cache import Cache
 from builders.sources.mirrors import Mirrors
+from builders.sources.shared import AnyCache, SharedCache
 from builders.timings import Timings
 from builders.toolchain import Toolchain
 from core.builder_keys import BuilderKeys, default_path
@@ -29,9 +30,15 @@ from core.settings import Settings
 from core.target import Target
 from publish.manifest import NAME as MANIFEST
 from recipes.load import HERE, load_recipes
-from recipes.model import Recipe
+from recipes.model import Recipe, Source
 
 ROOT = Path(__file__).parents[1]
+
+MOST = 20
+"""How many things of a store that are not believed are named."""
+
+NAMED = 80
+"""Characters of such a name."""
 
 STAGING = ".part"
 """Below the directory of the results: files that are not whole yet."""
@@ -75,8 +82,38 @@ class Context:
         return load_recipes(self.recipes_directory, *self.settings.directories("recipes"))
 
     @cached_property
-    def cache(self) -> Cache:
+    def local(self) -> Cache:
+        """The cache of this machine alone."""
         return Cache(self.cache_directory, keys=self.builder_keys)
+
+    @cached_property
+    def cache(self) -> AnyCache:
+        """The cache of this machine, with the store behind it that the settings name. Raises UsageError."""
+        if not self.settings["store"]:
+            return self.local
+        from flow.store import open_store  # noqa: PLC0415 - most builds have none
+
+        read_only = self.settings.flag("store_read_only")
+        store = open_store(
+            self.settings["store"],
+            scratch=self.local.root / "tmp",
+            read_only=read_only,
+            ca_file=self.settings["ca_file"],
+            cancel=self.cancel,
+            say=self.report.note,
+        )
+        return SharedCache(
+            self.local, store, report=self.report, read_only=read_only, cancel=self.cancel
+        )
+
+    def faults(self) -> list[str]:
+        """Return what was met in the store and not believed, as text; nothing when none was asked."""
+        cache = vars(self).get("cache")
+        if not isinstance(cache, SharedCache) or not cache.faults:
+            return []
+        found = [f"  {name[:NAMED]}: {reason}" for name, reason in sorted(cache.faults.items())]
+        more = [f"  and {len(found) - MOST} more"] if len(found) > MOST else []
+        return ["\n".join([f"Not believed, and not used, of {cache.store}:", *found[:MOST], *more])]
 
     @cached_property
     def builder_keys(self) -> BuilderKeys:
@@ -135,8 +172,16 @@ class Context:
         """How many steps, or smoke runs, go on at a time."""
         return self.settings.number("jobs", os.cpu_count() or 1)
 
-    def builder(self, *, rebuild: frozenset[str] = frozenset()) -> StepRunner:
-        """Return what runs steps; ``rebuild`` names the recipes whose cached results are not looked at."""
+    def builder(
+        self,
+        *,
+        rebuild: frozenset[str] = frozenset(),
+        fetch: Callable[[Source], object] | None = None,
+    ) -> StepRunner:
+        """Return what runs steps; ``rebuild`` names the recipes whose cached results are not looked at.
+
+        ``fetch`` has a source here that a store said it had.
+        """
         return StepRunner(
             cache=self.cache,
             toolchain=self.toolchain,
@@ -147,6 +192,7 @@ class Context:
             rebuild=rebuild,
             timings=self.timings,
             limits=self.limits,
+            fetch=fetch,
         )
 
     def pool(self, builder: StepRunner, *, jobs: int) -> Pool:
@@ -166,7 +212,7 @@ class Context:
 
     def sweep(self) -> list[Path]:
         """Remove what killed runs left in the cache and beside the results, and nothing of a run that lives."""
-        swept = sweep(self.cache_directory / "boxes") + self.cache.sweep()
+        swept = sweep(self.cache_directory / "boxes") + self.local.sweep()
         halves = (f".{MANIFEST}.", ".timings.json.")
         swept += sweep(self.artifacts, prefixes=halves)
         return swept + sweep(self.artifacts / STAGING)

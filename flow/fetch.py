@@ -10,7 +10,7 @@ from core.retry import ClientOptions
 from core.threads import in_threads
 from flow.context import Context
 from recipes.load import find_product, list_products
-from recipes.model import Product, Recipe, Release
+from recipes.model import Product, Recipe, Release, Source
 
 Sources = Mapping[str, tuple[Release, Fetched]]
 """Each recipe's release, and its source in the cache."""
@@ -47,42 +47,52 @@ def fetch_sources(
     pins: Mapping[str, str] | None = None,
     *,
     exact: bool = False,
+    lazy: bool = False,
 ) -> Sources:
     """Return a release of each recipe whose source is in the cache now, the newest that can be had.
 
     ``pins`` are versions by the recipe's name; ``exact`` allows only those, and the newest of the others.
+    ``lazy``: what a store has stays there for now.
     """
     recipes = list(recipes)
     found = in_threads(
-        lambda recipe: _fetch(context, recipe, (pins or {}).get(recipe.name), exact=exact),
+        lambda recipe: _fetch(
+            context, recipe, (pins or {}).get(recipe.name), exact=exact, lazy=lazy
+        ),
         recipes,
-        jobs=4,
+        jobs=max(4, context.cache.width),
         name="fetch",
         cancel=context.cancel,
     )
     return dict(zip([recipe.name for recipe in recipes], found, strict=True))
 
 
+def fetch_source(context: Context, source: Source, *, lazy: bool = False) -> Fetched:
+    """Have one source in the cache. Raises what `builders.sources.fetch.fetch` raises."""
+    progress = CancellableProgress(context.report.progress("fetch"), context.cancel)
+    return fetch(
+        source,
+        context.cache,
+        context.mirrors,
+        offline=context.settings.flag("offline"),
+        options=ClientOptions(sleep=progress.sleep, cancel=context.cancel),
+        progress=progress,
+        lazy=lazy,
+    )
+
+
 def _fetch(
-    context: Context, recipe: Recipe, pin: str | None, *, exact: bool
+    context: Context, recipe: Recipe, pin: str | None, *, exact: bool, lazy: bool
 ) -> tuple[Release, Fetched]:
     candidates = [release for release in recipe.releases if pin in {None, release.version}]
     if recipe.local:
         return candidates[0], Fetched(path=recipe.local, url="", seconds=0.0, cached=True)
     for release, older in zip(candidates, [*candidates[1:], None], strict=True):
-        progress = CancellableProgress(context.report.progress("fetch"), context.cancel)
         try:
             with context.timings.measure(
                 f"{recipe.name} {release.version}", EventKind.FETCH
             ) as facts:
-                fetched = fetch(
-                    release.archive,
-                    context.cache,
-                    context.mirrors,
-                    offline=context.settings.flag("offline"),
-                    options=ClientOptions(sleep=progress.sleep, cancel=context.cancel),
-                    progress=progress,
-                )
+                fetched = fetch_source(context, release.archive, lazy=lazy)
                 facts |= {"cached": fetched.cached, "url": fetched.url}
                 facts |= {"key": release.archive.sha256, "size": release.archive.size}
         except (Unavailable, NotCached) as error:

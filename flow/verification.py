@@ -51,6 +51,12 @@ class BuildRun:
             return self.outcomes[goal.pack].files["packed"]
         return self.outcomes[goal.build].product(goal.build)
 
+    def delivered(self) -> list[str]:
+        """Return the sha256 of every file that becomes an artifact when it is good, each once."""
+        found = [self.program(goal) for goal in self.goals]
+        found += [self.program(goal, packed=True) for goal in self.goals if self.packs(goal)]
+        return list(dict.fromkeys(found))
+
     def inputs(self, step: Step) -> tuple[Input, ...]:
         """Return every source that went into what ``step`` made, the tools' too."""
         found: dict[str, Input] = {}
@@ -146,14 +152,19 @@ class Verifier:
         step = goal.pack if packed and goal.pack else goal.build
         outcome = self.run.outcomes[step]
         sha256 = self.run.program(goal, packed=packed)
-        file, original = self.context.blob(sha256), self.context.blob(self.run.program(goal))
-        unpacked = self.context.blob(outcome.files["unpacked"]) if packed else None
+        file = self.context.blob(sha256)
         path = goal.product.file_name(goal.release.version, goal.target, packed=packed)
         about = {"product": goal.product.name, "target": goal.target.value, "key": sha256}
         with self.context.timings.measure(path.name, EventKind.VERDICT) as facts:
             policy = self.policy(goal, packed=packed)
             verdict = VerdictSummary.from_dict(
-                self.results.verdict(file, policy, unpacked=unpacked, original=original)
+                self.results.verdict(
+                    file,
+                    policy,
+                    unpacked=outcome.files["unpacked"] if packed else None,
+                    original=self.run.program(goal),
+                    find=self.context.blob,
+                )
             )
             facts |= {**about, "ok": verdict.ok}
         tried = Smoke.not_run("refused before")

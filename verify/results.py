@@ -42,20 +42,25 @@ class ResultCache:
         return digest.hexdigest()
 
     def verdict(
-        self, file: Path, policy: Policy, *, unpacked: Path | None, original: Path
+        self,
+        file: Path,
+        policy: Policy,
+        *,
+        unpacked: str | None,
+        original: str,
+        find: Callable[[str], Path],
     ) -> dict[str, Any]:
         """Return ``{"ok": …, "findings": […]}`` for a file of the cache.
 
         A packed file is verified by what ``upx -d`` gave back (``unpacked``) first: that must load the
-        same bytes as ``original``.
+        same bytes as ``original``. Both are named by their sha256, and looked for by ``find`` when nothing is known.
         """
-        key = self._key(
-            "verdict", [file.name, unpacked and unpacked.name, original.name, asdict(policy)]
-        )
+        key = self._key("verdict", [file.name, unpacked, original, asdict(policy)])
         known = None if self.judge_again else self.cache.get_action(key, kind=EntryKind.VERDICT)
         findings = _findings(known)
         if known is None or findings is None:
-            known = _verify(file, policy, unpacked=unpacked, original=original)
+            inside = find(unpacked) if unpacked else None
+            known = _verify(file, policy, unpacked=inside, original=find(original))
             self.cache.put_action(key, known, kind=EntryKind.VERDICT)
             findings = [Finding(**finding) for finding in known["findings"]]
         # In one order, cached or not: the manifest's bytes must not tell.

@@ -155,6 +155,10 @@ class Cache:
         """How many look-ups at a time are worth their threads."""
         return 1
 
+    def place(self, sha256: str) -> Path:
+        """Return where these bytes are, once they are here."""
+        return self._blob_path(sha256)
+
     def has(self, sha256: str) -> bool:
         """Whether `blob` would find these bytes."""
         return self.blob(sha256) is not None

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from builders.sources.apt import DebianRelease, PoolFile
 from builders.sources.archive import Unreadable, members
-from builders.sources.cache import Cache
 from builders.sources.client import MirrorError
 from builders.sources.fetch import Unavailable, fetch
 from builders.sources.http_get import ARCHIVE_MAX, SIGNATURE_MAX, read_page, save_page
 from builders.sources.mirrors import Mirrors
 from builders.sources.pool import Pool
 from builders.sources.pypi import pip_download, pip_sha256
+from builders.sources.shared import AnyCache
 from builders.sources.signature import BadSignatureError, check_signature
 from builders.sources.unpack import LATEST, MAX_BYTES
 from builders.sources.versions import replaced
@@ -54,7 +54,7 @@ class Availability:
 class CandidateFinder:
     """What it takes. Only the Debian part of ``mirrors`` is asked: a private mirror has what was pinned before."""
 
-    cache: Cache
+    cache: AnyCache
     mirrors: Mirrors
     options: ClientOptions
     progress: Progress

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders.sources.cache import Cache
 from builders.sources.client import FailureKind, MirrorError
 from builders.sources.download import PartialFile
 from builders.sources.entry import seconds_of
 from builders.sources.mirrors import Mirrors
+from builders.sources.shared import AnyCache
 from builders.sources.transports import from_file
 from core.errors import SourceError, StorageError
 from core.kinds import EntryKind
@@ -20,9 +20,10 @@ from recipes.model import Source
 
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
-    """A source that is here. ``path`` is read-only and verified."""
+    """A source that is here, or in the store that the cache has behind it."""
 
     path: Path
+    """Read-only and verified. While only the store has it, it is where it will be."""
     url: str
     """Where the bytes came from, now or when they were fetched; empty if nobody remembers."""
     seconds: float
@@ -84,19 +85,21 @@ class NotCached(_Missing):
 
 def fetch(
     source: Source,
-    cache: Cache,
+    cache: AnyCache,
     mirrors: Mirrors,
     *,
     offline: bool = False,
     options: ClientOptions | None = None,
     progress: Progress | None = None,
+    lazy: bool = False,
 ) -> Fetched:
     """Return ``source`` from the cache, or from the first mirror that has exactly its bytes.
 
-    Runs that want the same source at once share one download. ``offline`` asks only the cache and
-    ``file://`` mirrors. Raises Unavailable, NotCached, or StorageError.
+    ``lazy``: what a store says that it has stays there; a step that needs it gets it. Runs that want the same source at
+    once share one download. ``offline`` asks only the cache and ``file://`` mirrors.
+    Raises Unavailable, NotCached, or StorageError.
     """
-    if (hit := _hit(source, cache)) is not None:
+    if (hit := _hit(source, cache, lazy=lazy)) is not None:
         return hit
     options = options or ClientOptions()
     progress = progress or Progress()
@@ -118,7 +121,13 @@ def fetch(
             progress.finished()
 
 
-def _hit(source: Source, cache: Cache) -> Fetched | None:
+def _hit(source: Source, cache: AnyCache, *, lazy: bool = False) -> Fetched | None:
+    if lazy and cache.local is not cache and not cache.local.has(source.sha256):
+        url, seconds = origin_of(source, cache)
+        if cache.has(source.sha256):
+            place = cache.local.place(source.sha256)
+            return Fetched(path=place, url=url, seconds=seconds, cached=True)
+        return None
     path = cache.blob(source.sha256)
     if path is None:
         return None
@@ -126,7 +135,7 @@ def _hit(source: Source, cache: Cache) -> Fetched | None:
     return Fetched(path=path, url=url, seconds=seconds, cached=True)
 
 
-def origin_of(source: Source, cache: Cache) -> tuple[str, float]:
+def origin_of(source: Source, cache: AnyCache) -> tuple[str, float]:
     """Return the URL that a source came from, and the seconds that took; '' and 0 when nobody remembers.
 
     Its bytes may be gone by now.
@@ -137,7 +146,7 @@ def origin_of(source: Source, cache: Cache) -> tuple[str, float]:
 
 def _first(
     source: Source,
-    cache: Cache,
+    cache: AnyCache,
     mirrors: Mirrors,
     *,
     offline: bool,

@@ -136,7 +136,7 @@ def benches(directory: Path) -> dict[str, Bench]:
     if older:
         msg = f"it is for curl {release.version}; only {older.pop()} was to be had here"
         raise NotRun(msg)
-    place = Place.ready(context.cache, release.archive.sha256)
+    place = Place.ready(context.local, release.archive.sha256)
     tests, letters = read_tests(place.source / "tests" / "data"), read_letters(place.source)
     made: dict[str, Bench] = {}
     for variant in curl.variants:

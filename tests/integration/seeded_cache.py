@@ -62,7 +62,7 @@ class SeededCache:
             found = builder.look_up(step, {name: outcomes[need] for name, need in step.needs})
             assert found is not None, f"{step.name} was not built"
             outcomes[step] = found
-        return cls(cache=context.cache, outcomes=outcomes)
+        return cls(cache=context.local, outcomes=outcomes)
 
     def copy(self, directory: Path, keep: Keep) -> Path:
         """Make a cache in ``directory`` that knows the steps that ``keep`` names, and nothing else.

@@ -84,7 +84,7 @@ def test_it_is_judged_again_and_not_run_again(shop: Harness) -> None:
     assert isinstance(shop.environment, FakeEnvironment)
     tried = len(shop.environment.tried)
     context = shop.context()
-    for entry in context.cache.entries():
+    for entry in context.local.entries():
         if entry.kind is EntryKind.VERDICT:  # a lie, signed by this very builder
             value = {"ok": False, "findings": []}
             context.cache.put_action(entry.name, value, kind=EntryKind.VERDICT)
@@ -167,7 +167,7 @@ def a_changed_dependency(shop: Harness) -> None:
 
 
 def an_emptied_cache(shop: Harness) -> None:
-    shop.context().cache.prune(max_age=0)
+    shop.context().local.prune(max_age=0)
 
 
 def another_builder(shop: Harness) -> None:
@@ -182,7 +182,7 @@ def a_rewritten_result(shop: Harness) -> None:
     context = shop.context()
     sha256 = context.cache.put_file(DIRECTORY / "good-amd64")
     old = hash_file(shop.artifacts / PLAIN)
-    for entry in context.cache.entries():
+    for entry in context.local.entries():
         if entry.kind is EntryKind.ACTION:
             path = context.cache.root / "ac" / entry.name
             path.write_text(path.read_text().replace(old, sha256))
@@ -200,7 +200,7 @@ def a_smoke_run_that_was_not_run(shop: Harness) -> None:
 
 def a_smoke_run_of_other_bytes(shop: Harness) -> None:
     """Nothing is known of these bytes, and they cannot be tried here."""
-    for entry in (cache := shop.context().cache).entries():
+    for entry in (cache := shop.context().local).entries():
         if entry.kind is EntryKind.SMOKE:
             (cache.root / "smoke" / entry.name).unlink()
     shop.environment = "nobody looks"
