@@ -44,6 +44,7 @@ from recipes.load import load_recipes
 ENGINE = "where steps run: auto, docker, sandbox or host (default: auto)"
 COMMON = {
     "image": "static-curl, static-curl:http, static-tools … also as bare words (default: all that can be made)",
+    "cluster": "run steps on the workers of this scheduler, tls://HOST:8786; needs --store; see docs/cluster.md",
     "store": "share results with other machines: oci://HOST/REPO, s3://…, gs://… or file:///DIR; see docs/cluster.md",
     "store_read_only": "take results from the store, and put none there: for branches that nobody has looked at",
     "recipes": "a directory with more recipes, added to our own (several: with commas between them)",
@@ -79,6 +80,10 @@ def _show(value: object, text: str, *, json: bool) -> None:
     print(json_text.dumps(value, indent=2).replace("\x7f", r"\u007f") if json else visible(text))
 
 
+def _say(text: str) -> None:
+    print(visible(text), file=sys.stderr, flush=True)
+
+
 def _refuse_unless(good: object, message: str = "") -> None:
     if not good:
         raise Exit(message, code=ExitCode.REFUSED)
@@ -109,6 +114,7 @@ def build(
     rebuild: bool = False,
     rebuild_and_compare: bool = False,
     timings: str | bool = "",
+    cluster: str = "",
     store: str = "",
     store_read_only: bool = False,
     recipes: str = "",
@@ -128,6 +134,7 @@ def build(
         engine=engine,
         jobs=jobs,
         offline=offline,
+        cluster=cluster,
         store=store,
         store_read_only=store_read_only,
         recipes=recipes,
@@ -418,6 +425,33 @@ def clean(_: Context, cache: bool = False) -> None:
 
     with command() as context:
         print(visible("\n".join(remove(context, cache=cache))))
+
+
+@_task(
+    what="start: run a scheduler; join [ADDRESS]: run a worker; status [ADDRESS]; keys: make the certificates; also as "
+    "bare words",
+    listen="start: where to wait, tls://HOST:PORT (default: tls://0.0.0.0:8786); tcp:// only on this machine alone",
+    name="join: what the worker is called (default: after its machine)",
+    jobs="join: steps at a time (default: one per CPU core)",
+    engine=f"join: {ENGINE}",
+)
+def cluster(
+    _: Context,
+    what: list[str],
+    listen: str = "",
+    name: str = "",
+    jobs: str = "",
+    engine: str = "",
+    store: str = "",
+    json: bool = False,
+) -> None:
+    """Run steps on many machines: cluster start | join tls://HOST:8786 | status | keys."""
+    from commands.cluster import Stay, cluster_text, manage_cluster
+
+    with command(engine=engine, jobs=jobs, store=store) as context:
+        stay = Stay(listen=listen, name=name)
+        shown = manage_cluster(context, what, stay, say=_say)
+    _show(shown, cluster_text(shown), json=json)
 
 
 @_task(

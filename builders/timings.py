@@ -36,13 +36,20 @@ class Timings:
     """When the run began, on the clock of ``time.monotonic``."""
 
     def add(
-        self, name: str, kind: EventKind, *, began: float, ended: float, facts: Mapping[str, object]
+        self,
+        name: str,
+        kind: EventKind,
+        *,
+        began: float,
+        ended: float,
+        facts: Mapping[str, object],
+        lane: str = "",
     ) -> None:
-        """Remember what this thread did between two moments of ``time.monotonic``."""
+        """Remember what this thread, or another ``lane``, did between two moments of ``time.monotonic``."""
         main = threading.current_thread() is threading.main_thread()
         start, end = (round((moment - self.zero) * 1e6) for moment in (began, ended))
         event = {"name": name, "cat": kind.value, "ph": "X", "ts": start, "dur": end - start}
-        lane = MAIN if main else threading.current_thread().name
+        lane = lane or (MAIN if main else threading.current_thread().name)
         self.spans.append((lane, {**event, "pid": 1, "args": dict(facts)}))  # atomic
 
     def cached(self, name: str, kind: EventKind, facts: Mapping[str, object]) -> None:

@@ -99,6 +99,13 @@ class BuilderKeys:
         return tuple(reversed(found.values()))
 
     @property
+    def own_line(self) -> str:
+        """The line of this builder's public key, which others name to trust it; the key is made when there is none."""
+        from core.signing import PublicKey  # noqa: PLC0415 - loads a slow library
+
+        return PublicKey(id=self.own.id, point=self.own.point).line
+
+    @property
     def own_point(self) -> bytes:
         """What this builder's key is compared by; empty when there is none yet."""
         return self.own.point if os.path.lexists(self.path) else b""

@@ -70,6 +70,14 @@ SETTINGS = (
         name="store",
         help="where results are shared with other machines: oci://HOST/REPO, s3://, gs:// or file:///DIRECTORY",
     ),
+    Setting(
+        name="cluster",
+        help="the scheduler whose workers run steps: tls://HOST:8786; default: steps run here",
+    ),
+    Setting(
+        name="cluster_keys",
+        help="directory of the cluster's certificates; default: in the user's configuration",
+    ),
     Setting(name="store_read_only", help="1: take results from the store, and put none there"),
     Setting(name="artifacts", help="where results go; default: artifacts/ of the project"),
     Setting(name="mirrors", help="private mirrors, tried first: URLs or templates"),

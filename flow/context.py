@@ -196,7 +196,14 @@ class Context:
         )
 
     def pool(self, builder: StepRunner, *, jobs: int) -> Pool:
-        """Return where steps run: here, so many at a time."""
+        """Return where steps run: here, so many at a time, or where the setting ``cluster`` says.
+
+        Raises UsageError and EngineError for a cluster that cannot be had.
+        """
+        if self.settings["cluster"]:
+            from flow.cluster.join import open_pool  # noqa: PLC0415 - most builds have none
+
+            return open_pool(self, builder)
         return LocalPool(builder, jobs=jobs)
 
     @property

@@ -26,6 +26,7 @@ from builders.plan import Goal, Step, plan
 from builders.pool import LocalPool
 from builders.schedule import run_plan
 from builders.sources.cache import Cache
+from builders.sources.shared import AnyCache
 from builders.toolchain import BOX, INSIDE, SEEN, Toolchain
 from core.cancel import Cancelled, CancelToken
 from core.progress import Report
@@ -354,9 +355,15 @@ class BuildHarness:
         engine = FakeEngine(directory / "boxes", toolchain, script, cancel)
         return cls(world=world, cache=cache, toolchain=toolchain, engine=engine, cancel=cancel)
 
-    def builder(self, *, rebuild: Sequence[str] = (), engine: Engine | None = None) -> StepRunner:
+    def builder(
+        self,
+        *,
+        rebuild: Sequence[str] = (),
+        engine: Engine | None = None,
+        cache: AnyCache | None = None,
+    ) -> StepRunner:
         return StepRunner(
-            cache=Cache(self.cache.root),
+            cache=cache or Cache(self.cache.root),
             toolchain=self.toolchain,
             engine=LazyEngine(lambda: engine or self.engine),
             report=self.report,

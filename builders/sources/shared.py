@@ -7,8 +7,8 @@ A store that cannot be reached is one that has nothing: that is said once, and t
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -153,6 +153,28 @@ class SharedCache:
         with self.condition.lock:
             self.condition.lost.discard(sha256)
         return True
+
+    def distrust(self, digests: Iterable[str]) -> None:
+        """Take what the store has under these for damaged: what is here is put over it when it is offered next."""
+        with self.condition.lock:
+            self.condition.lost.update(digests)
+
+    def restored(self, digests: Iterable[str]) -> None:
+        """Somebody else has put these into the store anew: they are looked for there again."""
+        with self.condition.lock:
+            self.condition.lost.difference_update(digests)
+
+    def is_damaged(self, digests: Iterable[str]) -> bool:
+        """Whether one of these was there in this run, but not as it must be."""
+        return not self.condition.lost.isdisjoint(digests)
+
+    def anew(self) -> "SharedCache":
+        """The same, of whose store nothing is known yet."""
+        return replace(self, condition=Condition())
+
+    def is_shared(self, key: str, *, kind: EntryKind = EntryKind.ACTION) -> bool:
+        """Whether a result was found or put into the store in this run, as it should be."""
+        return (kind, key) in self.condition.known
 
     # --- results
 
