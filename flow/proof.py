@@ -1,4 +1,4 @@
-"""Was it made here? What the manifest lists, proven anew: the manifest is a report, and anybody may write to it."""
+"""Was it made here, or by two others? What the manifest lists is proven anew: anybody may write a manifest."""
 
 import stat
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from core.threads import in_threads
 from flow.context import Context
 from flow.fetch import Sources
 from flow.verification import BuildRun, ServerPool, Verifier, problems
+from flow.vouch import Registrar
 from publish.manifest import Artifact
 from recipes.load import find_product
 from recipes.model import Recipe, Release
@@ -36,12 +37,13 @@ def prove(context: Context, listed: Sequence[Artifact]) -> list[Proof]:
     """Prove each file that a manifest lists; never raises for what is wrong with one.
 
     A file is proven when its name is its product's, when its bytes are what the steps made whose keys follow from the
-    recipes of this tree, as a trusted builder has signed it, and when it passes verification now; and when its smoke
-    run was good, which is remembered for these bytes only. Of the manifest nothing is believed but what it refuses.
+    recipes of this tree, and when it passes verification now; and when its smoke run was good, which is remembered for
+    these bytes only. Each step was made by this builder, or two others whose keys are trusted made the same of it. Of
+    the manifest nothing is believed but what it refuses.
     Raises Cancelled, and StorageError and EngineError for what is wrong with this machine.
     """
     with ServerPool() as servers:
-        prover = _Prover(context=context, servers=servers)
+        prover = _Prover(context=context, servers=servers, registrar=Registrar(context=context))
         return in_threads(
             prover.prove, listed, jobs=context.jobs, name="prove", cancel=context.cancel
         )
@@ -55,6 +57,7 @@ class _Refusal(Exception):
 class _Prover:
     context: Context
     servers: ServerPool
+    registrar: Registrar
 
     def prove(self, listed: Artifact) -> Proof:
         try:
@@ -75,6 +78,7 @@ class _Prover:
             run=run,
             results=ResultCache(cache=self.context.cache, judge_again=True),
             servers=self.servers,
+            registrar=self.registrar,
         )
         proven = verifier.artifact(goal, packed=listed.packed)
         for artifact in (listed, proven):
@@ -106,7 +110,7 @@ class _Prover:
         return goal
 
     def _outcomes(self, goal: Goal) -> Mapping[Step, Outcome]:
-        """Find what a trusted builder has signed for each step."""
+        """Find what was made here in each step, or what two trusted builders have signed for."""
         runner = self.context.builder()
         found: dict[Step, Outcome] = {}
         for step in topological_order([goal]):
@@ -114,6 +118,9 @@ class _Prover:
             if outcome is None:
                 msg = f"no trusted builder has signed for the step that makes it: {step.name}"
                 raise _Refusal(msg)
+            vouchers = self.registrar.vouchers(outcome, all_of_them=False)
+            if not vouchers:
+                raise _Refusal(vouchers.lacking(step))
             found[step] = outcome
         return found
 

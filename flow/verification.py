@@ -16,6 +16,7 @@ from core.target import Target
 from core.threads import in_threads
 from flow.context import Context
 from flow.fetch import Sources
+from flow.vouch import Registrar
 from publish.manifest import NOT_PACKED, Artifact, Input, Seconds, VerdictSummary
 from recipes.model import Recipe
 from verify.policy import find_policy
@@ -79,7 +80,14 @@ def verify(context: Context, run: BuildRun) -> list[Artifact]:
     """Verify and smoke everything, in the order of the goals whoever is ready first."""
     with ServerPool() as servers:
         results = ResultCache(cache=context.cache)
-        verifier = Verifier(context=context, run=run, results=results, servers=servers)
+        shared = context.cache is not context.local
+        verifier = Verifier(
+            context=context,
+            run=run,
+            results=results,
+            servers=servers,
+            registrar=Registrar(context=context) if shared else None,
+        )
         found = in_threads(
             verifier.artifacts, run.goals, jobs=context.jobs, name="verify", cancel=context.cancel
         )
@@ -134,6 +142,8 @@ class Verifier:
     run: BuildRun
     results: ResultCache
     servers: ServerPool
+    registrar: Registrar | None = None
+    """Who else made the same; nobody is asked when there is none: that takes time."""
 
     def artifacts(self, goal: Goal) -> list[Artifact]:
         """The plain file and the packed one, or the first that has problems: the packed one is no better."""
@@ -196,6 +206,7 @@ class Verifier:
             smoke=tried,
             inputs=inputs,
             cached=outcome.cached,
+            reproduced_by=self.registrar.vouchers(outcome).others if self.registrar else (),
         )
 
     def policy(self, goal: Goal, *, packed: bool) -> Policy:

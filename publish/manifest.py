@@ -72,6 +72,8 @@ class Artifact:
     verdict: VerdictSummary
     smoke: Smoke
     inputs: tuple[Input, ...]
+    reproduced_by: tuple[str, ...] = ()
+    """The ids of other builders' keys, trusted here, that signed that the step which made it makes the same bytes."""
     cached: bool = field(default=False, metadata={"written": False})
     """Only the run that made the artifact knows."""
 

@@ -124,6 +124,7 @@ def _statement(
     steps: list[dict[str, object]] = [
         {"name": it.name, "engine": it.engine, "isolated": it.isolated, "actionKey": it.key}
         | ({"rebuilt": dict(it.rebuilt)} if it.rebuilt else {})
+        | ({"reproducedBy": list(it.reproduced_by)} if it.reproduced_by else {})
         for it in files
     ]
     internal: dict[str, object] = {"files": steps, "hosting": builder.hosting.value}

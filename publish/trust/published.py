@@ -57,6 +57,8 @@ class PublishedFile:
     sources: tuple[ResolvedDependency, ...] = ()
     rebuilt: Mapping[str, str] = field(default_factory=dict)
     """How it was built again with the same bytes; empty: nobody has tried."""
+    reproduced_by: tuple[str, ...] = ()
+    """The ids of trusted builders' keys, other than this one's, that signed for the same bytes."""
     refused: str = ""
     """Why it may not be published; '' when it is proven."""
 
@@ -108,6 +110,7 @@ def published_file(
         tools=tools(versions, recipes, contents),
         sources=sources,
         rebuilt=rebuilt or {},
+        reproduced_by=artifact.reproduced_by,
         refused=refused,
     )
 

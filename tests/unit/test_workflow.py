@@ -139,7 +139,7 @@ def test_what_leaves_leaves_for_a_tag_only() -> None:
             assert step["if"] == "github.ref_type == 'tag'", step["name"]
 
 
-def test_caches_that_are_joined_are_signed_by_keys_that_the_last_job_believes() -> None:
+def test_caches_that_are_joined_are_signed_by_the_key_of_the_last_job() -> None:
     path = DIRECTORY / "publish.yml"
     for name, job in jobs(path).items():
         scripts = [step.get("run", "") for step in job["steps"]]
@@ -152,13 +152,10 @@ def test_caches_that_are_joined_are_signed_by_keys_that_the_last_job_believes() 
     assert shlex.split(packed.split("tar --create")[1].splitlines()[0])[4:] == PACKED
     assert set(PACKED) == {"cas", *FOLDERS.values()}
     uploaded = jobs(path)["build"]["steps"][-1]["with"]["path"].splitlines()
-    assert [word.rpartition(".")[2] for word in uploaded] == ["tar", "pub"]
-    scripts = [step.get("run", "") for step in jobs(path)["publish"]["steps"]]
-    trusts = next(n for n, text in enumerate(scripts) if "FROMSCRATCH_TRUSTED_BUILDERS=" in text)
-    assert trusts < next(n for n, text in enumerate(scripts) if "inv build" in text)
+    assert [word.rpartition(".")[2] for word in uploaded] == ["tar"]
 
 
-def test_steps_of_jobs_with_keys_of_their_own_are_joined_by_the_workflows_own_scripts(
+def test_steps_of_jobs_are_joined_by_the_workflows_own_scripts(
     tmp_path: Path,
 ) -> None:
     """The scripts run, with what a runner gives them; only ./inv is not called."""
@@ -170,7 +167,11 @@ def test_steps_of_jobs_with_keys_of_their_own_are_joined_by_the_workflows_own_sc
         if "run" in step and "name" in step
     }
 
-    def run(job: str, name: str, **more: str) -> None:
+    assert BuilderKeys(path=tmp_path / "builder.key").own
+    secret = (tmp_path / "builder.key").read_text("ascii").rstrip("\n")
+    hides = "Put the builder key where nobody else can read it"
+
+    def run(job: str, name: str, **more: str) -> int:
         temp, variables = (
             tmp_path / f"{job}-{more.get('TARGET', '')}".replace("/", "-"),
             tmp_path / "env",
@@ -182,34 +183,32 @@ def test_steps_of_jobs_with_keys_of_their_own_are_joined_by_the_workflows_own_sc
             "GITHUB_ENV": str(variables),
             "GITHUB_OUTPUT": str(tmp_path / "output"),
             "FROMSCRATCH_CACHE": str(temp / "cache"),
-            "KEY": "",
+            "KEY": secret,
             **more,
         }
-        subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", named[job, name]], env=environment, check=True
-        )
+        words = ["bash", "-euo", "pipefail", "-c", named[job, name]]
+        return subprocess.run(words, env=environment, check=False).returncode
 
     joined = tmp_path / "publish-" / "steps"
     joined.mkdir(parents=True)
     for target in ("linux/amd64", "linux/arm64"):
         temp = tmp_path / f"build-{target}".replace("/", "-")
-        run("build", "Put the builder key where nobody else can read it", TARGET=target)
+        assert run("build", hides, TARGET=target) == 0
         own = Cache(temp / "cache", keys=BuilderKeys(path=temp / "builder.key"))
         put_bytes(own, target.encode())
         own.put_action(f"key-{temp.name}", {"target": target})
-        run("build", "Pack the steps up", TARGET=target)
-        for file in (*temp.glob("*.tar"), *temp.glob("steps-*.pub")):
+        assert run("build", "Pack the steps up", TARGET=target) == 0
+        for file in temp.glob("*.tar"):
             shutil.copy(file, joined)
-    run("publish", "Join the steps")
-    (tmp_path / "env").unlink()
-    run("publish", "Believe the jobs of this run, and nobody else")
-    name, _, value = (tmp_path / "env").read_text("utf-8").strip().partition("=")
-    assert name == "FROMSCRATCH_TRUSTED_BUILDERS"
+    assert run("publish", "Join the steps") == 0
+    assert run("publish", hides) == 0
+    assert run("publish", hides, KEY="") == 1
+    name, _, value = (tmp_path / "env").read_text("utf-8").splitlines()[-1].partition("=")
+    assert name == "FROMSCRATCH_BUILDER_KEY"
     context = Context(
         settings=Settings.read(
             {
-                "trusted_builders": value,
-                "builder_key": str(tmp_path / "last.key"),
+                "builder_key": value,
                 "cache": str(tmp_path / "publish-" / "cache"),
             }
         ),

@@ -85,6 +85,7 @@ def test_what_is_written_is_the_contract(tmp_path: Path) -> None:
         "verdict",
         "smoke",
         "inputs",
+        "reproduced_by",
     ]
     assert list(entry["inputs"][0]) == ["name", "version", "sha256", "url", "licence"]
 
@@ -206,7 +207,15 @@ def test_an_entry_of_another_shape_is_refused_by_name(
     assert "inv clean" in caught.value.next
 
 
-@pytest.mark.parametrize("key", list(ARTIFACT.as_dict()))
+def test_an_entry_of_before_there_were_other_builders_is_read(tmp_path: Path) -> None:
+    entry = ARTIFACT.as_dict()
+    del entry["reproduced_by"]
+    (tmp_path / NAME).write_text(json.dumps({"version": 1, "artifacts": [entry]}), "utf-8")
+    (read,) = read_manifest(tmp_path)
+    assert read.reproduced_by == ()
+
+
+@pytest.mark.parametrize("key", sorted({*ARTIFACT.as_dict()} - {"reproduced_by"}))
 def test_an_entry_that_lacks_anything_is_refused(tmp_path: Path, key: str) -> None:
     entry = ARTIFACT.as_dict()
     del entry[key]
