@@ -97,10 +97,10 @@ def check_address(text: str) -> str:
     """Return an address as Dask takes it. Raises UsageError for none, and for one that is open to everybody."""
     parts = urlsplit(text)
     try:
-        whole = parts.scheme in {"tls", "tcp"} and parts.hostname and parts.port
+        whole = parts.scheme in {"tls", "tcp"} and parts.hostname and parts.port is not None
     except ValueError:
         whole = False
-    if not whole or parts.path not in {"", "/"}:
+    if not whole or parts.path not in {"", "/"} or "@" in parts.netloc or parts.query:
         msg = f"'{text}' is no address of a cluster."
         raise UsageError(msg, next="name it as tls://HOST:8786")
     if parts.scheme == "tcp" and not is_loopback(parts.hostname or ""):
