@@ -7,8 +7,9 @@ from core.errors import UsageError
 from flow.context import Context
 from publish.manifest import Artifact, read_manifest
 from recipes.load import find_product
+from verify.actions import Trial
 from verify.servers import SmokeServers, serving
-from verify.smoke import Smoke, smoke
+from verify.smoke import Smoke
 
 
 def smoke_artifacts(context: Context) -> list[tuple[str, Smoke]]:
@@ -32,7 +33,8 @@ def _smoke(context: Context, artifact: Artifact, servers: SmokeServers) -> Smoke
     environment = context.find_smoke_environment(context, artifact.target)
     if isinstance(environment, str):
         return Smoke.not_run(environment)
-    return smoke(context.artifacts / artifact.path, product, release, environment, servers)
+    trial = Trial.of(artifact.sha256, product, release, artifact.target)
+    return trial.perform(context.artifacts / artifact.path, environment, servers)
 
 
 def describe_smoke(results: Sequence[tuple[str, Smoke]]) -> str:

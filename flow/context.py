@@ -3,7 +3,8 @@
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from core.target import Target
 from publish.manifest import NAME as MANIFEST
 from recipes.load import HERE, load_recipes
 from recipes.model import Recipe, Source
+from verify.results import Elsewhere
 
 ROOT = Path(__file__).parents[1]
 
@@ -163,6 +165,13 @@ class Context:
             cancel=self.cancel,
         )
 
+    def ended_by(self, cancel: CancelToken) -> "Context":
+        """Return the same, whose programs another token ends."""
+        other = replace(self, cancel=cancel)
+        if "chooser" in vars(self):  # to make one takes its time
+            vars(other)["chooser"] = replace(self.chooser, cancel=cancel)
+        return other
+
     @cached_property
     def engine(self) -> LazyEngine:
         return LazyEngine(lambda: self.find_engine(self))
@@ -205,6 +214,14 @@ class Context:
 
             return open_pool(self, builder)
         return LocalPool(builder, jobs=jobs)
+
+    def elsewhere(self) -> AbstractContextManager[Elsewhere | None]:
+        """Lend what has things judged and tried out where the setting ``cluster`` says; None: that is done here."""
+        if self.settings["cluster"]:
+            from flow.cluster.join import open_proofs  # noqa: PLC0415 - most builds have none
+
+            return open_proofs(self)
+        return nullcontext()
 
     @property
     def limits(self) -> Limits:

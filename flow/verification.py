@@ -19,13 +19,17 @@ from flow.fetch import Sources
 from flow.vouch import Registrar
 from publish.manifest import NOT_PACKED, Artifact, Input, Seconds, VerdictSummary
 from recipes.model import Recipe
+from verify.actions import Judgement, Trial
 from verify.policy import find_policy
 from verify.results import ResultCache
-from verify.smoke import Smoke, smoke
+from verify.smoke import Smoke
 from verify.verdict import Finding, Policy, Severity
 
 if TYPE_CHECKING:
     from verify.servers import SmokeServers
+
+MOST_REMOTE: Final = 64
+"""Files at a time of which other machines are asked."""
 
 INCOMPRESSIBLE: Final = Finding(
     rule=NOT_PACKED,
@@ -78,8 +82,9 @@ class BuildRun:
 
 def verify(context: Context, run: BuildRun) -> list[Artifact]:
     """Verify and smoke everything, in the order of the goals whoever is ready first."""
-    with ServerPool() as servers:
-        results = ResultCache(cache=context.cache)
+    with ServerPool() as servers, context.elsewhere() as elsewhere:
+        results = ResultCache(cache=context.cache, elsewhere=elsewhere)
+        jobs = MOST_REMOTE if elsewhere else context.jobs
         shared = context.cache is not context.local
         verifier = Verifier(
             context=context,
@@ -89,7 +94,7 @@ def verify(context: Context, run: BuildRun) -> list[Artifact]:
             registrar=Registrar(context=context) if shared else None,
         )
         found = in_threads(
-            verifier.artifacts, run.goals, jobs=context.jobs, name="verify", cancel=context.cancel
+            verifier.artifacts, run.goals, jobs=jobs, name="verify", cancel=context.cancel
         )
         return [artifact for artifacts in found for artifact in artifacts]
 
@@ -134,6 +139,17 @@ class ServerPool(ExitStack):
             self.idle.append(servers)
 
 
+def try_here(context: Context, trial: Trial, file: Path, servers: ServerPool) -> Smoke:
+    """Run a program in an empty root, or say why that cannot be done here."""
+    environment = context.find_smoke_environment(context, trial.target)
+    if isinstance(environment, str):
+        name = f"{trial.product} {trial.version} {trial.target}"
+        context.report.warn(f"{name}: smoke not run: {environment}")
+        return Smoke.not_run(environment)
+    with servers.lend() as lent:
+        return trial.perform(file, environment, lent)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verifier:
     """Verdicts and smoke runs of what was built, as manifest entries. Thread-safe."""
@@ -166,15 +182,15 @@ class Verifier:
         path = goal.product.file_name(goal.release.version, goal.target, packed=packed)
         about = {"product": goal.product.name, "target": goal.target.value, "key": sha256}
         with self.context.timings.measure(path.name, EventKind.VERDICT) as facts:
-            policy = self.policy(goal, packed=packed)
+            judgement = Judgement(
+                file=sha256,
+                unpacked=outcome.files["unpacked"] if packed else None,
+                original=self.run.program(goal),
+                policy=self.policy(goal, packed=packed),
+            )
+            own = (str(self.context.cache_directory),)
             verdict = VerdictSummary.from_dict(
-                self.results.verdict(
-                    file,
-                    policy,
-                    unpacked=outcome.files["unpacked"] if packed else None,
-                    original=self.run.program(goal),
-                    find=self.context.blob,
-                )
+                self.results.verdict(judgement, self.context.blob, own=own)
             )
             facts |= {**about, "ok": verdict.ok}
         tried = Smoke.not_run("refused before")
@@ -184,9 +200,10 @@ class Verifier:
 
                 def try_out() -> Smoke:
                     facts["cached"] = False
-                    return self.smoke(goal, file)
+                    return try_here(self.context, trial, file, self.servers)
 
-                tried = self.results.smoke(file, goal.product, goal.release, goal.target, try_out)
+                trial = Trial.of(sha256, goal.product, goal.release, goal.target)
+                tried = self.results.smoke(trial, try_out)
                 facts |= {**about, "ran": tried.ran, "ok": tried.ok, "how": tried.how}
         inputs = self.run.inputs(step)
         fetching = sum(self.run.sources[source.name][1].seconds for source in inputs)
@@ -227,14 +244,5 @@ class Verifier:
             max_size=budget,
             packed=packed,
             unpacked_verified=packed,
-            build_paths=("/box", "/toolchain", str(self.context.cache_directory)),
+            build_paths=("/box", "/toolchain"),
         )
-
-    def smoke(self, goal: Goal, file: Path) -> Smoke:
-        """Run it in an empty root, or say why that cannot be done here."""
-        environment = self.context.find_smoke_environment(self.context, goal.target)
-        if isinstance(environment, str):
-            self.context.report.warn(f"{goal.build.name}: smoke not run: {environment}")
-            return Smoke.not_run(environment)
-        with self.servers.lend() as servers:
-            return smoke(file, goal.product, goal.release, environment, servers)

@@ -1,18 +1,13 @@
 """Verdicts and smoke runs, cached by what was verified and by the code that verified it: a better check looks again."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from core.kinds import EntryKind
-from core.target import Target
-from recipes.model import Product, Release
+from verify.actions import Find, Judgement, Trial
 from verify.smoke import Smoke
-from verify.verdict import Finding, Policy, Severity
+from verify.verdict import Finding
 
 
 class ActionCache(Protocol):
@@ -25,75 +20,67 @@ class ActionCache(Protocol):
         """Keep ``value``, whole or not at all."""
 
 
+class Elsewhere(Protocol):
+    """Has things judged and tried out on other machines."""
+
+    def judge(self, judgement: Judgement) -> None:
+        """Have a file judged; what a trusted builder signed of it is in the cache then."""
+
+    def try_out(self, trial: Trial) -> Smoke:
+        """Have a program tried out, and return how that ended; a whole success is in the cache then."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ResultCache:
     """What is known of finished files. Files are named by their sha256, as in the cache."""
 
     cache: ActionCache
     judge_again: bool = False
-    """Look at every file anew, whatever is known of it."""
+    """Look at every file anew, here, whatever is known of it."""
+    elsewhere: Elsewhere | None = None
+    """Asked before anything is done here."""
 
-    @cached_property
-    def code(self) -> str:
-        """sha256 over verify's own modules."""
-        digest = hashlib.sha256()
-        for path in sorted(Path(__file__).parent.glob("*.py")):
-            digest.update(path.read_bytes())
-        return digest.hexdigest()
-
-    def verdict(
-        self,
-        file: Path,
-        policy: Policy,
-        *,
-        unpacked: str | None,
-        original: str,
-        find: Callable[[str], Path],
-    ) -> dict[str, Any]:
-        """Return ``{"ok": …, "findings": […]}`` for a file of the cache.
-
-        A packed file is verified by what ``upx -d`` gave back (``unpacked``) first: that must load the
-        same bytes as ``original``. Both are named by their sha256, and looked for by ``find`` when nothing is known.
-        """
-        key = self._key("verdict", [file.name, unpacked, original, asdict(policy)])
-        known = None if self.judge_again else self.cache.get_action(key, kind=EntryKind.VERDICT)
-        findings = _findings(known)
-        if known is None or findings is None:
-            inside = find(unpacked) if unpacked else None
-            known = _verify(file, policy, unpacked=inside, original=find(original))
-            self.cache.put_action(key, known, kind=EntryKind.VERDICT)
-            findings = [Finding(**finding) for finding in known["findings"]]
+    def verdict(self, judgement: Judgement, find: Find, *, own: tuple[str, ...]) -> dict[str, Any]:
+        """Return ``{"ok": …, "findings": […]}`` for a file of the cache; ``find`` is asked when nothing is known."""
+        found = None if self.judge_again else self._known(judgement)
+        if found is None and self.elsewhere and not self.judge_again:
+            self.elsewhere.judge(judgement)
+            found = self._known(judgement)
+        if found is None:
+            made = judgement.perform(find, own=own)
+            self.cache.put_action(judgement.key, made, kind=judgement.kind)
+            found = made["ok"], [Finding(**finding) for finding in made["findings"]]
+        ok, findings = found
         # In one order, cached or not: the manifest's bytes must not tell.
-        return {"ok": known["ok"], "findings": [asdict(finding) for finding in findings]}
+        return {"ok": ok, "findings": [asdict(finding) for finding in findings]}
 
-    def smoke(
-        self,
-        file: Path,
-        product: Product,
-        release: Release,
-        target: Target,
-        run: Callable[[], Smoke],
-    ) -> Smoke:
+    def smoke(self, trial: Trial, run: Callable[[], Smoke]) -> Smoke:
         """Return how a smoke run ended, running it when that is not known.
 
         Only a whole success is remembered: a failure may have been the machine's (a timeout under load).
         """
-        tests = [asdict(test) for test in product.recipe.smoke]
-        promised = asdict(product.variant.expect) if product.variant.expect else None
-        key = self._key(
-            "smoke", [file.name, product.name, release.version, target, tests, promised]
-        )
-        known = self.cache.get_action(key, kind=EntryKind.SMOKE)
+        known = self.cache.get_action(trial.key, kind=trial.kind)
         if known is not None and isinstance(known.get("how"), str):
             return Smoke(ran=True, ok=True, how=known["how"])
+        # Where nobody could run it, it may be possible here.
+        if self.elsewhere and (result := self.elsewhere.try_out(trial)).ran:
+            return result
         result = run()
-        if result.ran and result.ok and not result.skipped:
-            self.cache.put_action(key, result.as_dict(), kind=EntryKind.SMOKE)
+        keep(self.cache, trial, result)
         return result
 
-    def _key(self, what: str, facts: list[object]) -> str:
-        text = json.dumps([what, self.code, *facts], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+    def _known(self, judgement: Judgement) -> tuple[bool, list[Finding]] | None:
+        known = self.cache.get_action(judgement.key, kind=judgement.kind)
+        findings = _findings(known)
+        return None if known is None or findings is None else (known["ok"], findings)
+
+
+def keep(cache: ActionCache, trial: Trial, result: Smoke) -> bool:
+    """Remember a smoke run, if it was a whole success; return whether it was."""
+    whole = result.ran and result.ok and not result.skipped
+    if whole:
+        cache.put_action(trial.key, result.as_dict(), kind=trial.kind)
+    return whole
 
 
 def _findings(known: Mapping[str, Any] | None) -> list[Finding] | None:
@@ -102,22 +89,3 @@ def _findings(known: Mapping[str, Any] | None) -> list[Finding] | None:
         return [Finding(**finding) for finding in known["findings"]] if known else None
     except (KeyError, TypeError, ValueError):
         return None
-
-
-def _verify(file: Path, policy: Policy, *, unpacked: Path | None, original: Path) -> dict[str, Any]:
-    from verify.loadable import loadable_bytes_digest  # noqa: PLC0415 - a cached verdict is cheap
-    from verify.rules import verify_file  # noqa: PLC0415
-
-    findings: list[Finding] = []
-    if unpacked is not None:
-        # Of a packed file, what is inside must be as the policy says; its form and size are those of the packed one.
-        plain = replace(policy, linkage=None, max_size=None, packed=False, unpacked_verified=False)
-        findings += verify_file(unpacked, plain).findings
-        if loadable_bytes_digest(unpacked) != loadable_bytes_digest(original):
-            message = "upx -d does not give back what was packed"
-            findings.append(Finding(rule="unpacks", severity=Severity.ERROR, message=message))
-    findings += verify_file(file, policy).findings
-    return {
-        "ok": not any(finding.severity is Severity.ERROR for finding in findings),
-        "findings": [asdict(finding) for finding in findings],
-    }

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.scratch import ScratchRoot, SmokeEnvironment
-from recipes.model import Product, RecipeExpectations, Release, SmokeTest
+from recipes.model import RecipeExpectations, SmokeTest
+from verify.actions import Trial
 
 if TYPE_CHECKING:
     from verify.servers import SmokeServers
@@ -39,35 +40,36 @@ class Smoke:
         return {name: value for name, value in asdict(self).items() if value or name in _ALWAYS}
 
     @classmethod
+    def from_dict(cls, table: Mapping[str, Any]) -> "Smoke":
+        """Undo `as_dict`."""
+        lists = {name: tuple(map(str, table.get(name, ()))) for name in ("failures", "skipped")}
+        return cls(ran=table["ran"] is True, ok=table["ok"] is True, how=str(table["how"]), **lists)
+
+    @classmethod
     def not_run(cls, reason: str) -> "Smoke":
         return cls(ran=False, ok=False, how=reason)
 
 
 def smoke(
-    file: Path,
-    product: Product,
-    release: Release,
-    environment: SmokeEnvironment,
-    servers: "SmokeServers",
+    file: Path, trial: Trial, environment: SmokeEnvironment, servers: "SmokeServers"
 ) -> Smoke:
     """Run a program through every test of its recipe."""
-    # As in an image: a program may look at its own name, as busybox does.
-    program = PurePosixPath("/") / product.recipe.name
+    program = PurePosixPath("/") / trial.program
     files = {program: file, CA: servers.ca}
     failures: list[str] = []
     skipped: list[str] = []
     with environment.open(files, program=program) as root:
         version = root.run(["--version"], seconds=SECONDS)
-        if product.variant.expect:
-            failures += promises(version.stdout, product.variant.expect)
-        for test in product.recipe.smoke:
-            if test.variants and product.variant.name not in test.variants:
+        if trial.expect:
+            failures += promises(version.stdout, trial.expect)
+        for test in trial.tests:
+            if test.variants and trial.variant not in test.variants:
                 continue
             if "http6" not in servers.placeholders and any("{http6}" in arg for arg in test.args):
                 skipped.append(f"{' '.join(test.args)}: this machine has no IPv6")
                 continue
             servers.reset()
-            failures += _run(test, root, release, servers)
+            failures += _run(test, root, trial.version, servers)
     return Smoke(
         ran=True,
         ok=not failures,
@@ -96,14 +98,14 @@ def promises(text: str, expect: RecipeExpectations) -> Iterator[str]:
 
 
 def _run(
-    test: SmokeTest, root: ScratchRoot, release: Release, servers: "SmokeServers"
+    test: SmokeTest, root: ScratchRoot, version: str, servers: "SmokeServers"
 ) -> Iterator[str]:
     result = root.run([_fill(arg, servers.placeholders) for arg in test.args], seconds=SECONDS)
     command = " ".join(test.args)
     if result.code != test.code:
         errors = result.stderr.strip()[:200]
         yield f"{command}: exit code {result.code}, not {test.code} ({errors})"
-    expected = _fill(test.stdout, {"version": release.version})
+    expected = _fill(test.stdout, {"version": version})
     if expected not in result.stdout:
         yield f"{command}: printed {result.stdout[:200]!r}, without {expected!r}"
 

@@ -3,7 +3,7 @@
 import contextlib
 import time
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -175,8 +175,8 @@ class DaskPool:
             data=action.json().decode(),
             again=again or step.recipe.name in builder.rebuild or self._is_damaged(action.key),
         )
-        with self._asked(errand):
-            reply = self._asked_for(errand, action, step.release.source, urgency)
+        source = step.release.source
+        reply = self.ask_for(errand, action.inputs, action.load, urgency=urgency, source=source)
         outcome = self._believed(action, reply)
         ended = time.monotonic()
         builder.timings.add(
@@ -192,14 +192,24 @@ class DaskPool:
         builder.report.step_finished(step.name, outcome.seconds, cached=not reply.ran)
         return outcome
 
-    def _asked_for(
-        self, errand: Errand, action: Action, source: Source | None, urgency: float
+    def ask_for(
+        self,
+        errand: Errand,
+        inputs: Sequence[str],
+        load: Load,
+        *,
+        urgency: float = 0.0,
+        source: Source | None = None,
     ) -> Reply:
-        """Have it done, and see to it that the workers find what they need."""
+        """Have something done, and see to it that the workers find what they need.
+
+        Raises what it raises there, LostInputs, Cancelled, EngineError, StepError and StoreError.
+        """
         for turn in range(TURNS):
-            self._offer(action)
+            self._offer(errand, inputs)
             try:
-                return self.ask(errand, action.load, urgency)
+                with self._asked(errand):
+                    return self._ask(errand, load, urgency)
             except LostInputs as error:
                 # What is here was damaged there; what is not here somebody has to make again.
                 self.cache.distrust(error.names)
@@ -213,8 +223,7 @@ class DaskPool:
                     raise
         raise AssertionError  # the last turn returns or raises
 
-    def ask(self, errand: Errand, load: Load, urgency: float) -> Reply:
-        """Send an errand, and wait for the reply. Raises what it raises there, Cancelled, EngineError, StepError."""
+    def _ask(self, errand: Errand, load: Load, urgency: float) -> Reply:
         assert self._client, "the pool is not open"
         workers = self.workers()
         asked = self._client.submit(
@@ -255,17 +264,24 @@ class DaskPool:
                 asked.release()
         return reply
 
-    def _offer(self, action: Action) -> None:
-        """See to it that the store has all that a step needs. Raises LostInputs and StoreError."""
-        lost = [sha256 for sha256 in action.inputs if not self.cache.offer_blob(sha256)]
+    def _offer(self, errand: Errand, inputs: Sequence[str]) -> None:
+        """See to it that the store has all that is needed. Raises LostInputs and StoreError."""
+        lost = [sha256 for sha256 in inputs if not self.cache.offer_blob(sha256)]
         if not lost:
             return
         if all(map(self.cache.local.has, lost)):
             msg = "The store does not take what the workers need."
             why = "it cannot be reached, or this client may not write to it"
             raise StoreError(msg, why=why, next="name a store that can be written: --store URL")
-        msg = f"What {action.name} needs is neither here nor in the store."
+        msg = f"What {errand.name} needs is neither here nor in the store."
         raise LostInputs(msg, names=lost, why="somebody removed it meanwhile", next="run again")
+
+    def unbelieved(self, what: str, reply: Reply) -> StepError:
+        """Return the error for what no trusted builder has signed."""
+        msg = f"What {reply.worker} made of {what} is not believed."
+        why = "it is not signed by a builder that is trusted here, or the store lost it"
+        next = f"if that worker is yours: FROMSCRATCH_TRUSTED_BUILDERS={reply.builder}"
+        return StepError(msg, why=why, next=next)
 
     def _is_damaged(self, key: str) -> bool:
         """Whether what is known of a step names bytes that the store could not give."""
@@ -278,10 +294,7 @@ class DaskPool:
         entry = self.cache.get_action(action.key, check=self.builder.agrees)
         outcome = Outcome.read(action.key, entry) if entry else None
         if outcome is None:
-            msg = f"What {reply.worker} made of {action.name} is not believed."
-            why = "it is not signed by a builder that is trusted here, or the store lost it"
-            next = f"if that worker is yours: FROMSCRATCH_TRUSTED_BUILDERS={reply.builder}"
-            raise StepError(msg, why=why, next=next)
+            raise self.unbelieved(action.name, reply)
         if reply.ran:
             self.cache.restored(outcome.blobs)
         self._keep_log(log_of(action, self.builder.logs), reply.log)

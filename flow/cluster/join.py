@@ -1,18 +1,22 @@
 """How a client or a worker finds its cluster: by the settings. Dask is installed and loaded when it is first needed."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_config_path
 
 from builders.build import StepRunner
-from builders.pool import Pool
 from core.extras import Extra, require
 from flow.cluster.tls import Keys, Part, check_address
 from flow.context import Context
+from verify.results import Elsewhere
+
+if TYPE_CHECKING:
+    from flow.cluster.dask_pool import DaskPool
 
 
-def open_pool(context: Context, builder: StepRunner) -> Pool:
+def open_pool(context: Context, builder: StepRunner) -> "DaskPool":
     """Return a pool of the cluster that the settings name. Raises UsageError and EngineError; nothing is asked yet."""
     address = check_address(context.settings["cluster"])
     security = security_of(context, address, Part.CLIENT)
@@ -23,6 +27,14 @@ def open_pool(context: Context, builder: StepRunner) -> Pool:
     configure()
     cache = shared(context)
     return DaskPool(builder, cache, address=address, label=label(context), security=security)
+
+
+def open_proofs(context: Context) -> AbstractContextManager[Elsewhere]:
+    """Return what has things judged and tried out on the cluster; it is asked nothing before the first of them."""
+    pool = open_pool(context, context.builder())
+    from flow.cluster.proofs import Proofs  # noqa: PLC0415 - an extra
+
+    return Proofs(pool)
 
 
 def keys_of(context: Context) -> Keys:

@@ -1,11 +1,13 @@
 """What a worker works with: its own cache before the store that all share, its engine, its builder key."""
 
 import hashlib
+import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from builders.action import Action, NoActionError
 from builders.memory import available
@@ -21,6 +23,11 @@ from core.threads import in_threads
 from core.visible import visible
 from flow.cluster.errand import Errand
 from flow.context import ROOT, Context
+from flow.verification import ServerPool, try_here
+from verify.actions import Judgement, NoProofError, Trial
+from verify.results import keep
+
+_Proof = TypeVar("_Proof", Judgement, Trial)
 
 CODE = ("builders", "core", "flow", "recipes", "verify")
 """The rooms whose code can change what a worker does."""
@@ -63,12 +70,17 @@ class ContextWorkshop:
         """Raises UsageError when the settings name no store."""
         self.context = context
         self.cache = shared(context)
+        self.servers = ServerPool()
         self.builder = context.builder_keys.own_line
 
     def perform(self, errand: Errand, stop: CancelToken) -> Done:
         match errand.kind:
             case EntryKind.ACTION:
                 return self._step(errand, stop)
+            case EntryKind.VERDICT:
+                return self._verdict(errand, stop)
+            case EntryKind.SMOKE:
+                return self._smoke(errand, stop)
             case _:
                 msg = f"This worker runs no {errand.kind.value}."
                 raise StepError(msg)
@@ -83,6 +95,25 @@ class ContextWorkshop:
 
     def close(self) -> None:
         self.context.cancel.set()
+        self.servers.close()
+
+    def _verdict(self, errand: Errand, stop: CancelToken) -> Done:
+        judgement, cache = _proof(errand, Judgement), self.cache.anew()
+        if not cache.get_action(judgement.key, kind=judgement.kind):
+            files = _pulled(cache, judgement.inputs, errand.name, stop)
+            own = (str(self.context.cache_directory),)
+            made = judgement.perform(files.__getitem__, own=own)
+            cache.put_action(judgement.key, made, kind=judgement.kind)
+        return _shared(cache, judgement.key, judgement.kind, Done(ran=True))
+
+    def _smoke(self, errand: Errand, stop: CancelToken) -> Done:
+        trial, cache = _proof(errand, Trial), self.cache.anew()
+        if not cache.get_action(trial.key, kind=trial.kind):
+            files = _pulled(cache, trial.inputs, errand.name, stop)
+            result = try_here(self.context.ended_by(stop), trial, files[trial.file], self.servers)
+            if not keep(cache, trial, result):
+                return Done(ran=True, value=json.dumps(result.as_dict()))
+        return _shared(cache, trial.key, trial.kind, Done(ran=True))
 
     @property
     def _logs(self) -> Path:
@@ -94,15 +125,7 @@ class ContextWorkshop:
             if not errand.again and _is_known(cache, action.key) and cache.is_shared(action.key):
                 return Done(ran=False)
             cache.check_key()
-            blobs = in_threads(
-                cache.blob, action.inputs, jobs=cache.width, name="pull", cancel=stop
-            )
-            lost = [
-                sha256 for sha256, blob in zip(action.inputs, blobs, strict=True) if blob is None
-            ]
-            if lost:
-                msg = f"What {action.name} needs is not in the store as it should be."
-                raise LostInputs(msg, names=lost, why="it was removed or damaged there")
+            _pulled(cache, action.inputs, action.name, stop)
             outcome = perform(
                 action,
                 cache=cache,
@@ -115,11 +138,8 @@ class ContextWorkshop:
             if errand.again:
                 cache.distrust(outcome.blobs)
             cache.put_action(action.key, outcome.entry(action.name))
-            if not cache.is_shared(action.key):
-                msg = f"What {action.name} made is not in the store."
-                why = "it cannot be reached, or this worker may not write to it"
-                raise StoreError(msg, why=why, next="inv cluster status")
-        return Done(ran=True, log=log_of(action, self._logs))
+        done = Done(ran=True, log=log_of(action, self._logs))
+        return _shared(cache, action.key, EntryKind.ACTION, done)
 
 
 class Loud(Report):
@@ -170,6 +190,41 @@ def _action(errand: Errand) -> Action:
         msg = "What a worker was sent is another step than it is called."
         raise StepError(msg, why="client and worker are of different versions")
     return action
+
+
+def _proof(errand: Errand, kind: type[_Proof]) -> _Proof:
+    try:
+        proof = kind.read(errand.data)
+    except NoProofError as error:
+        msg = f"What a worker was sent is no {errand.kind.value}: {error}."
+        raise StepError(msg, why="client and worker are of different versions") from error
+    if proof.key != errand.key:  # also where the code that verifies differs
+        msg = f"What a worker was sent is another {errand.kind.value} than it is called."
+        raise StepError(msg, why="client and worker are of different versions")
+    return proof
+
+
+def _pulled(
+    cache: SharedCache, inputs: Sequence[str], name: str, stop: CancelToken
+) -> dict[str, Path]:
+    """Have files here. Raises LostInputs with all that cannot be had."""
+    blobs = in_threads(cache.blob, inputs, jobs=cache.width, name="pull", cancel=stop)
+    found = {sha256: blob for sha256, blob in zip(inputs, blobs, strict=True) if blob}
+    if lost := [sha256 for sha256 in inputs if sha256 not in found]:
+        msg = f"What {name} needs is not in the store as it should be."
+        raise LostInputs(msg, names=lost, why="it was removed or damaged there")
+    return found
+
+
+def _shared(cache: SharedCache, key: str, kind: EntryKind, done: Done) -> Done:
+    """Return how something ended that is in the store now. Raises StoreError when it is not."""
+    if not cache.is_shared(key, kind=kind):
+        msg = "What a worker made is not in the store."
+        why = "it cannot be reached, or the worker may not write to it"
+        raise StoreError(
+            msg, why=why, next="look at the worker's output, and at the store's rights"
+        )
+    return done
 
 
 def _is_known(cache: SharedCache, key: str) -> bool:

@@ -31,6 +31,7 @@ from flow.cluster.workshop import ContextWorkshop, label, resources
 from flow.context import Context
 from recipes.load import HERE
 from tests.fakes import BuildHarness, FakeEngine, Lines, Script, make_something
+from tests.unit.flow.conftest import FakeEnvironment
 
 
 @dataclass(kw_only=True)
@@ -64,6 +65,8 @@ class Cluster:
     folder: Path
     stack: AsyncExitStack
     machines: list[Machine] = field(default_factory=list)
+    environment: FakeEnvironment | str = "nobody tries anything out here"
+    """Where machines that join from now on try programs out."""
 
     @property
     def store(self) -> ObjectStore:
@@ -88,7 +91,13 @@ class Cluster:
             directory=self.directory,
         )
         engine = FakeEngine(directory / "boxes", self.harness.toolchain, script)
-        context = Context(settings=settings, report=Lines(), find_engine=lambda _: engine)
+        environment = self.environment
+        context = Context(
+            settings=settings,
+            report=Lines(),
+            find_engine=lambda _: engine,
+            find_smoke_environment=lambda *_: environment,
+        )
         local = Cache(directory / "cache", keys=context.builder_keys)
         vars(context)["cache"] = SharedCache(local, self.store)
 
@@ -164,14 +173,22 @@ class Client:
     builder: StepRunner
     cancel: CancelToken
 
-    def run(self, steps: tuple[Step, ...], **parts: Any) -> dict[Step, Outcome]:
+    def blob(self, sha256: str) -> Path:
+        """A file that must be here."""
+        blob = self.cache.blob(sha256)
+        assert blob is not None
+        return blob
+
+    def pool(self, **parts: Any) -> DaskPool:
         context = Context(
             settings=Settings.read({}, environment={}), report=self.cluster.harness.report
         )
         address = self.cluster.scheduler.address
         parts = {"address": address, "label": label(context), "patience": 3.0, **parts}
-        pool = DaskPool(self.builder, self.cache, **parts)
-        return run_plan(steps, self.builder, pool=pool, cancel=self.cancel)
+        return DaskPool(self.builder, self.cache, **parts)
+
+    def run(self, steps: tuple[Step, ...], **parts: Any) -> dict[Step, Outcome]:
+        return run_plan(steps, self.builder, pool=self.pool(**parts), cancel=self.cancel)
 
     def look_up(self, steps: tuple[Step, ...]) -> dict[str, Outcome]:
         """What is known of these steps, by slug."""
