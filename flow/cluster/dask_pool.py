@@ -5,7 +5,7 @@ import time
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event, Lock
 from typing import Any, Final, Self
@@ -32,6 +32,7 @@ from core.kinds import EntryKind
 from core.threads import GLANCE
 from flow.cluster.errand import TOPIC, Errand, Reply
 from flow.cluster.worker import work
+from flow.cluster.workshop import SIGNS
 from recipes.model import Source
 
 TURNS: Final = 3
@@ -55,20 +56,32 @@ class Workers:
 
     slots: int = 0
     """Steps at a time."""
-    count: int = 0
+    places: tuple[str, ...] = ()
+    """Their addresses."""
+    strangers: Mapping[str, str] = field(default_factory=dict)
+    """Names and public keys of those that could, but are not trusted here."""
     memory: float = 0
     """Bytes of the one that has most."""
     cores: int = 1
     """JOBS of the one that has most."""
 
     @classmethod
-    def of(cls, info: Mapping[str, Any], label: str) -> "Workers":
-        """Read what a scheduler says."""
-        found = [one for one in info.get("workers", {}).values() if label in one["resources"]]
+    def of(cls, info: Mapping[str, Any], label: str, trusted: Collection[str]) -> "Workers":
+        """Read what a scheduler says; ``trusted`` are public keys."""
+        strangers: dict[str, str] = {}
+        places: list[str] = []
+        for place, one in info.get("workers", {}).items():
+            keys = [name.removeprefix(SIGNS) for name in one["resources"] if SIGNS in name]
+            if label in one["resources"] and trusted and not set(keys) & set(trusted):
+                strangers[str(one["name"])] = " ".join(keys)
+            elif label in one["resources"]:
+                places.append(place)
+        found = [info["workers"][place] for place in places]
         jobs = [int(one["resources"].get("jobs", 0)) for one in found]
         return cls(
             slots=sum(jobs),
-            count=len(found),
+            places=tuple(places),
+            strangers=strangers,
             memory=max((one["resources"].get("memory", 0) for one in found), default=0),
             cores=max((int(one["resources"].get("cores", 1)) for one in found), default=1),
         )
@@ -124,6 +137,8 @@ class DaskPool:
         """What is asked for now: Dask's name of it, and ours."""
         self._client: Client | None = None
         self._threads: ThreadPoolExecutor | None = None
+        self._trusted = {cache.keys.own_line, *(key.line for key in cache.keys.others)}
+        self._named: set[str] = set()
         self._known: tuple[float, Workers] = (0.0, Workers())
 
     def __enter__(self) -> Self:
@@ -143,7 +158,7 @@ class DaskPool:
         # One more for each worker than it can run, so that none waits for the client; the others compete here, where
         # it is known which is urgent.
         workers = self.workers()
-        return not running or len(running) < min(MOST, workers.slots + workers.count)
+        return not running or len(running) < min(MOST, workers.slots + len(workers.places))
 
     def submit(
         self, step: Step, inputs: Mapping[str, Outcome], *, urgency: float, again: bool
@@ -159,9 +174,18 @@ class DaskPool:
             if time.monotonic() - when > FRESH:
                 with contextlib.suppress(OSError, CommClosedError, TimeoutError):
                     info = self._client.scheduler_info(n_workers=-1)
-                    workers = Workers.of(info, self.label)
+                    workers = Workers.of(info, self.label, self._trusted)
                 self._known = (time.monotonic(), workers)
-            return workers
+        for name in workers.strangers.keys() - self._named:
+            self._named.add(name)
+            self.builder.report.warn(f"{self._untrusted(workers, name)}: it runs nothing of this")
+        return workers
+
+    def _untrusted(self, workers: Workers, *names: str) -> str:
+        words = [
+            f"{name} (FROMSCRATCH_TRUSTED_BUILDERS={workers.strangers[name]})" for name in names
+        ]
+        return f"not trusted here: {', '.join(words)}"
 
     def _run(
         self, step: Step, inputs: Mapping[str, Outcome], urgency: float, again: bool
@@ -226,12 +250,18 @@ class DaskPool:
     def _ask(self, errand: Errand, load: Load, urgency: float) -> Reply:
         assert self._client, "the pool is not open"
         workers = self.workers()
+        if workers.strangers and not workers.places:
+            msg = f"No worker of {self.address} is trusted here."
+            why = self._untrusted(workers, *sorted(workers.strangers))
+            raise EngineError(msg, why=why, next="if they are yours, name their keys")
         asked = self._client.submit(
             work,
             errand.text(),
             key=errand.id,
             priority=round(1000 * urgency),
             retries=0,
+            # Nobody waits for a step that will not be believed.
+            workers=list(workers.places) if workers.strangers else None,
             resources={"jobs": 1, "memory": workers.room(load), self.label: 1},
         )
         over = Event()
@@ -320,7 +350,8 @@ class DaskPool:
     @contextlib.contextmanager
     def _asked(self, errand: Errand) -> Iterator[None]:
         with self.lock:
-            self.names[errand.id] = errand.name
+            if errand.kind is EntryKind.ACTION:  # of the others there are many, and they are short
+                self.names[errand.id] = errand.name
         try:
             yield
         finally:

@@ -45,7 +45,7 @@ class WorkerTools(WorkerPlugin):  # type: ignore[misc]  # it has no types
 
     def setup(self, worker: Worker) -> None:
         self.workshop = self.make()
-        self.workshop.sweep()
+        self.workshop.open()
         self.lock = threading.Lock()
         self.busy: set[int] = set()
         self.stops: set[CancelToken] = set()

@@ -29,6 +29,9 @@ from verify.results import keep
 
 _Proof = TypeVar("_Proof", Judgement, Trial)
 
+SIGNS = "signs as "
+"""What comes before a worker's public key where it says what it has."""
+
 CODE = ("builders", "core", "flow", "recipes", "verify")
 """The rooms whose code can change what a worker does."""
 
@@ -56,8 +59,8 @@ class Workshop(Protocol):
         """Where the log of an errand is, if it has one."""
         ...
 
-    def sweep(self) -> None:
-        """Remove what workers that were killed have left."""
+    def open(self) -> None:
+        """Remove what workers that were killed have left, and make ready. Raises EngineError when nothing can run."""
         ...
 
     def close(self) -> None: ...
@@ -90,8 +93,9 @@ class ContextWorkshop:
             return None
         return log_of(_action(errand), self._logs)
 
-    def sweep(self) -> None:
+    def open(self) -> None:
         self.context.sweep()
+        self.context.engine.get()  # not when the first step waits for it
 
     def close(self) -> None:
         self.context.cancel.set()
@@ -173,11 +177,17 @@ def label(context: Context) -> str:
 
 
 def resources(context: Context, jobs: int) -> dict[str, float]:
-    """What a worker has to give, as Dask counts it."""
+    """What a worker has to give, as Dask counts it, and the public key that it signs with."""
     memory = available()
     most = float(memory) if memory is not None else 1e18
     cores = float(os.cpu_count() or 1)  # what JOBS says to each step here
-    return {"jobs": float(jobs), "memory": most, "cores": cores, label(context): float(jobs)}
+    return {
+        "jobs": float(jobs),
+        "memory": most,
+        "cores": cores,
+        label(context): float(jobs),
+        f"{SIGNS}{context.builder_keys.own_line}": 1.0,
+    }
 
 
 def _action(errand: Errand) -> Action:

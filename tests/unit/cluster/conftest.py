@@ -27,7 +27,7 @@ from core.settings import Settings
 from flow.cluster.dask_pool import DaskPool
 from flow.cluster.serve import configure, scheduler
 from flow.cluster.worker import WorkerTools
-from flow.cluster.workshop import ContextWorkshop, label, resources
+from flow.cluster.workshop import SIGNS, ContextWorkshop, label, resources
 from flow.context import Context
 from recipes.load import HERE
 from tests.fakes import BuildHarness, FakeEngine, Lines, Script, make_something
@@ -81,9 +81,18 @@ class Cluster:
         return asyncio.run_coroutine_threadsafe(make(), self.loop).result(seconds)
 
     def add(
-        self, name: str, script: Script = make_something, *, jobs: int = 1, **given: float
+        self,
+        name: str,
+        script: Script = make_something,
+        *,
+        jobs: int = 1,
+        claims: Machine | None = None,
+        **given: float,
     ) -> Machine:
-        """Let a machine join; ``given`` are resources that differ from what it has."""
+        """Let a machine join; ``given`` are resources that differ from what it has.
+
+        It says that it signs as the machine that it ``claims`` to be.
+        """
         directory = self.directory / name
         settings = Settings.read(
             {"cache": str(directory / "cache"), "builder_key": str(directory / "builder.key")},
@@ -103,6 +112,9 @@ class Cluster:
 
         def make() -> ContextWorkshop:
             return ContextWorkshop(context)
+
+        if claims:
+            given[f"{SIGNS}{claims.keys.own_line}"] = 1.0
 
         async def join() -> Worker:
             worker = Worker(

@@ -133,8 +133,10 @@ def test_who_judges_again_judges_here(client: Client, proofs: Proofs) -> None:
 
 
 def test_a_stranger_s_verdict_is_not_believed(cluster: Cluster) -> None:
-    cluster.add("stranger")
-    client = cluster.client(trusts=[])
+    honest = cluster.add("honest")
+    cluster.wait(honest.leave)
+    cluster.add("stranger", claims=honest)
+    client = cluster.client(trusts=[honest])
     asked = judgement(client)
     with (
         Proofs(client.pool()) as proofs,
@@ -159,7 +161,7 @@ def test_what_is_called_otherwise_than_it_is_is_refused(client: Client, proofs: 
     errand = Errand(kind=asked.kind, key="a" * 64, name="a verdict", data=asked.json())
     with pytest.raises(StepError, match="another verdict than it is called"):
         proofs.pool.ask_for(errand, asked.inputs, LOAD)
-    bad = replace(errand, data="{}")
+    bad = replace(errand, key="b" * 64, data="{}")
     with pytest.raises(StepError, match="is no verdict"):
         proofs.pool.ask_for(bad, asked.inputs, LOAD)
 
