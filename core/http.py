@@ -298,5 +298,6 @@ class HttpClient:
         if status in HEALING or (status >= 500 and status not in LASTING):
             answer.close()
             msg = f"HTTP {status}"
-            raise Fault(msg, wait=retry_after(answer.headers, self.options.now()))
+            wait = retry_after(answer.headers, self.options.now())
+            raise Fault(msg, wait=wait, status=status)
         return Response(answer, url, self._exchange)

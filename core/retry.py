@@ -67,6 +67,11 @@ class HttpError(Exception):
 class RetriesExhausted(HttpError):
     """What may heal did not, within the policy."""
 
+    def __init__(self, reason: str, *, status: int = 0) -> None:
+        super().__init__(reason)
+        self.status = status
+        """What the server answered at last; 0 when it did not."""
+
 
 class UnknownHost(HttpError):
     """The host's name cannot be resolved."""
@@ -84,9 +89,16 @@ class Fault(Exception):
     """A try failed in a way that the next may not."""
 
     def __init__(
-        self, reason: str, *, wait: float | None = None, tries: int | None = None, sent: int = 0
+        self,
+        reason: str,
+        *,
+        wait: float | None = None,
+        tries: int | None = None,
+        sent: int = 0,
+        status: int = 0,
     ) -> None:
         super().__init__(reason)
+        self.status = status
         self.wait = wait
         """Seconds, if the server names them."""
         self.tries = tries
@@ -100,7 +112,7 @@ class Fault(Exception):
         if number >= min(policy.tries, self.tries or policy.tries):
             tried = f" (tried {number} times)" if number > 1 else ""
             msg = f"{self}{tried}"
-            raise RetriesExhausted(msg)
+            raise RetriesExhausted(msg, status=self.status)
         if self.wait is None:
             longest = min(policy.backoff_cap, policy.backoff * 2.0 ** (number - 1))
             return longest * (0.5 + options.random() / 2)

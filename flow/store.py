@@ -14,6 +14,8 @@ REGISTRY, FOLDER = "oci", "file"
 BUCKETS = ("s3", "gs")
 SCHEMES = (REGISTRY, *BUCKETS, FOLDER)
 
+KNOWN = "oci://HOST/REPO, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or file:///DIRECTORY"
+
 PATIENCE = RetryPolicy(tries=3, futile_tries=2, connect=5.0, read=60.0)
 """A build goes on without its store, so it is not waited for long."""
 
@@ -33,10 +35,12 @@ def open_store(
     Raises UsageError for what is no store, EngineError when what a bucket needs cannot be installed.
     """
     scheme, colons, rest = url.partition("://")
-    if not colons or scheme not in SCHEMES or not rest.strip("/"):
-        msg = f"'{scheme if colons else url}' is no store.{suggestion(scheme, SCHEMES)}"
-        next = "oci://HOST/REPO, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or file:///DIRECTORY"
-        raise UsageError(msg, next=f"--store takes {next}")
+    if not colons or scheme not in SCHEMES:
+        msg = f"'{scheme}' is no store.{suggestion(scheme, SCHEMES)}"
+        raise UsageError(msg, next=f"--store takes {KNOWN}")
+    if not rest.strip("/"):
+        msg = f"'{scheme}://' leads nowhere."
+        raise UsageError(msg, next=f"--store takes {KNOWN}")
     if scheme == REGISTRY:
         return _registry(
             url, scratch, read_only=read_only, ca_file=ca_file, cancel=cancel or CancelToken()

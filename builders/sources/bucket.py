@@ -1,14 +1,21 @@
-"""A bucket: S3, Google Cloud Storage and whatever else `fsspec` speaks to. Needs the extra ``store``.
+"""A bucket of S3 or Google Cloud Storage, by `fsspec` with `obstore` behind it. Needs the extra ``store``.
 
 A bucket's own API lets an object appear when its last byte is there.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from core.errors import FromscratchError, StoreError
+
+PATIENCE = 15
+"""Seconds for which a bucket that fails is asked again: a build goes on without its store."""
+
+CHUNK = 8 << 20
+"""Bytes that are asked for at a time."""
 
 _Answer = TypeVar("_Answer")
 
@@ -27,12 +34,16 @@ class Bucket:
     @classmethod
     def open(cls, url: str) -> "Bucket":
         """Nothing is asked yet. Raises StoreError when the address or the rights make no sense."""
-        import fsspec  # noqa: PLC0415 - an extra, and slow
+        from obstore.fsspec import FsspecStore  # noqa: PLC0415 - an extra, and slow
 
         scheme = url.partition("://")[0]
         try:
-            # Others write there at the same time: nothing that was listed once is remembered.
-            files = fsspec.filesystem(scheme, use_listings_cache=False, skip_instance_cache=True)
+            kind: Any = FsspecStore  # typed for each scheme by itself
+            files = kind(
+                scheme,
+                retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=PATIENCE)},
+                skip_instance_cache=True,
+            )
         except Exception as error:
             raise _error(url, error) from error
         return cls(url=url.rstrip("/"), files=files)
@@ -41,18 +52,29 @@ class Bucket:
         return self.url
 
     def exists(self, name: str) -> bool:
-        return self._ask(lambda: bool(self.files.info(self._path(name))), default=False)
+        return self._size(name) is not None
 
     def get(self, name: str, into: BinaryIO) -> bool:
-        def fetch() -> bool:
-            self.files.get_file(self._path(name), into)
-            return True
-
-        return self._ask(fetch, default=False)
+        size = self._size(name)
+        for start in range(0, size or 0, CHUNK):
+            piece = self._piece(name, start, min(start + CHUNK, size or 0))
+            if piece is None:
+                return False
+            into.write(piece)
+        return size is not None
 
     def read(self, name: str, most: int) -> bytes | None:
+        size = self._size(name)
+        return self._piece(name, 0, min(size, most)) if size else None
+
+    def _size(self, name: str) -> int | None:
+        """Bytes of an object; None: there is none."""
+        found = self._ask(lambda: self.files.info(self._path(name)), default=None)
+        return int(found["size"]) if found and found["type"] == "file" else None
+
+    def _piece(self, name: str, start: int, end: int) -> bytes | None:
         return self._ask(
-            lambda: bytes(self.files.cat_file(self._path(name), start=0, end=most)), default=None
+            lambda: bytes(self.files.cat_file(self._path(name), start=start, end=end)), default=None
         )
 
     def put(self, name: str, source: Path) -> None:
@@ -74,7 +96,9 @@ class Bucket:
 
 
 def _error(url: str, error: Exception) -> StoreError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    # The first sentence is for people, what follows is the library's own state.
+    text = " ".join(str(error).partition("Debug source")[0].split()) or type(error).__name__
+    reason = "".join(char for char in text if char.isprintable())[:300]
     msg = f"The store {url} cannot be used: {reason}"
     why = (
         "its address, or the rights that the environment names, are wrong; or it cannot be reached"

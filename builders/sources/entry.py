@@ -66,6 +66,9 @@ def decode(data: bytes, kind: EntryKind, key: str) -> Result:
         entry = json.loads(data)
     except RecursionError as error:
         raise ValueError(TOO_DEEP) from error
+    except ValueError as error:
+        msg = "it is no JSON"
+        raise ValueError(msg) from error
     if not isinstance(entry, dict) or entry.get("key") != key:
         msg = "it is not the entry of this key"
         raise ValueError(msg)

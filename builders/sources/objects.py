@@ -8,6 +8,7 @@
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -18,7 +19,7 @@ from typing import BinaryIO, Protocol
 
 from builders.sources.entry import LARGEST
 from core.errors import StoreError
-from core.files import NotPlainError, atomic, read_small, sweep, temporary_file
+from core.files import CHUNK, NotPlainError, atomic, read_small, sweep, temporary_file
 from core.kinds import EntryKind
 from core.zstd import DamagedError, pack, unpack
 
@@ -119,10 +120,16 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
+            if error.errno in {errno.ELOOP, errno.ENXIO}:
+                return False
             raise self._error(error) from error
-        with os.fdopen(number, "rb") as file:
-            if stat.S_ISREG(os.fstat(number).st_mode):
-                shutil.copyfileobj(file, into)
+        try:
+            if not stat.S_ISREG(os.fstat(number).st_mode):
+                return False
+            while piece := os.read(number, CHUNK):
+                into.write(piece)
+        finally:
+            os.close(number)
         return True
 
     def read(self, name: str, most: int) -> bytes | None:

@@ -48,6 +48,10 @@ DEFAULTS = RegistryOptions()
 DISTRUSTED = "if an authority of your own signed its certificate: --ca-file FILE"
 
 
+class BrokenAnswerError(PublishError):
+    """The registry answers, but only that something inside it is wrong: of what was asked for, it may be all of it."""
+
+
 class RegistryClient(HttpClient):
     """One registry, one repository, one purpose."""
 
@@ -136,7 +140,9 @@ class RegistryClient(HttpClient):
                 hint = "look at its name"
             case _:
                 hint = "ask who runs the registry"
-        return PublishError(f"{self.name}: {reason}.", next=hint)
+        broken = getattr(error, "status", 0) == HTTPStatus.INTERNAL_SERVER_ERROR
+        kind = BrokenAnswerError if broken else PublishError
+        return kind(f"{self.name}: {reason}.", next=hint)
 
     def redacted(self, text: str) -> str:
         return self._auth.redacted(super().redacted(text))

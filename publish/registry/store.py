@@ -25,14 +25,20 @@ from core.zstd import DamagedError, pack, unpack
 from publish.oci.attachment import NOTHING
 from publish.oci.layout import EMPTY, LARGEST_JSON, MANIFEST, Descriptor, canonical
 from publish.registry.auth import Purpose
-from publish.registry.client import DEFAULTS, RegistryOptions
+from publish.registry.client import DEFAULTS, BrokenAnswerError, RegistryOptions
 from publish.registry.reference import Repository
-from publish.registry.registry import Manifest, OtherBytesError, Registry
+from publish.registry.registry import Manifest, MissingPartsError, OtherBytesError, Registry
 
 ENTRY = "application/vnd.fromscratch.result.v1+json"
 BLOB = "application/vnd.fromscratch.blob.v1+zstd"
 CONTENT = "fromscratch.sha256"
 """The annotation of a layer that says what is in the frame: the digest is the frame's."""
+
+MOST_BROKEN = 16
+"""Times that a registry may say that something inside it is wrong: what says more often is broken itself."""
+
+WAITS = (0.1, 0.3, 1.0)
+"""Seconds before a manifest is put again whose parts, just put, the registry does not know."""
 
 LONGEST_KEY = 100
 """Characters of a key that fit into a tag together with the kind."""
@@ -52,6 +58,8 @@ class RegistryStore:
     options: RegistryOptions = DEFAULTS
     _lock: Lock = field(default_factory=Lock, repr=False)
     _idle: list[Registry] = field(default_factory=list, repr=False)
+    _uploading: dict[str, Lock] = field(default_factory=dict, repr=False)
+    _broken: list[None] = field(default_factory=list, repr=False)
     _known: dict[str, Descriptor] = field(default_factory=dict, repr=False)
     """Blobs by their sha256, as manifests that are there have named them."""
 
@@ -61,25 +69,36 @@ class RegistryStore:
     def has(self, sha256: str) -> bool:
         if sha256 in self._known:
             return True
-        with self._asking() as registry:
+        with self._asking() as registry, self._enduring():
             return bool(registry.digest_of(_blob_tag(sha256)))
+        return False
 
     def pull(self, sha256: str, into: Path) -> bool:
-        with self._asking() as registry, self._frame() as path:
-            layer = self._find(registry, sha256)
-            if layer is None:
-                return False
-            # What is damaged is there: whoever hashes it sees that it is.
-            damaged = contextlib.suppress(OtherBytesError, DamagedError)
-            with path.open("w+b") as frame, into.open("wb") as file, damaged:
-                if not registry.try_blob(layer, frame, f"blob {sha256[:16]}"):
-                    return False
+        with self._asking() as registry:
+            # A result may lead to a frame that somebody found damaged since: the tag leads to the newest.
+            known = self._known.get(sha256)
+            if known and self._take(registry, known, into):
+                return True
+            newest = self._tagged(registry, sha256)
+            if newest and (not known or newest.digest != known.digest):
+                return self._take(registry, newest, into) or into.exists()
+            return into.exists()
+
+    def _take(self, registry: Registry, layer: Descriptor, into: Path) -> bool:
+        """Unpack a frame; False when it is not there or not whole. Whoever hashes what is left sees what it is."""
+        damaged = contextlib.suppress(OtherBytesError, DamagedError)
+        with self._frame() as path, path.open("w+b") as frame, damaged, self._enduring():
+            if registry.try_blob(layer, frame, "a blob"):
                 frame.seek(0)
-                unpack(frame, file)
-            return True
+                with into.open("wb") as file:
+                    unpack(frame, file)
+                return True
+            return False
+        into.touch()
+        return False
 
     def push(self, path: Path, sha256: str, *, over: bool) -> None:
-        with self._asking() as registry, self._frame() as packed:
+        with self._alone(sha256), self._asking() as registry, self._frame() as packed:
             if not over and self._find(registry, sha256):
                 return
             with packed.open("wb") as file:
@@ -91,19 +110,18 @@ class RegistryStore:
                 size=packed.stat().st_size,
                 annotations={CONTENT: sha256},
             )
-            if over or not registry.has_blob(layer):
+            if over or not self._is_there(registry, layer):
                 registry.put_blob(layer, packed, f"blob {sha256[:16]}")
             self._put(registry, _blob_tag(sha256), [layer.as_dict()])
         with self._lock:
             self._known[sha256] = layer
 
     def result(self, kind: EntryKind, key: str) -> bytes | None:
-        with self._asking() as registry:
-            try:
-                found = registry.get_manifest(result_tag(kind, key))
-                return self._entry(registry, found) if found else None
-            except OtherBytesError:
-                return DAMAGED
+        damaged = contextlib.suppress(OtherBytesError)
+        with self._asking() as registry, damaged, self._enduring():
+            found = registry.get_manifest(result_tag(kind, key))
+            return self._entry(registry, found) if found else None
+        return DAMAGED
 
     def put_result(self, kind: EntryKind, key: str, data: bytes, blobs: Sequence[str]) -> None:
         with self._asking() as registry:
@@ -112,7 +130,7 @@ class RegistryStore:
                 msg = f"{self} lost what {kind.value} {key} is made of."
                 raise StoreError(msg, why="the registry collected its garbage", next="run again")
             entry = Descriptor.of(data, ENTRY)
-            if not registry.has_blob(entry):
+            if not self._is_there(registry, entry):
                 registry.put_blob(entry, data, f"{kind.value} {key[:16]}")
             inline = {**entry.as_dict(), "data": base64.b64encode(data).decode()}
             self._put(
@@ -121,8 +139,9 @@ class RegistryStore:
 
     def _put(self, registry: Registry, tag: str, layers: list[dict[str, Any]]) -> None:
         config = Descriptor.of(NOTHING, EMPTY)
-        if not registry.has_blob(config):
-            registry.put_blob(config, NOTHING, "empty config")
+        with self._alone(EMPTY):
+            if not self._is_there(registry, config):
+                registry.put_blob(config, NOTHING, "empty config")
         data = canonical(
             {
                 "schemaVersion": 2,
@@ -132,39 +151,57 @@ class RegistryStore:
                 "layers": layers,
             }
         )
-        registry.put_manifest(tag, data, Descriptor.of(data, MANIFEST), look=False)
+        for wait in (*WAITS, None):
+            try:
+                registry.put_manifest(tag, data, Descriptor.of(data, MANIFEST), look=False)
+            except MissingPartsError:
+                # While somebody else uploads the same blob, Debian's registry does not know it for a moment.
+                if wait is None:
+                    raise
+                self.options.sleep(wait)
+            else:
+                return
 
     def _find(self, registry: Registry, sha256: str) -> Descriptor | None:
         """Return the layer that holds a blob."""
-        if known := self._known.get(sha256):
-            return known
-        try:
-            found = registry.get_manifest(_blob_tag(sha256))
-        except OtherBytesError:
-            return None
-        if found:
-            self._learn(found)
-        return self._known.get(sha256)
+        return self._known.get(sha256) or self._tagged(registry, sha256)
 
-    def _learn(self, found: Manifest) -> list[Any]:
-        """Note which blobs a manifest leads to; return its layers."""
+    def _tagged(self, registry: Registry, sha256: str) -> Descriptor | None:
+        """Return the layer that a blob's own tag leads to."""
+        found: Manifest | None = None
+        with contextlib.suppress(OtherBytesError), self._enduring():
+            found = registry.get_manifest(_blob_tag(sha256))
+        layers = self._blobs(found) if found else {}
+        if layer := layers.get(sha256):
+            with self._lock:
+                self._known[sha256] = layer
+        return layers.get(sha256)
+
+    @staticmethod
+    def _layers(found: Manifest) -> list[Any]:
         try:
             layers = found.json().get("layers")
         except PublishError:
             layers = None
-        layers = layers if isinstance(layers, list) else []
-        for layer in layers:
+        return layers if isinstance(layers, list) else []
+
+    def _blobs(self, found: Manifest) -> dict[str, Descriptor]:
+        """Return the blobs that a manifest leads to, by their sha256."""
+        blobs: dict[str, Descriptor] = {}
+        for layer in self._layers(found):
             with contextlib.suppress(PublishError, TypeError):
                 read = Descriptor.read(layer)
                 sha256 = read.annotations.get(CONTENT, "")
                 if read.media_type == BLOB and SHA256.fullmatch(sha256):
-                    with self._lock:
-                        self._known[sha256] = dataclasses.replace(read, platform=None)
-        return layers
+                    blobs[sha256] = dataclasses.replace(read, platform=None)
+        return blobs
 
     def _entry(self, registry: Registry, found: Manifest) -> bytes:
         """Return the signed entry that a manifest is about, whatever else is in it; DAMAGED when there is none."""
-        layers = self._learn(found)
+        with self._lock:
+            # What is known is newer: this run has pushed it, or its own tag led to it.
+            self._known.update(self._blobs(found) | self._known)
+        layers = self._layers(found)
         try:
             entry = Descriptor.read(layers[0])
             data = base64.b64decode(str(layers[0].get("data", "")), validate=True)
@@ -179,6 +216,33 @@ class RegistryStore:
                 return DAMAGED
             file.seek(0)
             return file.read()
+
+    def _is_there(self, registry: Registry, descriptor: Descriptor) -> bool:
+        with self._enduring():
+            return registry.has_blob(descriptor)
+        return False
+
+    @contextlib.contextmanager
+    def _enduring(self) -> Iterator[None]:
+        """Pass over what a registry cannot read any more: one that was killed may have half-written files.
+
+        What is put there again is whole again. Raises PublishError when there is too much of that.
+        """
+        try:
+            yield
+        except BrokenAnswerError:
+            with self._lock:
+                self._broken.append(None)
+                if len(self._broken) > MOST_BROKEN:
+                    raise
+
+    @contextlib.contextmanager
+    def _alone(self, what: str) -> Iterator[None]:
+        """Keep two threads from uploading the same at the same time."""
+        with self._lock:
+            lock = self._uploading.setdefault(what, Lock())
+        with lock:
+            yield
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[Registry]:

@@ -19,10 +19,20 @@ http: {{addr: "127.0.0.1:{port}"}}
 @contextlib.contextmanager
 def registry(directory: Path, port: int, *, inside: Sequence[str] = ()) -> Iterator[str]:
     """Serve what is pushed to ``127.0.0.1:<port>``; yield that address. ``inside`` are words before the command."""
+    process = start(directory, port, inside=inside)
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def start(directory: Path, port: int, *, inside: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
+    """Start one and return once it answers; whoever starts it ends it."""
     directory.mkdir(parents=True, exist_ok=True)
     config, log = directory / "config.yml", directory / "log"
     config.write_text(CONFIG.format(images=directory / "images", port=port))
-    with log.open("w") as output:
+    with log.open("a") as output:
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig=KILL", *inside, "docker-registry", "serve", str(config)],
             stdin=subprocess.DEVNULL,
@@ -37,7 +47,8 @@ def registry(directory: Path, port: int, *, inside: Sequence[str] = ()) -> Itera
             return subprocess.run(ask, capture_output=True, check=False).returncode == 0
 
         wait_for(answers, seconds=30, what="the registry's first answer")
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    return process

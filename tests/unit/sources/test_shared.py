@@ -179,8 +179,8 @@ POISON = {
     "of another kind": "it is the entry of another kind or version",
     "a stranger's": "it is not signed by a trusted builder",
     "unsigned": "it is not signed",
-    "no JSON": "",
-    "nothing": "",
+    "no JSON": "it is no JSON",
+    "nothing": "it is no JSON",
     "lies about its files": "it does not say what its output holds",
 }
 
