@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from builders.memory import COMPILER, Load
 from core.errors import StepError
 from core.kinds import EntryKind
 from flow.cluster.dask_pool import Workers
 from flow.cluster.errand import Errand
 from flow.cluster.workshop import SIGNS
-from builders.memory import COMPILER, Load
 
 ERRAND = Errand(kind=EntryKind.ACTION, key="a" * 64, name="musl 1.0", data="{}")
 
@@ -24,7 +24,10 @@ def test_what_is_written_is_what_is_read() -> None:
 
 def test_the_same_has_the_same_name_for_everybody() -> None:
     assert ERRAND.id == f"step-{'a' * 64}"
-    others = [replace(ERRAND, again=True), *(replace(ERRAND, kind=k) for k in EntryKind if k != "action")]
+    others = [
+        replace(ERRAND, again=True),
+        *(replace(ERRAND, kind=k) for k in EntryKind if k != "action"),
+    ]
     assert len({one.id for one in [ERRAND, *others]}) == len(others) + 1
 
 
