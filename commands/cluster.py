@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from console.table import table
-from core.errors import UsageError
+from core.errors import EngineError, UsageError
 from core.extras import Extra, require
 from flow.cluster.join import keys_of, security_of
 from flow.cluster.tls import Part, check_address
@@ -127,8 +127,10 @@ def join(
             return serve.has_ended(nanny)
 
     serve.configure()
-    lost = asyncio.run(run())
-    return {"left": address, "lost": lost}
+    if asyncio.run(run()):
+        msg = f"The scheduler at {address} has gone."
+        raise EngineError(msg, next="inv cluster start, there; then let this worker join again")
+    return {"left": address}
 
 
 def status(context: Context, address: str) -> dict[str, Any]:
@@ -173,7 +175,7 @@ def cluster_text(shown: Mapping[str, Any]) -> str:
         lines.append("A client's certificate lets its holder run any code on every worker.")
         return "\n".join(lines)
     if "workers" not in shown:
-        return "the scheduler has gone" if shown.get("lost") else "ended"
+        return "ended"
     rows = [
         (
             worker["name"],

@@ -1,12 +1,18 @@
 """docs/examples: versions that are the newest, names that are nobody's, and what Kubernetes would refuse."""
 
+import inspect
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
+import tasks
+from commands.cluster import WORDS
 from commands.docs_tables import image_rows
+from core.settings import SETTINGS
 from flow.context import ROOT
 from recipes.images import load_images
 from recipes.load import load_recipes
@@ -14,7 +20,12 @@ from tests.yaml_file import read_yaml
 
 DIRECTORY = ROOT / "docs" / "examples"
 FILES = sorted(path for path in DIRECTORY.rglob("*") if path.is_file() and path.name != "health")
-DOCKERFILES = [path for path in FILES if re.search("Dockerfile|Containerfile", path.name)]
+DOCKERFILES = [
+    path
+    for path in FILES
+    if re.search("Dockerfile|Containerfile", path.name) and path.parent.name != "cluster"
+]
+"""Those of images that have a health check."""
 PAGE = ROOT / "docs" / "images.md"
 VARIABLE = {"CURL": "static-curl", "PROBE": "probe", "TOOLS": "static-tools"}
 
@@ -98,6 +109,44 @@ def test_compose_and_swarm_say_what_they_are_about() -> None:
     assert stack["services"]["app"]["deploy"]["update_config"]["failure_action"] == "rollback"
     for app in (compose["services"]["app"], stack["services"]["app"]):
         assert app["healthcheck"]["test"][:2] == ["CMD", "/curl"]
+
+
+def test_the_cluster_s_commands_are_ours() -> None:
+    services = read_yaml(DIRECTORY / "cluster/compose.yaml")["services"]
+    ours = {name: one for name, one in services.items() if name != "registry"}
+    flags = set(inspect.signature(tasks.cluster.body).parameters)
+    for name in ("keys", "scheduler", "worker"):
+        task, word, *rest = ours[name]["command"]
+        assert task == "cluster"
+        assert f"cluster {word}" in WORDS or f"| {word}" in WORDS
+        assert all(flag.removeprefix("--").partition("=")[0] in flags for flag in rest)
+    assert ours["client"]["entrypoint"][1:] == ["build"]
+    known = {f"FROMSCRATCH_{setting.name.upper()}" for setting in SETTINGS}
+    volumes = set(read_yaml(DIRECTORY / "cluster/compose.yaml")["volumes"])
+    for service in ours.values():
+        given = {name for name in service["environment"] if name.startswith("FROMSCRATCH_")}
+        assert given <= known
+        named = {volume.partition(":")[0] for volume in service["volumes"]}
+        assert {name for name in named if name.isidentifier() or "-" in name} - volumes <= {
+            "${ARTIFACTS"
+        }
+        assert (DIRECTORY / "cluster" / service["build"]["context"]).resolve() == ROOT
+        assert (ROOT / service["build"]["dockerfile"]).is_file()
+    # Whoever runs steps cannot change who is let in.
+    assert "keys:/state/cluster:ro" in ours["worker"]["volumes"]
+
+
+def test_compose_takes_the_cluster_s_file(tmp_path: Path) -> None:
+    if not (compose := shutil.which("docker-compose")):
+        pytest.skip("docker-compose is not installed")
+    done = subprocess.run(
+        [compose, "--file", DIRECTORY / "cluster" / "compose.yaml", "config", "--quiet"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_directory_is_in_the_list() -> None:
