@@ -42,9 +42,8 @@ def open_store(
         msg = f"'{scheme}://' leads nowhere."
         raise UsageError(msg, next=f"--store takes {KNOWN}")
     if scheme == REGISTRY:
-        return _registry(
-            url, scratch, read_only=read_only, ca_file=ca_file, cancel=cancel or CancelToken()
-        )
+        cancel = CancelToken() if cancel is None else cancel  # one that is not set is false
+        return _registry(url, scratch, read_only=read_only, ca_file=ca_file, cancel=cancel)
     from builders.sources.objects import Folder, ObjectStore  # noqa: PLC0415
 
     if scheme == FOLDER:
