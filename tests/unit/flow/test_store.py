@@ -260,6 +260,22 @@ def test_what_two_others_made_alike_is_proven_and_says_by_whom(
     assert tuple(sorted(proof.proven.reproduced_by)) == both
 
 
+def test_who_signs_a_release_once_more_has_made_all_of_it(
+    site: Site, maker: Machine, store: str
+) -> None:
+    """Two others are enough to publish, and no reason to say that it came out here, too."""
+    second, last = site.machine("second"), site.machine("last")
+    maker.build("hello:plain", store=store)
+    second.build("hello:plain", store=store)
+    last.trusts = (maker, second)
+    last.build("hello:plain", store=store)
+    for machine, enough in ((second, True), (last, False)):
+        listed = read_manifest(machine.harness.artifacts)
+        proofs = prove(machine.context(store=store), listed, only_here=True)
+        assert all(bool(proof.proven) is enough for proof in proofs)
+        assert enough or all("was not run here: musl" in proof.refused for proof in proofs)
+
+
 def test_a_second_signature_that_comes_later_counts(
     site: Site, maker: Machine, taker: Machine, store: str
 ) -> None:
