@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from builders.sources.shared import SharedCache
+from commands.doctor import store as state
 from core.errors import UsageError
 from core.files import hash_file
 from core.kinds import EntryKind
@@ -218,6 +219,17 @@ def test_what_is_no_store_is_said_before_anything_is_built(maker: Machine) -> No
     with pytest.raises(UsageError, match="is no store"):
         maker.build(store="ftp://host")
     assert maker.ran == []
+
+
+def test_the_doctor_says_whether_the_store_answers(
+    maker: Machine, store: str, tmp_path: Path
+) -> None:
+    assert state(maker.context()) == "none"
+    assert state(maker.context(store=store)) == f"{store} answers"
+    said = state(maker.context(store=store, store_read_only="1"))
+    assert said == f"{store} answers, and is only read"
+    gone = state(maker.context(store="oci://127.0.0.1:1/cache"))
+    assert gone.startswith("The store oci://127.0.0.1:1/cache cannot be used: ")
 
 
 # --- who may publish what
