@@ -41,8 +41,8 @@ def open_store(
     if not rest.strip("/"):
         msg = f"'{scheme}://' leads nowhere."
         raise UsageError(msg, next=f"--store takes {KNOWN}")
+    cancel = CancelToken() if cancel is None else cancel  # one that is not set is false
     if scheme == REGISTRY:
-        cancel = CancelToken() if cancel is None else cancel  # one that is not set is false
         return _registry(url, scratch, read_only=read_only, ca_file=ca_file, cancel=cancel)
     from builders.sources.objects import Folder, ObjectStore  # noqa: PLC0415
 
@@ -58,7 +58,7 @@ def open_store(
     from core.extras import Extra, require  # noqa: PLC0415
 
     require(Extra.STORE, say=say)
-    return ObjectStore(objects=Bucket.open(url), scratch=scratch)
+    return ObjectStore(objects=Bucket.open(url, cancel=cancel), scratch=scratch)
 
 
 def _registry(

@@ -3,23 +3,23 @@
 A bucket's own API lets an object appear when its last byte is there.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import wait
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
+from core.cancel import CancelToken
 from core.errors import FromscratchError, StoreError
+from core.threads import GLANCE
 
 PATIENCE = 15
 """Seconds for which a bucket that fails is asked again: a build goes on without its store."""
 
 CHUNK = 8 << 20
 """Bytes that are asked for at a time."""
-
-_Answer = TypeVar("_Answer")
-
-SCHEMES = ("s3", "gs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +29,12 @@ class Bucket:
     url: str
     """``s3://BUCKET/PREFIX``; rights and address come from the environment, as the bucket's own tools read it."""
     files: Any
-    """An `fsspec.AbstractFileSystem`."""
+    """An `fsspec.asyn.AsyncFileSystem`, which does its work in a thread of its own."""
+    cancel: CancelToken = field(default_factory=CancelToken)
+    """Ends every wait soon once it is set."""
 
     @classmethod
-    def open(cls, url: str) -> "Bucket":
+    def open(cls, url: str, *, cancel: CancelToken) -> "Bucket":
         """Nothing is asked yet. Raises StoreError when the address or the rights make no sense."""
         from obstore.fsspec import FsspecStore  # noqa: PLC0415 - an extra, and slow
 
@@ -46,7 +48,7 @@ class Bucket:
             )
         except Exception as error:
             raise _error(url, error) from error
-        return cls(url=url.rstrip("/"), files=files)
+        return cls(url=url.rstrip("/"), files=files, cancel=cancel)
 
     def __str__(self) -> str:
         return self.url
@@ -65,34 +67,42 @@ class Bucket:
 
     def read(self, name: str, most: int) -> bytes | None:
         size = self._size(name)
-        return self._piece(name, 0, min(size, most)) if size else None
+        if size is None:
+            return None
+        return self._piece(name, 0, min(size, most)) if size else b""
 
     def _size(self, name: str) -> int | None:
         """Bytes of an object; None: there is none."""
-        found = self._ask(lambda: self.files.info(self._path(name)), default=None)
+        found = self._ask(self.files._info(self._path(name)))
         return int(found["size"]) if found and found["type"] == "file" else None
 
     def _piece(self, name: str, start: int, end: int) -> bytes | None:
-        return self._ask(
-            lambda: bytes(self.files.cat_file(self._path(name), start=start, end=end)), default=None
-        )
+        found = self._ask(self.files._cat_file(self._path(name), start=start, end=end))
+        return None if found is None else bytes(found)
 
     def put(self, name: str, source: Path) -> None:
-        self._ask(lambda: self.files.put_file(str(source), self._path(name)), default=None)
+        self._ask(self.files._put_file(str(source), self._path(name)))
 
     def _path(self, name: str) -> str:
         return f"{self.url}/{name}"
 
-    def _ask(self, ask: Callable[[], _Answer], *, default: _Answer) -> _Answer:
+    def _ask(self, question: Coroutine[Any, Any, Any]) -> Any:
+        """Return the answer; None when there is no such object. Raises StoreError and Cancelled."""
+        asked = asyncio.run_coroutine_threadsafe(question, self.files.loop)
         try:
-            return ask()
+            while not asked.done():
+                wait([asked], timeout=GLANCE)
+                self.cancel.check("asking the store")
+            return asked.result()
         except FileNotFoundError:
-            return default
+            return None
         except FromscratchError:
             raise
         except Exception as error:
             # Each back end raises what its library does, and that is no contract.
             raise _error(self.url, error) from error
+        finally:
+            asked.cancel()
 
 
 def _error(url: str, error: Exception) -> StoreError:

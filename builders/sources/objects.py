@@ -21,6 +21,7 @@ from builders.sources.entry import LARGEST
 from core.errors import StoreError
 from core.files import CHUNK, NotPlainError, atomic, read_small, sweep, temporary_file
 from core.kinds import EntryKind
+from core.remove import remove
 from core.zstd import DamagedError, pack, unpack
 
 DAMAGED = b""
@@ -145,6 +146,8 @@ class Folder:
     def put(self, name: str, source: Path) -> None:
         path = self.root / name
         try:
+            if path.is_dir() and not path.is_symlink():
+                remove(path)  # nothing can get its name
             with (
                 source.open("rb") as original,
                 atomic(path, scratch=self.root / "tmp") as file,

@@ -1,6 +1,7 @@
 """Debian's docker-registry, on the loopback interface, with its images in a directory of the test's."""
 
 import contextlib
+import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,14 +28,17 @@ def registry(directory: Path, port: int, *, inside: Sequence[str] = ()) -> Itera
         process.wait(timeout=20)
 
 
-def start(directory: Path, port: int, *, inside: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
-    """Start one and return once it answers; whoever starts it ends it."""
+def start(
+    directory: Path, port: int, *, inside: Sequence[str] = (), **settings: str
+) -> "subprocess.Popen[bytes]":
+    """Start one and return once it answers; whoever starts it ends it. ``settings`` are of its configuration."""
     directory.mkdir(parents=True, exist_ok=True)
     config, log = directory / "config.yml", directory / "log"
     config.write_text(CONFIG.format(images=directory / "images", port=port))
     with log.open("a") as output:
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig=KILL", *inside, "docker-registry", "serve", str(config)],
+            env={**os.environ, **{f"REGISTRY_{name}": value for name, value in settings.items()}},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

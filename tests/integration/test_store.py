@@ -18,6 +18,7 @@ from builders.sources.shared import SharedCache
 from core.errors import FromscratchError, PublishError
 from core.files import hash_file
 from core.kinds import EntryKind
+from core.remove import remove
 from core.target import Target
 from flow.build import Request, build
 from flow.context import ROOT
@@ -47,8 +48,8 @@ class Shop:
     def url(self) -> str:
         return f"oci://127.0.0.1:{self.port}/team/cache"
 
-    def open(self) -> None:
-        self.process = start(self.directory, self.port)
+    def open(self, **settings: str) -> None:
+        self.process = start(self.directory, self.port, **settings)
 
     def kill(self) -> None:
         if self.process:
@@ -268,6 +269,83 @@ def test_what_tags_lead_to_outlives_the_garbage_collection_and_what_is_replaced_
     assert 0 < len(shop.blobs) < before
     taker.build(store=shop.url)
     assert taker.ran == []
+
+
+def test_a_registry_that_takes_nothing_is_read_and_that_is_said_once(
+    shop: Shop, maker: Machine, taker: Machine
+) -> None:
+    maker.build("hello:plain", store=shop.url)
+    shop.kill()
+    shop.open(STORAGE_MAINTENANCE_READONLY="{enabled: true}")
+    before = len(shop.blobs)
+    assert taker.build("hello:plain", "hello:secure", store=shop.url)
+    assert not any(name.startswith(("musl", "hello-plain")) for name in taker.ran)
+    (warning,) = taker.warnings
+    assert "From now on nothing is put into the store" in warning
+    assert "read-only" in warning
+    assert len(shop.blobs) == before
+
+
+def spoil(files: list[Path], chance: random.Random) -> None:
+    """Do to one file what a disk, a crash or somebody with bad intentions does."""
+    path, other = chance.choice(files), chance.choice(files)
+    data = path.read_bytes() if path.is_file() else b""
+    remove(path)
+    match chance.randrange(8):
+        case 0 | 1:
+            place = chance.randrange(len(data) or 1)
+            path.write_bytes(
+                data[:place] + bytes([(data[place : place + 1] or b"x")[0] ^ 1]) + data[place + 1 :]
+            )
+        case 2:
+            path.write_bytes(data[: chance.randrange(len(data) or 1)])
+        case 3:
+            path.write_bytes(other.read_bytes() if other.is_file() else b"")
+        case 4:
+            path.write_bytes(data + b"more")
+        case 5:
+            path.mkdir()
+        case 6:
+            path.symlink_to(other)
+        case _:
+            pass
+
+
+@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("kind", ["folder", "registry"])
+def test_whatever_happens_to_its_files_the_build_is_right_and_so_is_the_next(
+    shop: Shop, site: Site, maker: Machine, taker: Machine, tmp_path: Path, kind: str, number: int
+) -> None:
+    root = tmp_path / "folder" if kind == "folder" else shop.directory / "images"
+    url = shop.url if kind == "registry" else f"file://{root}"
+    right = {(it.path, it.sha256) for it in maker.build(store=url)}
+    chance = random.Random(number)
+    shop.kill()
+    for _ in range(chance.randrange(1, 12)):
+        spoil(sorted(path for path in root.rglob("*") if path.is_file()), chance)
+    shop.open()
+    third = site.machine("third")
+    third.trusts = (maker, taker)
+    for machine in (taker, third):
+        assert {(it.path, it.sha256) for it in machine.build(store=url)} == right
+        for path, sha256 in right:
+            assert hash_file(machine.harness.artifacts / path) == sha256
+        assert machine.left() == []
+    if kind == "folder" and not taker.warnings:
+        last = site.machine("last")
+        last.trusts = (maker, taker, third)
+        context = last.context(store=url)
+        build(context, Request(targets=(Target.AMD64,)))
+        assert isinstance(context.cache, SharedCache)
+        # Where a source came from is known only to whoever fetched it.
+        assert {name.partition(" ")[0] for name in context.cache.faults} <= {"origin"}
+        assert last.ran == []
+        maker.build(store=url)
+        again = site.machine("again")
+        again.trusts = last.trusts
+        context = again.context(store=url)
+        build(context, Request(targets=(Target.AMD64,)))
+        assert context.faults() == again.ran == []
 
 
 def test_three_hundred_look_ups_take_a_second(shop: Shop, maker: Machine, tmp_path: Path) -> None:

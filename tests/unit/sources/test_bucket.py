@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +13,7 @@ import pytest
 from obstore.fsspec import FsspecStore
 
 from builders.sources.bucket import CHUNK, Bucket
+from core.cancel import Cancelled, CancelToken
 from core.errors import StoreError
 from core.files import hash_file
 from core.kinds import EntryKind
@@ -19,6 +21,8 @@ from flow.context import ROOT
 from flow.store import open_store
 
 KEY = "0" * 64
+SILENT = 0
+"""The status of a server that never answers."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -26,6 +30,7 @@ class Handler(BaseHTTPRequestHandler):
 
     objects: dict[str, bytes]
     status: int
+    silence: threading.Event
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
@@ -47,6 +52,9 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(self.status, ETag='"1"')
 
     def do_HEAD(self) -> None:
+        if self.status == SILENT:
+            self.silence.wait(20)
+            return
         self.do_GET()
 
     def do_GET(self) -> None:
@@ -75,13 +83,16 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving(status: int = 200) -> Iterator[tuple[str, dict[str, bytes]]]:
     objects: dict[str, bytes] = {}
-    handler = type("Bound", (Handler,), {"objects": objects, "status": status})
+    silence = threading.Event()
+    facts = {"objects": objects, "status": status, "silence": silence}
+    handler = type("Bound", (Handler,), facts)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}", objects
         finally:
+            silence.set()
             server.shutdown()
             thread.join()
 
@@ -161,6 +172,20 @@ def test_a_bucket_that_refuses_is_said_without_secrets(
                 ask()
             assert "s3cret" not in str(refused.value)
             assert "Debug" not in str(refused.value)
+
+
+def test_a_bucket_that_never_answers_ends_with_the_run(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with serving(SILENT) as (url, _):
+        environment.setenv("AWS_ENDPOINT_URL", url)
+        cancel = CancelToken()
+        store = open_store("s3://cache/team", scratch=tmp_path / "scratch", cancel=cancel)
+        threading.Timer(0.3, cancel.set).start()
+        began = time.monotonic()
+        with pytest.raises(Cancelled):
+            store.has(KEY)
+        assert 0.2 < time.monotonic() - began < 5
 
 
 def test_nobody_is_there(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:

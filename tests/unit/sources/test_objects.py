@@ -101,6 +101,8 @@ def test_anything_can_lie_in_a_folder_and_is_no_result(
     path.parent.mkdir(parents=True)
     SHAPES[shape](path)
     assert store.result(EntryKind.ACTION, KEY) == b""
+    store.put_result(EntryKind.ACTION, KEY, b"whole", ())
+    assert store.result(EntryKind.ACTION, KEY) == b"whole"
 
 
 @pytest.mark.parametrize("shape", sorted({*SHAPES} - {"huge"}))
