@@ -135,6 +135,7 @@ class DaskPool:
         self.lock = Lock()
         self.names: dict[str, str] = {}
         """What is asked for now: Dask's name of it, and ours."""
+        self.begun: set[str] = set()
         self._client: Client | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._trusted = {cache.keys.own_line, *(key.line for key in cache.keys.others)}
@@ -362,5 +363,7 @@ class DaskPool:
         """A worker says what it begins; it may be another client's."""
         _, said = event
         if name := self.names.get(said.get("id", "")):
-            self.builder.report.step_started(name)
+            if name not in self.begun:  # a step of a worker that was lost begins again
+                self.begun.add(name)
+                self.builder.report.step_started(name)
             self.builder.report.note(f"        {name} on {said.get('by', '?')}")
