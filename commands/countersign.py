@@ -42,7 +42,7 @@ def countersign(context: Context, directory: Path, key: SecretKey | None) -> Pat
     data = (directory / NAME).read_bytes()
     sums = read_sums(data)
     listed = [entry for entry in read_manifest(context.artifacts) if entry.sha256 in sums.values()]
-    proofs = prove(context, listed)
+    proofs = prove(context, listed, only_here=True)
     made = {proof.proven.sha256 for proof in proofs if proof.proven}
     scan = Scan(directory=directory, given=None, judge=verify_file, hashes=sums)
     refused = {proof.listed.sha256: proof.refused for proof in proofs}

@@ -4,8 +4,9 @@ import shutil
 from typing import Any
 
 from builders.engines.choose import find_emulator
+from builders.sources.shared import SharedCache
 from console.table import table
-from core.errors import EngineError
+from core.errors import EngineError, FromscratchError
 from core.settings import SETTINGS
 from core.target import Target
 from flow.context import Context
@@ -60,6 +61,7 @@ def examine(context: Context, *, deep: bool = False) -> dict[str, Any]:
         ],
         "toolchain": toolchain(context, deep=deep),
         "cache": str(context.cache_directory),
+        "store": store(context),
         "debian": list(context.mirrors.debian()),
     }
 
@@ -71,6 +73,17 @@ def toolchain(context: Context, *, deep: bool) -> str:
     except EngineError as error:
         return f"{error.what} ({error.next})"
     return f"{count:,} files as they were installed"
+
+
+def store(context: Context) -> str:
+    """Say whether the store that the settings name answers."""
+    try:
+        if not isinstance(cache := context.cache, SharedCache):
+            return "none"
+        cache.store.has("0" * 64)
+    except FromscratchError as error:
+        return f"{error.what} ({error.next})"
+    return f"{cache.store} answers{', and is only read' if cache.read_only else ''}"
 
 
 def describe(report: dict[str, Any]) -> str:
@@ -85,6 +98,6 @@ def describe(report: dict[str, Any]) -> str:
         table(("tool", "found", "for"), tools),
         table(("setting", "value", "from", "what"), settings),
         f"toolchain: {report['toolchain']}",
-        f"cache: {report['cache']}\nDebian mirrors: {debian}",
+        f"cache: {report['cache']}\nstore: {report['store']}\nDebian mirrors: {debian}",
     ]
     return "\n\n".join(parts)

@@ -11,7 +11,7 @@ from pathlib import Path
 from builders.engines.choose import ENGINE_NAMES
 from builders.plan import Goal, needed_recipes, plan, topological_order
 from builders.schedule import run_plan
-from core.errors import VerdictError
+from core.errors import StoreError, VerdictError
 from core.files import Place, disk_errors, temporary_directory
 from core.target import Target
 from core.threads import in_threads
@@ -20,6 +20,9 @@ from flow.fetch import Sources, fetch_source, fetch_sources, select
 from flow.verification import BuildRun, problems, recipe_policy, verify
 from publish.manifest import Artifact, write_manifest
 from recipes.model import PACKED, Product, unsupported
+
+MOST_TURNS = 4
+"""How often a plan is run, each time after files that it delivers were lost. Nothing is ever lost twice by damage."""
 
 ALL = "all"
 """What ``--target`` calls every target."""
@@ -82,13 +85,16 @@ def run_steps(context: Context, request: Request) -> BuildRun:
     goals = plan_goals(context, products, request, sources)
     rebuild = frozenset(product.recipe.name for product in products if request.rebuild)
     builder = context.builder(rebuild=rebuild, fetch=partial(fetch_source, context))
-    while True:
+    steps = topological_order(goals)
+    for _ in range(MOST_TURNS):
         pool = context.pool(builder, jobs=jobs)
-        outcomes = run_plan(topological_order(goals), builder, pool=pool, cancel=context.cancel)
+        outcomes = run_plan(steps, builder, pool=pool, cancel=context.cancel)
         run = BuildRun(goals=goals, outcomes=outcomes, sources=sources)
         # What a store has, but not as it must be, is not looked up again: each turn makes more of it here.
         if all(bring(context, run.delivered())):
             return run
+    msg = "What was made, or was said to be in the store, was lost again and again."
+    raise StoreError(msg, why="somebody removes it meanwhile", next="run it again, without --store")
 
 
 def bring(context: Context, blobs: Iterable[str]) -> list[bool]:

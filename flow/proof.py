@@ -33,17 +33,22 @@ class Proof:
     """Why it may not be published; '' when it is proven."""
 
 
-def prove(context: Context, listed: Sequence[Artifact]) -> list[Proof]:
+def prove(context: Context, listed: Sequence[Artifact], *, only_here: bool = False) -> list[Proof]:
     """Prove each file that a manifest lists; never raises for what is wrong with one.
 
     A file is proven when its name is its product's, when its bytes are what the steps made whose keys follow from the
     recipes of this tree, and when it passes verification now; and when its smoke run was good, which is remembered for
     these bytes only. Each step was made by this builder, or two others whose keys are trusted made the same of it. Of
-    the manifest nothing is believed but what it refuses.
+    the manifest nothing is believed but what it refuses. ``only_here``: what others made is not enough, however many.
     Raises Cancelled, and StorageError and EngineError for what is wrong with this machine.
     """
     with ServerPool() as servers:
-        prover = _Prover(context=context, servers=servers, registrar=Registrar(context=context))
+        prover = _Prover(
+            context=context,
+            servers=servers,
+            registrar=Registrar(context=context),
+            only_here=only_here,
+        )
         return in_threads(
             prover.prove, listed, jobs=context.jobs, name="prove", cancel=context.cancel
         )
@@ -58,6 +63,7 @@ class _Prover:
     context: Context
     servers: ServerPool
     registrar: Registrar
+    only_here: bool
 
     def prove(self, listed: Artifact) -> Proof:
         try:
@@ -119,6 +125,9 @@ class _Prover:
                 msg = f"no trusted builder has signed for the step that makes it: {step.name}"
                 raise _Refusal(msg)
             vouchers = self.registrar.vouchers(outcome, all_of_them=False)
+            if self.only_here and not vouchers.here:
+                msg = f"a step that makes it was not run here: {step.name}"
+                raise _Refusal(msg)
             if not vouchers:
                 raise _Refusal(vouchers.lacking(step))
             found[step] = outcome

@@ -254,14 +254,15 @@ class SharedCache:
         signers = {signer.point for signer in self.keys.signers(part, signatures)}
         if not signers:
             self._fault(kind, key, self.keys.disbelief(signatures))
+        here = self._made_here(kind, key, mine)
         same = _bare(own) == _bare(value)
         if not same and not (signers and _made(kind, own) == _made(kind, value)):
             if signers:
                 self._fault(kind, key, "it says that something else was made than was made here")
-            return mine
-        if not self._made_here(kind, key, mine):
-            return None if signers else mine
-        if kind is not EntryKind.ACTION or self.keys.own_point in signers:
+            return mine if here or not signers else None
+        if signers and (not here or self.keys.own_point in signers):
+            return None
+        if not here or (not same and kind is not EntryKind.ACTION):
             return None if signers else mine
         # What somebody else has signed came out here, too.
         texts = [self.keys.sign(part), *signatures][:MOST_SIGNATURES]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from builders.sources.shared import SharedCache
+from commands.doctor import store as state
 from core.errors import UsageError
 from core.files import hash_file
 from core.kinds import EntryKind
@@ -220,6 +221,17 @@ def test_what_is_no_store_is_said_before_anything_is_built(maker: Machine) -> No
     assert maker.ran == []
 
 
+def test_the_doctor_says_whether_the_store_answers(
+    maker: Machine, store: str, tmp_path: Path
+) -> None:
+    assert state(maker.context()) == "none"
+    assert state(maker.context(store=store)) == f"{store} answers"
+    said = state(maker.context(store=store, store_read_only="1"))
+    assert said == f"{store} answers, and is only read"
+    gone = state(maker.context(store="oci://127.0.0.1:1/cache"))
+    assert gone.startswith("The store oci://127.0.0.1:1/cache cannot be used: ")
+
+
 # --- who may publish what
 
 
@@ -258,6 +270,22 @@ def test_what_two_others_made_alike_is_proven_and_says_by_whom(
     (proof, *_) = prove(last.context(store=store), read_manifest(last.harness.artifacts))
     assert proof.proven
     assert tuple(sorted(proof.proven.reproduced_by)) == both
+
+
+def test_who_signs_a_release_once_more_has_made_all_of_it(
+    site: Site, maker: Machine, store: str
+) -> None:
+    """Two others are enough to publish, and no reason to say that it came out here, too."""
+    second, last = site.machine("second"), site.machine("last")
+    maker.build("hello:plain", store=store)
+    second.build("hello:plain", store=store)
+    last.trusts = (maker, second)
+    last.build("hello:plain", store=store)
+    for machine, enough in ((second, True), (last, False)):
+        listed = read_manifest(machine.harness.artifacts)
+        proofs = prove(machine.context(store=store), listed, only_here=True)
+        assert all(bool(proof.proven) is enough for proof in proofs)
+        assert enough or all("was not run here: musl" in proof.refused for proof in proofs)
 
 
 def test_a_second_signature_that_comes_later_counts(

@@ -15,6 +15,7 @@ from builders.sources.bucket import CHUNK, Bucket
 from core.errors import StoreError
 from core.files import hash_file
 from core.kinds import EntryKind
+from flow.context import ROOT
 from flow.store import open_store
 
 KEY = "0" * 64
@@ -96,6 +97,19 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     }.items():
         monkeypatch.setenv(name, value)
     return monkeypatch
+
+
+def test_what_is_tested_is_what_is_installed_on_first_use() -> None:
+    def locked(name: str) -> dict[str, str]:
+        lines = (ROOT / name).read_text("utf-8").splitlines()
+        pins = [line.partition(" ")[0].split("==") for line in lines if "==" in line[:80]]
+        return {pin[0]: pin[1] for pin in pins if len(pin) == 2}
+
+    extra, tests = locked("requirements-store.txt"), locked("requirements-test.txt")
+    assert {"fsspec", "obstore"} <= extra.keys()
+    usual = tests | locked("requirements.txt")
+    assert {name: usual.get(name, version) for name, version in extra.items()} == extra
+    assert {"fsspec", "obstore"} <= tests.keys()
 
 
 def test_what_is_put_comes_back(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:

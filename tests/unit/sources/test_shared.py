@@ -1,5 +1,6 @@
 """A cache with a store behind it: what moves, when, and what is believed of it."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -302,6 +303,40 @@ def test_one_who_trusts_nobody_adds_its_signature_too_unless_more_is_said_than_i
         decode(store.results[EntryKind.ACTION, KEY], EntryKind.ACTION, KEY).value["isolated"]
         is False
     )
+
+
+@pytest.mark.parametrize("kind", sorted(SHARED))
+def test_two_pools_that_trust_only_themselves_do_not_undo_each_other_s_work(
+    maker: Peer, store: RecordingStore, tmp_path: Path, kind: EntryKind
+) -> None:
+    lonely = Peer(tmp_path / "lonely", store)
+    source = hashlib.sha256(b"source").hexdigest()
+    key = f"origin-{source}" if kind is EntryKind.ORIGIN else KEY
+    for peer, seconds in ((maker, 1.0), (lonely, 2.0)):
+        assert put_bytes(peer.local, b"source") == source
+        value = Peer.value(put_bytes(peer.local, b"made"), seconds=seconds)
+        peer.cache.put_action(key, value, kind=kind)
+    before = store.results[kind, key]
+    assert len(decode(before, kind, key).signatures) == 2
+    for peer in (maker, lonely, maker):
+        peer.again().offer(key, kind=kind)
+        assert peer.cache.get_action(key, kind=kind)
+        assert peer.cache.faults == {}
+    assert store.results[kind, key] == before
+
+
+def test_two_who_are_trusted_and_disagree_are_named_by_a_third_who_changes_nothing(
+    maker: Peer, store: RecordingStore, tmp_path: Path
+) -> None:
+    maker.make(data=b"one")
+    second = Peer(tmp_path / "second", store)
+    third = Peer(tmp_path / "third", store, trusts=(maker.line, second.line))
+    assert third.cache.get_action(KEY)
+    second.make(data=b"two")
+    before = store.results[EntryKind.ACTION, KEY]
+    assert third.again().get_action(KEY)
+    assert list(third.cache.faults) == [f"action {KEY}"]
+    assert store.results[EntryKind.ACTION, KEY] == before
 
 
 def test_who_only_took_over_signs_nothing(
