@@ -62,7 +62,7 @@ class Proofs:
         self.pool.builder.timings.add(
             errand.name,
             EventKind(proof.kind.value),
-            began=ended - reply.seconds,
+            began=max(ended - reply.seconds, self.pool.builder.timings.zero),
             ended=ended,
             facts={"key": proof.file, "worker": reply.worker},
             lane=reply.lane,
