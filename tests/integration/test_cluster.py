@@ -257,3 +257,23 @@ def test_the_steps_of_a_client_that_is_killed_end(
         done = end(again)
     assert done.code == 0, done.stderr
     assert same(client, built)
+
+
+def test_workers_end_with_their_scheduler(machines: Machines) -> None:
+    scheduler = machines.serve("second", "start", "--listen=tcp://127.0.0.1:0")
+    address = scheduler.said(r"scheduler: (tcp://\S+)")
+    worker = machines.serve(
+        "orphan",
+        "join",
+        address,
+        "--name=orphan",
+        "--jobs=1",
+        "--engine=sandbox",
+        cache=machines.cache("orphan"),
+        builder_key=machines.directory / "orphan" / "builder.key",
+    )
+    worker.said(r"(joined) tcp")
+    scheduler.kill()
+    assert worker.process.wait(60) == 6
+    assert "has gone" in worker.log.read_text("utf-8")
+    assert processes_at(machines.cache("orphan")) == []
