@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, Final
 
 from builders.key import source_digest
@@ -82,7 +82,7 @@ class BuildRun:
 
 def verify(context: Context, run: BuildRun) -> list[Artifact]:
     """Verify and smoke everything, in the order of the goals whoever is ready first."""
-    with ServerPool() as servers, context.elsewhere() as elsewhere:
+    with ServerPool(context.jobs) as servers, context.elsewhere() as elsewhere:
         results = ResultCache(cache=context.cache, elsewhere=elsewhere)
         jobs = MOST_REMOTE if elsewhere else context.jobs
         shared = context.cache is not context.local
@@ -121,8 +121,10 @@ def problems(artifact: Artifact) -> list[str]:
 class ServerPool(ExitStack):
     """Loopback servers, started when they are needed. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_REMOTE) -> None:
+        """No more than ``most`` smoke runs go on at a time."""
         super().__init__()
+        self.places = BoundedSemaphore(most)
         self.lock = Lock()
         self.idle: list[SmokeServers] = []
 
@@ -131,12 +133,13 @@ class ServerPool(ExitStack):
         """Lend servers to one smoke run alone: some answer by what they were asked before."""
         from verify.servers import serving  # noqa: PLC0415 - a remembered smoke run needs no servers
 
-        with self.lock:
-            servers = self.idle.pop() if self.idle else self.enter_context(serving())
-        try:
-            yield servers
-        finally:
-            self.idle.append(servers)
+        with self.places:
+            with self.lock:
+                servers = self.idle.pop() if self.idle else self.enter_context(serving())
+            try:
+                yield servers
+            finally:
+                self.idle.append(servers)
 
 
 def try_here(context: Context, trial: Trial, file: Path, servers: ServerPool) -> Smoke:
@@ -196,14 +199,12 @@ class Verifier:
         tried = Smoke.not_run("refused before")
         if verdict.ok:
             with self.context.timings.measure(path.name, EventKind.SMOKE) as facts:
-                facts["cached"] = True
-
-                def try_out() -> Smoke:
-                    facts["cached"] = False
-                    return try_here(self.context, trial, file, self.servers)
-
                 trial = Trial.of(sha256, goal.product, goal.release, goal.target)
-                tried = self.results.smoke(trial, try_out)
+                known = self.results.known_smoke(trial)
+                facts["cached"] = known is not None
+                tried = known or self.results.smoke(
+                    trial, lambda: try_here(self.context, trial, file, self.servers)
+                )
                 facts |= {**about, "ran": tried.ran, "ok": tried.ok, "how": tried.how}
         inputs = self.run.inputs(step)
         fetching = sum(self.run.sources[source.name][1].seconds for source in inputs)

@@ -54,14 +54,20 @@ class ResultCache:
         # In one order, cached or not: the manifest's bytes must not tell.
         return {"ok": ok, "findings": [asdict(finding) for finding in findings]}
 
+    def known_smoke(self, trial: Trial) -> Smoke | None:
+        """Return how a smoke run ended, if that is known."""
+        known = self.cache.get_action(trial.key, kind=trial.kind)
+        if known is not None and isinstance(known.get("how"), str):
+            return Smoke(ran=True, ok=True, how=known["how"])
+        return None
+
     def smoke(self, trial: Trial, run: Callable[[], Smoke]) -> Smoke:
         """Return how a smoke run ended, running it when that is not known.
 
         Only a whole success is remembered: a failure may have been the machine's (a timeout under load).
         """
-        known = self.cache.get_action(trial.key, kind=trial.kind)
-        if known is not None and isinstance(known.get("how"), str):
-            return Smoke(ran=True, ok=True, how=known["how"])
+        if known := self.known_smoke(trial):
+            return known
         # Where nobody could run it, it may be possible here.
         if self.elsewhere and (result := self.elsewhere.try_out(trial)).ran:
             return result

@@ -199,6 +199,26 @@ class SharedCache:
         self._know(kind, key)
         return value
 
+    def get_anew(
+        self, key: str, *, kind: EntryKind = EntryKind.ACTION, check: Check | None = None
+    ) -> dict[str, Any] | None:
+        """Return what the store says of a key now, whatever is known here; None when that is not believed.
+
+        What was made here stays, where somebody else has made the same.
+        """
+        data = self._read(lambda: self.store.result(kind, key), default=None)
+        if data is None:
+            return None
+        mine = self.local.get_action(key, kind=kind)
+        said = self.local.statement(key, data, kind=kind)
+        if mine and said and _made(kind, mine) == _made(kind, said.value):
+            return mine
+        try:
+            return self.local.adopt(key, data, kind=kind, check=check)
+        except ValueError as error:
+            self._fault(kind, key, str(error))
+            return None
+
     def put_action(
         self, key: str, value: Mapping[str, object], *, kind: EntryKind = EntryKind.ACTION
     ) -> None:

@@ -135,6 +135,7 @@ class DaskPool:
         self.lock = Lock()
         self.names: dict[str, str] = {}
         """What is asked for now: Dask's name of it, and ours."""
+        self.begun: set[str] = set()
         self._client: Client | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._trusted = {cache.keys.own_line, *(key.line for key in cache.keys.others)}
@@ -201,12 +202,14 @@ class DaskPool:
         )
         source = step.release.source
         reply = self.ask_for(errand, action.inputs, action.load, urgency=urgency, source=source)
-        outcome = self._believed(action, reply)
+        outcome = self._believed(action, reply, again=errand.again)
         ended = time.monotonic()
+        # On this machine's clock; it may have begun for somebody else, before there was one.
+        began = max(ended - reply.seconds, builder.timings.zero)
         builder.timings.add(
             step.name,
             EventKind.STEP,
-            began=ended - reply.seconds,  # on this machine's clock
+            began=began,
             ended=ended,
             facts={**outcome.facts(step), "worker": reply.worker},
             lane=reply.lane,
@@ -319,9 +322,13 @@ class DaskPool:
         outcome = Outcome.read(key, entry) if entry else None
         return outcome is not None and self.cache.is_damaged(outcome.blobs)
 
-    def _believed(self, action: Action, reply: Reply) -> Outcome:
-        """Return what a trusted builder has signed for a step. Raises StepError when nobody has."""
-        entry = self.cache.get_action(action.key, check=self.builder.agrees)
+    def _believed(self, action: Action, reply: Reply, *, again: bool) -> Outcome:
+        """Return what a trusted builder has signed for a step. Raises StepError when nobody has.
+
+        What was made ``again`` may be something else than what is known here.
+        """
+        get = self.cache.get_anew if again else self.cache.get_action
+        entry = get(action.key, check=self.builder.agrees)
         outcome = Outcome.read(action.key, entry) if entry else None
         if outcome is None:
             raise self.unbelieved(action.name, reply)
@@ -362,5 +369,7 @@ class DaskPool:
         """A worker says what it begins; it may be another client's."""
         _, said = event
         if name := self.names.get(said.get("id", "")):
-            self.builder.report.step_started(name)
+            if name not in self.begun:  # a step of a worker that was lost begins again
+                self.begun.add(name)
+                self.builder.report.step_started(name)
             self.builder.report.note(f"        {name} on {said.get('by', '?')}")

@@ -1,10 +1,12 @@
 """Has finished files judged and tried out on the workers of a cluster, and believes what trusted builders signed."""
 
 import json
+import time
 from threading import Lock
 from typing import Final, Self
 
 from builders.memory import COMPILER, Load
+from builders.timings import EventKind
 from core.errors import StepError
 from flow.cluster.dask_pool import DaskPool
 from flow.cluster.errand import Errand, Reply
@@ -55,7 +57,17 @@ class Proofs:
             name=f"{proof.kind.value} {proof.file[:12]}",
             data=proof.json(),
         )
-        return self.pool.ask_for(errand, proof.inputs, LOAD)
+        reply = self.pool.ask_for(errand, proof.inputs, LOAD)
+        ended = time.monotonic()
+        self.pool.builder.timings.add(
+            errand.name,
+            EventKind(proof.kind.value),
+            began=max(ended - reply.seconds, self.pool.builder.timings.zero),
+            ended=ended,
+            facts={"key": proof.file, "worker": reply.worker},
+            lane=reply.lane,
+        )
+        return reply
 
     def _unbelieved(self, proof: Proof, reply: Reply) -> StepError:
         return self.pool.unbelieved(f"the {proof.kind.value} of {proof.file[:12]}", reply)

@@ -12,7 +12,7 @@ import dask
 from distributed import Nanny, Scheduler
 from distributed.core import Status
 
-from core.errors import EngineError
+from core.errors import EngineError, causes_of
 from flow.cluster.worker import WorkerTools
 from flow.cluster.workshop import Workshop
 
@@ -108,7 +108,8 @@ async def worker(
             plugins=(WorkerTools(make, name),),
         )
     except (OSError, TimeoutError, RuntimeError) as error:
-        msg = f"The cluster at {address} cannot be joined: {error}"
+        *_, cause = causes_of(error)  # Dask says first that it did not work, and last why
+        msg = f"The cluster at {address} cannot be joined: {cause}"
         why = "no scheduler runs there, or it does not know this worker's certificate"
         raise EngineError(msg, why=why, next="inv cluster start, there") from error
     try:

@@ -1,4 +1,4 @@
-"""Many machines: a scheduler and two workers, each a process with a cache, a key and a folder of its own."""
+"""Many machines: a scheduler, two workers with a cache and a key of their own each, and a registry as the store."""
 
 import json
 import os
@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.behaviour.servers import free_port
 from tests.built import Built
 from tests.integration.command import Done, Inv, finish
+from tests.integration.registry import registry
 from tests.integration.seeded_cache import SeededCache, all_but
 from tests.integration.traces import processes_at, wait_for
 
@@ -125,13 +127,14 @@ def machines(
     tmp_path_factory: pytest.TempPathFactory, mirror: Path, built: Built
 ) -> Iterator[Machines]:
     directory = tmp_path_factory.mktemp("machines")
-    inv = Inv(directory=directory).set(
-        mirrors=f"file://{mirror}",
-        offline="1",
-        store=f"file://{directory}/store",
-        cluster_keys=directory / "keys",
-    )
     with ExitStack() as stack:
+        place = stack.enter_context(registry(directory / "registry", free_port()))
+        inv = Inv(directory=directory).set(
+            mirrors=f"file://{mirror}",
+            offline="1",
+            store=f"oci://{place}/team/cache",
+            cluster_keys=directory / "keys",
+        )
         machines = Machines(directory, inv, stack)
         scheduler = machines.serve("scheduler", "start", "--listen=tls://127.0.0.1:0")
         machines.address = scheduler.said(r"scheduler: (tls://\S+)")
@@ -195,10 +198,16 @@ def test_two_workers_make_the_same_bytes(machines: Machines, client: Client, bui
     assert RUNS.search(done.stderr)
     assert same(client, built)
     trace = json.loads((client.artifacts / "timings.json").read_text("utf-8"))
-    ran = [event for event in trace["traceEvents"] if event.get("args", {}).get("worker")]
+    steps = [event for event in trace["traceEvents"] if event.get("cat") == "step"]
+    ran = [event for event in steps if event["args"].get("worker")]
     assert {event["args"]["worker"] for event in ran} <= set(NAMES)
     assert len(ran) == 2  # the build, and the packing of it: not what was only found
     assert machines.left() == []
+    entry = json.loads((client.artifacts / "manifest.json").read_text("utf-8"))["artifacts"][0]
+    assert entry["verdict"]["ok"]
+    assert entry["smoke"]["ok"]
+    judged = [event for event in trace["traceEvents"] if event.get("cat") in {"verdict", "smoke"}]
+    assert {event["args"].get("worker") for event in judged} & set(NAMES)
 
 
 def test_status_says_who_is_there(machines: Machines, client: Client) -> None:
@@ -248,3 +257,23 @@ def test_the_steps_of_a_client_that_is_killed_end(
         done = end(again)
     assert done.code == 0, done.stderr
     assert same(client, built)
+
+
+def test_workers_end_with_their_scheduler(machines: Machines) -> None:
+    scheduler = machines.serve("second", "start", "--listen=tcp://127.0.0.1:0")
+    address = scheduler.said(r"scheduler: (tcp://\S+)")
+    worker = machines.serve(
+        "orphan",
+        "join",
+        address,
+        "--name=orphan",
+        "--jobs=1",
+        "--engine=sandbox",
+        cache=machines.cache("orphan"),
+        builder_key=machines.directory / "orphan" / "builder.key",
+    )
+    worker.said(r"(joined) tcp")
+    scheduler.kill()
+    assert worker.process.wait(60) == 6
+    assert "has gone" in worker.log.read_text("utf-8")
+    assert processes_at(machines.cache("orphan")) == []

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -363,3 +364,35 @@ def test_inputs_that_nobody_has_are_named(cluster: Cluster) -> None:
         (client.cache.root / "cas" / entry.name[:2] / entry.name).unlink()
     with pytest.raises(LostInputs, match="is neither here nor in the store"):
         client.run(plan(cluster))
+
+
+def test_what_is_built_again_is_what_is_taken(cluster: Cluster) -> None:
+    """A step that is not the same every time: what is remembered here is not mistaken for what was made now."""
+    made: list[bytes] = []
+
+    def script(running: Running) -> int:
+        made.append(str(len(made)).encode())
+        running.make("result", made[-1])
+        return 0
+
+    cluster.add("one", script)
+    client = cluster.client()
+    musl = tuple(step for step in plan(cluster) if step.slug == MUSL)
+    (first,) = client.run(musl).values()
+    client.builder = replace(client.builder, rebuild=frozenset({"musl"}))
+    (second,) = client.run(musl).values()
+    assert (first.cached, second.cached) == (False, False)
+    assert first.output != second.output
+    client.builder = replace(client.builder, rebuild=frozenset())
+    assert outputs(client.run(musl)) == {MUSL: second.output}
+
+
+def test_what_was_made_here_stays_so_where_others_make_the_same(cluster: Cluster) -> None:
+    cluster.add("one")
+    client = cluster.client()
+    musl = tuple(step for step in plan(cluster) if step.slug == MUSL)
+    here = client.builder.run(musl[0], {})
+    client.builder = replace(client.builder, rebuild=frozenset({"musl"}))
+    assert outputs(client.run(musl)) == {MUSL: here.output}
+    (statement,) = client.cache.local.statements(here.key)
+    assert client.cache.keys.own_line in [signer.line for signer in statement.signers]
