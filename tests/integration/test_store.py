@@ -311,7 +311,7 @@ def spoil(files: list[Path], chance: random.Random) -> None:
             pass
 
 
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", range(4))
 @pytest.mark.parametrize("kind", ["folder", "registry"])
 def test_whatever_happens_to_its_files_the_build_is_right_and_so_is_the_next(
     shop: Shop, site: Site, maker: Machine, taker: Machine, tmp_path: Path, kind: str, number: int
