@@ -12,7 +12,6 @@ from builders.key import action_key
 from builders.outcome import Outcome, agrees
 from builders.plan import Step
 from builders.sources.entry import seconds_of
-from builders.sources.shared import AnyCache
 from builders.timings import EventKind, Timings
 from builders.toolchain import Toolchain
 from core.cancel import CancelToken
@@ -22,6 +21,7 @@ from recipes.model import Source
 
 if TYPE_CHECKING:
     from builders.action import Action
+    from builders.sources.shared import AnyCache
 
 UNKNOWN = 10.0
 """Seconds that a step is expected to take when no target's was ever run here."""
@@ -46,7 +46,7 @@ class LazyEngine:
 class StepRunner:
     """All that running a step takes."""
 
-    cache: AnyCache
+    cache: "AnyCache"
     toolchain: Toolchain
     engine: LazyEngine
     report: Report

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from builders.engines.engine import Usage
 from builders.plan import Step
 from builders.sources.entry import seconds_of
-from builders.sources.shared import AnyCache
 from builders.tree import tree_files
 from core.errors import StepError
 from core.files import SHA256
+
+if TYPE_CHECKING:
+    from builders.sources.shared import AnyCache
 
 FEW = 4
 """A step that makes this many files or fewer made products: each is kept by itself."""
@@ -98,7 +100,7 @@ class Outcome:
         }
 
 
-def agrees(cache: AnyCache, entry: Mapping[str, Any]) -> bool:
+def agrees(cache: "AnyCache", entry: Mapping[str, Any]) -> bool:
     """True when an action's result says of its files what its output holds; also when the output is not here."""
     outcome = Outcome.read("", entry)
     if outcome is None:

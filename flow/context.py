@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_path
 
@@ -18,7 +19,6 @@ from builders.integrity import check_toolchain
 from builders.pool import LocalPool, Pool
 from builders.sources.cache import Cache
 from builders.sources.mirrors import Mirrors
-from builders.sources.shared import AnyCache, SharedCache
 from builders.timings import Timings
 from builders.toolchain import Toolchain
 from core.builder_keys import BuilderKeys, default_path
@@ -33,6 +33,9 @@ from publish.manifest import NAME as MANIFEST
 from recipes.load import HERE, load_recipes
 from recipes.model import Recipe, Source
 from verify.results import Elsewhere
+
+if TYPE_CHECKING:
+    from builders.sources.shared import AnyCache
 
 ROOT = Path(__file__).parents[1]
 
@@ -89,11 +92,12 @@ class Context:
         return Cache(self.cache_directory, keys=self.builder_keys)
 
     @cached_property
-    def cache(self) -> AnyCache:
+    def cache(self) -> "AnyCache":
         """The cache of this machine, with the store behind it that the settings name. Raises UsageError."""
         if not self.settings["store"]:
             return self.local
-        from flow.store import open_store  # noqa: PLC0415 - most builds have none
+        from builders.sources.shared import SharedCache  # noqa: PLC0415 - most builds have none
+        from flow.store import open_store  # noqa: PLC0415
 
         read_only = self.settings.flag("store_read_only")
         store = open_store(
@@ -111,6 +115,10 @@ class Context:
     def faults(self) -> list[str]:
         """Return what was met in the store and not believed, as text; nothing when none was asked."""
         cache = vars(self).get("cache")
+        if cache is None or cache is self.local:
+            return []
+        from builders.sources.shared import SharedCache  # noqa: PLC0415
+
         if not isinstance(cache, SharedCache) or not cache.faults:
             return []
         found = [f"  {name[:NAMED]}: {reason}" for name, reason in sorted(cache.faults.items())]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from builders.sources.apt import DebianRelease, PoolFile
 from builders.sources.archive import Unreadable, members
@@ -12,7 +13,6 @@ from builders.sources.http_get import ARCHIVE_MAX, SIGNATURE_MAX, read_page, sav
 from builders.sources.mirrors import Mirrors
 from builders.sources.pool import Pool
 from builders.sources.pypi import pip_download, pip_sha256
-from builders.sources.shared import AnyCache
 from builders.sources.signature import BadSignatureError, check_signature
 from builders.sources.unpack import LATEST, MAX_BYTES
 from builders.sources.versions import replaced
@@ -20,6 +20,9 @@ from core.files import hash_file
 from core.progress import Progress
 from core.retry import ClientOptions
 from recipes.model import Recipe, Release, Signature, Source
+
+if TYPE_CHECKING:
+    from builders.sources.shared import AnyCache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,7 @@ class Availability:
 class CandidateFinder:
     """What it takes. Only the Debian part of ``mirrors`` is asked: a private mirror has what was pinned before."""
 
-    cache: AnyCache
+    cache: "AnyCache"
     mirrors: Mirrors
     options: ClientOptions
     progress: Progress

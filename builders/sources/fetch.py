@@ -4,18 +4,21 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from builders.sources.client import FailureKind, MirrorError
 from builders.sources.download import PartialFile
 from builders.sources.entry import seconds_of
 from builders.sources.mirrors import Mirrors
-from builders.sources.shared import AnyCache
 from builders.sources.transports import from_file
 from core.errors import SourceError, StorageError
 from core.kinds import EntryKind
 from core.progress import Progress
 from core.retry import ClientOptions
 from recipes.model import Source
+
+if TYPE_CHECKING:
+    from builders.sources.shared import AnyCache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +88,7 @@ class NotCached(_Missing):
 
 def fetch(
     source: Source,
-    cache: AnyCache,
+    cache: "AnyCache",
     mirrors: Mirrors,
     *,
     offline: bool = False,
@@ -121,7 +124,7 @@ def fetch(
             progress.finished()
 
 
-def _hit(source: Source, cache: AnyCache, *, lazy: bool = False) -> Fetched | None:
+def _hit(source: Source, cache: "AnyCache", *, lazy: bool = False) -> Fetched | None:
     if lazy and cache.local is not cache and not cache.local.has(source.sha256):
         url, seconds = origin_of(source, cache)
         if cache.has(source.sha256):
@@ -135,7 +138,7 @@ def _hit(source: Source, cache: AnyCache, *, lazy: bool = False) -> Fetched | No
     return Fetched(path=path, url=url, seconds=seconds, cached=True)
 
 
-def origin_of(source: Source, cache: AnyCache) -> tuple[str, float]:
+def origin_of(source: Source, cache: "AnyCache") -> tuple[str, float]:
     """Return the URL that a source came from, and the seconds that took; '' and 0 when nobody remembers.
 
     Its bytes may be gone by now.
@@ -146,7 +149,7 @@ def origin_of(source: Source, cache: AnyCache) -> tuple[str, float]:
 
 def _first(
     source: Source,
-    cache: AnyCache,
+    cache: "AnyCache",
     mirrors: Mirrors,
     *,
     offline: bool,

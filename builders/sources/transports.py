@@ -7,19 +7,22 @@ import contextlib
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from builders.sources.cache import WrongBytesError
 from builders.sources.client import FailureKind, MirrorError
 from builders.sources.download import PartialFile, download
 from builders.sources.pypi import pip_download
-from builders.sources.shared import AnyCache
 from core.errors import StorageError
 from core.progress import Progress
 from core.retry import ClientOptions
 from recipes.model import Source
 
-Transport = Callable[[str, str, Source, AnyCache, ClientOptions, Progress], Path]
+if TYPE_CHECKING:
+    from builders.sources.shared import AnyCache
+
+Transport = Callable[[str, str, Source, "AnyCache", ClientOptions, Progress], Path]
 """A mirror's URL, what it is called in messages, and what is wanted to the file in the cache."""
 
 
@@ -27,7 +30,7 @@ def over_http(
     url: str,
     label: str,
     source: Source,
-    cache: AnyCache,
+    cache: "AnyCache",
     options: ClientOptions,
     progress: Progress,
 ) -> Path:
@@ -46,7 +49,7 @@ def over_http(
 
 
 def from_file(
-    url: str, label: str, source: Source, cache: AnyCache, _: ClientOptions, progress: Progress
+    url: str, label: str, source: Source, cache: "AnyCache", _: ClientOptions, progress: Progress
 ) -> Path:
     """``file:///directory``."""
     progress.started(source.filename, source.size, label)
@@ -59,7 +62,7 @@ def over_pip(
     url: str,
     label: str,
     source: Source,
-    cache: AnyCache,
+    cache: "AnyCache",
     options: ClientOptions,
     progress: Progress,
 ) -> Path:
@@ -72,14 +75,14 @@ def over_pip(
     return path
 
 
-def _take(part: PartialFile, source: Source, cache: AnyCache) -> Path:
+def _take(part: PartialFile, source: Source, cache: "AnyCache") -> Path:
     try:
         return _store(part.data, source, cache, move=True)
     finally:
         part.discard()
 
 
-def _store(file: Path, source: Source, cache: AnyCache, *, move: bool) -> Path:
+def _store(file: Path, source: Source, cache: "AnyCache", *, move: bool) -> Path:
     size = file.stat().st_size
     if size != source.size:
         msg = f"has {size} bytes where {source.size} were pinned"

@@ -49,6 +49,7 @@ OTHERS = {
     "builders.engines.docker",
     "builders.action",
     "builders.perform",
+    "builders.sources.shared",
     "core.extras",
     "flow.cluster",
     "flow.store",
