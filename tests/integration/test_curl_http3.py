@@ -299,9 +299,8 @@ def test_qlogdir_gets_a_log_of_each_connection(
     words = ("--http3-only", "--cacert", ca, url(server, "/status/200"))
     for number in (1, 2):
         assert full(*words, env={"QLOGDIR": str(tmp_path)}).code == OK
-        logs = list(tmp_path.iterdir())
-        assert len(logs) == number
-    for log in logs:
+        assert len(list(tmp_path.iterdir())) == number
+    for log in tmp_path.iterdir():
         heads, *events = [json.loads(text) for text in log.read_text().split("\x1e")[1:]]
         assert heads["qlog_format"] == "JSON-SEQ"
         assert any("packet_sent" in event["name"] for event in events)
