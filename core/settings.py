@@ -107,6 +107,7 @@ SETTINGS = (
         name="test_containerd",
         help="socket of a Docker engine with containerd's image store, for tests",
     ),
+    Setting(name="test_nginx", help="directory of an unpacked NGINX with HTTP/3, for tests"),
 )
 
 

@@ -30,6 +30,7 @@ if [ -n "${NEED_OPENSSL:-}" ]; then
 fi
 if [ -n "${NEED_NGTCP2:-}" ]; then
     CFLAGS="$CFLAGS -DNGTCP2_STATICLIB -DNGHTTP3_STATICLIB"
+    # shellcheck disable=SC2153 # another library than NGHTTP2
     set -- "$@" "-DNGTCP2_INCLUDE_DIR=$NEED_NGTCP2/include" "-DNGTCP2_LIBRARY=$NEED_NGTCP2/lib/libngtcp2.a" \
         "-DNGTCP2_CRYPTO_OSSL_LIBRARY=$NEED_NGTCP2/lib/libngtcp2_crypto_ossl.a" \
         "-DNGHTTP3_INCLUDE_DIR=$NEED_NGHTTP3/include" "-DNGHTTP3_LIBRARY=$NEED_NGHTTP3/lib/libnghttp3.a"

@@ -292,6 +292,21 @@ def test_alt_svc_of_a_server_that_has_gone(
             assert not done.out or done.err == "1.1 "
 
 
+def test_qlogdir_gets_a_log_of_each_connection(
+    full: Curl, ca: str, server: QuicServer, tmp_path: Path
+) -> None:
+    """JSON texts in sequence: https://www.rfc-editor.org/rfc/rfc7464."""
+    words = ("--http3-only", "--cacert", ca, url(server, "/status/200"))
+    for number in (1, 2):
+        assert full(*words, env={"QLOGDIR": str(tmp_path)}).code == OK
+        assert len(list(tmp_path.iterdir())) == number
+    for log in tmp_path.iterdir():
+        heads, *events = [json.loads(text) for text in log.read_text().split("\x1e")[1:]]
+        assert heads["qlog_format"] == "JSON-SEQ"
+        assert any("packet_sent" in event["name"] for event in events)
+    assert full(*words, env={"QLOGDIR": str(tmp_path / "absent")}).code == OK
+
+
 @pytest.mark.sandbox
 def test_in_an_empty_root(
     full: Curl, ca: str, server: QuicServer, empty_roots: SandboxEnvironment

@@ -1,6 +1,8 @@
 """What curl asks of the platform is answered by recipes/curl/answers.txt: it must say what the compiler would."""
 
+import re
 import shutil
+import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,11 +38,17 @@ CASES = [
 ]
 
 
-def pinned() -> set[str]:
-    lines = (HERE / "curl/answers.txt").read_text("utf-8").splitlines()
-    names = [line.split()[0] for line in lines if not line.startswith("#")]
+def pinned() -> tuple[set[str], set[str]]:
+    """The names that curl always asks for, and those that it asks for of OpenSSL."""
+    text = (HERE / "curl/answers.txt").read_text("utf-8")
+    parts = [
+        [line.split()[0] for line in part.splitlines() if not line.startswith("#")]
+        for part in text.split("\n\n")
+    ]
+    names = [name for part in parts for name in part]
     assert len(set(names)) == len(names), "a name is there twice"
-    return set(names)
+    platform, openssl = map(set, parts)
+    return platform, openssl
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +135,21 @@ def test_what_is_pinned_is_still_asked(laboratory: Laboratory, tmp_path: Path) -
     for version in (CURL, OLDER_CURL):
         each = replace(laboratory, directory=tmp_path / version)
         names |= set(ask(each, version, MUSL, Target.AMD64).asked)
-    assert sorted(pinned() - names) == []
+    platform, _ = pinned()
+    assert sorted(platform - names) == []
+
+
+@pytest.mark.parametrize("version", [CURL, OLDER_CURL])
+def test_what_is_pinned_of_openssl_is_still_asked(laboratory: Laboratory, version: str) -> None:
+    """Asked, each would be a link of all of it. A wrong answer is a curl:full that is not built, or lacks HTTP/3."""
+    curl = laboratory.context.recipes["curl"]
+    sources = fetch_sources(laboratory.context, [curl], {"curl": version}, exact=True)
+    with tarfile.open(sources["curl"][1].path) as archive:
+        files = [it for it in archive if it.isfile() and "cmake" in it.name.casefold()]
+        read = [archive.extractfile(it) for it in files]
+        text = b"".join(file.read() for file in read if file).decode()
+    _, openssl = pinned()
+    assert [name for name in sorted(openssl) if not re.search(rf"\b{name}\b", text)] == []
 
 
 def test_what_is_not_pinned_is_asked(built: Built, laboratory: Laboratory) -> None:

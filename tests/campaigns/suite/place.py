@@ -1,6 +1,7 @@
 """Where the suite runs: curl's source, servers that the machine's compiler made of it, and a directory for each run."""
 
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -139,7 +140,10 @@ class Place:
         words += [f"-j{runners}"] if runners > 1 else []
         words += ["-c", str(curl), "-vc", str(shutil.which("curl", path=PATH))]
         words += ["-o", f"CURLINFO={curlinfo}", "-L", str(hook), "-E", str(rules), *map(str, tests)]
-        environment = {"PATH": PATH, "USER": "tester", "LANG": "C.UTF-8", "srcdir": str(scripts)}
+        # Its SSH server lets in whoever has started it, and does not start for root.
+        names = (user.pw_name for user in pwd.getpwall() if user.pw_uid == os.getuid())
+        user = next(names, "tester")
+        environment = {"PATH": PATH, "USER": user, "LANG": "C.UTF-8", "srcdir": str(scripts)}
         with (directory / "output").open("wb") as output:
             ended = watch(words, work, environment, output.fileno())
         text = (directory / "output").read_text("utf-8", "replace")
