@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from builders.memory import Load
 from builders.outcome import Outcome
 from builders.plan import Step
 from builders.pool import Pool
@@ -85,7 +86,8 @@ def look_up_all(
     done: dict[Step, Outcome] = {}
     left = list(steps)
     while ready := [step for step in left if all(need in done for _, need in step.needs)]:
-        left = [step for step in left if step not in ready]
+        looked_up = set(ready)
+        left = [step for step in left if step not in looked_up]
         look = partial(_look_up, builder=builder, done=done)
         jobs = min(builder.width, len(ready))
         if jobs == 1:
@@ -124,8 +126,8 @@ class _Run:
     running: dict[Future[Outcome], Step] = field(default_factory=dict)
     waiting: dict[Step, set[Step]] = field(default_factory=dict)
     """Each with what it needs and is not there."""
-    ready: list[Step] = field(default_factory=list)
-    """What waits for nothing, the most urgent first."""
+    ready: dict[Load, list[Step]] = field(default_factory=lambda: defaultdict(list))
+    """What waits for nothing, the most urgent first; a pool that refuses one refuses all of its load."""
     users: dict[Step, set[Step]] = field(default_factory=lambda: defaultdict(set))
     order: dict[Step, int] = field(default_factory=dict)
     """Of two that are as urgent, which goes first."""
@@ -141,7 +143,7 @@ class _Run:
         self.order.setdefault(step, len(self.order))
         self.waiting[step] = needs - self.done.keys()
         if not self.waiting[step]:
-            insort(self.ready, step, key=self._turn)
+            self._make_ready(step)
 
     def whole(self) -> None:
         """Run all that waits. Raises the first failure."""
@@ -155,19 +157,26 @@ class _Run:
     def _turn(self, step: Step) -> tuple[float, int]:
         return -self.urgency[step], self.order[step]
 
+    def _make_ready(self, step: Step) -> None:
+        insort(self.ready[Load.of(step)], step, key=self._turn)
+
     def _begin(self) -> None:
-        ready, self.ready = self.ready, []
-        for step in ready:
+        left = {load for load, steps in self.ready.items() if steps}
+        while left:
+            load = min(left, key=lambda one: self._turn(self.ready[one][0]))
+            steps = self.ready[load]
             # A step that does not fit lets smaller ones pass; at the latest it runs alone.
-            if self.pool.admits(step, self.running.values()):
-                del self.waiting[step]
-                again = step in self.lost
-                begun = self.pool.submit(
-                    step, _inputs(step, self.done), urgency=self.urgency[step], again=again
-                )
-                self.running[begun] = step
-            else:
-                self.ready.append(step)
+            if self.pool.admits(steps[0], self.running.values()):
+                self._submit(steps.pop(0))
+                if steps:
+                    continue
+            left.discard(load)
+
+    def _submit(self, step: Step) -> None:
+        del self.waiting[step]
+        inputs, again = _inputs(step, self.done), step in self.lost
+        begun = self.pool.submit(step, inputs, urgency=self.urgency[step], again=again)
+        self.running[begun] = step
 
     def _take(self, step: Step, future: Future[Outcome]) -> None:
         try:
@@ -191,7 +200,7 @@ class _Run:
             for user in self.users[step] & self.waiting.keys():
                 self.waiting[user].discard(step)
                 if not self.waiting[user]:
-                    insort(self.ready, user, key=self._turn)
+                    self._make_ready(user)
 
     def _undo(self, maker: Step, *, urgency: float) -> None:
         """Have a step made again, for one that is as urgent as that."""
@@ -199,9 +208,9 @@ class _Run:
         self.lost.add(maker)
         self.urgency[maker] = self.urgency.get(maker, 0.0) + urgency
         for user in self.users[maker] & self.waiting.keys():
+            if not self.waiting[user]:
+                self.ready[Load.of(user)].remove(user)
             self.waiting[user].add(maker)
-            if user in self.ready:
-                self.ready.remove(user)
         self.add(maker)
 
 
