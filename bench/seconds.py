@@ -1,7 +1,8 @@
 """How long each step and proof takes, from what was run: kept in a file, so that a schedule can be tried on paper.
 
 Seconds are those of a worker with one core. Of a step that is its CPU time, which a busy machine stretches least, and
-wall clock only where that is all that is known. Of a smoke run it is wall clock: it waits on purpose, and holds its place.
+wall clock only where that is all that is known. Of a verdict or a smoke run it is wall clock: some wait on purpose, and
+hold their place meanwhile.
 """
 
 import json
