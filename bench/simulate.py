@@ -60,7 +60,6 @@ class PaperPool:
         ended = self.now + self.seconds(step)
         self.turns.append(Turn(step=step, worker=worker, began=self.now, ended=ended))
         future: Future[Outcome] = Future()
-        future.set_running_or_notify_cancel()
         heapq.heappush(self._ends, (ended, worker, future))
         return future
 
@@ -71,9 +70,13 @@ class PaperPool:
         while self._ends and self._ends[0][0] <= self.now:
             _, worker, future = heapq.heappop(self._ends)
             heapq.heappush(self._idle, worker)
-            future.set_result(NOTHING)
+            self.end(future)
             ended.add(future)
         return ended
+
+    def end(self, future: Future[Outcome]) -> None:
+        """Say how a step ended."""
+        future.set_result(NOTHING)
 
 
 @dataclass(frozen=True, kw_only=True)

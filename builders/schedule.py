@@ -141,7 +141,7 @@ class _Run:
         for need in needs:
             self.users[need].add(step)
         self.order.setdefault(step, len(self.order))
-        self.waiting[step] = needs - self.done.keys()
+        self.waiting[step] = {need for need in needs if need not in self.done}
         if not self.waiting[step]:
             self._make_ready(step)
 
@@ -153,6 +153,9 @@ class _Run:
             # A real failure before the steps that it stopped.
             for future in sorted(finished, key=lambda one: isinstance(one.exception(), Cancelled)):
                 self._take(self.running.pop(future), future)
+
+    def _waiting_for(self, step: Step) -> list[Step]:
+        return [user for user in self.users[step] if user in self.waiting]
 
     def _turn(self, step: Step) -> tuple[float, int]:
         return -self.urgency[step], self.order[step]
@@ -197,7 +200,7 @@ class _Run:
             self.add(step)
         else:
             self.lost.discard(step)
-            for user in self.users[step] & self.waiting.keys():
+            for user in self._waiting_for(step):
                 self.waiting[user].discard(step)
                 if not self.waiting[user]:
                     self._make_ready(user)
@@ -207,7 +210,7 @@ class _Run:
         del self.done[maker]
         self.lost.add(maker)
         self.urgency[maker] = self.urgency.get(maker, 0.0) + urgency
-        for user in self.users[maker] & self.waiting.keys():
+        for user in self._waiting_for(maker):
             if not self.waiting[user]:
                 self.ready[Load.of(user)].remove(user)
             self.waiting[user].add(maker)
