@@ -5,8 +5,10 @@ import json
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 from functools import cache
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,12 +30,15 @@ from bench.scale import (
     workload,
 )
 from bench.seconds import Seconds, Task, of_cache, read_record, read_trace, write_record
-from bench.simulate import Turn, bound, simulate
+from bench.simulate import NOTHING, Paper, PaperPool, Turn, bound, simulate
 from builders.build import UNKNOWN
+from builders.outcome import Outcome
 from builders.plan import Goal, Stage, Step
+from builders.schedule import MOST_RETURNS, run_plan
 from builders.sources.cache import Cache
 from builders.timings import EventKind, Timings
-from core.errors import UsageError
+from core.cancel import CancelToken
+from core.errors import LostInputs, UsageError
 from core.kinds import EntryKind
 from core.target import Target
 from flow.verification import MOST_REMOTE
@@ -123,6 +128,60 @@ def test_nobody_is_idle_while_something_is_ready(seed: int) -> None:
         moments = {ready, *(it.ended for it in turns if ready <= it.ended < turn.began)}
         for moment in moments if ready < turn.began else ():
             assert len([it for it in turns if it.began <= moment < it.ended]) == 3
+
+
+@dataclass(kw_only=True)
+class LossyPool(PaperPool):
+    """Loses what was made before, now and then: who needs it, and does not find it, says so."""
+
+    chance: random.Random
+    kept: dict[str, Step] = field(default_factory=dict)
+    """What is there, by its sha256."""
+    told: dict[Future[Outcome], tuple[Step, str, list[str]]] = field(default_factory=dict)
+    """What runs, what it will have made, and what it did not find."""
+    losses: int = 0
+
+    def submit(
+        self, step: Step, inputs: Mapping[str, Outcome], *, urgency: float, again: bool
+    ) -> Future[Outcome]:
+        future = super().submit(step, inputs, urgency=urgency, again=again)
+        assert inputs.keys() == {name for name, _ in step.needs}
+        while self.kept and self.chance.random() < 0.2:
+            del self.kept[self.chance.choice(sorted(self.kept))]
+            self.losses += 1
+        lost = [it.output for it in inputs.values() if it.output not in self.kept]
+        # It is told when its time is over.
+        # Whoever makes it again makes the same.
+        self.told[future] = (step, sha256(step.name.encode()).hexdigest(), lost)
+        return future
+
+    def end(self, future: Future[Outcome]) -> None:
+        step, made, lost = self.told.pop(future)
+        if lost:
+            future.set_exception(LostInputs("it is gone", names=lost))
+        else:
+            self.kept[made] = step
+            future.set_result(replace(NOTHING, output=made))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_is_lost_is_made_again_and_the_rest_is_not(seed: int) -> None:
+    chance = random.Random(seed)
+    steps, seconds = random_plan(chance)
+    pool = LossyPool(workers=chance.choice((1, 3, 9)), seconds=seconds.__getitem__, chance=chance)
+    paper = Paper(seconds=seconds, done=())
+    try:
+        done = run_plan(steps, paper, pool=pool, cancel=CancelToken(), await_first=pool.await_first)
+    except LostInputs:
+        assert pool.losses
+        returned = max(Counter(turn.step for turn in pool.turns).values())
+        assert returned > MOST_RETURNS
+        return
+    assert done.keys() == set(steps)
+    times = Counter(turn.step for turn in pool.turns)
+    assert times.keys() == set(steps)
+    if not pool.losses:
+        assert set(times.values()) == {1}
 
 
 def test_the_longest_way_goes_first_on_paper_too() -> None:
@@ -329,17 +388,16 @@ def test_a_trace_tells_what_was_run_in_it_and_what_the_rest_took_when_it_was_mad
 
 def test_a_cache_tells_the_median_of_all_that_was_called_the_same(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache")
+    entry = {
+        "output": "0" * 64,
+        "files": {},
+        "engine": "sandbox",
+        "isolated": True,
+        "seconds": 99.0,
+    }
     for number, cpu in enumerate((4.0, 5.0, 90.0)):
-        entry = {
-            "step": f"curl:mini 8.{number}.0 linux/arm64",
-            "output": "0" * 64,
-            "files": {},
-            "engine": "sandbox",
-            "isolated": True,
-            "seconds": 100.0,
-            "usage": {"cpu": cpu},
-        }
-        cache.put_action(f"{number}" * 64, entry)
+        made = {"step": f"curl:mini 8.{number}.0 linux/arm64", "usage": {"cpu": cpu}}
+        cache.put_action(f"{number}" * 64, {**entry, **made})
     cache.put_action("9" * 64, {**entry, "step": "other 1 linux/arm64"})
     cache.put_action("8" * 64, {"step": "curl:mini 8.1.0 linux/arm64"})
     cache.put_action("took-musl-base-build", {"seconds": 12.0}, kind=EntryKind.TOOK)
