@@ -594,7 +594,10 @@ def check(_: Context, fix: bool = False) -> None:
     cold="also time the probe's builds from its sources, and those for every target: minutes",
     only="some parts, with commas: sizes, checks, runs, curl, bulk, probes, verify, warm, targets, builds, fresh, cold",
     against="another curl with TLS, an older one for example, to be measured beside ours",
-    record="keep what is measured in bench/figures.json, for docs/figures.md",
+    record="keep what is measured in bench/figures.json, for docs/figures.md; with --scale the seconds of steps, in"
+    " bench/seconds.json",
+    scale="instead: how much sooner many workers would be done, by the seconds that steps took",
+    timings="with --scale: take seconds out of what `build --timings` wrote, too",
 )
 def bench(
     _: Context,
@@ -605,12 +608,15 @@ def bench(
     only: str = "",
     against: str = "",
     record: bool = False,
+    scale: bool = False,
+    timings: str = "",
 ) -> None:
     """Measure sizes, times and memory beside the reference figures."""
     words = [sys.executable, "-m", "bench", "--rounds", rounds]
     words += ["--only", only] if only else []
     words += ["--against", str(Path(against).resolve())] if against else []
-    flags = {"--json": json, "--quick": quick, "--cold": cold, "--record": record}
+    words += ["--timings", str(Path(timings).resolve())] if timings else []
+    flags = {"--json": json, "--quick": quick, "--cold": cold, "--record": record, "--scale": scale}
     _run(words + [flag for flag, given in flags.items() if given])
 
 

@@ -16,6 +16,7 @@ from bench.probes import probe_runs
 from bench.record import remember
 from bench.report import Figure, bars, show, side_by_side
 from bench.runs import runs
+from bench.scale import scale
 from bench.sizes import sizes
 from bench.verdicts import verdicts
 from core.errors import ExitCode, FromscratchError
@@ -50,7 +51,13 @@ def main() -> int:
     parser.add_argument("--against", default="")
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--only", default=",".join(PARTS))
+    parser.add_argument("--scale", action="store_true")
+    parser.add_argument("--timings", default="")
     options = parser.parse_args()
+    if options.timings and not options.scale:
+        parser.error("--timings is for --scale")
+    if options.scale:
+        return scale(options)
     parts = options.only.split(",")
     if unknown := sorted(set(parts) - set(PARTS)):
         parser.error(f"--only: there is no '{unknown[0]}'; there are: {', '.join(PARTS)}")

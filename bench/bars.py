@@ -176,3 +176,6 @@ COLD_BUILDS = (
     ),
 )
 """What is built from nothing, and how long that may take."""
+
+SCALE_BARS: Mapping[tuple[int, int], float] = {(1, 8): 0.9, (20, 64): 0.85}
+"""By releases and workers: how much of the bound of the speed-up the scheduler must reach at least, on paper."""

@@ -59,6 +59,11 @@ class StepRunner:
     fetch: Callable[[Source], object] | None = None
     """Has a source here that was said to be in a store, and is not, or not as it must be."""
 
+    @property
+    def width(self) -> int:
+        """How many look-ups at a time are worth their threads."""
+        return self.cache.width
+
     def look_up(self, step: Step, inputs: Mapping[str, Outcome]) -> Outcome | None:
         """Return the remembered outcome, if its bytes are still there: here, where they are good, or in a store."""
         if step.recipe.name in self.rebuild:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
+from functools import cached_property, partial
 from graphlib import TopologicalSorter
 
 from core.errors import UsageError
@@ -40,7 +40,7 @@ class Step:
         """``curl:http``, or the recipe's name alone where the variant has none."""
         return ":".join(filter(None, (self.recipe.name, self.variant.name)))
 
-    @property
+    @cached_property  # every look into a table of steps asks for it
     def name(self) -> str:
         """``curl:http 8.21.0 linux/amd64``, with the stage where it is not the build."""
         stage = "" if self.stage is Stage.BUILD else f" {self.stage.value}"

@@ -18,7 +18,10 @@ class Pool(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
     def admits(self, step: Step, running: Collection[Step]) -> bool:
-        """Return whether it takes this step too, while those run; of none that run it refuses none."""
+        """Return whether it takes this step too, while those run; of none that run it refuses none.
+
+        One that it refuses stands for all of the same `builders.memory.Load`.
+        """
         ...
 
     def submit(
