@@ -34,7 +34,7 @@ from publish.release.sums import (
 from publish.trust.comment import Comment, Wanted
 from publish.trust.envelope import open_envelope
 from publish.trust.licences import DIRECTORY
-from publish.trust.sbom import SUFFIX, contents, described, read_sbom
+from publish.trust.sbom import SUFFIX, described, inside, read_sbom
 from publish.trust.spdx import SUFFIX as SPDX_SUFFIX
 from publish.trust.spdx import read_spdx, spdx_described
 from recipes.model import PACKED
@@ -315,7 +315,7 @@ class _DirectoryCheck(Scan):
         sbom = self._bill(path, name, promised, read_sbom, described)
         if sbom is None:
             return
-        for component, version in [] if self.only else contents(sbom):
+        for component, version in [] if self.only else inside(sbom):
             directory = f"{DIRECTORY}/{component}-{version}"
             if not any(is_below(path, directory) for path in self.hashes):
                 self.found(f"{directory}/", f"is missing: {name} has {component} in it")

@@ -115,6 +115,16 @@ def published_file(
     )
 
 
+def contents_of(
+    files: Iterable[PublishedFile],
+) -> tuple[tuple[Component, ...], tuple[Component, ...]]:
+    """Return what is in the files, and the tools that are in none of them; each once."""
+    files = tuple(files)
+    components = {it.slug: it for file in files for it in file.components}
+    ran = {it.slug: it for file in files for it in file.tools if it.slug not in components}
+    return tuple(components.values()), tuple(ran.values())
+
+
 def require_proven(files: Iterable[PublishedFile]) -> None:
     """Raise PublishError naming every file whose verdict or smoke run is not ok: not run is not ok."""
     refused = {file.path: file.refused for file in files if file.refused}

@@ -28,7 +28,7 @@ from packageurl import PackageURL
 from core.errors import PublishError
 from publish.trust.components import Component, Role, licence_of
 from publish.trust.names import AUTHOR, file_purl, image_purl, tops
-from publish.trust.published import PublishedFile
+from publish.trust.published import PublishedFile, contents_of
 
 MEDIA_TYPE = "application/vnd.cyclonedx+json"
 SUFFIX = ".cdx.json"
@@ -64,14 +64,13 @@ def sbom_of_image(name: str, tag: str, digest: str, files: Sequence[PublishedFil
     ``digest`` is its manifest's. Raises PublishError when it would not be a valid one.
     """
     sha256 = digest.partition(":")[2]
-    components = {it.slug: it for file in files for it in file.components}
-    tools = {it.slug: it for file in files for it in file.tools if it.slug not in components}
+    components, tools = contents_of(files)
     root = _described(
         ComponentType.CONTAINER,
         name,
         tag,
         sha256,
-        components.values(),
+        components,
         purl=image_purl(name, tag, digest),
     )
     edges = {
@@ -87,8 +86,7 @@ def sbom_of_image(name: str, tag: str, digest: str, files: Sequence[PublishedFil
     }
     epoch = max(file.epoch for file in files)
     names = [_ref(file) for file in edges]
-    contents = (*components.values(), *tools.values())
-    return _write(root, sha256, epoch, {**edges, root: names}, contents)
+    return _write(root, sha256, epoch, {**edges, root: names}, (*components, *tools))
 
 
 def read_sbom(data: bytes) -> dict[str, Any]:
@@ -115,7 +113,7 @@ def described(sbom: dict[str, Any]) -> str:
     return next((str(item["content"]) for item in hashes if item["alg"] == "SHA-256"), "")
 
 
-def contents(sbom: dict[str, Any]) -> list[tuple[str, str]]:
+def inside(sbom: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the name and version of what a valid SBOM says is inside, without the tools that it names."""
     return [
         (str(component["name"]), str(component.get("version", "")))

@@ -15,7 +15,7 @@ from packageurl import PackageURL
 from core.errors import PublishError
 from publish.trust.components import Component, Role, licence_of
 from publish.trust.names import AUTHOR, file_purl, image_purl, tops
-from publish.trust.published import PublishedFile
+from publish.trust.published import PublishedFile, contents_of
 from publish.trust.sbom import NAMESPACE
 
 MEDIA_TYPE = "application/spdx+json"
@@ -48,19 +48,15 @@ def spdx_of_file(file: PublishedFile) -> bytes:
 def spdx_of_image(name: str, tag: str, digest: str, files: Sequence[PublishedFile]) -> bytes:
     """Return the SBOM of an image for one platform: its files, and what is in those. ``digest`` is its manifest's."""
     sha256 = digest.partition(":")[2]
-    components = {it.slug: it for file in files for it in file.components}
-    tools = {it.slug: it for file in files for it in file.tools if it.slug not in components}
-    root = _described(
-        name, tag, sha256, components.values(), image_purl(name, tag, digest), "CONTAINER"
-    )
+    components, tools = contents_of(files)
+    root = _described(name, tag, sha256, components, image_purl(name, tag, digest), "CONTAINER")
     inner = [
         _described(file.name, file.version, file.sha256, file.components, file_purl(file), "FILE")
         for file in files
     ]
     edges = {it["SPDXID"]: tops(file) for it, file in zip(inner, files, strict=True)}
     epoch = max(file.epoch for file in files)
-    contents = tuple(components.values())
-    return _write(root, inner, sha256, epoch, edges, contents, tuple(tools.values()))
+    return _write(root, inner, sha256, epoch, edges, components, tools)
 
 
 def read_spdx(data: bytes) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Certificate authorities of every kind, and chains of them."""
 
 import datetime
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
@@ -154,3 +155,25 @@ class Anchor:
             last=certificate.not_valid_after_utc,
             path=path,
         )
+
+
+def server_of(
+    by: Authority,
+    *,
+    address: str = "",
+    host: str = "",
+    common: str = "Server",
+    padding: int = 0,
+    key: Key | None = None,
+) -> Authority:
+    """A server's certificate; ``padding`` makes it that many bytes longer."""
+    names: list[x509.GeneralName] = []
+    if address:
+        names.append(x509.IPAddress(ipaddress.ip_address(address)))
+    if host:
+        names.append(x509.DNSName(host))
+    names += [x509.DNSName(f"{number:060}.example") for number in range(padding // 70)]
+    alternative = x509.SubjectAlternativeName(names)
+    extensions = [x509.Extension(oid=alternative.oid, critical=False, value=alternative)]
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common)])
+    return Authority.make(name=name, by=by, key=key, extensions=extensions if names else [])

@@ -10,9 +10,8 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.curls import OK
-from tests.integration.authorities import DAY, NOW, Authority
+from tests.integration.authorities import DAY, NOW, Authority, server_of
 from tests.integration.certificates import HOST
-from tests.integration.test_curl_answers import server_of
 
 NO_STATUS = 91
 ROOT = Authority.make("Root")

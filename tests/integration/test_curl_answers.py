@@ -1,6 +1,5 @@
 """What curl answers to what real TLS asks: every row of tls_answers.toml, by both libraries, beside Debian's curl."""
 
-import ipaddress
 import ssl
 import subprocess
 import tomllib
@@ -18,7 +17,15 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
-from tests.integration.authorities import DAY, NOW, Authority, Key, make_key, pem_of, revoked
+from tests.integration.authorities import (
+    DAY,
+    NOW,
+    Authority,
+    make_key,
+    pem_of,
+    revoked,
+    server_of,
+)
 from tests.integration.certificates import HOST
 from tests.integration.http_server import Servers, serving
 from tests.integration.real_server import program
@@ -85,28 +92,6 @@ class Bench:
             context.load_verify_locations(cadata=clients.pem.decode())
         url = f"https://{HOST}:{self.servers.tls(context).port}/status/200"
         return Call(words=("--cacert", self.file("root.pem", self.root.pem), *words, url))
-
-
-def server_of(
-    by: Authority,
-    *,
-    address: str = "",
-    host: str = "",
-    common: str = "Server",
-    padding: int = 0,
-    key: Key | None = None,
-) -> Authority:
-    """A server's certificate; ``padding`` makes it that many bytes longer."""
-    names: list[x509.GeneralName] = []
-    if address:
-        names.append(x509.IPAddress(ipaddress.ip_address(address)))
-    if host:
-        names.append(x509.DNSName(host))
-    names += [x509.DNSName(f"{number:060}.example") for number in range(padding // 70)]
-    alternative = x509.SubjectAlternativeName(names)
-    extensions = [x509.Extension(oid=alternative.oid, critical=False, value=alternative)]
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common)])
-    return Authority.make(name=name, by=by, key=key, extensions=extensions if names else [])
 
 
 def constrained(bench: Bench, host: str, *, critical: bool = True) -> Call:

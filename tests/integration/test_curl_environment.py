@@ -220,6 +220,11 @@ def servers() -> Iterator[Servers]:
         yield servers
 
 
+@pytest.fixture
+def scene(servers: Servers, authority: CA, ca: str, tmp_path: Path) -> Scene:
+    return Scene(directory=tmp_path, servers=servers, authority=authority, ca=ca)
+
+
 def run(
     program: Path, words: tuple[str, ...], variables: Mapping[str, str], scene: Scene
 ) -> int | str:
@@ -239,15 +244,8 @@ def run(
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", EFFECTS)
 def test_it_is_honoured_where_it_is_read(
-    curls: dict[str, Path],
-    servers: Servers,
-    authority: CA,
-    ca: str,
-    tmp_path: Path,
-    variant: str,
-    name: str,
+    curls: dict[str, Path], scene: Scene, variant: str, name: str
 ) -> None:
-    scene = Scene(directory=tmp_path, servers=servers, authority=authority, ca=ca)
     effect = EFFECTS[name](scene)
     program = curls[variant]
     if variant in {"mini", "http"} and effect.words[-1].startswith(
@@ -276,38 +274,25 @@ def test_every_one_that_is_read_has_an_effect() -> None:
     assert read - set(ELSEWHERE) == set(EFFECTS)
 
 
-def test_http_proxy_in_capitals_is_not_read(
-    curls: dict[str, Path], servers: Servers, authority: CA, ca: str, tmp_path: Path
-) -> None:
+def test_http_proxy_in_capitals_is_not_read(curls: dict[str, Path], scene: Scene) -> None:
     """A CGI program's client sets it, with a header called "Proxy"."""
-    scene = Scene(directory=tmp_path, servers=servers, authority=authority, ca=ca)
     variables = {"HTTP_PROXY": scene.nobody}
     assert run(curls["https"], (scene.url,), variables, scene) == "ok"
 
 
 @pytest.mark.parametrize(("variant", "written"), [("https", False), ("full", True)])
 def test_sslkeylogfile_is_read_by_openssl_alone(
-    curls: dict[str, Path],
-    servers: Servers,
-    authority: CA,
-    ca: str,
-    tmp_path: Path,
-    variant: str,
-    written: bool,
+    curls: dict[str, Path], scene: Scene, variant: str, written: bool
 ) -> None:
-    scene = Scene(directory=tmp_path, servers=servers, authority=authority, ca=ca)
-    log = tmp_path / "keys"
-    words = ("--cacert", ca, scene.secure)
+    log = scene.directory / "keys"
+    words = ("--cacert", scene.ca, scene.secure)
     assert run(curls[variant], words, {"SSLKEYLOGFILE": str(log)}, scene) == "ok"
     assert log.exists() == written
     assert not written or "CLIENT_TRAFFIC_SECRET_0 " in log.read_text("ascii")
 
 
 @pytest.mark.parametrize("variant", ["http", "https", "h2", "full"])
-def test_columns(
-    curls: dict[str, Path], servers: Servers, authority: CA, ca: str, tmp_path: Path, variant: str
-) -> None:
-    scene = Scene(directory=tmp_path, servers=servers, authority=authority, ca=ca)
+def test_columns(curls: dict[str, Path], scene: Scene, variant: str) -> None:
     widths = [
         max(
             len(line)

@@ -12,6 +12,7 @@ from core.scratch import RunResult
 from recipes.load import find_product, load_recipes
 from tests.built import Built
 from tests.integration.certificates import context_of
+from tests.integration.nginx import start_nginx
 from tests.integration.real_server import HOST, Server, free_port, own_server, program
 from tests.integration.scripted_server import (
     Speak,
@@ -29,18 +30,11 @@ pytestmark = [pytest.mark.builds, pytest.mark.sandbox]
 Curl = Callable[..., RunResult]
 
 NGINX = """
-daemon off; master_process off; pid {directory}/pid; error_log stderr;
-events {{ worker_connections 64; }}
-http {{
-    access_log off;
-    client_body_temp_path {directory}/t; proxy_temp_path {directory}/t; fastcgi_temp_path {directory}/t;
-    uwsgi_temp_path {directory}/t; scgi_temp_path {directory}/t;
-    ssl_certificate {directory}/chain.pem; ssl_certificate_key {directory}/chain.pem;
-    server {{
-        listen {host}:{port}; listen {host}:{tls} ssl http2; listen {host}:{clear} http2;
-        location = /version {{ return 200 $server_protocol; }}
-        location = /large {{ root {directory}; gzip on; gzip_types *; }}
-    }}
+ssl_certificate {directory}/chain.pem; ssl_certificate_key {directory}/chain.pem;
+server {{
+    listen {host}:{port}; listen {host}:{tls} ssl http2; listen {host}:{clear} http2;
+    location = /version {{ return 200 $server_protocol; }}
+    location = /large {{ root {directory}; gzip on; gzip_types *; }}
 }}
 """
 
@@ -196,12 +190,7 @@ def start(server: Server, authority: CA) -> tuple[int, int, int]:
     leaf.private_key_and_cert_chain_pem.write_to_path(str(server.directory / "chain.pem"))
     (server.directory / "large").write_bytes(b"x" * 500_000 + b"end")
     texts = {"directory": server.directory, "host": HOST, "port": server.port, "tls": tls}
-    (server.directory / "conf").write_text(NGINX.format(**texts, clear=clear))
-    for path in server.directory.iterdir():
-        path.chmod(0o644)
-    nginx = program("nginx")
-    server.start(nginx, "-p", server.directory, "-c", server.directory / "conf", "-e", "stderr")
-    server.listens()
+    start_nginx(server, NGINX.format(**texts, clear=clear))
     return server.port, tls, clear
 
 

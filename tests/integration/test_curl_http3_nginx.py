@@ -5,9 +5,9 @@ linked with, unpacked: `.ci/newer trixie DIRECTORY nginx libc6 libssl3t64 libpcr
 """
 
 import os
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,8 @@ import pytest
 
 from tests.curls import OK, Curl
 from tests.integration.authorities import Authority, pem_of
+from tests.integration.nginx import start_nginx
+from tests.integration.quic_server import silent_port
 from tests.integration.real_server import HOST, own_server, program
 from tests.integration.staples import BETWEEN, CLIENT, LEAF, NO_STATUS, ROOT, STAPLES
 
@@ -25,17 +27,10 @@ SIZE = 5_000_000
 MODULE = "--with-http_v3_module"
 
 NGINX = """
-daemon off; master_process off; pid {directory}/pid; error_log stderr;
-events {{ worker_connections 64; }}
-http {{
-    access_log off;
-    client_body_temp_path {directory}/t; proxy_temp_path {directory}/t; fastcgi_temp_path {directory}/t;
-    uwsgi_temp_path {directory}/t; scgi_temp_path {directory}/t;
-    ssl_certificate {directory}/chain.pem; ssl_certificate_key {directory}/key.pem; ssl_protocols TLSv1.3;
-    ssl_client_certificate {directory}/root.pem;
-    server {{ listen {host}:{port}; }}
-    {servers}
-}}
+ssl_certificate {directory}/chain.pem; ssl_certificate_key {directory}/key.pem; ssl_protocols TLSv1.3;
+ssl_client_certificate {directory}/root.pem;
+server {{ listen {host}:{port}; }}
+{servers}
 """
 SERVER = """
     server {{
@@ -81,28 +76,18 @@ def servers() -> Iterator[Http3Servers]:
         for number, (case, staple) in enumerate(STAPLES.items()):
             (place / f"staple{number}").write_bytes(staple.der)
             ways[case] = f"ssl_stapling on; ssl_stapling_file {place}/staple{number};"
-        # All at once, so that no two are the same.
-        held = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in ways]
-        for one in held:
-            one.bind((HOST, 0))
-        ports = {name: one.getsockname()[1] for name, one in zip(ways, held, strict=True)}
-        for one in held:
-            one.close()
+        with ExitStack() as held:  # all at once, so that no two are the same
+            ports = {name: held.enter_context(silent_port()) for name in ways}
         blocks = [
             SERVER.format(host=HOST, port=ports[name], more=more, directory=place)
             for name, more in ways.items()
         ]
-        (place / "conf").write_text(
-            NGINX.format(directory=place, host=HOST, port=server.port, servers="".join(blocks))
-        )
         (place / "chain.pem").write_bytes(pem_of(LEAF.certificate, BETWEEN.certificate))
         (place / "key.pem").write_bytes(LEAF.key_pem)
         (place / "root.pem").write_bytes(ROOT.pem)
         (place / "large").write_bytes(bytes(range(250)) * (SIZE // 250))
-        for path in place.iterdir():
-            path.chmod(0o644)
-        server.start(*words, "-p", place, "-c", place / "conf", "-e", "stderr")
-        server.listens()
+        http = NGINX.format(directory=place, host=HOST, port=server.port, servers="".join(blocks))
+        start_nginx(server, http, words=words)
         yield Http3Servers(ports=ports)
 
 

@@ -32,7 +32,7 @@ from trustme import CA, LeafCert
 
 from tests.anchors import AnchorTools
 from tests.curls import HANDSHAKE, OK, UNTRUSTED, Curl
-from tests.integration.authorities import Authority, Key, pem_of, revoked
+from tests.integration.authorities import Authority, Key, pem_of, revoked, server_of
 from tests.integration.certificates import HOST
 from tests.integration.http_server import Servers, serving
 from tests.integration.quic_server import quic_server
@@ -46,7 +46,6 @@ from tests.integration.staples import (
     STAPLES,
     Staple,
 )
-from tests.integration.test_curl_answers import server_of
 from tests.integration.tls13_server import (
     DATA,
     SERVER_NAME,

@@ -14,6 +14,7 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from trustme import CA
 
+from tests.integration.nginx import start_nginx
 from tests.integration.real_server import (
     HOST,
     SECONDS,
@@ -123,26 +124,19 @@ def becomes(probe: Probe, code: int, *words: str | Path) -> None:
 # --- nginx -----------------------------------------------------------------------------------------------------------
 
 NGINX = """
-daemon off; master_process off; pid {directory}/pid; error_log stderr;
-events {{ worker_connections 64; }}
-http {{
-    access_log off;
-    client_body_temp_path {directory}/t; proxy_temp_path {directory}/t; fastcgi_temp_path {directory}/t;
-    uwsgi_temp_path {directory}/t; scgi_temp_path {directory}/t;
-    ssl_certificate {directory}/chain.pem; ssl_certificate_key {directory}/chain.pem;
-    server {{
-        listen {host}:{port}; listen {host}:{tls} ssl; listen unix:{directory}/s;
-        location = /health {{ default_type application/json; return 200 '{{"status": "ok"}}'; }}
-        location = /down {{ return 503; }}
-        location = /moved {{ return 302 /health; }}
-        location = /host {{ return 200 $host; }}
-        location = /large {{ root {directory}; }}
-    }}
-    server {{
-        listen {host}:{mutual} ssl; ssl_protocols {protocol};
-        ssl_verify_client on; ssl_client_certificate {directory}/ca.pem;
-        location = /who {{ return 200 $ssl_client_s_dn; }}
-    }}
+ssl_certificate {directory}/chain.pem; ssl_certificate_key {directory}/chain.pem;
+server {{
+    listen {host}:{port}; listen {host}:{tls} ssl; listen unix:{directory}/s;
+    location = /health {{ default_type application/json; return 200 '{{"status": "ok"}}'; }}
+    location = /down {{ return 503; }}
+    location = /moved {{ return 302 /health; }}
+    location = /host {{ return 200 $host; }}
+    location = /large {{ root {directory}; }}
+}}
+server {{
+    listen {host}:{mutual} ssl; ssl_protocols {protocol};
+    ssl_verify_client on; ssl_client_certificate {directory}/ca.pem;
+    location = /who {{ return 200 $ssl_client_s_dn; }}
 }}
 """
 
@@ -158,19 +152,14 @@ def own_identity(directory: Path, authority: CA, name: str) -> tuple[str, ...]:
 
 def nginx_server(server: Server, authority: CA, protocol: str) -> tuple[int, int, Path]:
     """Start nginx; where it speaks TLS, where it wants a client's certificate for that, and whom to believe."""
-    nginx, tls, mutual = program("nginx"), free_port(), free_port()
+    tls, mutual = free_port(), free_port()
     ca = server.directory / "ca.pem"
     authority.cert_pem.write_to_path(str(ca))
     leaf = authority.issue_cert("localhost")
     leaf.private_key_and_cert_chain_pem.write_to_path(str(server.directory / "chain.pem"))
     (server.directory / "large").write_bytes(b"x" * 500_000 + b"end")
     texts = {"directory": server.directory, "host": HOST, "port": server.port, "tls": tls}
-    conf = NGINX.format(**texts, mutual=mutual, protocol=protocol)
-    (server.directory / "conf").write_text(conf)
-    for path in server.directory.iterdir():
-        path.chmod(0o644)
-    server.start(nginx, "-p", server.directory, "-c", server.directory / "conf", "-e", "stderr")
-    server.listens()
+    start_nginx(server, NGINX.format(**texts, mutual=mutual, protocol=protocol))
     return tls, mutual, ca
 
 
