@@ -13,17 +13,21 @@ from pathlib import Path
 
 import pytest
 
+from builders.plan import Step
+from core.target import Target
+from recipes.model import RecipeKind
 from tests.behaviour.servers import free_port
 from tests.built import Built
-from tests.integration.command import Done, Inv, finish
+from tests.integration.command import Done, Inv, by_path, finish
 from tests.integration.registry import registry
-from tests.integration.seeded_cache import SeededCache, all_but
+from tests.integration.seeded_cache import CURLS, SeededCache, all_but
 from tests.integration.traces import processes_at, wait_for
 
 pytestmark = [pytest.mark.builds, pytest.mark.sandbox]
 
 PRODUCT = "curl:mini"
 NAMES = ("one", "two")
+PLATFORMS = (Target.AMD64, Target.ARM64, Target.RISCV64)
 SECONDS = 240.0
 RUNS = re.compile(r"curl:mini \S+ linux/\S+ on (one|two)$", re.MULTILINE)
 
@@ -189,6 +193,32 @@ def same(client: Client, built: Built) -> bool:
 
 def end(process: "subprocess.Popen[str]") -> Done:
     return finish(process, seconds=SECONDS)
+
+
+def is_tool(step: Step) -> bool:
+    """A step that makes what others are made with."""
+    return step.recipe.kind is RecipeKind.TOOL
+
+
+def test_two_workers_with_nothing_make_three_curls_for_three_platforms(
+    machines: Machines, seeded_cache: SeededCache, tmp_path: Path
+) -> None:
+    """The first of all, as the workers' caches are empty yet; the client has UPX."""
+    (tmp_path / "here").mkdir()
+    here = Built.once(tmp_path / "here", *CURLS, targets=PLATFORMS)
+    client = machines.client(seeded_cache.copy(tmp_path / "cache", is_tool), tmp_path / "there")
+    done = client("build", *CURLS, "--target", ",".join(PLATFORMS), "--timings", seconds=1200)
+    assert done.code == 0, done.stderr
+    manifest = json.loads((tmp_path / "there" / "manifest.json").read_text("utf-8"))["artifacts"]
+    assert by_path(manifest) == here.sha256
+    assert {(entry["product"], entry["target"]) for entry in manifest} == {
+        (product, target) for product in CURLS for target in PLATFORMS
+    }
+    assert all(entry["verdict"]["ok"] for entry in manifest)
+    trace = json.loads((tmp_path / "there" / "timings.json").read_text("utf-8"))
+    ran = [event["args"].get("worker") for event in trace["traceEvents"] if event["ph"] == "X"]
+    assert set(NAMES) <= set(ran)
+    assert machines.left() == []
 
 
 def test_two_workers_make_the_same_bytes(machines: Machines, client: Client, built: Built) -> None:
