@@ -508,6 +508,44 @@ def audit(
 
 
 @_task(
+    against="an earlier release to compare with: a manifest.json, a directory with one, a release, oci://HOST/REPO",
+    output="the page's file (default: artifacts/report.html)",
+    open="show the page in a browser",
+    no_charts="tables alone: nothing is installed for that",
+    markdown="print a summary in Markdown instead of writing the page: for GITHUB_STEP_SUMMARY, GitLab",
+    insecure="--against a registry: plain http also to another machine",
+    ca_file="certificates of an authority that the registry's may be signed by, besides the usual ones",
+)
+def report(
+    _: Context,
+    against: str = "",
+    output: str = "",
+    open: bool = False,
+    no_charts: bool = False,
+    markdown: bool = False,
+    insecure: bool = False,
+    ca_file: str = "",
+    recipes: str = "",
+    json: bool = False,
+) -> None:
+    """Write one page of what was built: sizes, what fills them, how, at which cost, from what."""
+    from commands.report import ReportMaker, check_flags, show
+    from report.summary import summary
+
+    check_flags(json=json, markdown=markdown, output=output, open=open, no_charts=no_charts)
+    with command(recipes=recipes, ca_file=ca_file) as context:
+        maker = ReportMaker(context=context)
+        made = maker.gather(against=against, insecure=insecure)
+        if markdown or json:
+            _show(made.as_dict() if json else None, "" if json else summary(made), json=json)
+            return
+        path = maker.write(made, output=output, charts=not no_charts)
+        print(visible(f"{path}  {path.stat().st_size:,} bytes"))
+        if open:
+            show(path, context.report.note)
+
+
+@_task(
     optional=["campaign"],
     only="directories or files below tests/, or campaigns, also as bare words (default: all)",
     match="only tests whose name matches (pytest -k)",

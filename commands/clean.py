@@ -12,7 +12,7 @@ from flow.context import Context
 def clean(context: Context, *, cache: bool) -> list[str]:
     """Remove results and leftovers, with ``cache`` that too; return what to print."""
     artifacts, kept = context.artifacts, context.cache_directory
-    names = ("files", "oci", "compare", "manifest.json", "timings.json")
+    names = ("files", "oci", "compare", "manifest.json", "timings.json", "report.html")
     doomed = [artifacts / name for name in names]
     lines = []
     for path in doomed:

@@ -245,7 +245,7 @@ class Context:
     def sweep(self) -> list[Path]:
         """Remove what killed runs left in the cache and beside the results, and nothing of a run that lives."""
         swept = sweep(self.cache_directory / "boxes") + self.local.sweep()
-        halves = (f".{MANIFEST}.", ".timings.json.")
+        halves = (f".{MANIFEST}.", ".timings.json.", ".report.html.")
         swept += sweep(self.artifacts, prefixes=halves)
         return swept + sweep(self.artifacts / STAGING)
 

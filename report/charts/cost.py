@@ -1,0 +1,114 @@
+"""What does one start cost, beside the bytes, of ours and of what else people use?"""
+
+from report.chart import BYTES, INK, Chapter, Drawing, Legend, Table, rows, vega_lite
+from report.data import Cost, Report
+from report.words import count, exact, moment
+
+
+def cost(report: Report) -> Chapter:
+    """CPU of a start by bytes."""
+    both = [it for it in report.costs if it.size and it.cpu is not None]
+    missing = []
+    if not report.costs:
+        missing.append("Nothing was measured: ./inv bench --quick, then ./inv report.")
+    elif not both:
+        missing.append(
+            "No program was measured in both: ./inv bench measures bytes and CPU, and notes them."
+        )
+    elif not any(not it.ours for it in both):
+        missing.append("No peer was measured beside ours: ./inv bench without --quick.")
+    machines = sorted({f"{it.machine} ({moment(it.when)})" for it in report.costs if it.machine})
+    return Chapter(
+        id="cost",
+        title="Cost of use",
+        says="CPU time of one start that makes one HTTP request, by the bytes of the file. Left and below is cheaper.",
+        drawings=[_drawing(both)] if both else [],
+        legend=[
+            Legend(sign="sign-dot sign-big", means="ours"),
+            Legend(sign="sign-square", means="another's, measured in the same run"),
+        ]
+        if both
+        else [],
+        tables=[_table(report.costs)] if report.costs else [],
+        notes=[f"Measured on: {'; '.join(machines)}."] if machines else [],
+        missing=missing,
+    )
+
+
+def _drawing(costs: list[Cost]) -> Drawing:
+    values = [
+        {
+            "name": it.name,
+            "whose": "ours" if it.ours else "other",
+            "size": it.size,
+            "cpu": it.cpu,
+            "said": f"{it.name}: {it.cpu:.2f} ms, {exact(it.size)} bytes",
+        }
+        for it in costs
+    ]
+    whose = {"field": "whose", "type": "nominal", "legend": None}
+    cheapest = min(costs, key=lambda it: it.cpu or 0)
+    return Drawing(
+        label=f"{count(len(costs), 'program')} as points; the cheapest is {cheapest.name} with {cheapest.cpu:.2f} ms.",
+        spec=vega_lite(
+            data=rows(values),
+            width=760,
+            height=340,
+            encoding={
+                "x": {
+                    "field": "size",
+                    "type": "quantitative",
+                    "scale": {"type": "log", "nice": True},
+                    "axis": {"title": "size (each step is ten times as much)", "labelExpr": BYTES},
+                },
+                "y": {
+                    "field": "cpu",
+                    "type": "quantitative",
+                    "axis": {"title": "ms of CPU per start"},
+                },
+            },
+            layer=[
+                {
+                    "mark": {"type": "point", "filled": True, "size": 110, "opacity": 1},
+                    "encoding": {
+                        "shape": {
+                            **whose,
+                            "scale": {"domain": ["ours", "other"], "range": ["circle", "square"]},
+                        },
+                        "color": {
+                            **whose,
+                            "scale": {
+                                "domain": ["ours", "other"],
+                                "range": ["var(--c1)", "var(--c2)"],
+                            },
+                        },
+                        "description": {"field": "said"},
+                    },
+                },
+                {
+                    "mark": {"type": "text", "align": "left", "dx": 10, "color": INK},
+                    "encoding": {"text": {"field": "name"}},
+                },
+            ],
+        ),
+    )
+
+
+def _table(costs: tuple[Cost, ...]) -> Table:
+    def number(value: float | None, digits: int) -> str:
+        return "not measured" if value is None else f"{value:,.{digits}f}"
+
+    return Table(
+        caption="What one start costs",
+        head=("program", "bytes", "CPU, ms", "memory, kB", "measured"),
+        rows=[
+            (
+                it.name,
+                "not measured" if it.size is None else exact(it.size),
+                number(it.cpu, 2),
+                number(it.memory, 0),
+                moment(it.when),
+            )
+            for it in costs
+        ],
+    )
