@@ -1,10 +1,11 @@
 """Draws specifications as SVG: nothing in it runs, loads or links, whatever the data say."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 from xml.etree import ElementTree as ET
 
 from core.errors import EngineError
+from core.visible import visible_line
 from report.chart import VEGA, Drawing, Spec
 
 Render = Callable[[Spec], str]
@@ -55,7 +56,7 @@ def vega() -> Render:
 def draw(drawing: Drawing, render: Render) -> ET.Element:
     """Return a drawing as an ``svg`` element. Raises EngineError when it cannot be drawn."""
     try:
-        made = ET.fromstring(render(drawing.spec))
+        made = ET.fromstring(render(_visible(drawing.spec)))
     except (ValueError, ET.ParseError) as error:
         msg = f"The chart '{drawing.title or drawing.label}' cannot be drawn: {str(error)[:300]}"
         raise EngineError(
@@ -68,6 +69,19 @@ def draw(drawing: Drawing, render: Render) -> ET.Element:
     svg.set("role", "img")
     svg.set("aria-label", drawing.label)
     return svg
+
+
+def _visible(value: Any) -> Any:
+    """Return a specification without control characters: SVG cannot have them, and whoever draws ends over them."""
+    match value:
+        case str():
+            return visible_line(value)
+        case dict():
+            return {key: _visible(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_visible(item) for item in value]
+        case _:
+            return value
 
 
 def _taken(element: ET.Element, *, marks: bool) -> ET.Element | None:

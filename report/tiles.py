@@ -57,26 +57,30 @@ def tiles(report: Report) -> list[Tile]:
 
 def _verdicts(report: Report) -> Tile:
     good = sum(file.ok for file in report.files)
-    bad = len(report.files) - good + sum(it.what == "refused" for it in report.trouble)
-    failed = sum(it.what == "step failed" for it in report.trouble)
+    refused = len(report.files) - good + sum(it.what == "refused" for it in report.trouble)
+    failed = sum(it.what in {"step failed", "fetch failed"} for it in report.trouble)
     warned = sum(bool(file.findings) for file in report.files if file.ok)
-    detail = f"{bad} refused" + (f", {count(failed, 'step')} failed" if failed else "")
-    detail += f", {warned} with warnings" if warned else ""
-    state = State.BAD if bad or failed else State.GOOD if good else State.CARE
-    return Tile(label="Verdicts", value=f"{good} ok", detail=detail, state=state)
+    warnings = f", {warned} with warnings" if warned else ""
+    bad = [f"{refused} refused"] if refused else []
+    bad += [f"{count(failed, 'step')} failed"] if failed else []
+    if bad:
+        value, detail = ", ".join(bad), f"{good} ok{warnings}"
+        return Tile(label="Verdicts", value=value, detail=detail, state=State.BAD)
+    state = State.GOOD if good else State.CARE
+    return Tile(label="Verdicts", value=f"{good} ok", detail=f"none refused{warnings}", state=state)
 
 
 def _smoke(report: Report) -> Tile:
     states = [file.smoke for file in report.files]
     ran, idle = states.count("ok"), states.count("not run")
     failed = len(states) - ran - idle
-    failed += sum(it.what == "smoke run failed" for it in report.trouble)
-    state = State.BAD if failed else State.CARE if idle or not ran else State.GOOD
+    failed += sum(it.what in {"smoke run failed", "smoke failed"} for it in report.trouble)
+    if failed:
+        value, detail = f"{failed} failed", f"{ran} ok, {idle} not run"
+        return Tile(label="Smoke runs", value=value, detail=detail, state=State.BAD)
+    state = State.CARE if idle or not ran else State.GOOD
     return Tile(
-        label="Smoke runs",
-        value=f"{ran} ok",
-        detail=f"{failed} failed, {idle} not run",
-        state=state,
+        label="Smoke runs", value=f"{ran} ok", detail=f"none failed, {idle} not run", state=state
     )
 
 

@@ -1,5 +1,7 @@
 """What does one start cost, beside the bytes, of ours and of what else people use?"""
 
+from collections.abc import Iterable
+
 from report.chart import BYTES, INK, Chapter, Drawing, Legend, Table, rows, vega_lite
 from report.data import Cost, Report
 from report.words import count, exact, moment
@@ -47,6 +49,7 @@ def _drawing(costs: list[Cost]) -> Drawing:
         for it in costs
     ]
     whose = {"field": "whose", "type": "nominal", "legend": None}
+    ticks = _ticks(it.size or 1 for it in costs)
     cheapest = min(costs, key=lambda it: it.cpu or 0)
     return Drawing(
         label=f"{count(len(costs), 'program')} as points; the cheapest is {cheapest.name} with {cheapest.cpu:.2f} ms.",
@@ -58,8 +61,12 @@ def _drawing(costs: list[Cost]) -> Drawing:
                 "x": {
                     "field": "size",
                     "type": "quantitative",
-                    "scale": {"type": "log", "nice": True},
-                    "axis": {"title": "size (each step is ten times as much)", "labelExpr": BYTES},
+                    "scale": {"type": "log", "domain": [ticks[0], ticks[-1]], "nice": False},
+                    "axis": {
+                        "title": "size (each step is ten times as much)",
+                        "labelExpr": BYTES,
+                        "values": ticks,
+                    },
                 },
                 "y": {
                     "field": "cpu",
@@ -92,6 +99,15 @@ def _drawing(costs: list[Cost]) -> Drawing:
             ],
         ),
     )
+
+
+def _ticks(sizes: Iterable[int]) -> list[int]:
+    """Return round sizes from below the smallest to above the largest: 100,000, 200,000, 500,000 and so on."""
+    found = list(sizes)
+    ladder = [digit * 10**power for power in range(12) for digit in (1, 2, 5)]
+    below = max([it for it in ladder if it < min(found)], default=1)
+    above = min([it for it in ladder if it > max(found)], default=max(found) + 1)
+    return [it for it in ladder if below <= it <= above]
 
 
 def _table(costs: tuple[Cost, ...]) -> Table:

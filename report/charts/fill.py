@@ -3,12 +3,28 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from report.chart import VEGA, Chapter, Drawing, Legend, Table
+from report.chart import (
+    BYTES,
+    INK,
+    SOFT,
+    VEGA,
+    Chapter,
+    Drawing,
+    Legend,
+    Table,
+    room,
+    rows,
+    vega_lite,
+)
 from report.data import Fill, Piece, Report
 from report.words import count, exact, size
 
 SIZE = (920, 430)
 """Pixels of one map."""
+HEAD = 19
+"""Pixels above what is in a library, for its name. Of the whole, which has no name, they are cut off."""
+NARROWER = 0.85
+"""How much of an area its name may take, for readers whose letters are wider than those that were measured."""
 SMALLEST = 1 / 900
 """A part of a program: what is smaller is drawn as one with its like."""
 COLOURS = 8
@@ -44,7 +60,11 @@ def fill(report: Report) -> Chapter:
         says="Areas are bytes of the plain file. Inside of each library are its largest functions and data; what is "
         "too small to be drawn is one area. Link-time optimisation merges code across objects, so what no "
         "library can be said to own stands apart, with the reason in the table.",
-        drawings=[_drawing(it) for it in drawn],
+        drawings=[
+            drawing
+            for it in drawn
+            for drawing in (_drawing(it), *([_bars(it)] if it.checks else []))
+        ],
         legend=[Legend(sign="sign-cell sign-none", means="owned by no library")],
         tables=[
             *(_libraries(it) for it in drawn),
@@ -78,6 +98,45 @@ def _drawing(record: Fill) -> Drawing:
         label=f"A map of the {exact(record.size)} bytes of {record.product}{said}; "
         f"{size(unowned)} belong to no library.",
         spec=_spec(record),
+    )
+
+
+def _bars(record: Fill) -> Drawing:
+    values = [
+        {
+            "check": it.name,
+            "size": it.size,
+            "text": exact(it.size),
+            "said": f"{it.name}: {exact(it.size)} bytes",
+        }
+        for it in sorted(record.checks, key=lambda it: -it.size)
+    ]
+    x = {"field": "size", "type": "quantitative", "title": None, "axis": {"labelExpr": BYTES}}
+    axis = {"domain": False, "ticks": False, "title": None, "labelColor": INK}
+    axis |= {"minExtent": room(it.name for it in record.checks)}
+    return Drawing(
+        title=f"{record.product}: bytes of each check, inside of the above",
+        label=f"Bars of {count(len(values), 'check')}; the largest is {values[0]['check']} with "
+        f"{values[0]['text']} bytes.",
+        spec=vega_lite(
+            data=rows(values),
+            width=560,
+            height={"step": 20},
+            encoding={
+                "y": {"field": "check", "type": "nominal", "sort": None, "axis": axis},
+                "x": x,
+            },
+            layer=[
+                {
+                    "mark": {"type": "bar", "height": 13, "color": "var(--c1)"},
+                    "encoding": {"description": {"field": "said"}},
+                },
+                {
+                    "mark": {"type": "text", "align": "left", "dx": 6, "color": SOFT},
+                    "encoding": {"text": {"field": "text"}},
+                },
+            ],
+        ),
     )
 
 
@@ -160,16 +219,16 @@ def _spec(record: Fill) -> dict[str, Any]:
     """https://vega.github.io/vega/docs/transforms/treemap/."""
     corner = {
         "x": {"field": "x0"},
-        "y": {"field": "y0"},
+        "y": {"signal": f"datum.y0 - {HEAD}"},
         "x2": {"field": "x1"},
-        "y2": {"field": "y1"},
+        "y2": {"signal": f"datum.y1 - {HEAD}"},
     }
 
-    def label(
+    def name_of(
         depth: int, size: int, dy: int, weight: str, least: tuple[int, int]
     ) -> dict[str, Any]:
-        room = "datum.x1 - datum.x0 - 8"
-        seen = f"{room} > {least[0]} && datum.y1 - datum.y0 > {least[1]}"
+        wide = "datum.x1 - datum.x0 - 8"
+        seen = f"{wide} > {least[0]} && datum.y1 - datum.y0 > {least[1]}"
         return {
             "type": "text",
             "from": {"data": f"depth{depth}"},
@@ -177,9 +236,9 @@ def _spec(record: Fill) -> dict[str, Any]:
             "encode": {
                 "update": {
                     "x": {"signal": "datum.x0 + 4"},
-                    "y": {"signal": f"datum.y0 + {dy}"},
+                    "y": {"signal": f"datum.y0 + {dy - HEAD}"},
                     "text": {"signal": f"{seen} ? datum.name : ''"},
-                    "limit": {"signal": f"max({room}, 1)"},
+                    "limit": {"signal": f"max(({wide}) * {NARROWER}, 1)"},
                     "fontSize": {"value": size},
                     "fontWeight": {"value": weight},
                     "fill": {"value": "var(--ink)"},
@@ -206,9 +265,9 @@ def _spec(record: Fill) -> dict[str, Any]:
                         "method": "squarify",
                         "ratio": 1.6,
                         "paddingInner": 1.5,
-                        "paddingTop": 19,
+                        "paddingTop": HEAD,
                         "round": True,
-                        "size": list(SIZE),
+                        "size": [SIZE[0], SIZE[1] + HEAD],
                     },
                 ],
             },
@@ -248,8 +307,8 @@ def _spec(record: Fill) -> dict[str, Any]:
                     }
                 },
             },
-            label(1, 12, 14, "bold", (24, 14)),
-            label(2, 11, 14, "normal", (36, 17)),
+            name_of(1, 12, 14, "bold", (24, 14)),
+            name_of(2, 11, 14, "normal", (36, 17)),
         ],
     }
 
