@@ -3,15 +3,18 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from core.errors import RecipeError
 from publish.manifest import Artifact
 from recipes.model import Recipe
+from report.contents import contents
 from report.data import BuiltFile, Part, Report, Run, Trouble
 from report.previous import Previous
 from report.runs import runs, troubles
+from report.thin import thinned
 
 
 def gather(
@@ -28,7 +31,7 @@ def gather(
     ``made`` is the time now, ``previous`` what ``against`` had. Raises RecipeError for a record that is damaged.
     """
     done, bad = read_runs(directory / "timings.json")
-    return Report(
+    whole = Report(
         made=made,
         against=against,
         files=tuple(_file(it, previous or {}) for it in artifacts),
@@ -36,6 +39,7 @@ def gather(
         runs=done,
         parts=tuple(parts(artifacts, recipes)),
     )
+    return replace(whole, fill=thinned(list(contents(directory, artifacts)), whole.targets))
 
 
 def read_runs(path: Path) -> tuple[tuple[Run, ...], tuple[Trouble, ...]]:
