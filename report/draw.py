@@ -101,7 +101,7 @@ def _taken(element: ET.Element, *, marks: bool) -> ET.Element | None:
             copy.set("class", "marks")
     inside = marks or "class" in copy.attrib
     said = element.get("aria-label", "")
-    if inside and said and name in {"path", "text", "line"}:
+    if inside and said and name in {"path", "line"}:
         copy.set("class", "mark")
         ET.SubElement(copy, "title").text = said
     copy.text = element.text
