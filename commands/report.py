@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from core.errors import UsageError
+from core.errors import EngineError, UsageError
 from core.extras import Extra, require
 from core.files import Place, atomic, disk_errors
 from flow.context import Context
@@ -63,7 +63,11 @@ class ReportMaker:
         return path
 
     def _render(self) -> Render:
-        self.install(Extra.REPORT, say=self.context.report.note)
+        try:
+            self.install(Extra.REPORT, say=self.context.report.note)
+        except EngineError as error:
+            next = f"{error.next}; or make the page without its charts: inv report --no-charts"
+            raise EngineError(error.what, why=error.why, next=next) from error
         return vega()
 
     def _previous(self, against: str, *, insecure: bool) -> Previous:
