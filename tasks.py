@@ -628,7 +628,7 @@ def check(_: Context, fix: bool = False) -> None:
 
 @_task(
     rounds="runs per file and figure (default: 200)",
-    quick="no timed builds",
+    quick="a minute at most, on what is built: sizes, CPU and memory; builds, compiles and counts nothing",
     cold="also time the probe's builds from its sources, and those for every target: minutes",
     only="some parts, with commas: sizes, checks, runs, curl, bulk, probes, verify, warm, targets, builds, fresh, cold",
     against="another curl with TLS, an older one for example, to be measured beside ours",

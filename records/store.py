@@ -25,14 +25,25 @@ class BadRecordError(ValueError):
     """What was read is no record that this program writes."""
 
 
-def read_record(path: Path, version: int, read: Callable[[dict[str, Any]], T]) -> T | None:
-    """Return what ``read`` makes of the record; None when there is none.
+def version_at_the_top(table: dict[str, Any]) -> object:
+    """Return the version that a record says it has."""
+    return table.get("version")
+
+
+def read_record(
+    path: Path,
+    version: int,
+    read: Callable[[dict[str, Any]], T],
+    *,
+    version_of: Callable[[dict[str, Any]], object] = version_at_the_top,
+) -> T | None:
+    """Return what ``read`` makes of the record; None when there is none. It may raise what reading bad JSON raises.
 
     Raises RecipeError when it is damaged, or of a version that this program does not know.
     """
     try:
         table = json.loads(read_small(path, LARGEST))
-        if not isinstance(table, dict) or table.get("version") != version:
+        if not isinstance(table, dict) or version_of(table) != version:
             msg = f"it is not of version {version}"
             raise BadRecordError(msg)
         return read(table)
