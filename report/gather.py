@@ -1,17 +1,20 @@
 """Puts together what was recorded of a build; what was not is left open, never guessed."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from core.errors import RecipeError
 from publish.manifest import Artifact
+from recipes.load import list_products
 from recipes.model import Recipe
+from records.bench import read_bench
+from records.rebuilds import Rebuild, read_rebuilds
+from records.trace import read_trace
 from report.contents import contents
-from report.data import BuiltFile, Part, Report, Run, Trouble
+from report.costs import costs
+from report.data import Again, BuiltFile, Part, Report
 from report.previous import Previous
 from report.runs import runs, troubles
 from report.thin import thinned
@@ -30,28 +33,32 @@ def gather(
 
     ``made`` is the time now, ``previous`` what ``against`` had. Raises RecipeError for a record that is damaged.
     """
-    done, bad = read_runs(directory / "timings.json")
+    trace = read_trace(directory)
+    rebuilds = read_rebuilds(directory)
+    products = {product.name for product in list_products(recipes)}
+    products |= {artifact.product for artifact in artifacts}
     whole = Report(
         made=made,
         against=against,
-        files=tuple(_file(it, previous or {}) for it in artifacts),
-        trouble=bad,
-        runs=done,
+        files=tuple(
+            replace(_file(it, previous or {}), again=_again(it, rebuilds)) for it in artifacts
+        ),
+        trouble=tuple(troubles(trace)) if trace else (),
+        runs=runs(trace) if trace else (),
+        costs=tuple(costs(read_bench(directory), products)),
         parts=tuple(parts(artifacts, recipes)),
     )
     return replace(whole, fill=thinned(list(contents(directory, artifacts)), whole.targets))
 
 
-def read_runs(path: Path) -> tuple[tuple[Run, ...], tuple[Trouble, ...]]:
-    """Return the runs of a trace and the newest one's troubles; nothing when there is none. Raises RecipeError."""
-    try:
-        trace = json.loads(path.read_text("utf-8"))
-        return runs(trace), troubles(trace)
-    except FileNotFoundError:
-        return (), ()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        msg = f"{path} cannot be read: {error}"
-        raise RecipeError(msg, next="remove it, then ./inv build … --timings") from error
+def _again(artifact: Artifact, rebuilds: Sequence[Rebuild]) -> Again | None:
+    """How this very file was built a second time."""
+    for rebuild in rebuilds:
+        for file in rebuild.files:
+            if (file.path, file.sha256[0]) == (artifact.path, artifact.sha256):
+                how = ", ".join(f"{name}: {value}" for name, value in rebuild.varied.items())
+                return Again(equal=file.equal, when=rebuild.when, how=how)
+    return None
 
 
 def _file(artifact: Artifact, previous: Previous) -> BuiltFile:
@@ -63,6 +70,9 @@ def _file(artifact: Artifact, previous: Previous) -> BuiltFile:
         path=artifact.path,
         sha256=artifact.sha256,
         size=artifact.size,
+        gzip=artifact.gzip,
+        budget=artifact.budget,
+        anchors=artifact.anchors,
         ok=artifact.verdict.ok,
         findings=tuple(f"{it.rule}: {it.message}" for it in artifact.verdict.findings),
         smoke=artifact.smoke.state,

@@ -176,6 +176,7 @@ def whole() -> Report:
                 ("Debian's curl", False, 22_000_000, 6.0),
                 ("Rust std twin", False, 1_373_544, 0.9),
                 ("a peer that was not timed", False, 1_000_000, None),
+                ("a peer without a size", False, None, 4.0),
             )
         ),
         parts=(part("curl", "2026-09-02"), part("musl", "2026-03-20"), part("upx", "2024-05-09")),

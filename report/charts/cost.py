@@ -10,6 +10,7 @@ from report.words import count, exact, moment
 def cost(report: Report) -> Chapter:
     """CPU of a start by bytes."""
     both = [it for it in report.costs if it.size and it.cpu is not None]
+    unsized = [it for it in report.costs if not it.size and it.cpu is not None]
     missing = []
     if not report.costs:
         missing.append("Nothing was measured: ./inv bench --quick, then ./inv report.")
@@ -17,17 +18,18 @@ def cost(report: Report) -> Chapter:
         missing.append(
             "No program was measured in both: ./inv bench measures bytes and CPU, and notes them."
         )
-    elif not any(not it.ours for it in both):
+    elif not any(not it.ours for it in (*both, *unsized)):
         missing.append("No peer was measured beside ours: ./inv bench without --quick.")
     machines = sorted({f"{it.machine} ({moment(it.when)})" for it in report.costs if it.machine})
     return Chapter(
         id="cost",
         title="Cost of use",
         says="CPU time of one start that makes one HTTP request, by the bytes of the file. Left and below is cheaper.",
-        drawings=[_drawing(both)] if both else [],
+        drawings=[_drawing(both, unsized)] if both else [],
         legend=[
             Legend(sign="sign-dot sign-big", means="ours"),
-            Legend(sign="sign-square", means="another's, measured in the same run"),
+            Legend(sign="sign-square", means="another's"),
+            *([Legend(sign="sign-line", means="not known in bytes")] if unsized else []),
         ]
         if both
         else [],
@@ -37,7 +39,15 @@ def cost(report: Report) -> Chapter:
     )
 
 
-def _drawing(costs: list[Cost]) -> Drawing:
+def _drawing(costs: list[Cost], unsized: list[Cost]) -> Drawing:
+    lines: list[dict[str, object]] = [
+        {
+            "name": it.name,
+            "cpu": it.cpu,
+            "said": f"{it.name}: {it.cpu:.2f} ms; its bytes were not measured",
+        }
+        for it in unsized
+    ]
     values = [
         {
             "name": it.name,
@@ -48,7 +58,6 @@ def _drawing(costs: list[Cost]) -> Drawing:
         }
         for it in costs
     ]
-    whose = {"field": "whose", "type": "nominal", "legend": None}
     ticks = _ticks(it.size or 1 for it in costs)
     cheapest = min(costs, key=lambda it: it.cpu or 0)
     return Drawing(
@@ -58,47 +67,60 @@ def _drawing(costs: list[Cost]) -> Drawing:
             width=760,
             height=340,
             encoding={
-                "x": {
-                    "field": "size",
-                    "type": "quantitative",
-                    "scale": {"type": "log", "domain": [ticks[0], ticks[-1]], "nice": False},
-                    "axis": {
-                        "title": "size (each step is ten times as much)",
-                        "labelExpr": BYTES,
-                        "values": ticks,
-                    },
-                },
                 "y": {
                     "field": "cpu",
                     "type": "quantitative",
                     "axis": {"title": "ms of CPU per start"},
-                },
+                }
             },
-            layer=[
-                {
-                    "mark": {"type": "point", "filled": True, "size": 110, "opacity": 1},
-                    "encoding": {
-                        "shape": {
-                            **whose,
-                            "scale": {"domain": ["ours", "other"], "range": ["circle", "square"]},
-                        },
-                        "color": {
-                            **whose,
-                            "scale": {
-                                "domain": ["ours", "other"],
-                                "range": ["var(--c1)", "var(--c2)"],
-                            },
-                        },
-                        "description": {"field": "said"},
-                    },
-                },
-                {
-                    "mark": {"type": "text", "align": "left", "dx": 10, "color": INK},
-                    "encoding": {"text": {"field": "name"}},
-                },
-            ],
+            layer=[*_lines(lines), *_points(ticks)],
         ),
     )
+
+
+def _lines(values: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Those that have no place from left to right."""
+    if not values:
+        return []
+    return [
+        {
+            "data": rows(values),
+            "mark": {"type": "rule", "strokeDash": [5, 4], "stroke": "var(--c2)", "strokeWidth": 2},
+            "encoding": {"description": {"field": "said"}},
+        },
+        {
+            "data": rows(values),
+            "mark": {"type": "text", "align": "right", "dy": -7, "color": INK},
+            "encoding": {"x": {"value": 756}, "text": {"field": "name"}},
+        },
+    ]
+
+
+def _points(ticks: list[int]) -> list[dict[str, object]]:
+    whose = {"field": "whose", "type": "nominal", "legend": None}
+    x = {
+        "field": "size",
+        "type": "quantitative",
+        "scale": {"type": "log", "domain": [ticks[0], ticks[-1]], "nice": False},
+        "axis": {
+            "title": "size, on a scale of powers",
+            "labelExpr": BYTES,
+            "values": ticks,
+        },
+    }
+    order = ["ours", "other"]
+    shape = {**whose, "scale": {"domain": order, "range": ["circle", "square"]}}
+    colour = {**whose, "scale": {"domain": order, "range": ["var(--c1)", "var(--c2)"]}}
+    return [
+        {
+            "mark": {"type": "point", "filled": True, "size": 110, "opacity": 1},
+            "encoding": {"x": x, "shape": shape, "color": colour, "description": {"field": "said"}},
+        },
+        {
+            "mark": {"type": "text", "align": "left", "dx": 10, "color": INK},
+            "encoding": {"x": x, "text": {"field": "name"}},
+        },
+    ]
 
 
 def _ticks(sizes: Iterable[int]) -> list[int]:

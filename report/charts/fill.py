@@ -112,8 +112,8 @@ def _bars(record: Fill) -> Drawing:
         for it in sorted(record.checks, key=lambda it: -it.size)
     ]
     x = {"field": "size", "type": "quantitative", "title": None, "axis": {"labelExpr": BYTES}}
-    axis = {"domain": False, "ticks": False, "title": None, "labelColor": INK}
-    axis |= {"minExtent": room(it.name for it in record.checks)}
+    wide = room(it.name for it in record.checks)
+    axis = {"domain": False, "ticks": False, "title": None, "labelColor": INK, "minExtent": wide}
     return Drawing(
         title=f"{record.product}: bytes of each check, inside of the above",
         label=f"Bars of {count(len(values), 'check')}; the largest is {values[0]['check']} with "

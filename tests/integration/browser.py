@@ -81,7 +81,12 @@ class Browser:
     def open(self, page: Path, *, width: int = 1200, dark: bool = False) -> None:
         """Show a page, and forget what was complained of before."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        size: dict[str, Any] = {
+            "width": width,
+            "height": 900,
+            "deviceScaleFactor": 1,
+            "mobile": False,
+        }
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call("Emulation.setDeviceMetricsOverride", **size)
         self.complaints.clear()

@@ -9,43 +9,46 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import RecipeError, UsageError
+from records.bench import BenchFigure
+from records.trace import Trace, read_trace
+from report.costs import costs
 from report.critical import Task, critical_path
 from report.data import Before
-from report.gather import read_runs
 from report.previous import read_previous
 from report.runs import runs, troubles
+from tests import reports
+
+Event = dict[str, Any]
 
 
-def event(name: str, cat: str, ts: float, dur: float, tid: int = 1, **args: Any) -> dict[str, Any]:
+def event(name: str, cat: str, ts: float, dur: float, *, tid: int = 1, **args: Any) -> Event:
     times = {"ts": round(ts * 1e6), "dur": round(dur * 1e6)}
     return {"name": name, "cat": cat, "ph": "X", "pid": 1, "tid": tid, **times, "args": args}
 
 
-def trace(*events: dict[str, Any]) -> dict[str, Any]:
-    lanes = [
-        {
-            "name": "thread_name",
-            "ph": "M",
-            "pid": 1,
-            "tid": number,
-            "args": {"name": f"step_{number}"},
-        }
-        for number in (1, 2)
-    ]
-    return {
-        "traceEvents": [*lanes, *events],
-        "otherData": {"version": 1, "cores": 2, "jobs": 2, "seconds": 30.0},
-    }
-
-
-def step(name: str, ts: float, dur: float, tid: int = 1, **args: Any) -> dict[str, Any]:
+def step(name: str, ts: float, dur: float, *, tid: int = 1, **args: Any) -> Event:
     about = {"stage": "build", "product": name.partition(" ")[0], "target": "linux/amd64"}
-    return event(name, "step", ts, dur, tid, **{**about, "needs": [], **args})
+    return event(name, "step", ts, dur, tid=tid, **{**about, "needs": [], **args})
 
 
-def test_the_critical_path_is_what_each_waited_for() -> None:
+def trace(directory: Path, *events: Event) -> Trace:
+    """What is read of a file with these events."""
+    lanes = [
+        {"name": "thread_name", "ph": "M", "pid": 1, "tid": it, "args": {"name": f"step_{it}"}}
+        for it in (1, 2)
+    ]
+    about = {"version": 1, "cores": 2, "jobs": 2, "seconds": 30.0}
+    text = json.dumps({"traceEvents": [*lanes, *events], "otherData": about})
+    (directory / "timings.json").write_text(text, "utf-8")
+    found = read_trace(directory)
+    assert found
+    return found
+
+
+def test_the_critical_path_is_what_each_waited_for(tmp_path: Path) -> None:
     (run,) = runs(
         trace(
+            tmp_path,
             step("musl 1", 0, 10),
             step("zlib 1", 0, 4, tid=2),
             step("curl 1", 10, 8, needs=["musl 1", "zlib 1"]),
@@ -88,20 +91,23 @@ def test_any_tasks_have_a_path_that_ends_with_the_last_one(
         assert any(task.name in path for task in tasks if task.ended == last)
 
 
-def test_a_cached_step_is_told_apart_with_what_it_took_then() -> None:
+def test_a_cached_step_is_told_apart_with_what_it_took_then(tmp_path: Path) -> None:
     then = {"seconds": 22.0, "cpu": 11.1, "rss": 1000, "memory": None}
     (run,) = runs(
-        trace(step("musl 1", 1, 0, cached=True, cpu=None, rss=None, memory=None, then=then))
+        trace(
+            tmp_path, step("musl 1", 1, 0, cached=True, cpu=None, rss=None, memory=None, then=then)
+        )
     )
     (span,) = run.spans
     assert (span.cached, span.critical, span.seconds) == (True, False, 22.0)
     assert (span.cpu, span.memory) == (11.1, 1000)
 
 
-def test_what_was_refused_or_failed_is_found() -> None:
-    about = {"product": "curl:full", "target": "linux/amd64"}
+def test_what_was_refused_or_failed_is_found(tmp_path: Path) -> None:
+    about: dict[str, Any] = {"product": "curl:full", "target": "linux/amd64"}
     found = troubles(
         trace(
+            tmp_path,
             step("zlib 1", 0, 1, failed=True),
             event("a", "verdict", 1, 1, ok=False, **about),
             event("b", "verdict", 1, 1, ok=True, **about),
@@ -118,27 +124,44 @@ def test_what_was_refused_or_failed_is_found() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "[]",
-        "{}",
-        '{"traceEvents": 3}',
-        '{"traceEvents": [{"ph": "X"}], "otherData": {}}',
-        "\xff",
-    ],
-)
-def test_a_trace_that_is_none_is_said(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "timings.json"
-    path.write_text(text, "latin-1")
-    with pytest.raises(RecipeError) as error:
-        read_runs(path)
-    assert str(path) in error.value.what
+def figure(row: str, column: str, value: float | None) -> BenchFigure:
+    told = dict.fromkeys(("unit", "state", "bar", "reference", "why"), "")
+    return BenchFigure(
+        name=f"{row} {column}",
+        value=value,
+        must=None,
+        aim=None,
+        row=row,
+        column=column,
+        when=reports.MADE,
+        machine="2 cores",
+        quick=False,
+        **told,
+    )
 
 
-def test_no_trace_is_no_error(tmp_path: Path) -> None:
-    assert read_runs(tmp_path / "timings.json") == ((), ())
+def test_costs_are_of_programs_ours_first_with_their_anchors() -> None:
+    found = list(
+        costs(
+            [
+                figure("Rust twin", "plain", 1000),
+                figure("Rust twin", "HTTP, ms", 0.9),
+                figure("curl:https", "plain", 700),
+                figure("curl:https", "anchors", 50),
+                figure("curl:https", "HTTP, ms", 0.7),
+                figure("Debian's curl", "HTTP, ms", 6.0),
+                figure("curl:h2", "HTTP, ms", None),
+                figure("floor", "calls", 3),
+                figure("", "plain", 3),
+            ],
+            {"curl:https"},
+        )
+    )
+    assert [(it.name, it.ours, it.size, it.cpu) for it in found] == [
+        ("curl:https", True, 750, 0.7),
+        ("Debian's curl", False, None, 6.0),
+        ("Rust twin", False, 1000, 0.9),
+    ]
 
 
 def test_a_release_is_read_by_its_names(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -58,7 +59,7 @@ def data_of(html: bytes) -> object:
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_the_data_in_the_page_are_what_the_schema_says(make: "type[Report]") -> None:
+def test_the_data_in_the_page_are_what_the_schema_says(make: Callable[[], Report]) -> None:
     report = make()
     data = data_of(page(report, None))
     assert data == json.loads(json.dumps(report.as_dict()))
@@ -79,7 +80,7 @@ def test_every_word_of_the_schema_is_explained() -> None:
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_a_page_loads_and_runs_nothing(make: "type[Report]") -> None:
+def test_a_page_loads_and_runs_nothing(make: Callable[[], Report]) -> None:
     html = page(make(), None)
     reader = read(html)
     names = [name for name, _ in reader.elements]
@@ -122,7 +123,7 @@ def test_json_in_a_page_ends_no_element(value: str) -> None:
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_each_chapter_has_a_drawing_or_says_what_is_missing(make: "type[Report]") -> None:
+def test_each_chapter_has_a_drawing_or_says_what_is_missing(make: Callable[[], Report]) -> None:
     found = chapters(make())
     assert [it.id for it in found] == ["sizes", "fill", "steps", "matrix", "cost", "parts"]
     for chapter in found:

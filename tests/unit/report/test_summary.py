@@ -1,6 +1,7 @@
 """The summary for CI runs: short, and no markup but its own."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests import reports
 
 
 @pytest.mark.parametrize("make", [reports.whole, reports.refused, reports.empty, reports.nine])
-def test_every_tile_and_file_is_in_it(make: "type[Report]") -> None:
+def test_every_tile_and_file_is_in_it(make: Callable[[], Report]) -> None:
     report = make()
     text = summary(report)
     for file in report.plain:
