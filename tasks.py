@@ -495,11 +495,12 @@ def audit(
     json: bool = False,
 ) -> None:
     """Look up known vulnerabilities of what is linked in: ./inv audit curl:https"""
-    from commands.audit import Audit, audit_text
+    from commands.audit import Audit, audit_text, remember
 
     with command(recipes=recipes) as context:
         note_renamed(context, product)
         report = Audit(context=context).run(product, databases=database, threshold=threshold)
+        remember(context, report)
     _show(report.as_dict(), audit_text(report), json=json)
     _refuse_unless(report)
     if report.blind:

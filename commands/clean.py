@@ -17,6 +17,7 @@ RESULTS = (
     "timings.json",
     "rebuilds.json",
     "bench.json",
+    "audit.json",
     "report.html",
 )
 """What lies in the directory of the results."""

@@ -9,12 +9,13 @@ from typing import Any
 from publish.manifest import Artifact
 from recipes.load import list_products
 from recipes.model import Recipe
+from records.audit import AuditRecord, read_audit
 from records.bench import read_bench
 from records.rebuilds import Rebuild, read_rebuilds
 from records.trace import read_trace
 from report.contents import contents
 from report.costs import costs
-from report.data import Again, BuiltFile, Part, Report
+from report.data import Again, Audit, BuiltFile, Part, Report
 from report.previous import Previous
 from report.runs import runs, troubles
 from report.thin import thinned
@@ -47,8 +48,33 @@ def gather(
         runs=runs(trace) if trace else (),
         costs=tuple(costs(read_bench(directory), products)),
         parts=tuple(parts(artifacts, recipes)),
+        audit=_audit(artifacts, read_audit(directory)),
     )
     return replace(whole, fill=thinned(list(contents(directory, artifacts)), whole.targets))
+
+
+def _audit(artifacts: Sequence[Artifact], record: AuditRecord | None) -> Audit | None:
+    """What the last audit says of these very files: of other versions it says nothing."""
+    if record is None:
+        return None
+    products = {artifact.product for artifact in artifacts}
+    known = [it for it in record.known if products & set(it.products)]
+    looked = {(it.name, product): it.version for it in record.components for product in it.products}
+    others = [
+        artifact.path
+        for artifact in artifacts
+        for it in artifact.inputs
+        if looked.get((it.name, artifact.product), it.version) != it.version
+    ]
+    unlooked = products - {product for _, product in looked}
+    return Audit(
+        when=record.when,
+        asked=record.databases,
+        affecting=len({(it.id, it.component) for it in known}),
+        refused=len({(it.id, it.component) for it in known if it.counts}),
+        threshold=record.threshold,
+        blind=record.blind or bool(others or unlooked),
+    )
 
 
 def _again(artifact: Artifact, rebuilds: Sequence[Rebuild]) -> Again | None:

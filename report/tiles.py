@@ -135,7 +135,7 @@ def _audit(report: Report) -> Tile:
     asked = ", ".join(audit.asked) or "nobody"
     detail = f"{audit.refused} of {audit.threshold} severity or worse; asked {asked}, {moment(audit.when)}"
     if audit.blind:
-        detail += "; some could not be looked up"
+        detail += "; some files hold what was not looked up"
     state = (
         State.BAD if audit.refused else State.CARE if audit.affecting or audit.blind else State.GOOD
     )
