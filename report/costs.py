@@ -7,7 +7,9 @@ from report.data import Cost
 
 SIZE, CPU, MEMORY = "plain", "HTTP, ms", "HTTP, kB"
 """Columns of the bench's table of programs."""
-ANCHORS = "anchors"
+ANCHORS, PACKED = "anchors", "packed"
+PACKED_ROW = ", packed"
+"""How the row of a packed form ends; its bytes stand in the row of the plain one."""
 
 
 def costs(figures: Iterable[BenchFigure], products: Collection[str]) -> Iterator[Cost]:
@@ -18,10 +20,12 @@ def costs(figures: Iterable[BenchFigure], products: Collection[str]) -> Iterator
             found.setdefault(figure.row, {})[figure.column] = figure
     for name in sorted(found, key=lambda name: (not _ours(name, products), name)):
         row = found[name]
+        base = found.get(name.removesuffix(PACKED_ROW), {})
         if not row.keys() & {SIZE, CPU}:
             continue
         size, cpu, memory = (_value(row, column) for column in (SIZE, CPU, MEMORY))
-        anchors = _value(row, ANCHORS) or 0
+        size = _value(base, PACKED) if name.endswith(PACKED_ROW) else size
+        anchors = (_value(row, ANCHORS) or 0) if SIZE in row else 0
         newest = max(row.values(), key=lambda it: it.when)
         yield Cost(
             name=name,

@@ -96,7 +96,7 @@ def _twice(report: Report) -> Tile:
     alike = sum(
         bool((file.again and file.again.equal) or file.reproduced_by) for file in report.files
     )
-    ways = [f"{len(equal)} here, again, elsewhere"] if equal else []
+    ways = [f"{len(equal)} by --rebuild-and-compare"] if equal else []
     ways += [f"{len(others)} by {count(len(builders), 'other builder')}"] if others else []
     ways += [f"{len(other)} DIFFER"] if other else []
     whole = alike == len(report.files) and not other

@@ -24,7 +24,8 @@ def cost(report: Report) -> Chapter:
     return Chapter(
         id="cost",
         title="Cost of use",
-        says="CPU time of one start that makes one HTTP request, by the bytes of the file. Left and below is cheaper.",
+        says="CPU time of one start that makes one HTTP request, by the bytes of the file. Left and below is cheaper; "
+        "both scales are of powers, so equal distances are equal ratios.",
         drawings=[_drawing(both, unsized)] if both else [],
         legend=[
             Legend(sign="sign-dot sign-big", means="ours"),
@@ -58,7 +59,8 @@ def _drawing(costs: list[Cost], unsized: list[Cost]) -> Drawing:
         }
         for it in costs
     ]
-    ticks = _ticks(it.size or 1 for it in costs)
+    ticks = ladder(it.size or 1 for it in costs)
+    marks = ladder(it.cpu or 0.001 for it in (*costs, *unsized))
     cheapest = min(costs, key=lambda it: it.cpu or 0)
     return Drawing(
         label=f"{count(len(costs), 'program')} as points; the cheapest is {cheapest.name} with {cheapest.cpu:.2f} ms.",
@@ -70,7 +72,8 @@ def _drawing(costs: list[Cost], unsized: list[Cost]) -> Drawing:
                 "y": {
                     "field": "cpu",
                     "type": "quantitative",
-                    "axis": {"title": "ms of CPU per start"},
+                    "scale": {"type": "log", "domain": [marks[0], marks[-1]], "nice": False},
+                    "axis": {"title": "ms of CPU per start", "values": marks, "format": "~g"},
                 }
             },
             layer=[*_lines(lines), *_points(ticks)],
@@ -96,14 +99,14 @@ def _lines(values: list[dict[str, object]]) -> list[dict[str, object]]:
     ]
 
 
-def _points(ticks: list[int]) -> list[dict[str, object]]:
+def _points(ticks: list[float]) -> list[dict[str, object]]:
     whose = {"field": "whose", "type": "nominal", "legend": None}
     x = {
         "field": "size",
         "type": "quantitative",
         "scale": {"type": "log", "domain": [ticks[0], ticks[-1]], "nice": False},
         "axis": {
-            "title": "size, on a scale of powers",
+            "title": "size",
             "labelExpr": BYTES,
             "values": ticks,
         },
@@ -123,13 +126,13 @@ def _points(ticks: list[int]) -> list[dict[str, object]]:
     ]
 
 
-def _ticks(sizes: Iterable[int]) -> list[int]:
-    """Return round sizes from below the smallest to above the largest: 100,000, 200,000, 500,000 and so on."""
-    found = list(sizes)
-    ladder = [digit * 10**power for power in range(12) for digit in (1, 2, 5)]
-    below = max([it for it in ladder if it < min(found)], default=1)
-    above = min([it for it in ladder if it > max(found)], default=max(found) + 1)
-    return [it for it in ladder if below <= it <= above]
+def ladder(values: Iterable[float]) -> list[float]:
+    """Return round numbers from below the smallest to above the largest: 0.5, 1, 2, 5, 10, 20 and so on."""
+    found = list(values)
+    rungs = [float(f"{digit}e{power}") for power in range(-3, 13) for digit in (1, 2, 5)]
+    below = max([it for it in rungs if it < min(found)], default=rungs[0])
+    above = min([it for it in rungs if it > max(found)], default=rungs[-1])
+    return [it for it in rungs if below <= it <= above]
 
 
 def _table(costs: tuple[Cost, ...]) -> Table:

@@ -19,6 +19,9 @@ from typing import Any
 
 from tests.integration.real_server import program
 
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+"""What it is called, by Debian first."""
+
 SECONDS = 120.0
 """The longest answer that is waited for: a machine with much to do starts a browser slowly."""
 
@@ -42,7 +45,8 @@ class Browser:
     @contextmanager
     def start(cls) -> "Iterator[Browser]":
         """Start it; the test is skipped where there is none."""
-        chromium = program("chromium")
+        found = filter(None, map(shutil.which, NAMES))
+        chromium = next(found, None) or program("chromium")
         to_read, to_write = os.pipe(), os.pipe()
         ours = (to_write[1], to_read[0])
         theirs = [fcntl.fcntl(end, fcntl.F_DUPFD, 20) for end in (to_write[0], to_read[1])]
