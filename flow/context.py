@@ -247,8 +247,10 @@ class Context:
     def sweep(self) -> list[Path]:
         """Remove what killed runs left in the cache and beside the results, and nothing of a run that lives."""
         swept = sweep(self.cache_directory / "boxes") + self.local.sweep()
-        halves = (f".{MANIFEST}.", ".timings.json.", ".report.html.")
-        swept += sweep(self.artifacts, prefixes=halves)
+        records = (MANIFEST, "timings.json", "rebuilds.json", "bench.json", "audit.json")
+        records += ("report.html",)
+        swept += sweep(self.artifacts, prefixes=tuple(f".{name}." for name in records))
+        swept += sweep(self.artifacts / "fill", prefixes=(".",))
         return swept + sweep(self.artifacts / STAGING)
 
     def blob(self, sha256: str) -> Path:

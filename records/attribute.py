@@ -34,6 +34,7 @@ _NEED = re.compile(r"/box/needs/([^/]+)/")
 _PREFIX = re.compile(r"^\.(?:text|rodata|data\.rel\.ro|data|tdata|init_array|ctors)\.")
 _LITERAL = re.compile(r"\.L\.?str(?:\.\d+)*")
 _RENAMED = re.compile(r"(?:\.\d+)+")
+_MERGED = re.compile(r"_MergedGlobals(?:\.\d+)*")
 _OUTLINED = re.compile(r"OUTLINED_FUNCTION_\d+(?:\.\d+)*")
 
 
@@ -42,6 +43,7 @@ class Nobody:
 
     STRINGS: Final = "merged strings"
     NUMBERS: Final = "merged constants"
+    MERGED: Final = "merged variables"
     OUTLINED: Final = "outlined code"
     STATICS: Final = "statics"
     OPTIMISED: Final = "optimised together"
@@ -52,6 +54,7 @@ class Nobody:
     WHY: Final[Mapping[str, str]] = {
         STRINGS: "texts of all objects: each is kept once, whoever wrote it",
         NUMBERS: "constants of all objects: each is kept once",
+        MERGED: "texts and tables without names of their own, put together so that one address reaches them",
         OUTLINED: "instructions that several functions share",
         STATICS: "functions and tables whose names only their own object knew, between two libraries",
         OPTIMISED: "the build left no list of who brought what",
@@ -265,6 +268,8 @@ class _Reader:
         atom = Atom(name=name, size=size, kind=kind, nobody=Nobody.STATICS)
         if _OUTLINED.fullmatch(name):
             return replace(atom, nobody=Nobody.OUTLINED)
+        if _MERGED.fullmatch(name):
+            return replace(atom, nobody=Nobody.MERGED)
         owners = self.owners or {}
         function, dot, rest = name.removeprefix("switch.table.").partition(".")
         if name in owners:

@@ -29,6 +29,11 @@ KEPT: Final = {
 }
 """What is taken of a drawing, and its attributes; Vega writes no more that matters here."""
 
+SHARED: Final = frozenset(
+    {"fill", "fill-opacity", "font-size", "font-weight", "stroke", "stroke-width", "text-anchor"}
+)
+"""What children of a group inherit."""
+
 MARKS = "role-mark"
 """The class of what shows data; the rest is axes and the like."""
 
@@ -102,7 +107,6 @@ def _taken(element: ET.Element, *, marks: bool) -> ET.Element | None:
     inside = marks or "class" in copy.attrib
     said = element.get("aria-label", "")
     if inside and said and name in {"path", "line"}:
-        copy.set("class", "mark")
         ET.SubElement(copy, "title").text = said
     copy.text = element.text
     for child in element:
@@ -111,7 +115,21 @@ def _taken(element: ET.Element, *, marks: bool) -> ET.Element | None:
             copy.append(taken)
     if name == "g" and not len(copy):
         return None
+    _share(copy)
     return copy if name != "g" or copy.attrib or len(copy) != 1 else copy[0]
+
+
+def _share(group: ET.Element) -> None:
+    """Say once, of the group, what all in it say of themselves: a map has hundreds of areas."""
+    if group.tag != "g" or len({child.tag for child in group}) != 1:
+        return
+    first = group[0]
+    for key in sorted(SHARED & first.attrib.keys()):
+        value = first.attrib[key]
+        if key not in group.attrib and all(child.get(key) == value for child in group):
+            group.set(key, value)
+            for child in group:
+                del child.attrib[key]
 
 
 def _seen(element: ET.Element) -> bool:

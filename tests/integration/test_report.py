@@ -36,7 +36,7 @@ AXE = Source(
 WIDE = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 MARKS = """
 Object.fromEntries([...document.querySelectorAll("main > section")].map(section =>
-    [section.id, section.querySelectorAll("svg .mark").length]))
+    [section.id, section.querySelectorAll("svg .marks title").length]))
 """
 VIEWS = [(1200, False), (1200, True), (400, False), (400, True)]
 

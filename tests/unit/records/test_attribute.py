@@ -228,6 +228,24 @@ def test_a_static_of_a_function_is_that_of_who_has_the_function(tmp_path: Path) 
     assert f"{function}.12" not in owned  # another one of that name, in another object
 
 
+def test_what_the_compiler_put_together_is_nobody_s_but_for_what_has_a_name(tmp_path: Path) -> None:
+    made = tiny(8)
+    data = next(section for section in made.sections if section.name == ".data")
+    made.owners["data_known"] = MODULES[4]
+    merged = [("data_known", 10, 40)]
+    # Between two of the same module, who could own it all otherwise.
+    data.pieces += [
+        Piece(OPTIMISED, ".data.data_known_1", 1, 1, [("data_known_1", 0, 1)]),
+        Piece(OPTIMISED, ".data..L_MergedGlobals.12", 100, 1, merged),
+        Piece(OPTIMISED, ".data.data_last", 1, 1, [("data_last", 0, 1)]),
+    ]
+    made.owners |= {"data_known_1": MODULES[4], "data_last": MODULES[4]}
+    fill = filled(made, tmp_path)
+    assert {one.name: one.size for one in fill.unowned}[Nobody.MERGED] == 60
+    parts = {part.name: part for lib in fill.libraries for one in lib.objects for part in one.parts}
+    assert parts["data_known"].size == 40
+
+
 def test_of_two_names_of_a_function_that_with_an_owner_counts(tmp_path: Path) -> None:
     made = tiny(5)
     text = next(section for section in made.sections if section.name == ".text")
