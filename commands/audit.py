@@ -80,7 +80,12 @@ def remember(context: Context, report: AuditReport) -> None:
         databases=tuple(report.looked.asked),
         blind=report.blind,
         components=tuple(
-            Looked(name=it.name, version=it.version, products=tuple(it.products))
+            Looked(
+                name=it.name,
+                version=it.version,
+                products=tuple(it.products),
+                named=it not in report.looked.unknown,
+            )
             for it in report.looked.subjects
         ),
         known=tuple(

@@ -247,8 +247,8 @@ class Context:
     def sweep(self) -> list[Path]:
         """Remove what killed runs left in the cache and beside the results, and nothing of a run that lives."""
         swept = sweep(self.cache_directory / "boxes") + self.local.sweep()
-        records = (MANIFEST, "timings.json", "rebuilds.json", "bench.json", "audit.json")
-        records += ("report.html",)
+        records: tuple[str, ...] = (MANIFEST, "timings.json", "rebuilds.json", "bench.json")
+        records += ("audit.json", "report.html")
         swept += sweep(self.artifacts, prefixes=tuple(f".{name}." for name in records))
         swept += sweep(self.artifacts / "fill", prefixes=(".",))
         return swept + sweep(self.artifacts / STAGING)

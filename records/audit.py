@@ -17,6 +17,8 @@ class Looked:
     name: str
     version: str
     products: tuple[str, ...]
+    named: bool
+    """False: no database that was asked could name it, so nothing is known of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,7 @@ def _audit(table: dict[str, Any]) -> AuditRecord:
                 name=text(row["name"], "name"),
                 version=text(row["version"], "version"),
                 products=_texts(row["products"], "products"),
+                named=flag(row["named"], "named"),
             )
             for row in rows(table["components"], "components")
         ),

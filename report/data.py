@@ -177,6 +177,10 @@ class Audit:
     refused: int
     """Those that are as bad as the threshold, or worse."""
     threshold: str
+    parts: int
+    """Components of the products that are there, which were asked about."""
+    unnamed: int
+    """Those of them that no database could name: nothing is known of them."""
     blind: bool
     """Somebody could not be looked up."""
 

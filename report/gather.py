@@ -48,16 +48,17 @@ def gather(
         runs=runs(trace) if trace else (),
         costs=tuple(costs(read_bench(directory), products)),
         parts=tuple(parts(artifacts, recipes)),
-        audit=_audit(artifacts, read_audit(directory)),
+        audit=audited(artifacts, read_audit(directory)),
     )
     return replace(whole, fill=thinned(list(contents(directory, artifacts)), whole.targets))
 
 
-def _audit(artifacts: Sequence[Artifact], record: AuditRecord | None) -> Audit | None:
+def audited(artifacts: Sequence[Artifact], record: AuditRecord | None) -> Audit | None:
     """What the last audit says of these very files: of other versions it says nothing."""
     if record is None:
         return None
     products = {artifact.product for artifact in artifacts}
+    ours = [it for it in record.components if products & set(it.products)]
     known = [it for it in record.known if products & set(it.products)]
     looked = {(it.name, product): it.version for it in record.components for product in it.products}
     others = [
@@ -73,6 +74,8 @@ def _audit(artifacts: Sequence[Artifact], record: AuditRecord | None) -> Audit |
         affecting=len({(it.id, it.component) for it in known}),
         refused=len({(it.id, it.component) for it in known if it.counts}),
         threshold=record.threshold,
+        parts=len(ours),
+        unnamed=sum(not it.named for it in ours),
         blind=record.blind or bool(others or unlooked),
     )
 

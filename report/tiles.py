@@ -134,9 +134,15 @@ def _audit(report: Report) -> Tile:
         return Tile(label=label, value="not asked", detail=detail, state=State.CARE)
     asked = ", ".join(audit.asked) or "nobody"
     detail = f"{audit.refused} of {audit.threshold} severity or worse; asked {asked}, {moment(audit.when)}"
+    if audit.unnamed:
+        detail += f"; of {audit.unnamed} of {count(audit.parts, 'part')} nothing is known"
     if audit.blind:
         detail += "; some files hold what was not looked up"
     state = (
-        State.BAD if audit.refused else State.CARE if audit.affecting or audit.blind else State.GOOD
+        State.BAD
+        if audit.refused
+        else State.CARE
+        if audit.affecting or audit.blind or not audit.asked
+        else State.GOOD
     )
     return Tile(label=label, value=f"{audit.affecting}", detail=detail, state=state)

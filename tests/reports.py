@@ -186,6 +186,8 @@ def whole() -> Report:
             affecting=0,
             refused=0,
             threshold="medium",
+            parts=3,
+            unnamed=1,
             blind=False,
         ),
     )

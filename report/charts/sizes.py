@@ -5,7 +5,7 @@ from report.data import BuiltFile, Report
 from report.words import change, count, exact, percent, size
 
 WIDTH = 700
-NARROW = 310
+NARROW = 260
 """Pixels, where two products stand side by side."""
 FEW_TARGETS = 3
 """With more of them two products stand side by side."""
@@ -108,7 +108,7 @@ def _drawing(report: Report) -> Drawing:
         layer({"type": "tick", "thickness": 3, "size": 22, "color": "var(--bad)"}, "budget"),
         layer(diamond, "before"),
         {
-            "mark": {"type": "text", "align": "left", "dx": 8, "color": SOFT},
+            "mark": {"type": "text", "align": "left", "dx": 11, "color": SOFT},
             "encoding": {
                 "x": {**x, "field": "end"},
                 "text": {"field": "text"},

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from commands.audit import Audit, remember
 from commands.clean import clean
 from commands.publish import Publisher
 from commands.report import NAME, ReportMaker, check_flags
@@ -97,6 +98,17 @@ def test_a_manifest_is_compared_with(built: Harness) -> None:
     for path in (directory, directory / "manifest.json"):
         found = maker(built).gather(against=str(path))
         assert compared(found) == {"hello:plain": ("2.0", 0), "hello:secure": ("2.0", 0)}
+
+
+def test_what_an_audit_found_is_in_it(built: Harness, tmp_path: Path) -> None:
+    database = tmp_path / "database.json"
+    database.write_text('{"id": "CVE-2026-1", "affected": []}')
+    context = built.context()
+    remember(context, Audit(context=context).run([], databases=[str(database)]))
+    found = maker(built).gather().audit
+    assert found
+    assert (found.affecting, found.threshold) == (0, "medium")
+    assert found.parts == found.unnamed > 0  # that database names nobody
 
 
 def test_the_page_is_written_whole_and_cleaned_away(built: Harness, tmp_path: Path) -> None:
