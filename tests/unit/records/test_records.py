@@ -19,11 +19,10 @@ from records.fill import (
     PartKind,
     Rest,
     Unowned,
-    fill_path,
-    has_fill,
     read_fill,
     write_fill,
 )
+from records.place import fill_path, has_fill
 from records.rebuilds import Rebuild, Twice, read_rebuilds, remember_rebuild
 from records.store import BadRecordError
 from records.trace import merge, read_trace
