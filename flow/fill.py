@@ -8,7 +8,7 @@ from core.files import Place, disk_errors
 from flow.context import Context
 from flow.verification import BuildRun
 from publish.manifest import Artifact
-from records.fill import fill_path, has_fill
+from records.place import fill_path, has_fill
 
 FREEZER = "micropython"
 """The recipe whose programs have modules of ours in them as bytecode."""

@@ -8,12 +8,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from records.place import VERSION, fill_path
 from records.store import BadRecordError, count, flag, read_record, rows, text, write_record
-
-VERSION: Final = 1
-DIRECTORY: Final = "fill"
 
 
 class PartKind(StrEnum):
@@ -110,11 +108,6 @@ def _adds_up(name: str, size: int, of: Iterable[Any], *, extra: int = 0) -> None
         raise BadRecordError(msg)
 
 
-def fill_path(artifacts: Path, file_name: str) -> Path:
-    """Where the record of a file of `artifacts/files/` is."""
-    return artifacts / DIRECTORY / f"{file_name}.json"
-
-
 def write_fill(artifacts: Path, fill: Fill) -> None:
     """Keep it. Raises OSError."""
     write_record(fill_path(artifacts, fill.file), {"version": VERSION, **asdict(fill)}, indent=None)
@@ -124,16 +117,6 @@ def read_fill(artifacts: Path, file_name: str, sha256: str) -> Fill | None:
     """Return what fills this very file; None when that is not recorded. Raises RecipeError for a damaged record."""
     found = read_record(fill_path(artifacts, file_name), VERSION, _fill)
     return found if found and (found.file, found.sha256) == (file_name, sha256) else None
-
-
-def has_fill(artifacts: Path, file_name: str, sha256: str) -> bool:
-    """True when a record begins as one of this very file does: it is not read for it."""
-    head = f'{{"version": {VERSION}, "file": "{file_name}", "sha256": "{sha256}", '.encode()
-    try:
-        with fill_path(artifacts, file_name).open("rb") as file:
-            return file.read(len(head)) == head
-    except OSError:
-        return False
 
 
 def _fill(table: dict[str, Any]) -> Fill:

@@ -17,8 +17,6 @@ NAME: Final = "timings.json"
 
 RUNS: Final = 20
 """How many runs one trace has spans of; the oldest are forgotten."""
-FOUND: Final = 2000
-"""Microseconds: a verdict that took less was not made but found."""
 
 Event = dict[str, Any]
 
@@ -128,8 +126,9 @@ def _still_tells(span: Event, events: Iterable[Event]) -> bool:
         if event["ph"] != "X" or (event["cat"], event["name"]) != (span["cat"], span["name"]):
             continue
         same = event["args"].get("key") == span["args"].get("key")
-        found = event["args"].get("cached") or (event["cat"] == "verdict" and event["dur"] < FOUND)
-        if not (found and same):
+        # To look a verdict up is a verdict to the trace, but a shorter one.
+        quicker = event["cat"] == "verdict" and event["dur"] <= span["dur"]
+        if not (same and (event["args"].get("cached") or quicker)):
             return False
     return True
 

@@ -14,7 +14,8 @@ from core.errors import StepError
 from core.target import Target
 from flow.build import Request, build
 from publish.manifest import read_manifest
-from records.fill import fill_path, read_fill
+from records.fill import read_fill
+from records.place import fill_path
 from tests.fakes import Running
 from tests.fixtures.make_elf import DIRECTORY
 from tests.unit.flow.conftest import GOOD, Harness, hello

@@ -19,11 +19,10 @@ from records.fill import (
     PartKind,
     Rest,
     Unowned,
-    fill_path,
-    has_fill,
     read_fill,
     write_fill,
 )
+from records.place import fill_path, has_fill
 from records.rebuilds import Rebuild, Twice, read_rebuilds, remember_rebuild
 from records.store import BadRecordError
 from records.trace import merge, read_trace
@@ -195,10 +194,13 @@ def test_a_verdict_that_was_only_looked_up_is_none(tmp_path: Path) -> None:
     found = read_trace(tmp_path)
     assert found is not None
     assert [(one.run, one.seconds) for one in found.spans] == [(1, 0.0009), (2, 7.0)]
-    run(tmp_path, trace({**made, "dur": 5000}, when=LATER))
-    again = read_trace(tmp_path)
-    assert again is not None
-    assert [(one.run, one.seconds) for one in again.spans] == [(1, 0.005)]
+    # A longer one was made again; one of another file, too.
+    for dur, key in ((8_000_000, ONE), (5, OTHER)):
+        again = {**made, "dur": dur, "args": {**made["args"], "key": key}}
+        run(tmp_path, trace(again, when=LATER))
+        newest = read_trace(tmp_path)
+        assert newest is not None
+        assert [(one.run, one.seconds) for one in newest.spans] == [(1, dur / 1e6)]
 
 
 def test_failures_and_what_was_only_found_are_not_kept(tmp_path: Path) -> None:
