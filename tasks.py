@@ -495,16 +495,55 @@ def audit(
     json: bool = False,
 ) -> None:
     """Look up known vulnerabilities of what is linked in: ./inv audit curl:https"""
-    from commands.audit import Audit, audit_text
+    from commands.audit import Audit, audit_text, remember
 
     with command(recipes=recipes) as context:
         note_renamed(context, product)
         report = Audit(context=context).run(product, databases=database, threshold=threshold)
+        remember(context, report)
     _show(report.as_dict(), audit_text(report), json=json)
     _refuse_unless(report)
     if report.blind:
         msg = "Not everything could be looked up."
         raise Exit(msg, code=ExitCode.SOURCE)
+
+
+@_task(
+    against="an earlier release to compare with: a manifest.json, a directory with one, a release, oci://HOST/REPO",
+    output="the page's file (default: artifacts/report.html)",
+    open="show the page in a browser",
+    no_charts="tables alone: nothing is installed for that",
+    markdown="print a summary in Markdown instead of writing the page: for GITHUB_STEP_SUMMARY, GitLab",
+    insecure="--against a registry: plain http also to another machine",
+    ca_file="certificates of an authority that the registry's may be signed by, besides the usual ones",
+)
+def report(
+    _: Context,
+    against: str = "",
+    output: str = "",
+    open: bool = False,
+    no_charts: bool = False,
+    markdown: bool = False,
+    insecure: bool = False,
+    ca_file: str = "",
+    recipes: str = "",
+    json: bool = False,
+) -> None:
+    """Write one page of what was built: sizes, what fills them, how, at which cost, from what."""
+    from commands.report import ReportMaker, check_flags, show
+    from report.summary import summary
+
+    check_flags(json=json, markdown=markdown, output=output, open=open, no_charts=no_charts)
+    with command(recipes=recipes, ca_file=ca_file) as context:
+        maker = ReportMaker(context=context)
+        made = maker.gather(against=against, insecure=insecure)
+        if markdown or json:
+            _show(made.as_dict() if json else None, "" if json else summary(made), json=json)
+            return
+        path = maker.write(made, output=output, charts=not no_charts)
+        print(visible(f"{path}  {path.stat().st_size:,} bytes"))
+        if open:
+            show(path, context.report.note)
 
 
 @_task(
@@ -590,7 +629,7 @@ def check(_: Context, fix: bool = False) -> None:
 
 @_task(
     rounds="runs per file and figure (default: 200)",
-    quick="no timed builds",
+    quick="a minute at most, on what is built: sizes, CPU and memory; builds, compiles and counts nothing",
     cold="also time the probe's builds from its sources, and those for every target: minutes",
     only="some parts, with commas: sizes, checks, runs, curl, bulk, probes, verify, warm, targets, builds, fresh, cold",
     against="another curl with TLS, an older one for example, to be measured beside ours",

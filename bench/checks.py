@@ -20,7 +20,10 @@ from flow.context import ROOT
 from publish.manifest import read_manifest
 
 PRODUCTS = ("probe:mini", "probe:full")
-ROOMS = ("builders", "commands", "console", "core", "flow", "probe", "publish", "recipes", "verify")
+ROOMS = (
+    *("builders", "commands", "console", "core", "flow"),
+    *("probe", "publish", "recipes", "records", "verify"),
+)
 IMPORT = re.compile(r"(?m)^from probe\.(\w+)_check import (\w+)$")
 SMOKE = re.compile(r'(?s)\[\[smoke\]\]\nargs = (?!\["--(?:version|help)"\]).*?(?=\n\[)\n')
 

@@ -26,26 +26,26 @@ def curl_runs(options: argparse.Namespace) -> Iterator[Figure]:
         tempfile.TemporaryDirectory(prefix="fromscratch-bench-") as name,
     ):
         directory = Path(name)
-        every = list(curls(urls, built(CURLS), directory))
+        every = list(curls(urls, built(CURLS, build=not options.quick), directory))
         if options.against:
             file = Path(options.against).resolve()
             every.append(with_tls(f"{AGAINST}{file.name}", file, urls, directory))
-        every += others(urls, directory)
-        yield from compared(every, options.rounds)
+        every += others(urls, directory, compile_=not options.quick)
+        yield from compared(every, options.rounds, quick=options.quick)
 
 
-def compared(every: Sequence[Rival], rounds: int) -> Iterator[Figure]:
+def compared(every: Sequence[Rival], rounds: int, *, quick: bool = False) -> Iterator[Figure]:
     """The figures of each program, those that were measured in one run as parts of each other as well."""
     rivals = [rival for rival in every if not rival.why]
     for rival in every:
         if rival.why:
             yield figure(rival, Measure.HTTP, Count(None, rival.why))
         yield from sizes(rival)
-    spent = list(times(rivals, rounds))
+    spent = list(times(rivals, rounds, quick=quick))
     yield from spent
     yield from ratios(rivals, spent)
     for rival in rivals:
-        yield from footprint(rival)
+        yield from footprint(rival, quick=quick)
 
 
 def ratios(rivals: Sequence[Rival], spent: Sequence[Figure]) -> Iterator[Figure]:

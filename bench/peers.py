@@ -32,8 +32,12 @@ class Rival:
     """Why it is not there at all."""
 
 
-def others(urls: dict[str, str], directory: Path) -> Iterator[Rival]:
-    """What people use instead, as far as it is there."""
+TWINS = ("C floor", "Rust std twin", "Go net/http twin")
+"""What is compiled for the comparison alone."""
+
+
+def others(urls: dict[str, str], directory: Path, *, compile_: bool = True) -> Iterator[Rival]:
+    """What people use instead, as far as it is there; programs that must be compiled first, with ``compile_``."""
     http, https = urls["http"], urls["https"]
     name, machine_s = "Debian's curl", shutil.which("curl")
     if machine_s:
@@ -48,6 +52,9 @@ def others(urls: dict[str, str], directory: Path) -> Iterator[Rival]:
         yield Rival(name=name, http=(machine_s, "wget", "-q", "-O", os.devnull, http))
     else:
         yield absent(name, "busybox-static")
+    if not compile_:
+        yield from (Rival(name=name, why="--quick") for name in TWINS)
+        return
     name = "C floor"
     if floor := c_floor(directory):
         host, _, port = http.removeprefix("http://").partition("/")[0].partition(":")

@@ -2,17 +2,39 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.report import Figure
 from core.files import write_file
 from flow.context import ROOT
+from records.bench import BenchFigure, remember_bench
 
 AGAINST = "against "
 """What the names of files begin with that only who measures knows."""
 
 RECORD = ROOT / "bench" / "figures.json"
+
+
+def keep(artifacts: Path, figures: Sequence[Figure], machine: str, *, quick: bool) -> None:
+    """Keep what was measured beside what was built, for the report. Raises OSError, RecipeError."""
+    when = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    remember_bench(
+        artifacts,
+        [
+            BenchFigure(
+                **asdict(figure),
+                state=figure.state,
+                bar=figure.bar,
+                when=when,
+                machine=machine,
+                quick=quick,
+            )
+            for figure in figures
+            if not figure.row.startswith(AGAINST)
+        ],
+    )
 
 
 def remember(figures: Sequence[Figure], machine: str, *, record: Path = RECORD) -> None:

@@ -4,9 +4,11 @@ CPU is user + system time of the whole run as the kernel accounts it (wait4), me
 """
 
 import argparse
+import math
 import os
 import shutil
 import statistics
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -45,9 +47,9 @@ CPU_BEFORE = {
 }
 
 
-def cases(urls: dict[str, str]) -> Iterator[Case]:
+def cases(urls: dict[str, str], *, build: bool = True) -> Iterator[Case]:
     """What to run: each file as policy built it, and the machine's own curl beside it."""
-    files = built()
+    files = built(build=build)
     for product, packed in [(product, packed) for product in CURLS for packed in (False, True)]:
         if file := files.get((product, packed)):
             form = "packed" if packed else "plain"
@@ -91,7 +93,7 @@ def cases(urls: dict[str, str]) -> Iterator[Case]:
 def runs(options: argparse.Namespace) -> Iterator[Figure]:
     """CPU and memory of one check by curl."""
     with serving() as urls:
-        every = list(cases(urls))
+        every = list(cases(urls, build=not options.quick))
         medians = interleaved(every, options.rounds)
         for case in every:
             yield Figure(
@@ -123,12 +125,20 @@ def runs(options: argparse.Namespace) -> Iterator[Figure]:
             yield Figure(kept, "kB", top and top[1], why=why)
 
 
-def interleaved(cases: Sequence[Case], rounds: int) -> dict[str, float]:
-    """Run all cases in turn, so that a busy machine is unfair to none; return medians of CPU time in ms."""
+def interleaved(
+    cases: Sequence[Case], rounds: int, *, seconds: float = math.inf
+) -> dict[str, float]:
+    """Run all cases in turn, so that a busy machine is unfair to none; return medians of CPU time in ms.
+
+    After so many seconds no other round begins; there is one at least.
+    """
     spent: dict[str, list[float]] = {case.name: [] for case in cases}
     for case in cases:
         spend(case)  # the first run reads the disk
-    for _ in range(rounds):
+    began = time.monotonic()
+    for number in range(rounds):
+        if number and time.monotonic() - began > seconds:
+            break
         for case in cases:
             spent[case.name].append(spend(case))
     return {name: statistics.median(times) for name, times in spent.items()}

@@ -30,9 +30,9 @@ ANCHORS = b"ANCHORS\1"
 WITH_BUNDLE = ("curl:https",)
 
 
-def sizes(_: argparse.Namespace) -> Iterator[Figure]:
-    """Bytes of every curl, built when it is not."""
-    yield from sizes_of(built(CURLS))
+def sizes(options: argparse.Namespace) -> Iterator[Figure]:
+    """Bytes of every curl, built when it is not, unless it has to be quick."""
+    yield from sizes_of(built(CURLS, build=not options.quick))
 
 
 def sizes_of(files: Mapping[tuple[str, bool], Path]) -> Iterator[Figure]:
@@ -104,9 +104,10 @@ def offered(products: Iterable[str]) -> tuple[str, ...]:
     return tuple(product for product in products if product in names)
 
 
-def built(products: Sequence[str] = CURLS) -> dict[tuple[str, bool], Path]:
-    """Every product for this machine in artifacts/, by name and whether it is packed; built when missing."""
-    subprocess.run([INV, "build", *products], stdout=subprocess.DEVNULL, check=True)
+def built(products: Sequence[str] = CURLS, *, build: bool = True) -> dict[tuple[str, bool], Path]:
+    """Every product for this machine in artifacts/, by name and whether it is packed; ``build``: made if missing."""
+    if build:
+        subprocess.run([INV, "build", *products], stdout=subprocess.DEVNULL, check=True)
     context = open_context()
     newest = {name: recipe.releases[0].version for name, recipe in context.recipes.items()}
     return {

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from builders.engines.engine import Usage
 from builders.plan import Step
+from builders.side import SIDE, is_side
 from builders.sources.entry import seconds_of
 from builders.tree import tree_files
 from core.errors import StepError
@@ -75,12 +76,17 @@ class Outcome:
         return (self.output, *self.files.values())
 
     def product(self, step: Step) -> str:
-        """The sha256 of the one file that the step made. Raises StepError when there is not exactly one."""
-        if len(self.files) != 1:
-            made = ", ".join(self.files) or f"more than {FEW} files"
-            msg = f"{step.name} made {made} where one file is expected."
-            raise StepError(msg, next=f"put one file into $OUT: {step.recipe.script}")
-        (sha256,) = self.files.values()
+        """The sha256 of the one file that the step made, beside what lies beside it (see `builders.side`).
+
+        Raises StepError when there is not exactly one.
+        """
+        files = {path: sha256 for path, sha256 in self.files.items() if not is_side(path)}
+        if len(files) != 1:
+            many = "nothing" if self.files else f"more than {FEW} files"
+            msg = f"{step.name} made {', '.join(files) or many} where one file is expected."
+            what = f"put one file into $OUT, what is beside it into $OUT/{SIDE}"
+            raise StepError(msg, next=f"{what}: {step.recipe.script}")
+        (sha256,) = files.values()
         return sha256
 
     def facts(self, step: Step) -> dict[str, object]:

@@ -11,6 +11,7 @@ from builders.engines.engine import Command, Engine, Sandbox
 from builders.engines.limits import Limits
 from builders.engines.log import last_lines
 from builders.outcome import FEW, Outcome
+from builders.side import settle
 from builders.sources.shared import AnyCache
 from builders.sources.unpack import unpack
 from builders.toolchain import Toolchain
@@ -74,6 +75,7 @@ def perform(
             raise _failed(action, code, log)
         made, archive = scratch / "made", scratch / "made.tar"
         sandbox.get(PurePosixPath("out"), made)
+        settle(made, root=sandbox.root, toolchain=sandbox.toolchain)
         seconds = round(time.monotonic() - began, 3)
         files = pack_tree(made, archive)
         if not files:

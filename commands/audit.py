@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from audit.databases import Database, from_file, look_up, over_network
@@ -11,12 +12,14 @@ from audit.subject import Subject, joined, subject_of
 from commands.release_inputs import ReleaseInputs
 from console.table import table
 from core.errors import UsageError
+from core.files import Place, disk_errors
 from core.retry import ClientOptions
 from core.suggest import suggestion
 from flow.context import Context
 from publish.trust.components import linked
 from recipes.load import find_product, list_products
 from recipes.model import Unaffected
+from records.audit import AuditRecord, Known, Looked, remember_audit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,38 @@ class Audit:
             for component in linked(product, versions, recipes, wheels, packed=True):
                 subject = subject_of(component, recipes.get(component.name))
                 yield subject, product.name, component.unaffected
+
+
+def remember(context: Context, report: AuditReport) -> None:
+    """Keep what `inv report` shows of it, beside what was built. Raises StorageError."""
+    record = AuditRecord(
+        when=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        threshold=report.threshold.value,
+        databases=tuple(report.looked.asked),
+        blind=report.blind,
+        components=tuple(
+            Looked(
+                name=it.name,
+                version=it.version,
+                products=tuple(it.products),
+                named=it not in report.looked.unknown,
+            )
+            for it in report.looked.subjects
+        ),
+        known=tuple(
+            Known(
+                id=it.id,
+                component=it.subject.name,
+                severity=it.severity.value,
+                counts=it in report.refused,
+                products=it.products,
+            )
+            for it in report.findings
+            if it.products
+        ),
+    )
+    with disk_errors(context.artifacts, Place.ARTIFACTS):
+        remember_audit(context.artifacts, record)
 
 
 def read_threshold(text: str) -> Severity:

@@ -8,12 +8,25 @@ from core.files import Place, disk_errors
 from core.remove import remove
 from flow.context import Context
 
+RESULTS = (
+    "files",
+    "oci",
+    "compare",
+    "fill",
+    "manifest.json",
+    "timings.json",
+    "rebuilds.json",
+    "bench.json",
+    "audit.json",
+    "report.html",
+)
+"""What lies in the directory of the results."""
+
 
 def clean(context: Context, *, cache: bool) -> list[str]:
     """Remove results and leftovers, with ``cache`` that too; return what to print."""
     artifacts, kept = context.artifacts, context.cache_directory
-    names = ("files", "oci", "compare", "manifest.json", "timings.json")
-    doomed = [artifacts / name for name in names]
+    doomed = [artifacts / name for name in RESULTS]
     lines = []
     for path in doomed:
         if os.path.lexists(path):

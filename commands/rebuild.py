@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from builders.sources.cache import Cache
 from commands.rebuild_worker import SURROUNDINGS, UMASK, BuildSpec, run_worker
 from console.table import table
 from core.errors import EngineError
+from core.files import Place, disk_errors
 from core.kinds import EntryKind
 from core.remove import remove_tree, temporary_tree
 from core.target import Target
@@ -20,6 +22,7 @@ from flow.build import Request, build, run_steps
 from flow.context import Context
 from publish.manifest import Artifact
 from recipes.model import RecipeKind
+from records.rebuilds import Rebuild, Twice, remember_rebuild
 from verify.difference import Difference, find_difference
 
 LIMITS = ("step_memory", "step_processes", "step_disk", "step_minutes")
@@ -81,6 +84,26 @@ class Comparison:
         if not self:
             parts.append(f"The second build's files are in {self.kept}")
         return "\n\n".join(parts)
+
+    def record(self) -> Rebuild:
+        """What is kept of it: no path of this machine, which a report would show to others."""
+        return Rebuild(
+            when=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            varied={
+                name: "others" if name == "directories" else how
+                for name, how in self.varied.items()
+            },
+            files=tuple(
+                Twice(
+                    product=pair.product,
+                    target=pair.target.value,
+                    packed=pair.packed,
+                    path=pair.path,
+                    sha256=pair.sha256,
+                )
+                for pair in self.pairs
+            ),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -155,7 +178,10 @@ def rebuild_and_compare(
             "of the pipeline": ", ".join([f"umask {UMASK:03o}", *surroundings]),
             "taken over": ", ".join(["sources", *taken]),
         }
-    return Comparison(pairs=pairs, varied=varied, kept=str(kept))
+    compared = Comparison(pairs=pairs, varied=varied, kept=str(kept))
+    with disk_errors(context.artifacts, Place.ARTIFACTS):
+        remember_rebuild(context.artifacts, compared.record())
+    return compared
 
 
 def seed(context: Context, request: Request, cache: Cache, *, tools: bool) -> list[str]:

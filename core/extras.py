@@ -17,6 +17,7 @@ class Extra(StrEnum):
     """A file ``requirements-*.txt`` beside the usual ones."""
 
     CLUSTER = "cluster"
+    REPORT = "report"
     STORE = "store"
 
     @property
@@ -24,6 +25,8 @@ class Extra(StrEnum):
         match self:
             case Extra.CLUSTER:
                 return "Dask, which runs steps on other machines; about 10 MB to download"
+            case Extra.REPORT:
+                return "Vega, which draws the report's charts; about 34 MB to download"
             case Extra.STORE:
                 return "fsspec and what it reaches buckets and folders with"
             case _:

@@ -17,6 +17,8 @@ from core.target import Target
 from core.threads import in_threads
 from flow.context import STAGING, Context
 from flow.fetch import Sources, fetch_source, fetch_sources, select
+from flow.fill import record_fills
+from flow.gzipped import with_gzip
 from flow.verification import BuildRun, problems, recipe_policy, verify
 from publish.manifest import Artifact, write_manifest
 from recipes.model import PACKED, Product, unsupported
@@ -62,9 +64,11 @@ def build(context: Context, request: Request) -> list[Artifact]:
 
     Raises VerdictError at the end when one of them is refused; the good ones are delivered first.
     """
-    artifacts = verify(context, run_steps(context, request))
+    run = run_steps(context, request)
+    artifacts = with_gzip(context, verify(context, run))
     good = [artifact for artifact in artifacts if not problems(artifact)]
     deliver(context, good)
+    record_fills(context, run, good)
     if len(good) < len(artifacts):
         lines = [line for artifact in artifacts for line in problems(artifact)]
         msg = "\n".join(["Refused, and not delivered:", *lines])

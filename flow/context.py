@@ -2,9 +2,11 @@
 
 import json
 import os
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -245,8 +247,10 @@ class Context:
     def sweep(self) -> list[Path]:
         """Remove what killed runs left in the cache and beside the results, and nothing of a run that lives."""
         swept = sweep(self.cache_directory / "boxes") + self.local.sweep()
-        halves = (f".{MANIFEST}.", ".timings.json.")
-        swept += sweep(self.artifacts, prefixes=halves)
+        records: tuple[str, ...] = (MANIFEST, "timings.json", "rebuilds.json", "bench.json")
+        records += ("audit.json", "report.html")
+        swept += sweep(self.artifacts, prefixes=tuple(f".{name}." for name in records))
+        swept += sweep(self.artifacts / "fill", prefixes=(".",))
         return swept + sweep(self.artifacts / STAGING)
 
     def blob(self, sha256: str) -> Path:
@@ -258,6 +262,15 @@ class Context:
         return blob
 
     def write_timings(self, path: Path | None = None) -> None:
-        """Write what this run did and when to ``path``, or to `artifacts/timings.json`."""
-        text = json.dumps(self.timings.trace(jobs=self.jobs), indent=1) + "\n"
-        write_file(path or self.artifacts / "timings.json", text.encode())
+        """Write what this run did and when to ``path``, or to `artifacts/timings.json`.
+
+        There, what really ran in earlier runs and was only found in this one stays; see `records.trace`.
+        """
+        from records.trace import NAME, merge  # noqa: PLC0415 - only who wants timings needs it
+
+        began = datetime.now(UTC) - timedelta(seconds=time.monotonic() - self.timings.zero)
+        trace = self.timings.trace(jobs=self.jobs, when=f"{began:%Y-%m-%dT%H:%M:%SZ}")
+        if path is None:
+            trace = merge(trace, self.artifacts)
+        text = json.dumps(trace, indent=1) + "\n"
+        write_file(path or self.artifacts / NAME, text.encode())

@@ -224,25 +224,35 @@ class Verifier:
             smoke=tried,
             inputs=inputs,
             cached=outcome.cached,
+            budget=self.budget(goal),
+            anchors=self.anchors(goal),
             reproduced_by=self.registrar.vouchers(outcome).others if self.registrar else (),
         )
+
+    def anchors(self, goal: Goal) -> int:
+        """Bytes of what the recipe puts inside as it is: whom to trust."""
+        return sum(
+            self.context.blob(sha256).stat().st_size
+            for name, step in goal.build.needs
+            if name in goal.product.variant.embeds
+            for sha256 in self.run.outcomes[step].files.values()
+        )
+
+    def budget(self, goal: Goal) -> int | None:
+        """The most bytes that the recipe allows, with the anchors; it has a bar for one target alone."""
+        expect = goal.product.variant.expect
+        if expect is None or goal.target is not Target.AMD64:
+            return None
+        return expect.max_size + self.anchors(goal)
 
     def policy(self, goal: Goal, *, packed: bool) -> Policy:
         """What the recipe says the file must be."""
         expect = goal.product.variant.expect
-        embeds = goal.product.variant.embeds
-        extra = sum(
-            self.context.blob(sha256).stat().st_size
-            for name, step in goal.build.needs
-            if name in embeds
-            for sha256 in self.run.outcomes[step].files.values()
-        )
-        budget = expect.max_size + extra if expect and goal.target is Target.AMD64 else None
         return replace(
             recipe_policy(goal.product.recipe),
             target=goal.target,
             linkage=expect.linkage if expect and not packed else None,
-            max_size=budget,
+            max_size=self.budget(goal),
             packed=packed,
             unpacked_verified=packed,
             build_paths=("/box", "/toolchain"),

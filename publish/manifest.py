@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args, get_origin
 
 from core.errors import RecipeError
@@ -74,6 +75,12 @@ class Artifact:
     inputs: tuple[Input, ...]
     reproduced_by: tuple[str, ...] = ()
     """The ids of other builders' keys, trusted here, that signed that the step which made it makes the same bytes."""
+    budget: int | None = None
+    """The most that the recipe allows, with the trust anchors; None: it says nothing for this target."""
+    anchors: int | None = None
+    """Bytes of trust anchors inside; None, as below: an older version of this program did not say."""
+    gzip: int | None = None
+    """Its size after gzip, level 9, without a time or a name."""
     cached: bool = field(default=False, metadata={"written": False})
     """Only the run that made the artifact knows."""
 
@@ -111,6 +118,8 @@ def _read(kind: Any, value: Any, name: str) -> Any:
                 msg = f"{name} {problem} '{min(keys)}'"
                 raise ValueError(msg)
         return kind(**{key: _read(known[key].type, value[key], key) for key in value})
+    if get_origin(kind) is UnionType:
+        return None if value is None else _read(get_args(kind)[0], value, name)
     if get_origin(kind) is tuple and isinstance(value, list):
         return tuple(_read(get_args(kind)[0], item, name) for item in value)
     if isinstance(kind, type) and issubclass(kind, StrEnum):

@@ -9,7 +9,10 @@ nrv) flags="--best --nrv2b" ;; # the quickest of the three NRV stubs
 lzma) flags="--best --lzma" ;;
 *) echo "unknown method '$METHOD'" && exit 2 ;;
 esac
-set -- "$NEED_PLAIN"/*
+set --
+for file in "$NEED_PLAIN"/*; do
+    [ -d "$file" ] || set -- "$file" # a directory holds what lies beside the program
+done
 code=0
 # shellcheck disable=SC2086
 said=$("$NEED_UPX/upx" -q $flags -o "$OUT/packed" "$1" 2>&1) || code=$?

@@ -11,6 +11,7 @@ import pytest
 
 from builders.engines.varied import Clock
 from core.target import Target
+from records.rebuilds import read_rebuilds
 from tests.integration.command import Done, Inv, finish, listed
 from tests.integration.seeded_cache import SeededCache, everything
 from tests.integration.traces import processes_at, wait_for
@@ -121,6 +122,11 @@ def test_curl_is_the_same_wherever_it_is_built(
     assert "upx" in result["varied"]["taken over"]
     assert listed(tmp_path / "t") == []
     assert not (tmp_path / "artifacts" / "compare").exists()
+    # What the report shows of it.
+    (kept,) = read_rebuilds(tmp_path / "artifacts")
+    assert kept.equal
+    assert [list(file.sha256) for file in kept.files] == [it["sha256"] for it in result["files"]]
+    assert str(tmp_path) not in (tmp_path / "artifacts" / "rebuilds.json").read_text("utf-8")
 
 
 @pytest.mark.sandbox
@@ -135,6 +141,8 @@ def test_what_leaks_in_is_found_and_shown(leaky: Inv, tmp_path: Path) -> None:
     if Clock.of_this_machine(1):
         expected.add("leaky:date")
     assert {name for name, file in files.items() if not file["equal"]} == expected
+    (kept,) = read_rebuilds(tmp_path / "artifacts")
+    assert {file.product for file in kept.files if not file.equal} == expected
     for name in sorted(expected):
         difference = files[name]["difference"]
         place = difference["places"][0]

@@ -119,6 +119,16 @@ def test_a_file_that_differs_is_told_with_the_place(tmp_path: Path) -> None:
     assert files[1]["difference"]["places"][0]["first"]["offset"] == 5
 
 
+def test_what_is_kept_of_it_has_no_path_of_this_machine(tmp_path: Path) -> None:
+    pairs = (pair(tmp_path, b"x", b"x"), pair(tmp_path, b"text one", b"text two"))
+    varied = {"engine": "docker -> host", "directories": "/home/me/cache -> /tmp/other"}
+    kept = Comparison(pairs=pairs, varied=varied, kept="/kept").record()
+    assert not kept.equal
+    assert [one.equal for one in kept.files] == [True, False]
+    assert kept.varied == {"engine": "docker -> host", "directories": "others"}
+    assert kept.files[1].sha256 == ("a" * 64, "b" * 64)
+
+
 def test_nothing_compared_is_no_success() -> None:
     assert not Comparison(pairs=(), varied={}, kept="")
 

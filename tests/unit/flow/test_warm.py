@@ -58,6 +58,10 @@ OTHERS = {
     "commands.image",
     "commands.publish",
     "http.server",
+    "records.attribute",
+    "records.fill",
+    "records.store",
+    "records.trace",
     "verify.facts",
     "verify.servers",
 }

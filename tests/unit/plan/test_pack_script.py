@@ -32,7 +32,7 @@ def pack(
 ) -> Packed:
     """Run the script on a program of ``size`` bytes, with a UPX that ``says`` that it cannot."""
     for name in ("plain", "upx", "out", "work"):
-        (directory / name).mkdir()
+        (directory / name).mkdir(exist_ok=True)
     (directory / "plain" / "hello").write_bytes(bytes(size))
     (directory / "upx" / "upx").write_text(UPX)
     (directory / "upx" / "upx").chmod(0o755)
@@ -111,3 +111,14 @@ def test_whatever_else_upx_refuses_fails_the_build(tmp_path: Path, says: str, co
 
 def test_a_method_that_nobody_knows_fails_the_build(tmp_path: Path) -> None:
     assert pack(tmp_path, method="best").code == 2
+
+
+@pytest.mark.parametrize("name", ["side", "aside", "zone"])
+def test_what_lies_beside_the_program_is_not_packed(tmp_path: Path, name: str) -> None:
+    beside = tmp_path / "plain" / name
+    beside.mkdir(parents=True)
+    (beside / "link.map").write_text("a map\n")
+    packed = pack(tmp_path)
+    assert packed.code == 0
+    assert all(f"{name}" not in call.partition("plain/")[2] for call in packed.calls)
+    assert "plain/hello" in packed.calls[0]

@@ -86,6 +86,9 @@ def test_what_is_written_is_the_contract(tmp_path: Path) -> None:
         "smoke",
         "inputs",
         "reproduced_by",
+        "budget",
+        "anchors",
+        "gzip",
     ]
     assert list(entry["inputs"][0]) == ["name", "version", "sha256", "url", "licence"]
 
@@ -207,15 +210,28 @@ def test_an_entry_of_another_shape_is_refused_by_name(
     assert "inv clean" in caught.value.next
 
 
-def test_an_entry_of_before_there_were_other_builders_is_read(tmp_path: Path) -> None:
-    entry = ARTIFACT.as_dict()
-    del entry["reproduced_by"]
+ADDED = {"reproduced_by", "budget", "anchors", "gzip"}
+"""Keys that older versions of this program did not write."""
+
+
+def test_an_entry_of_an_older_version_is_read(tmp_path: Path) -> None:
+    entry = {key: value for key, value in ARTIFACT.as_dict().items() if key not in ADDED}
     (tmp_path / NAME).write_text(json.dumps({"version": 1, "artifacts": [entry]}), "utf-8")
     (read,) = read_manifest(tmp_path)
     assert read.reproduced_by == ()
+    assert (read.budget, read.anchors, read.gzip) == (None, None, None)
 
 
-@pytest.mark.parametrize("key", sorted({*ARTIFACT.as_dict()} - {"reproduced_by"}))
+@pytest.mark.parametrize("value", ["1", 1.0, True, [1], {}])
+@pytest.mark.parametrize("key", ["budget", "anchors", "gzip"])
+def test_a_size_that_is_none_is_refused(tmp_path: Path, key: str, value: object) -> None:
+    entry = ARTIFACT.as_dict() | {key: value}
+    (tmp_path / NAME).write_text(json.dumps({"version": 1, "artifacts": [entry]}), "utf-8")
+    with pytest.raises(RecipeError, match=f"{key} must be int"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("key", sorted({*ARTIFACT.as_dict()} - ADDED))
 def test_an_entry_that_lacks_anything_is_refused(tmp_path: Path, key: str) -> None:
     entry = ARTIFACT.as_dict()
     del entry[key]
