@@ -19,7 +19,7 @@ from report.chart import (
 from report.data import Fill, Piece, Report
 from report.words import count, exact, size
 
-SIZE = (920, 430)
+SIZE = (1010, 430)
 """Pixels of one map."""
 HEAD = 19
 """Pixels above what is in a library, for its name. Of the whole, which has no name, they are cut off."""

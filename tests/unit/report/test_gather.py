@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import RecipeError, UsageError
@@ -74,6 +74,7 @@ def test_a_busy_worker_is_waited_for_too() -> None:
     assert critical_path(tasks) == {"long", "last"}
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20), st.sampled_from("ab")), max_size=12)
 )

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flow.context import ROOT
 from report.chapters import chapters
 from report.data import Part, Report
 from report.draw import vega
 from report.page import DATA, inert, page
 from tests import reports
 
-SCHEMA = json.loads(Path("docs/schema/report.json").read_text("utf-8"))
+SCHEMA = json.loads(Path(ROOT, "docs/schema/report.json").read_text("utf-8"))
 MAKERS = [reports.whole, reports.refused, reports.empty, reports.nine, reports.hostile]
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 
@@ -115,6 +116,7 @@ def test_any_name_is_text(name: str) -> None:
     assert [name for name, _ in read(html).elements] == [name for name, _ in read(plain).elements]
 
 
+@settings(deadline=None)
 @given(value=st.text())
 def test_json_in_a_page_ends_no_element(value: str) -> None:
     text = inert({value: value})
