@@ -21,8 +21,8 @@ from verify.rights import NO_RIGHTS
 from verify.rules import USUAL, Look, verify_file
 from verify.verdict import Finding, Policy, Severity, Verdict
 
-SECONDS: Final = 120.0
-"""How long UPX may take."""
+SECONDS: Final = 1800.0
+"""How long UPX may take. To pack the largest of ours again takes a quick core a minute, and others many."""
 FOREIGN: Final = (
     "is packed by something we cannot vouch for: what it unpacks to, packed again by the same method, is another file"
     " (a changed stub, another version of UPX or other options)"
