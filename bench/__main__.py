@@ -22,6 +22,7 @@ from bench.verdicts import verdicts
 from core.errors import ExitCode, FromscratchError
 from core.files import Place, disk_errors
 from core.visible import visible
+from records.bench import read_bench
 
 Part = Callable[[argparse.Namespace], Iterator[Figure]]
 
@@ -70,6 +71,8 @@ def main() -> int:
         parser.error(f"--against: '{options.against}' is no program")
     if options.rounds < 1:
         parser.error("--rounds must be 1 or more")
+    artifacts = open_context().artifacts
+    read_bench(artifacts)  # a record that cannot be added to is said before anything is measured
     # Measured times mean nothing without it.
     machine = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before measuring"
     figures: list[Figure] = []
@@ -79,7 +82,6 @@ def main() -> int:
         figures += part(options)
     if options.record:
         remember(figures, machine)
-    artifacts = open_context().artifacts
     with disk_errors(artifacts, Place.ARTIFACTS):
         keep(artifacts, figures, machine, quick=options.quick)
     if options.json:

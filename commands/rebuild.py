@@ -22,7 +22,7 @@ from flow.build import Request, build, run_steps
 from flow.context import Context
 from publish.manifest import Artifact
 from recipes.model import RecipeKind
-from records.rebuilds import Rebuild, Twice, remember_rebuild
+from records.rebuilds import Rebuild, Twice, read_rebuilds, remember_rebuild
 from verify.difference import Difference, find_difference
 
 LIMITS = ("step_memory", "step_processes", "step_disk", "step_minutes")
@@ -130,6 +130,7 @@ def rebuild_and_compare(
     what building raises.
     """
     tools = not request.rebuild if tools is None else tools
+    read_rebuilds(context.artifacts)  # what cannot be added to is said before anything is built
     first = build(context, request)
     with temporary_tree(prefix="fromscratch-rebuild-") as directory:
         cache = Cache(directory / "cache")

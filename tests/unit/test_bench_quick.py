@@ -59,6 +59,16 @@ def test_one_part_of_a_quick_bench_replaces_only_its_own(tmp_path: Path) -> None
     assert kept["curl:http plain"].why == "it is not built"
 
 
+def test_a_damaged_record_is_said_before_anything_is_measured(tmp_path: Path) -> None:
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts" / "bench.json").write_text("{", "utf-8")
+    done = quick(tmp_path)
+    assert done.returncode == 5
+    assert "bench.json cannot be read" in done.stderr
+    assert "measuring" not in done.stderr
+    assert (tmp_path / "artifacts" / "bench.json").read_text("utf-8") == "{"
+
+
 def test_files_that_only_who_measures_knows_are_not_kept(tmp_path: Path) -> None:
     figures = [Figure("x", "ms", 1.0, row=f"{AGAINST}secret"), Figure("y", "ms", 2.0, row="y")]
     keep(tmp_path, figures, "2 cores", quick=False)

@@ -171,6 +171,7 @@ def test_the_locks_agree_and_know_hashes_of_everything() -> None:
 EXTRAS = {
     ROOT / "flow" / "cluster": "requirements-cluster.txt",
     ROOT / "builders" / "sources" / "bucket.py": "requirements-store.txt",
+    ROOT / "report" / "draw.py": "requirements-report.txt",
 }
 """What imports packages that are installed when they are first used."""
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from builders.sources.cache import Cache
-from commands.rebuild import Comparison, Pair, other_engine, seed
+from commands.rebuild import Comparison, Pair, other_engine, rebuild_and_compare, seed
 from commands.rebuild_worker import BuildSpec, error_of, run_worker
-from core.errors import EngineError, ExitCode, SourceError, UsageError
+from core.errors import EngineError, ExitCode, RecipeError, SourceError, UsageError
 from core.target import Target
 from flow.build import Request
 from flow.fetch import fetch_sources
@@ -172,3 +172,13 @@ def test_what_ends_the_other_process_ends_this_one(harness: Harness, tmp_path: P
     with pytest.raises(UsageError, match=r"The second build: hello 3\.0 is not pinned") as caught:
         run_worker(spec(harness, "hello:plain@3.0"), tmp_path)
     assert caught.value.next == "choose one of: 2.0, 1.0"
+
+
+def test_a_record_that_cannot_be_added_to_is_said_before_anything_is_built(
+    harness: Harness,
+) -> None:
+    harness.artifacts.mkdir()
+    (harness.artifacts / "rebuilds.json").write_text("{", "utf-8")
+    with pytest.raises(RecipeError, match=r"rebuilds\.json cannot be read"):
+        rebuild_and_compare(harness.context(), Request(targets=(Target.AMD64,)))
+    assert harness.engine.ran == []
