@@ -119,7 +119,11 @@ nuitka)
 esac
 # What fills the program, by the linker's own word; see builders/side.py. The bytes are the same without.
 mkdir "$OUT/side"
+owners=
+case " $CFLAGS " in
+*" -flto "*) owners=-Wl,--save-temps=resolution ;;
+esac
 # shellcheck disable=SC2086
-cc $LDFLAGS "-Wl,-Map=$OUT/side/link.map" -Wl,--save-temps=resolution -o probe ./*.o $libraries
-sed -n '/,p[lx]*$/p' probe.resolution.txt >"$OUT/side/link.owners"
+cc $LDFLAGS "-Wl,-Map=$OUT/side/link.map" $owners -o probe ./*.o $libraries
+[ -z "$owners" ] || sed -n '/,p[lx]*$/p' probe.resolution.txt >"$OUT/side/link.owners"
 cp probe "$OUT/probe"

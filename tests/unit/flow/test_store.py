@@ -1,5 +1,6 @@
 """Builds that share a store: what is known is taken over, what is damaged made again, nobody believed blindly."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from core.target import Target
 from flow.build import Request, build
 from flow.proof import prove
 from publish.manifest import read_manifest
+from records.fill import read_fill
 from tests.fakes import Running
 from tests.sharing import Machine, Site, flip, rewritten
 from tests.unit.flow.conftest import GOOD, hello
+from tests.unit.flow.test_fill import GOOD_MAP, with_map
 
 
 @pytest.fixture
@@ -339,3 +342,26 @@ def test_an_ordinary_build_asks_nobody_who_else_made_it(maker: Machine) -> None:
     for artifact in maker.build("hello:plain"):
         assert artifact.reproduced_by == ()
         assert artifact.as_dict()["reproduced_by"] == ()
+
+
+@pytest.mark.parametrize("harm", ["none", "gone", "damaged"])
+def test_what_fills_a_program_travels_with_it_and_is_missed_by_nobody(
+    maker: Machine, taker: Machine, store: str, harm: str
+) -> None:
+    maker.harness.engine.script = with_map()
+    plain = maker.build(store=store)[0]
+    name = Path(plain.path).name
+    first = read_fill(maker.harness.artifacts, name, plain.sha256)
+    assert first is not None
+    sha256 = hashlib.sha256(GOOD_MAP.encode()).hexdigest()
+    if harm == "gone":
+        blob(store, sha256).unlink()
+    if harm == "damaged":
+        flip(blob(store, sha256))
+    taker.harness.engine.script = with_map()
+    taken = taker.build(store=store)
+    assert taken[0].sha256 == plain.sha256
+    second = read_fill(taker.harness.artifacts, name, plain.sha256)
+    if harm == "none":
+        assert taker.ran == []
+    assert second == (first if harm == "none" or taker.ran else None)
