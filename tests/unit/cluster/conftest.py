@@ -244,7 +244,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         loop.close()
 
 
-def until(true: Callable[[], object], seconds: float = 15) -> None:
+def until(true: Callable[[], object], seconds: float = 60) -> None:
     """Wait until something is so; fail when it is not in time."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -273,9 +273,9 @@ def test_what_the_store_lost_is_made_again(cluster: Cluster) -> None:
 
     def script(running: Running) -> int:
         if running.step == "hello-2.0-linux-amd64-checks" and not gone:
-            until(lambda: "tls-1.0-linux-amd64" in one.engine.ended)
-            done = cluster.client(name="look").look_up(plan(cluster))
-            output = done["tls-1.0-linux-amd64"].output
+            look = cluster.client(name="look")
+            until(lambda: "tls-1.0-linux-amd64" in look.look_up(plan(cluster)))
+            output = look.look_up(plan(cluster))["tls-1.0-linux-amd64"].output
             gone.append(output)
             cluster.stored(output).unlink()
             (one.cache.root / "cas" / output[:2] / output).unlink()
