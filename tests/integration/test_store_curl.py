@@ -66,7 +66,17 @@ def test_a_machine_with_nothing_has_the_files_within_three_seconds(
     assert done.code == 0, done.stderr
     assert done.started == []
     files = made.sha256
-    assert {path.name for path in blobs(empty)} == set(files.values())
+    pulled = {path.name: path for path in blobs(empty)}
+    assert set(files.values()) < set(pulled)
+    # Besides the files only what says what fills them: of each program the linker's map, and whose its symbols are.
+    beside = [path for name, path in pulled.items() if name not in set(files.values())]
+    assert len(beside) == 2 * len(PRODUCTS)
+    assert all(path.stat().st_size < 500_000 for path in beside)
+    fills = sorted(path.name for path in (made.artifacts / "fill").iterdir())
+    assert len(fills) == len(PRODUCTS)
+    for name in fills:
+        fill = Path(empty.settings["artifacts"]) / "fill" / name
+        assert fill.read_bytes() == (made.artifacts / "fill" / name).read_bytes()
     for path in files:
         copy = Path(empty.settings["artifacts"]) / path
         assert copy.read_bytes() == (made.artifacts / path).read_bytes()
