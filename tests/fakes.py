@@ -1,16 +1,17 @@
 """Stand-ins that record what they are told: an engine that runs Python functions, a report that keeps
 every line, and a small world of recipes with sources of a few bytes."""
 
-import gzip
 import hashlib
 import io
 import os
+import struct
 import subprocess
 import sys
 import tarfile
 import tempfile
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -92,6 +93,20 @@ stdout = "hello {version}"
 """
 
 
+def stored_gzip(data: bytes) -> bytes:
+    """Return a gzip file with nothing compressed: the same bytes whatever Python, zlib or time of day there is.
+
+    Stored blocks of RFC 1951 (3.2.4) between the header and the end of RFC 1952.
+    """
+    parts = [data[i : i + 0xFFFF] for i in range(0, len(data), 0xFFFF)] or [b""]
+    blocks = [
+        struct.pack("<BHH", part is parts[-1], len(part), len(part) ^ 0xFFFF) + part
+        for part in parts
+    ]
+    end = struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)
+    return b"".join([b"\x1f\x8b\x08\0\0\0\0\0\0\xff", *blocks, end])
+
+
 @dataclass(frozen=True)
 class World:
     """A directory with recipes, and a mirror directory with their sources."""
@@ -131,7 +146,7 @@ class World:
             member = tarfile.TarInfo(f"{name}-{version}/source.c")
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-        data = gzip.compress(packed.getvalue(), mtime=0)  # the time of day is not part of a source
+        data = stored_gzip(packed.getvalue())
         path.write_bytes(data)
         return RELEASE.format(
             version=version,

@@ -41,6 +41,8 @@ esac
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project whose ./inv notes what it is told."""
+    if shutil.which("jq") is None:
+        pytest.skip("jq is not installed: apt-get install -y jq")
     directory = tmp_path / "project"
     directory.mkdir()
     (directory / "inv").write_text(RECORDER)
