@@ -5,14 +5,13 @@ from typing import Any
 
 from report.chart import (
     BYTES,
-    INK,
     SOFT,
     VEGA,
     Chapter,
     Drawing,
     Legend,
     Table,
-    room,
+    names,
     rows,
     vega_lite,
 )
@@ -112,8 +111,6 @@ def _bars(record: Fill) -> Drawing:
         for it in sorted(record.checks, key=lambda it: -it.size)
     ]
     x = {"field": "size", "type": "quantitative", "title": None, "axis": {"labelExpr": BYTES}}
-    wide = room(it.name for it in record.checks)
-    axis = {"domain": False, "ticks": False, "title": None, "labelColor": INK, "minExtent": wide}
     return Drawing(
         title=f"{record.product}: bytes of each check, inside of the above",
         label=f"Bars of {count(len(values), 'check')}; the largest is {values[0]['check']} with "
@@ -122,10 +119,7 @@ def _bars(record: Fill) -> Drawing:
             data=rows(values),
             width=560,
             height={"step": 20},
-            encoding={
-                "y": {"field": "check", "type": "nominal", "sort": None, "axis": axis},
-                "x": x,
-            },
+            encoding={"y": names("check", (it.name for it in record.checks)), "x": x},
             layer=[
                 {
                     "mark": {"type": "bar", "height": 13, "color": "var(--c1)"},

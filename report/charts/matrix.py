@@ -2,7 +2,7 @@
 
 from statistics import median
 
-from report.chart import Chapter, Drawing, Legend, Table, room, rows, vega_lite
+from report.chart import INK, Chapter, Drawing, Legend, Table, names, rows, vega_lite
 from report.data import Report
 from report.words import count, exact, percent, size
 
@@ -96,15 +96,16 @@ def _values(report: Report) -> list[dict[str, object]]:
 
 
 def _spec(report: Report, values: list[dict[str, object]]) -> dict[str, object]:
-    wide = room(report.products)
-    axis = {"domain": False, "ticks": False, "title": None, "labelColor": "var(--ink)"}
-    x = {"field": "target", "type": "nominal", "sort": None}
-    y = {
-        "field": "product",
-        "type": "nominal",
-        "sort": None,
-        "axis": {**axis, "labelPadding": 8, "minExtent": wide},
+    axis = {
+        "domain": False,
+        "ticks": False,
+        "title": None,
+        "labelColor": INK,
+        "orient": "top",
+        "labelAngle": 0,
     }
+    x = {"field": "target", "type": "nominal", "sort": None, "axis": axis}
+    y = names("product", report.products, labelPadding=8)
     shade = {
         "field": "shade",
         "type": "nominal",
@@ -122,7 +123,7 @@ def _spec(report: Report, values: list[dict[str, object]]) -> dict[str, object]:
         data=rows(values),
         width={"step": CELL[0]},
         height={"step": CELL[1]},
-        encoding={"x": {**x, "axis": {**axis, "orient": "top", "labelAngle": 0}}, "y": y},
+        encoding={"x": x, "y": y},
         layer=[
             {
                 "mark": {

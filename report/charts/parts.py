@@ -1,6 +1,6 @@
 """What went in: which version, under which licence, from where, and who signed it?"""
 
-from report.chart import Chapter, Drawing, Table, room, rows, vega_lite
+from report.chart import Chapter, Drawing, Table, names, rows, vega_lite
 from report.data import Part, Report
 from report.words import age, count
 
@@ -46,19 +46,7 @@ def _drawing(dated: list[Part], today: str) -> Drawing:
             width=620,
             height={"step": 24},
             encoding={
-                "y": {
-                    "field": "part",
-                    "type": "nominal",
-                    "sort": None,
-                    "title": None,
-                    "axis": {
-                        "domain": False,
-                        "ticks": False,
-                        "grid": True,
-                        "labelColor": "var(--ink)",
-                        "minExtent": room(str(value["part"]) for value in values),
-                    },
-                },
+                "y": names("part", (str(value["part"]) for value in values), grid=True),
                 "x": {
                     "field": "date",
                     "type": "temporal",

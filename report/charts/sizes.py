@@ -1,6 +1,6 @@
 """How big is each file, in each form, beside its budget and the release before?"""
 
-from report.chart import BYTES, INK, SOFT, Chapter, Drawing, Legend, Table, room, rows, vega_lite
+from report.chart import BYTES, INK, SOFT, Chapter, Drawing, Legend, Table, names, rows, vega_lite
 from report.data import BuiltFile, Report
 from report.words import change, count, exact, percent, size
 
@@ -62,21 +62,8 @@ def _drawing(report: Report) -> Drawing:
     several = len(report.targets) > 1
     narrow = len(report.targets) > FEW_TARGETS
     values = [_value(report, file, several=several) for file in _sorted(report)]
-    wide = room(str(value["label"]) for value in values)
     x = {"field": "size", "type": "quantitative", "title": None, "axis": {"labelExpr": BYTES}}
-    y = {
-        "field": "label",
-        "type": "nominal",
-        "title": None,
-        "sort": None,
-        "axis": {
-            "domain": False,
-            "ticks": False,
-            "labelPadding": 6,
-            "labelColor": INK,
-            "minExtent": wide,
-        },
-    }
+    y = names("label", (str(value["label"]) for value in values), labelPadding=6)
 
     def layer(mark: dict[str, object], field: str, **more: object) -> dict[str, object]:
         where = {"transform": [{"filter": f"isValid(datum.{field})"}], "mark": mark}

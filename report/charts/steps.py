@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from report.chart import INK, SOFT, Chapter, Drawing, Legend, Table, room, rows, vega_lite
+from report.chart import INK, SOFT, Chapter, Drawing, Legend, Table, names, rows, vega_lite
 from report.data import Report, Run, Span
 from report.words import count, mebibytes, moment, seconds
 
@@ -109,19 +109,7 @@ def _lanes(run: Run, *, several: bool) -> Drawing:
     critical = sum(span.seconds for span in done if span.critical)
     lanes = len({span.lane for span in done})
     title = f"The run of {moment(run.when)}" if run.when else "The run"
-    y = {
-        "field": "lane",
-        "type": "nominal",
-        "title": None,
-        "sort": None,
-        "axis": {
-            "domain": False,
-            "ticks": False,
-            "grid": False,
-            "labelColor": INK,
-            "minExtent": room(span.lane for span in done),
-        },
-    }
+    y = names("lane", (span.lane for span in done), grid=False)
     x = {
         "field": "began",
         "type": "quantitative",
@@ -216,20 +204,7 @@ def _costs(built: list[Span]) -> Drawing:
             data=rows(values),
             width=480,
             height={"step": 24},
-            encoding={
-                "y": {
-                    "field": "step",
-                    "type": "nominal",
-                    "sort": None,
-                    "title": None,
-                    "axis": {
-                        "domain": False,
-                        "ticks": False,
-                        "labelColor": INK,
-                        "minExtent": room(str(value["step"]) for value in values),
-                    },
-                }
-            },
+            encoding={"y": names("step", (str(value["step"]) for value in values))},
             layer=[
                 {
                     "mark": {"type": "bar", "height": 16, "color": "var(--c1soft)"},
